@@ -1,0 +1,16 @@
+noinst_LTLIBRARIES += %D%/libbase.la
+%C%_libbase_la_SOURCES = \
+	%D%/bug.h %D%/bug.c \
+	%D%/bytes.h \
+	%D%/estimate.h \
+	%D%/hash.h %D%/hash.c \
+	%D%/heap.h %D%/heap.c \
+	%D%/instant.h \
+	%D%/intern.h %D%/intern.c \
+	%D%/loghist.h %D%/loghist.c \
+	%D%/mem.h %D%/mem.c \
+	%D%/rng.h %D%/rng.c \
+	%D%/vec.h \
+	%D%/zone.h %D%/zone.c
+%C%_libbase_la_CPPFLAGS = $(AM_CPPFLAGS) $(XXHASH_CFLAGS)
+%C%_libbase_la_LIBADD = -lm

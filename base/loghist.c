@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/loghist.h"
+
+#include <math.h>
+
+static const double FACTOR = 1.1;
+
+void loghist_add(struct loghist *h, double us)
+{
+	double x = us > 1 ? us : 1;
+	int i = (int)ceil(log(x) / log(FACTOR));
+
+	if (i < 0)
+		i = 0;
+	if (i >= LOGHIST_BUCKETS)
+		i = LOGHIST_BUCKETS - 1;
+	h->count[i]++;
+	h->n++;
+	h->sum += x;
+}
+
+double loghist_quantile(const struct loghist *h, double q)
+{
+	uint64_t want = (uint64_t)(q * (double)h->n), seen = 0;
+
+	if (!h->n)
+		return 0;
+	if (want >= h->n)
+		want = h->n - 1;
+	for (int i = 0; i < LOGHIST_BUCKETS; i++) {
+		seen += h->count[i];
+		/* the middle of the bucket (f^(i-1), f^i] that bounds the relative error */
+		if (seen > want)
+			return i ? 2 * pow(FACTOR, i) / (FACTOR + 1) : 1;
+	}
+	return 0;
+}
+
+double loghist_mean(const struct loghist *h)
+{
+	return h->n ? h->sum / (double)h->n : 0;
+}

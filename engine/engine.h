@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The engine decides; whoever runs it does. One thread owns it. It is handed what happened together
+ * with the instant at which it happened, and answers with effects: replies to give, loads to start,
+ * models to fit, notices to publish, learned state to keep.
+ *
+ *	engine_input(e, now, &input, &fx)     something happened
+ *	engine_tick(e, now, &fx)              engine_next(e) has come
+ *	engine_why, engine_ttls, ...          questions; they change nothing
+ *
+ * HOW IT WORKS the store (../store) holds values, the analyzer knows keys and endpoints, the predictor
+ * turns statistics into expiry times, refreshes and prewarms. The engine keeps what is between them:
+ * flights (one load per key, with everyone who waits for it), leases, timers, budgets.
+ *
+ * INVARIANTS reads no clock and no randomness of its own: the same configuration, seed and inputs give
+ * the same effects, byte for byte. `now` never goes back (a step of the wall clock arrives as
+ * INPUT_CLOCK). At most one load per key is in flight. Every INPUT_GET is answered exactly once.
+ *
+ * OWNERSHIP views in an input are read during the call only. Views in effects and answers stay valid
+ * until the next call on the engine. The configuration is copied; zones must outlive the engine.
+ */
+#ifndef FORECACHED_ENGINE_ENGINE_H
+#define FORECACHED_ENGINE_ENGINE_H
+
+#include "base/bytes.h"
+#include "base/estimate.h"
+#include "base/instant.h"
+#include "base/vec.h"
+#include "base/zone.h"
+#include "engine/policy.h"
+#include "models/harmonic.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+
+/* -- Configuration ---------------------------------------------------------------------------- */
+
+#define ORIGIN_NONE UINT32_MAX
+
+struct engine_origin {
+	const char *name;
+	struct origin_policy policy;
+};
+
+/*
+ * A rule for endpoints. `match` is a template of path segments: `<name>` stands for any one segment,
+ * `*` for any rest, everything else for itself; "*" alone matches everything. The first rule that
+ * matches a key names its endpoint (unless the app named it) and gives its policy. An endpoint named
+ * by the app is matched by its own name.
+ */
+struct engine_rule {
+	const char *match;
+	const char *class_name; /* endpoints of one class share max_stale and its price; NULL: by itself */
+	uint32_t origin;        /* index of the origin that loads it, or ORIGIN_NONE */
+	const struct zone *zone; /* NULL: the default zone */
+	struct policy policy;
+};
+
+struct engine_config {
+	uint64_t seed;
+	struct engine_limits limits;
+	struct policy policy;         /* for endpoints that no rule matches */
+	uint32_t origin;              /* for those, too */
+	bool pool;                    /* all endpoints in one class */
+	const struct zone *zone;      /* default zone; NULL: UTC */
+	const struct engine_rule *rule;
+	size_t n_rules;
+	const struct engine_origin *origins;
+	size_t n_origins;
+};
+
+/* store may be NULL: then the engine remembers versions but no values (advice only, simulation). */
+struct engine *engine_new(const struct engine_config *c, struct store *store, struct instant now);
+void engine_free(struct engine **e);
+
+/*
+ * A new configuration for a running engine: policies, rules, origins and limits change, what was
+ * learned stays. The seed is not looked at.
+ */
+void engine_configure(struct engine *e, struct instant now, const struct engine_config *c);
+
+/* -- Inputs ----------------------------------------------------------------------------------- */
+
+enum outcome { OUTCOME_HIT, OUTCOME_GRACE, OUTCOME_MISS, OUTCOME_JOINED, OUTCOME_SET, OUTCOME_CHANGED };
+const char *outcome_name(enum outcome o); /* "hit", "grace", "miss", ... */
+
+enum load_reason {
+	LOAD_DEMAND,  /* a request waits for it */
+	LOAD_REFRESH, /* before or at the end of a TTL, because requests will come */
+	LOAD_PREWARM, /* before a scheduled or forecast peak */
+	LOAD_EVENT,   /* the value was said to have changed */
+	LOAD_AUDIT,   /* was that hit stale? */
+	LOAD_PROBE,   /* how volatile is it? */
+	LOAD_REASONS
+};
+const char *load_reason_name(enum load_reason r); /* "demand", "refresh", ... */
+
+enum load_status {
+	LOADED_OK,           /* value is the current one */
+	LOADED_NOT_MODIFIED, /* the one we have is still current (304) */
+	LOADED_ERROR,        /* timeout, refused, 5xx, bad length: try the old value */
+	LOADED_ABSENT,       /* the origin says there is no such thing (404, 410): negative caching */
+	LOADED_UNCACHEABLE,  /* value is good for those who wait, and must not be kept (no-store, ...) */
+};
+
+enum get_mode {
+	GET_LOAD,  /* load through an origin or loader and wait; a miss if there is neither */
+	GET_LEASE, /* the app loads by itself: the first caller gets the lease, others wait */
+	GET_PEEK,  /* only what is in the cache */
+};
+
+enum input_kind {
+	INPUT_GET,
+	INPUT_EVENT,   /* an access that happened elsewhere: at a reader of the segment, in the app's own cache */
+	INPUT_SET,
+	INPUT_DELETE,
+	INPUT_CHANGED, /* the origin's value has changed: a change event */
+	INPUT_LOADED,  /* the end of an EFFECT_LOAD */
+	INPUT_LOADER,  /* a loader worker for an endpoint came or went */
+	INPUT_FITTED,  /* the end of an EFFECT_FIT */
+	INPUT_SCHEDULE, /* sets or replaces a schedule by name; no instants: removes it */
+	INPUT_PREWARM, /* warm now what matches */
+	INPUT_PURGE,
+	INPUT_PAUSE,   /* or resume */
+	INPUT_CLOCK,   /* the wall clock was stepped: local time = engine time + offset from now on */
+};
+
+enum purge_what { PURGE_KEY, PURGE_ENDPOINT, PURGE_ALL };
+
+#define PAUSE_LEARNING 1u
+#define PAUSE_PREFETCH 2u
+
+struct input {
+	enum input_kind kind;
+	uint64_t ticket;       /* comes back in EFFECT_REPLY; 0: no reply wanted (not for INPUT_GET) */
+	struct bytes endpoint; /* empty: by rule, or mined from the key */
+	struct bytes key;
+	union {
+		struct {
+			enum get_mode mode;
+		} get;
+		struct {
+			enum outcome outcome;
+			struct instant at; /* INSTANT_NONE: now */
+			uint32_t count;    /* repeats of the same access; 0 counts as 1 */
+			uint64_t value_bytes;
+			struct span load;  /* what the load took; 0: unknown */
+			uint64_t version;  /* hash or counter of the content; 0: unknown */
+		} event;
+		struct {
+			struct bytes value;
+			uint64_t version;    /* 0: the hash of the value */
+			uint64_t lease;      /* 0: none */
+			struct span ttl;     /* the app's own TTL; 0: none given */
+			struct span load;    /* what producing it took; 0: unknown */
+			struct instant read; /* when the origin was read; INSTANT_NONE: now */
+		} set;
+		struct {
+			uint64_t version; /* 0: unknown */
+		} changed;
+		struct {
+			uint64_t job;
+			enum load_status status;
+			struct bytes value;
+			uint64_t version;             /* 0: the hash of the value */
+			struct instant last_modified; /* INSTANT_NONE: not said */
+			struct span max_age;          /* the origin's own; 0: not said */
+			struct span retry_after;      /* with ERROR; 0: not said */
+			struct bytes error;           /* with ERROR: what happened, for `why` and the reply */
+		} loaded;
+		struct {
+			bool up;
+			uint32_t origin; /* whose budget it takes from; ORIGIN_NONE: one of its own defaults */
+		} loader;
+		struct {
+			uint64_t fit;
+			int status; /* 0, or the error of harmonic_fit */
+			struct harmonic model;
+		} fitted;
+		struct {
+			struct bytes name;
+			struct bytes pattern; /* endpoints or keys, as in engine_rule.match */
+			const struct instant *at; /* the peaks, ascending */
+			size_t n_at;
+			struct span lead;   /* warm this long before; 0: computed from cost and budget */
+			uint32_t max_keys;  /* 0: 10000 */
+		} schedule;
+		struct {
+			struct bytes pattern;
+			uint32_t max_keys;
+			bool dry_run; /* the reply lists what would be loaded, nothing is */
+		} prewarm;
+		struct {
+			enum purge_what what;
+		} purge;
+		struct {
+			unsigned what; /* PAUSE_* bits */
+			struct instant until; /* NEVER: until resumed; not after now: resume */
+		} pause;
+		struct {
+			struct span offset;
+		} clock;
+	};
+};
+
+/* -- Effects ---------------------------------------------------------------------------------- */
+
+enum effect_kind {
+	EFFECT_REPLY,
+	EFFECT_WAIT,   /* the ticket waits for a load (for whoever writes a decision log) */
+	EFFECT_LOAD,   /* read the origin now */
+	EFFECT_FIT,    /* run harmonic_fit on a worker and hand back INPUT_FITTED */
+	EFFECT_NOTICE, /* publish */
+};
+
+enum reply_status {
+	REPLY_OK,
+	REPLY_ABSENT,  /* no value: miss without loader, 404, delete of what is not there */
+	REPLY_LEASE,   /* outcome MISS: you hold the lease, load it and set it */
+	REPLY_ERROR,   /* the load failed and there is no old value */
+	REPLY_BUSY,    /* too many waiters: try again */
+	REPLY_LEASE_LOST, /* set with a lease that is no longer held: value not kept */
+	REPLY_TOO_BIG, /* key or value above its limit */
+};
+
+enum notice_kind {
+	NOTICE_CHANGED,  /* a load or event found a new version of the key */
+	NOTICE_PEAK,     /* a scheduled instant has come: warm and wanted say how it went */
+	NOTICE_ENDPOINT, /* a new endpoint was seen */
+	NOTICE_ALARM,    /* an endpoint's volatility jumped */
+};
+
+struct effect {
+	enum effect_kind kind;
+	uint64_t ticket;
+	struct bytes endpoint, key;
+	union {
+		struct {
+			enum reply_status status;
+			enum outcome outcome;
+			struct bytes value; /* empty without a store */
+			uint64_t version;
+			struct instant loaded; /* when the origin was read */
+			struct instant soft;   /* fresh before this */
+			uint64_t lease;        /* with REPLY_LEASE */
+			uint64_t count;        /* purge: entries gone; prewarm: loads planned */
+			struct bytes error;    /* with REPLY_ERROR */
+		} reply;
+		struct {
+			uint64_t job;
+			enum outcome outcome; /* MISS for who started it, JOINED for the others */
+		} wait;
+		struct {
+			uint64_t job;
+			uint32_t origin; /* ORIGIN_NONE: the endpoint's loader worker */
+			enum load_reason reason;
+			struct instant deadline;
+			bool have;        /* we hold a value of this version: ask conditionally if possible */
+			uint64_t version;
+		} load;
+		struct {
+			uint64_t fit;
+			struct harmonic_data *data; /* yours: free with harmonic_data_free */
+		} fit;
+		struct {
+			enum notice_kind what;
+			uint64_t version;
+			uint64_t warm, wanted, left; /* PEAK: resident, wanted, left to demand as too volatile */
+			struct bytes name;           /* PEAK: the schedule */
+			double value;
+		} notice;
+	};
+};
+
+struct effects {
+	VEC(struct effect) list;
+	VEC(char *) text; /* copies that effects point into */
+};
+
+/* Forgets the effects of the last call; the memory is used again. */
+void effects_clear(struct effects *fx);
+void effects_release(struct effects *fx);
+
+void engine_input(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+
+/* Carries out what is due at or before now, at most max_work items (0: all). */
+void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct effects *fx);
+
+/* When engine_tick wants to be called next; NEVER when nothing is planned. */
+struct instant engine_next(const struct engine *e);
+
+/* -- Questions -------------------------------------------------------------------------------- */
+
+/* Why a TTL is what it is: the first of these that applied. */
+enum ttl_reason {
+	TTL_PLANNED,       /* equal marginal value */
+	TTL_MIN,           /* clamped by min_ttl */
+	TTL_MAX_AGE,       /* clamped by max_age */
+	TTL_KEY_CAP,       /* clamped by max_stale_key */
+	TTL_CLIENT,        /* the app's own TTL (obey, advise, or nothing to load from) */
+	TTL_STATIC,        /* static_ttl: held out, paused, or nothing known */
+	TTL_NEGATIVE,      /* an error answer */
+	TTL_PUSHED,        /* change events say when it ends */
+};
+const char *ttl_reason_name(enum ttl_reason r);
+
+/* One row of `forecache ttls`, and the head of `why`. Of an endpoint when key is empty. */
+struct ttl_row {
+	struct bytes endpoint, key;
+	double ttl_s;   /* of the key; of an endpoint: the median over its resident keys, weighted by requests */
+	double age_s;   /* NAN when no value is held */
+	struct estimate change_rate_per_s; /* at this time of day */
+	double request_rate_per_s;         /* forecast for now */
+	double load_ms;
+	double stale_share; /* estimated from audits and loads; NAN without data */
+	double hit_ratio;   /* NAN without data */
+	uint64_t requests, loads;
+	enum ttl_mode mode;
+	enum ttl_reason reason;
+};
+
+struct why {
+	struct ttl_row row;
+	bool known;      /* the key or endpoint has been seen */
+	bool is_endpoint;
+	bool resident;
+	/* volatility */
+	struct estimate change_rate_mean; /* per second, averaged over the week */
+	double shape_now;                 /* the time-of-day factor now */
+	struct instant last_changed, last_load;
+	double pool_mean, pool_n;         /* the endpoint's prior: mean per second, keys behind it */
+	/* demand */
+	struct estimate request_rate;     /* per second over the next minute */
+	double demand_shape_now;
+	double forecast_mase;             /* of the endpoint's forecast; NAN before the first score */
+	/* decision */
+	struct instant soft, hard;
+	bool refresh_ahead;
+	double price;          /* s: what one stale serve costs, in loads */
+	double p_stale_at_end; /* predicted probability that the value is replaced at the end of the TTL */
+	double ttl_at_half_price_s, ttl_at_double_price_s; /* what would change it */
+	double objective, measured, measured_sd; /* of the class: max_stale, and staleness per request */
+	uint64_t audits, audits_stale;
+	double origin_rate_used, origin_rate_limit; /* background loads per second */
+	unsigned paused;                            /* PAUSE_* bits in force */
+	struct bytes last_error;
+};
+
+/* False when neither a key nor an endpoint has that name. */
+bool engine_why(struct engine *e, struct instant now, struct bytes name, struct why *ret);
+
+/* The advised TTL of a key that need not be resident (for apps with a cache of their own). */
+struct span engine_ttl(struct engine *e, struct instant now, struct bytes endpoint, struct bytes key,
+                       enum ttl_reason *ret_reason);
+
+typedef void ttl_row_fn(void *arg, const struct ttl_row *row);
+
+/* Rows of endpoints, in order of first sight; or of keys of one endpoint (empty: of all), hottest first. */
+void engine_endpoints(struct engine *e, struct instant now, ttl_row_fn *fn, void *arg);
+void engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, size_t max_rows,
+                 ttl_row_fn *fn, void *arg);
+
+/* Forecast of an endpoint's requests per second for n steps from now. False: unknown endpoint. */
+struct forecast_row {
+	struct instant at;
+	double per_s, lo80, hi80;
+	double volatility; /* the time-of-day factor of its change rate, mean 1 */
+};
+bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint, struct span step,
+                     size_t n, struct forecast_row *ret);
+
+struct engine_stats {
+	uint64_t requests, hits, grace, misses, joined, events, sets, changed;
+	uint64_t loads[LOAD_REASONS], load_errors, skipped_for_budget, evicted, events_refused;
+	uint64_t keys, endpoints, flights, waiters, schedules;
+	struct estimate stale; /* per request, over all classes */
+	struct store_stats store;
+	/* the two arms of holdout */
+	struct {
+		uint64_t requests, hits, loads;
+		double stale;
+	} learned, held_out;
+};
+void engine_stats(struct engine *e, struct engine_stats *ret);
+
+/* -- Learned state, to keep and to bring back -------------------------------------------------- */
+
+/*
+ * Learned state as self-contained records: `kind` and `name` identify one (a later record replaces an
+ * earlier one of the same kind and name), the fields are its content: a name and one or more doubles.
+ * The daemon keeps them in SQLite as JSON, `export` and `import` carry them as a file.
+ */
+#define RECORD_MAX_FIELDS 16
+
+struct record_field {
+	const char *name;
+	const double *v; /* n finite numbers */
+	size_t n;
+};
+
+struct record {
+	const char *kind;     /* "key", "endpoint", "class", "schedule" */
+	struct bytes name;
+	struct bytes endpoint; /* of a key, else empty */
+	struct record_field field[RECORD_MAX_FIELDS];
+	size_t n_fields;
+};
+typedef void record_fn(void *arg, const struct record *r);
+
+/* Hands out up to max records that changed since they were last handed out; returns how many. */
+size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn *fn, void *arg);
+
+/* All of them. */
+void engine_export(struct engine *e, struct instant now, record_fn *fn, void *arg);
+
+/* Takes one back. 0, or -EINVAL with *ret_why (a static text that names the field). */
+int engine_import(struct engine *e, struct instant now, const struct record *r, const char **ret_why);
+
+/*
+ * Ties entries that a segment still holds (after store_attach) to what was learned of their keys.
+ * Call once, after the imports.
+ */
+void engine_adopt(struct engine *e, struct instant now);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Robust harmonic regression of log request counts: level, trend-free, with daily and weekly sines
+ * and cosines, fitted by iteratively reweighted least squares (bisquare, gsl_multifit_robust), so
+ * that a flash crowd or an outage does not bend it.
+ *
+ * GSL reports success on singular and non-finite fits; rank and isfinite are checked here, and a
+ * fit that fails them is an error, never a model.
+ */
+#ifndef FORECACHED_MODELS_HARMONIC_H
+#define FORECACHED_MODELS_HARMONIC_H
+
+#include "base/instant.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define HARMONIC_DAILY  6 /* sine-cosine pairs with periods of 1 day / 1 .. 6 */
+#define HARMONIC_WEEKLY 3 /* and of 1 week / 1 .. 3 */
+#define HARMONIC_TERMS  (1 + 2 * (HARMONIC_DAILY + HARMONIC_WEEKLY))
+
+/* Counts of equal steps; index 0 starts at local second `start_s`. Negative counts: missing. */
+struct harmonic_data {
+	double start_s; /* seconds since 1970 on local clocks */
+	double step_s;
+	size_t n;
+	double *count;
+};
+
+struct harmonic {
+	double coef[HARMONIC_TERMS]; /* of log1p(count per step) */
+	double step_s;
+	double sd; /* robust scale of the residual */
+	bool weekly; /* the weekly terms were fitted: 14 days or more of data */
+	bool valid;
+};
+
+struct harmonic_data *harmonic_data_new(size_t n);
+void harmonic_data_free(struct harmonic_data **d);
+
+/*
+ * 0, or -EDOM: too little data, deficient rank, or not finite. Needs at least two days; weekly terms
+ * from 14 days on. Needs gsl_set_error_handler_off() to have been called by the process.
+ */
+int harmonic_fit(const struct harmonic_data *d, struct harmonic *ret);
+
+/* Expected count per step at this local second; >= 0. The model must be valid. */
+double harmonic_at(const struct harmonic *h, double local_s);
+
+#endif

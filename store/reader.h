@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads a segment that another process writes. No locks, no system calls, no waiting: a get copies
+ * the value out, checks the sequence number again, and gives up with a miss after a bounded number
+ * of tries. Whatever the segment holds, also garbage that a broken writer left, the result is a
+ * value whose checksum is right and whose age is at most max_age, or a miss.
+ */
+#ifndef FORECACHED_STORE_READER_H
+#define FORECACHED_STORE_READER_H
+
+#include "base/bytes.h"
+#include "base/instant.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store_reader {
+	const void *mem;
+	uint64_t bytes;
+	uint64_t boot_id;
+};
+
+enum reader_outcome {
+	READER_MISS,  /* not there, expired, or torn */
+	READER_FRESH, /* before its soft expiry */
+	READER_GRACE, /* between soft and hard expiry: serve it while one load runs */
+	READER_STALE, /* past hard expiry but not past max_age: only when daemon and origin are gone */
+	READER_GONE,  /* not a segment of ours, or another life of it: map it again or use ZeroMQ */
+	READER_SMALL, /* the value does not fit the buffer; ret->value_bytes says what it takes */
+};
+
+struct reader_value {
+	uint64_t value_bytes;
+	uint64_t version;
+	struct instant loaded, soft, hard;
+	struct span max_age;
+};
+
+/* 0, or -EPROTO when mem does not start with a segment of our layout version. */
+int store_reader_init(struct store_reader *r, const void *mem, uint64_t bytes);
+
+/* The writer's clock at this CLOCK_BOOTTIME; and how long the writer has been silent. */
+struct instant store_reader_now(const struct store_reader *r, int64_t boottime_us);
+struct span store_reader_silence(const struct store_reader *r, int64_t boottime_us);
+
+/* Copies the value into buf (cap bytes). ret is filled for every outcome but MISS and GONE. */
+enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes key,
+                                     struct instant now, void *buf, uint64_t cap,
+                                     struct reader_value *ret);
+
+#endif

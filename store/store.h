@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cache itself: values in one segment of memory that one writer (the engine's thread) changes
+ * and any number of readers in other processes map read only (reader.h). The memory is handed in:
+ * a shared mapping in the daemon, plain memory in the simulator and in tests.
+ *
+ * An entry has an immutable part (key, value, version, load time, max_age), covered by a checksum,
+ * and mutable words (soft expiry, hard expiry, lease) that check themselves. A reader that finds
+ * anything torn or out of bounds reports a miss.
+ *
+ * Times are instants of the writer's clock. The header tells readers how to get the same clock from
+ * CLOCK_BOOTTIME: instant = base + (boottime - boottime at base) * scale.
+ *
+ * OWNERSHIP the caller owns the memory, which must stay mapped until store_release. The store keeps
+ * bookkeeping of its own outside the segment; all of it can be rebuilt from the segment, which is how
+ * a segment outlives the daemon (store_attach).
+ */
+#ifndef FORECACHED_STORE_STORE_H
+#define FORECACHED_STORE_STORE_H
+
+#include "base/bytes.h"
+#include "base/instant.h"
+#include "base/rng.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store; /* the writer's handle */
+
+#define STORE_NONE UINT32_MAX /* "no entry" where an entry handle is expected */
+
+struct store_clock {
+	int64_t boottime_us; /* CLOCK_BOOTTIME at which ... */
+	struct instant base; /* ... the writer's clock showed this instant */
+	double scale;        /* and how fast it runs since: 1 = real time */
+};
+
+/* What an entry is made from. */
+struct store_item {
+	struct bytes key;
+	struct bytes value;
+	uint64_t version;        /* content hash or counter: equal means equal content */
+	struct instant loaded;   /* when the origin was read */
+	struct instant soft;     /* fresh before this instant */
+	struct instant hard;     /* grace before this instant, never served after it */
+	struct span max_age;     /* never served at an age (now - loaded) above this */
+	uint32_t owner;          /* the engine's number for the key, given back by store_owner */
+};
+
+/* The smallest segment that store_create accepts, bytes. */
+#define STORE_MIN_BYTES (256u * 1024)
+
+/* How many bytes of segment an item of these sizes takes; 0 when it can never fit. */
+uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t value_bytes);
+
+/*
+ * Lays out an empty store in mem (page aligned). NULL when bytes < STORE_MIN_BYTES.
+ * boot_id tells this life of the segment from the next; readers fall back when it changes under them.
+ */
+struct store *store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock);
+
+/*
+ * Takes over a segment that an earlier writer left, verifies every entry, drops what is torn or past
+ * its hard expiry at `now`, and evens what that writer left half done. ret_kept and ret_dropped (may
+ * be NULL) say how many. NULL when the layout version or size is not ours: create a new one then.
+ */
+struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
+                           struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped);
+
+void store_release(struct store **s);
+
+/* Tells readers that the writer lives, and the clock again if it was stepped. */
+void store_heartbeat(struct store *s, int64_t boottime_us);
+void store_set_clock(struct store *s, struct store_clock clock);
+
+/* The entry of the key, or STORE_NONE. */
+uint32_t store_find(const struct store *s, struct bytes key);
+
+/*
+ * Puts the item in the place of any entry of the same key, and gives its handle.
+ * -ENOSPC: no room; evict something and try again. -E2BIG: it can never fit.
+ * On an error the old entry of the key, if any, is gone: better a miss than an old value.
+ */
+int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entry);
+
+void store_remove(struct store *s, uint32_t entry);
+
+/* New expiry of an entry whose value stays: re-planning, push invalidation, not-modified. */
+void store_set_expiry(struct store *s, uint32_t entry, struct instant soft, struct instant hard);
+
+/* The origin was read again and had the same value: age counts from `loaded` now. */
+int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct instant soft,
+                struct instant hard);
+
+/* Views into the segment, valid until the next call that changes the store. */
+void store_get(const struct store *s, uint32_t entry, struct store_item *ret);
+
+uint32_t store_owner(const struct store *s, uint32_t entry);
+void store_set_owner(struct store *s, uint32_t entry, uint32_t owner);
+
+/* A live entry chosen uniformly (STORE_NONE when empty): the caller samples victims to evict. */
+uint32_t store_sample(const struct store *s, struct rng *g);
+
+/* Calls fn for every live entry in an order that depends on the segment alone. */
+typedef void store_each_fn(void *arg, uint32_t entry);
+void store_each(const struct store *s, store_each_fn *fn, void *arg);
+
+struct store_stats {
+	uint64_t entries, bytes_used, bytes_total;
+};
+void store_stats(const struct store *s, struct store_stats *ret);
+
+#endif
