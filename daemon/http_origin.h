@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * An origin that speaks HTTP: carries out EFFECT_LOAD and hands back INPUT_LOADED.
+ *
+ *	http_origin_load(o, now, &effect)     start; never blocks, never calls back from inside
+ *	http_origin_fd(o)                     one descriptor for the event loop; when it is readable:
+ *	http_origin_run(o, now)               goes on, and calls back for every load that has ended
+ *
+ * HOW IT WORKS one libcurl multi handle per origin, driven by an epoll of its own with a timerfd in it,
+ * so that the loop sees a single descriptor whatever libcurl opens. Connections are kept and limited. The
+ * validators (ETag, Last-Modified) of what the cache holds are remembered in a bounded table by endpoint,
+ * key and version: a load of a version that is known is asked for conditionally.
+ *
+ * The answer becomes
+ *	200                          OK, or UNCACHEABLE (no-store, private, Set-Cookie, a Vary that is not
+ *	                             listed) unless the route says cache_private
+ *	304 to a conditional request NOT_MODIFIED
+ *	404, 410                     ABSENT
+ *	anything else                ERROR with a text: status, timeout, refused, wrong length, too large,
+ *	                             redirect to another origin, TLS. Retry-After is handed on.
+ * The version of a value is content_hash.h: equal JSON has an equal version, whatever its spacing and order.
+ *
+ * INVARIANTS every load is answered exactly once, unless the origin is freed first. A URL never leaves
+ * the scheme, host and port that its template names, whatever the key says. Secrets are in no error text.
+ *
+ * OWNERSHIP the configuration is copied. Views in the input are valid during the callback only.
+ */
+#ifndef FORECACHED_DAEMON_HTTP_ORIGIN_H
+#define FORECACHED_DAEMON_HTTP_ORIGIN_H
+
+#include "base/instant.h"
+#include "engine/engine.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct http_origin;
+
+/* Numbers per origin. Row as in policy.h: X(name, default, lowest, highest, unit, help). */
+#define HTTP_ORIGIN_TABLE(X)                                                                       \
+	X(connect_timeout, 3, 0.01, 600, "s", "no connection by then: the load has failed")        \
+	X(timeout, 10, 0.01, 600, "s", "a load that takes longer has failed")                      \
+	X(max_connections, 32, 1, 10000, "connections", "open at once; more loads wait for one")   \
+	X(max_body_bytes, 8388608, 64, 536870912, "bytes", "a longer answer is an error, whatever its encoding") \
+	X(max_header_bytes, 65536, 1024, 1048576, "bytes", "longer headers are an error")          \
+	X(max_redirects, 3, 0, 20, "redirects", "followed within the origin; to another host, never") \
+	X(max_validators, 65536, 64, 16777216, "keys", "ETags and Last-Modified remembered")        \
+	X(max_json_bytes, 1048576, 0, 536870912, "bytes", "longer JSON is compared byte by byte")
+
+/* How keys become URLs. The first route that matches is taken. */
+struct http_route {
+	/* As engine_rule.match; compared with the endpoint's name, then with the key. NULL or "*": all. */
+	const char *match;
+	/*
+	 * "https://api.example.com/v1/quotes/{symbol}". In braces: `key`, the name of a <segment> of match,
+	 * or its number from 1. Everything but letters, digits and -._~ is percent-encoded, and '/' in
+	 * {key}; {+name} also leaves ?&=:@!$'()*+,; and %XX as they are, for keys that are URLs already.
+	 * A key that begins with '/' may follow the host directly: "http://127.0.0.1:8000{+key}".
+	 */
+	const char *url;
+	const char *const *header; /* "Name: value", n_headers of them; ${env:NAME} and ${file:/path} in the value */
+	size_t n_headers;
+	const char *const *vary; /* names that a Vary may list: our request headers do not change with them */
+	size_t n_vary;
+	const char *const *ignore; /* JSON pointers (RFC 6901, `*` for any one token) that do not count as content */
+	size_t n_ignore;
+	bool cache_private; /* keep what says private, no-store or Set-Cookie: it is the same for everyone */
+};
+
+struct http_origin_config {
+	const char *name; /* for error texts */
+	const struct http_route *route;
+	size_t n_routes;
+	const char *ca_file;    /* NULL: the system's */
+	const char *proxy;      /* NULL: none, whatever the environment says */
+	const char *user_agent; /* NULL: "forecached/VERSION" */
+	double time_scale;      /* deadlines of engine time are divided by it; 0 counts as 1 */
+#define X(name, def, lo, hi, unit, help) double name;
+	HTTP_ORIGIN_TABLE(X)
+#undef X
+};
+
+/* All defaults, no routes. */
+struct http_origin_config http_origin_default(void);
+
+struct http_origin_error {
+	char text[256]; /* names the field: "url: host must not contain '{'" */
+};
+
+/* Called from http_origin_run, once for each load. It may call http_origin_load. */
+typedef void http_origin_fn(void *arg, const struct input *loaded);
+
+/* Call curl_global_init first. 0, -EINVAL, -ENOENT or -EACCES for a file, -EMFILE, ... */
+int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void *arg,
+                    struct http_origin **ret, struct http_origin_error *reterr);
+
+/* Drops the loads in flight without an answer. NULL is fine; sets the pointer to NULL. */
+void http_origin_free(struct http_origin **o);
+
+/* Starts an EFFECT_LOAD. The deadline of the effect and `timeout`, whichever is earlier, ends it. */
+void http_origin_load(struct http_origin *o, struct instant now, const struct effect *load);
+
+int http_origin_fd(const struct http_origin *o);
+void http_origin_run(struct http_origin *o, struct instant now);
+
+struct http_origin_stats {
+	uint64_t started, ok, not_modified, absent, uncacheable, errors, redirects, body_bytes;
+	uint64_t in_flight, validators, connects; /* connects: new connections; the other loads reused one */
+};
+void http_origin_stats(const struct http_origin *o, struct http_origin_stats *ret);
+
+#endif
