@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What was wrong with a message: names the field and the limit, e.g.
+ * "events[3].load_ms: must be a number from 0 to 86400000". Always one line, NUL-terminated; bytes
+ * that a peer sent never get into it.
+ */
+#ifndef FORECACHED_PROTO_ERROR_H
+#define FORECACHED_PROTO_ERROR_H
+
+#define PROTO_ERROR_BYTES 160
+
+struct proto_error {
+	char text[PROTO_ERROR_BYTES];
+};
+
+/* Sets the text (cut to fit); err may be NULL. Always gives -EBADMSG, so that a decoder can return it. */
+__attribute__((format(printf, 2, 3))) int proto_fail(struct proto_error *err, const char *fmt, ...);
+
+#endif
