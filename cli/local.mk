@@ -1,1 +1,16 @@
-# cli/
+# What the subcommands share with their unit tests.
+noinst_LTLIBRARIES += %D%/libcli.la
+%C%_libcli_la_SOURCES = \
+	%D%/human.h %D%/human.c
+%C%_libcli_la_CPPFLAGS = $(OS_CPPFLAGS)
+%C%_libcli_la_LIBADD = -lm
+
+bin_PROGRAMS += %D%/forecache
+%C%_forecache_SOURCES = \
+	%D%/cli.h %D%/main.c \
+	%D%/options.h %D%/options.c \
+	%D%/table.h %D%/table.c \
+	%D%/term.h %D%/term.c
+%C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS)
+%C%_forecache_LDADD = %D%/libcli.la base/libbase.la \
+	$(ZMQ_LIBS) $(MSGPACK_LIBS) $(CJSON_LIBS) $(CURL_LIBS) $(XXHASH_LIBS) -lm

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/human.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* 95th percentile of the standard normal: two of them bound 90 %. */
+#define Z95 1.6448536269514722
+
+static const struct unit {
+	const char *name;
+	double s;
+} units[] = {
+	{ "ms", 1e-3 }, { "s", 1 }, { "min", 60 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { "w", 604800 },
+};
+
+int human_parse_span(const char *text, double *ret_s)
+{
+	double sum = 0;
+	const char *p = text;
+
+	if (!*p)
+		return -EINVAL;
+	while (*p) {
+		char *end;
+		double x, unit_s = 0;
+		size_t n;
+
+		if (!((*p >= '0' && *p <= '9') || *p == '.'))
+			return -EINVAL;
+		x = strtod(p, &end);
+		if (end == p || !isfinite(x))
+			return -EINVAL;
+		n = strspn(end, "abcdefghijklmnopqrstuvwxyz");
+		for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+			if (n == strlen(units[i].name) && !strncmp(end, units[i].name, n))
+				unit_s = units[i].s;
+		if (n == 0 && p == text && !*end)
+			unit_s = 1; /* a bare number is seconds, but only on its own: 1h30 is unclear */
+		if (unit_s == 0)
+			return -EINVAL;
+		sum += x * unit_s;
+		p = end + n;
+	}
+	*ret_s = sum;
+	return 0;
+}
+
+int human_parse_time(const char *text, double *ret_s)
+{
+	struct tm tm = { 0 };
+	char *end;
+	double s = strtod(text, &end);
+	int n = 0, oh, om;
+	char sign;
+
+	if (end != text && !*end && isfinite(s)) {
+		*ret_s = s;
+		return 0;
+	}
+	if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+	           &tm.tm_min, &tm.tm_sec, &n) < 6 || n == 0)
+		return -EINVAL;
+	if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 ||
+	    tm.tm_sec > 60)
+		return -EINVAL;
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	s = (double)timegm(&tm);
+	if (text[n] == '.') {
+		double fraction = strtod(text + n, &end);
+
+		n = (int)(end - text);
+		s += fraction;
+	}
+	if (!strcmp(text + n, "Z")) {
+		*ret_s = s;
+		return 0;
+	}
+	if (sscanf(text + n, "%1[+-]%2d:%2d%*c", &sign, &oh, &om) != 3 || strlen(text + n) != 6 || oh > 14 || om > 59)
+		return -EINVAL;
+	*ret_s = s - (sign == '-' ? -1 : 1) * (oh * 3600.0 + om * 60.0);
+	return 0;
+}
+
+char *human_number(char *buf, double x)
+{
+	double a = fabs(x);
+	int digits;
+
+	if (!isfinite(x))
+		return strcpy(buf, "-");
+	if (a == 0)
+		return strcpy(buf, "0");
+	if (a < 0.001 || a >= 1e6) {
+		snprintf(buf, HUMAN_MAX, "%.3g", x);
+		return buf;
+	}
+	digits = a >= 99.95 ? 0 : a >= 9.995 ? 1 : a >= 0.9995 ? 2 : a >= 0.09995 ? 3 : a >= 0.01 ? 4 : 5;
+	snprintf(buf, HUMAN_MAX, "%.*f", digits, x);
+	if (strchr(buf, '.')) { /* 1.50 -> 1.5, 2.00 -> 2 */
+		char *end = buf + strlen(buf) - 1;
+
+		while (*end == '0')
+			*end-- = '\0';
+		if (*end == '.')
+			*end = '\0';
+	}
+	return buf;
+}
+
+char *human_span(char *buf, double s)
+{
+	char a[HUMAN_MAX];
+	double r;
+
+	if (!isfinite(s))
+		return strcpy(buf, "-");
+	if (s < 0) {
+		snprintf(buf, HUMAN_MAX, "-%s", human_span(a, -s));
+		return buf;
+	}
+	if (s < 0.9995)
+		snprintf(buf, HUMAN_MAX, "%s ms", human_number(a, s * 1000));
+	else if (s < 99.95)
+		snprintf(buf, HUMAN_MAX, "%s s", human_number(a, s));
+	else if ((r = round(s)) < 3600)
+		snprintf(buf, HUMAN_MAX, "%.0f min %.0f s", floor(r / 60), fmod(r, 60));
+	else if ((r = round(s / 60)) < 2880)
+		snprintf(buf, HUMAN_MAX, "%.0f h %.0f min", floor(r / 60), fmod(r, 60));
+	else
+		snprintf(buf, HUMAN_MAX, "%.0f d %.0f h", floor(s / 86400), fmod(floor(s / 3600), 24));
+	return buf;
+}
+
+char *human_share(char *buf, double share)
+{
+	char a[HUMAN_MAX];
+
+	if (!isfinite(share))
+		return strcpy(buf, "-");
+	snprintf(buf, HUMAN_MAX, "%s %%", human_number(a, share * 100));
+	return buf;
+}
+
+char *human_bytes(char *buf, double bytes)
+{
+	static const char *const unit[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	char a[HUMAN_MAX];
+	size_t u = 0;
+
+	if (!isfinite(bytes))
+		return strcpy(buf, "-");
+	while (fabs(bytes) >= 1024 && u + 1 < sizeof(unit) / sizeof(unit[0])) {
+		bytes /= 1024;
+		u++;
+	}
+	snprintf(buf, HUMAN_MAX, "%s %s", human_number(a, bytes), unit[u]);
+	return buf;
+}
+
+char *human_rate(char *buf, double per_s)
+{
+	char a[HUMAN_MAX];
+
+	if (!isfinite(per_s))
+		return strcpy(buf, "-");
+	if (per_s >= 0.5 || per_s <= 0)
+		snprintf(buf, HUMAN_MAX, "%s per s", human_number(a, per_s));
+	else if (per_s * 60 >= 0.5)
+		snprintf(buf, HUMAN_MAX, "%s per min", human_number(a, per_s * 60));
+	else if (per_s * 3600 >= 0.5)
+		snprintf(buf, HUMAN_MAX, "%s per h", human_number(a, per_s * 3600));
+	else
+		snprintf(buf, HUMAN_MAX, "%s per d", human_number(a, per_s * 86400));
+	return buf;
+}
+
+char *human_time(char *buf, double s, bool utc)
+{
+	struct tm tm;
+	time_t t;
+
+	if (!(fabs(s) < 1e11)) /* year 5138: what is beyond is "never", not a time */
+		return strcpy(buf, "never");
+	t = (time_t)floor(s);
+	if (!(utc ? gmtime_r(&t, &tm) : localtime_r(&t, &tm)))
+		return strcpy(buf, "never");
+	strftime(buf, HUMAN_MAX, utc ? "%Y-%m-%d %H:%M:%SZ" : "%Y-%m-%d %H:%M:%S", &tm);
+	return buf;
+}
+
+void human_interval90(struct estimate e, double *ret_lo, double *ret_hi)
+{
+	double shape, c;
+
+	*ret_lo = 0;
+	*ret_hi = HUGE_VAL;
+	if (!(e.mean > 0) || !isfinite(e.sd))
+		return;
+	if (!(e.sd > 0)) {
+		*ret_lo = *ret_hi = e.mean;
+		return;
+	}
+	/* Gamma with this mean and sd; (X / mean)^(1/3) is nearly normal(1 - 1/(9a), 1/(9a)) */
+	shape = e.mean * e.mean / (e.sd * e.sd);
+	c = 1 / (9 * shape);
+	*ret_lo = e.mean * pow(fmax(0, 1 - c - Z95 * sqrt(c)), 3);
+	*ret_hi = e.mean * pow(1 - c + Z95 * sqrt(c), 3);
+}

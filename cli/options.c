@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/options.h"
+
+#include "cli/cli.h"
+#include "cli/human.h"
+#include "cli/term.h"
+
+#include "base/bug.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROWS_MAX 40
+
+/* getopt_long's values of rows: above any character, so that letters and rows do not mix. */
+#define ROW_BASE   1000
+#define ROW_HELP   2000
+#define ROW_WORDS  2001
+#define ROW_VERSION 2002
+
+static const struct option_row common[] = {
+	{ "json", 0, OPTION_FLAG, &cli.json, 0, 0, NULL, "print JSON" },
+	{ "dir", 0, OPTION_TEXT, &cli.dir, 0, 0, "DIR",
+	  "where the daemon's sockets are (else $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached, /run/forecached)" },
+	{ "timeout", 0, OPTION_SPAN, &cli.timeout_s, 0.01, 600, "TIME", "wait this long for the daemon (5s)" },
+	{ "no-color", 0, OPTION_FLAG, &cli.no_color, 0, 0, NULL, "no colours (also: $NO_COLOR)" },
+};
+#define N_COMMON (sizeof(common) / sizeof(common[0]))
+
+static int complain(const char *command, const char *what)
+{
+	return cli_usage("%s; try `forecache %s%s--help`", what, command ? command : "", command ? " " : "");
+}
+
+/* The option's value into its variable. */
+static int take(const char *command, const struct option_row *row, const char *text)
+{
+	char what[256], *end;
+	double x = NAN;
+
+	switch (row->kind) {
+	case OPTION_FLAG:
+		*(bool *)row->into = true;
+		return -1;
+	case OPTION_TEXT:
+		*(const char **)row->into = text;
+		return -1;
+	case OPTION_LIST: {
+		struct option_list *list = row->into;
+
+		if (list->n == OPTION_LIST_MAX) {
+			snprintf(what, sizeof(what), "--%s: given more than %d times", row->name, OPTION_LIST_MAX);
+			return complain(command, what);
+		}
+		list->item[list->n++] = text;
+		return -1;
+	}
+	case OPTION_SPAN:
+		if (human_parse_span(text, &x)) {
+			snprintf(what, sizeof(what), "--%s: \"%.40s\" is not a time like 30s, 5m, 1.5h or 2d", row->name,
+			         text);
+			return complain(command, what);
+		}
+		break;
+	case OPTION_NUMBER:
+	case OPTION_COUNT:
+		errno = 0;
+		x = strtod(text, &end);
+		if (end == text || *end || !isfinite(x) || (row->kind == OPTION_COUNT && x != floor(x))) {
+			snprintf(what, sizeof(what), "--%s: \"%.40s\" is not a %snumber", row->name, text,
+			         row->kind == OPTION_COUNT ? "whole " : "");
+			return complain(command, what);
+		}
+		break;
+	}
+	if (!(x >= row->lo && x <= row->hi)) {
+		snprintf(what, sizeof(what), "--%s: %.40s is not within %g .. %g%s", row->name, text, row->lo, row->hi,
+		         row->kind == OPTION_SPAN ? " seconds" : "");
+		return complain(command, what);
+	}
+	*(double *)row->into = x;
+	return -1;
+}
+
+static int unknown_option(const char *command, const char *typed, const struct option_row *const *row, size_t n)
+{
+	const char *word[ROWS_MAX + 1], *nearest;
+	char what[160], name[64];
+
+	if (strncmp(typed, "--", 2)) {
+		snprintf(what, sizeof(what), "unknown option %.60s", typed);
+		return complain(command, what);
+	}
+	for (size_t i = 0; i < n; i++)
+		word[i] = row[i]->name;
+	word[n] = "help";
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(typed + 2, "="), typed + 2);
+	nearest = cli_nearest(name, word, n + 1);
+	if (nearest)
+		snprintf(what, sizeof(what), "unknown option --%s; did you mean --%s?", name, nearest);
+	else
+		snprintf(what, sizeof(what), "unknown option --%s", name);
+	return complain(command, what);
+}
+
+/* Runs getopt_long over the rows. `in_order`: stop at the first positional argument. */
+static int parse(const char *command, const struct option_row *const *row, size_t n, int *argc, char ***argv,
+                 bool in_order, bool *ret_help, bool *ret_words, bool *ret_version)
+{
+	struct option lo[ROWS_MAX + 4] = { 0 };
+	char letters[2 * ROWS_MAX + 8], *l = letters;
+	int c, which;
+
+	BUG_ON(n > ROWS_MAX);
+	if (in_order)
+		*l++ = '+';
+	*l++ = ':';
+	*l++ = 'h';
+	for (size_t i = 0; i < n; i++) {
+		bool arg = row[i]->kind != OPTION_FLAG;
+
+		lo[i] = (struct option){ row[i]->name, arg ? required_argument : no_argument, NULL,
+			                 ROW_BASE + (int)i };
+		if (row[i]->letter) {
+			*l++ = row[i]->letter;
+			if (arg)
+				*l++ = ':';
+		}
+	}
+	*l = '\0';
+	lo[n++] = (struct option){ "help", no_argument, NULL, ROW_HELP };
+	lo[n++] = ret_version ? (struct option){ "version", no_argument, NULL, ROW_VERSION }
+	                      : (struct option){ "help-words", no_argument, NULL, ROW_WORDS };
+	n -= 2;
+	opterr = 0;
+	optind = 0; /* glibc: start afresh, as getopt keeps its place between calls */
+	while ((c = getopt_long(*argc, *argv, letters, lo, &which)) != -1) {
+		char what[128];
+		int status;
+
+		if (c == 'h' || c == ROW_HELP) {
+			*ret_help = true;
+			continue;
+		}
+		if (c == ROW_WORDS) {
+			*ret_words = true;
+			continue;
+		}
+		if (c == ROW_VERSION) {
+			*ret_version = true;
+			continue;
+		}
+		if (c == ':') {
+			snprintf(what, sizeof(what), "%.60s needs a value", (*argv)[optind - 1]);
+			return complain(command, what);
+		}
+		if (c == '?') {
+			char letter[3] = { '-', (char)optopt, '\0' };
+
+			if (optopt >= ROW_BASE) {
+				snprintf(what, sizeof(what), "%.60s takes no value", (*argv)[optind - 1]);
+				return complain(command, what);
+			}
+			return unknown_option(command, optopt ? letter : (*argv)[optind - 1], row, n);
+		}
+		if (c >= ROW_BASE) {
+			status = take(command, row[c - ROW_BASE], optarg);
+		} else {
+			size_t i = 0;
+
+			while (row[i]->letter != c)
+				i++;
+			status = take(command, row[i], optarg);
+		}
+		if (status >= 0)
+			return status;
+	}
+	*argc -= optind;
+	*argv += optind;
+	return -1;
+}
+
+/* Text after the indent, broken at blanks so that no line is wider than `width`. */
+static void wrapped(const char *text, int indent, int width)
+{
+	int at = indent;
+
+	while (*text) {
+		int word = (int)strcspn(text, " \n");
+
+		if (at > indent && at + 1 + word > width) {
+			printf("\n%*s", indent, "");
+			at = indent;
+		}
+		at += printf("%s%.*s", at > indent ? " " : "", word, text);
+		text += word;
+		if (*text == '\n') {
+			printf("\n%*s", text[1] ? indent : 0, "");
+			at = indent;
+		}
+		text += *text != '\0';
+	}
+	putchar('\n');
+}
+
+static void help_row(const struct option_row *row)
+{
+	char left[64];
+	int n = 0;
+
+	if (row->letter)
+		n = snprintf(left, sizeof(left), "-%c, ", row->letter);
+	snprintf(left + n, sizeof(left) - (size_t)n, "--%s%s%s", row->name, row->arg ? " " : "",
+	         row->arg ? row->arg : "");
+	printf("  %-24s ", left);
+	if (strlen(left) > 24)
+		printf("\n%27s", "");
+	wrapped(row->help, 27, 96);
+}
+
+void options_help(const char *command, const struct usage *u, const struct option_row *row, size_t n)
+{
+	const char *bold = term_on(TERM_BOLD), *off = term_off(TERM_BOLD);
+
+	printf("%sExamples%s\n", bold, off);
+	for (const char *p = u->examples; *p; p = strchr(p, '\n') + 1)
+		printf("  %.*s\n", (int)strcspn(p, "\n"), p);
+	printf("\n%sUsage%s  forecache %s%s%s [OPTION]...\n\n", bold, off, command, *u->synopsis ? " " : "",
+	       u->synopsis);
+	wrapped(u->brief, 0, 96);
+	if (u->details) {
+		putchar('\n');
+		wrapped(u->details, 0, 96);
+	}
+	printf("\n%sOptions%s\n", bold, off);
+	for (size_t i = 0; i < n; i++)
+		help_row(&row[i]);
+	for (size_t i = 0; i < N_COMMON; i++)
+		help_row(&common[i]);
+	help_row(&(struct option_row){ .name = "help", .letter = 'h', .help = "this text" });
+}
+
+int options_parse(const struct usage *u, const struct option_row *row, size_t n, int *argc, char ***argv)
+{
+	const struct option_row *all[ROWS_MAX];
+	const char *command = (*argv)[0];
+	bool help = false, words = false;
+	char what[128];
+	int status;
+
+	BUG_ON(n + N_COMMON > ROWS_MAX);
+	for (size_t i = 0; i < n; i++)
+		all[i] = &row[i];
+	for (size_t i = 0; i < N_COMMON; i++)
+		all[n + i] = &common[i];
+	status = parse(command, all, n + N_COMMON, argc, argv, false, &help, &words, NULL);
+	if (status >= 0)
+		return status;
+	if (help) {
+		options_help(command, u, row, n);
+		return CLI_OK;
+	}
+	if (words) {
+		for (size_t i = 0; i < n + N_COMMON; i++)
+			printf("--%s\n", all[i]->name);
+		puts("--help");
+		return CLI_OK;
+	}
+	if (*argc < u->min_args) {
+		snprintf(what, sizeof(what), "%s needs %s", command, u->synopsis);
+		return complain(command, what);
+	}
+	if (u->max_args >= 0 && *argc > u->max_args) {
+		snprintf(what, sizeof(what), "%s: \"%.60s\" is one argument too many", command, (*argv)[u->max_args]);
+		return complain(command, what);
+	}
+	return -1;
+}
+
+int options_parse_common(int *argc, char ***argv, bool *ret_help, bool *ret_version)
+{
+	const struct option_row *all[N_COMMON];
+	bool words = false;
+
+	for (size_t i = 0; i < N_COMMON; i++)
+		all[i] = &common[i];
+	*ret_help = *ret_version = false;
+	return parse(NULL, all, N_COMMON, argc, argv, true, ret_help, &words, ret_version);
+}
