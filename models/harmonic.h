@@ -35,16 +35,23 @@ struct harmonic {
 	bool valid;
 };
 
+/* n counts, all 0, for the caller to fill in; start_s and step_s too. */
 struct harmonic_data *harmonic_data_new(size_t n);
 void harmonic_data_free(struct harmonic_data **d);
 
 /*
- * 0, or -EDOM: too little data, deficient rank, or not finite. Needs at least two days; weekly terms
- * from 14 days on. Needs gsl_set_error_handler_off() to have been called by the process.
+ * 0, or -EDOM: too little data, deficient rank (six hours and more of each day missing), or not
+ * finite, or -ENOMEM; then *ret is as it was. Needs at least two days and two counts per term; weekly
+ * terms from 14 days on. Needs gsl_set_error_handler_off() to have been called by the process.
+ * Takes up to a third of a second for 14 days of 5 minutes.
  */
 int harmonic_fit(const struct harmonic_data *d, struct harmonic *ret);
 
-/* Expected count per step at this local second; >= 0. The model must be valid. */
+/*
+ * Expected count of the step that starts at this local second; finite and >= 0. The model must be
+ * valid. The mean of a logarithm lies below the logarithm of the mean: at 10 requests per step the
+ * answer is 3 % low, at 1 it is 22 % low.
+ */
 double harmonic_at(const struct harmonic *h, double local_s);
 
 #endif
