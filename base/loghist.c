@@ -3,15 +3,14 @@
 
 #include <math.h>
 
-static const double FACTOR = 1.1;
+static const double FACTOR = 1.1, MAX_US = 1e12;
 
 void loghist_add(struct loghist *h, double us)
 {
-	double x = us > 1 ? us : 1;
+	/* not a number counts as 1; the upper bound keeps infinity out of the sum */
+	double x = us > 1 ? fmin(us, MAX_US) : 1;
 	int i = (int)ceil(log(x) / log(FACTOR));
 
-	if (i < 0)
-		i = 0;
 	if (i >= LOGHIST_BUCKETS)
 		i = LOGHIST_BUCKETS - 1;
 	h->count[i]++;

@@ -8,3 +8,39 @@ check_PROGRAMS += %D%/unit/t_harmonic
 %C%_unit_t_harmonic_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
 %C%_unit_t_harmonic_LDADD = base/libbase.la $(GSL_LIBS)
 TESTS += %D%/unit/t_harmonic
+
+check_PROGRAMS += %D%/unit/t_heap
+%C%_unit_t_heap_SOURCES = %D%/unit/t_heap.c
+%C%_unit_t_heap_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_heap_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_heap
+
+check_PROGRAMS += %D%/unit/t_intern
+%C%_unit_t_intern_SOURCES = %D%/unit/t_intern.c
+%C%_unit_t_intern_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_intern_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_intern
+
+check_PROGRAMS += %D%/unit/t_rng
+%C%_unit_t_rng_SOURCES = %D%/unit/t_rng.c
+%C%_unit_t_rng_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
+%C%_unit_t_rng_LDADD = base/libbase.la $(GSL_LIBS)
+TESTS += %D%/unit/t_rng
+
+check_PROGRAMS += %D%/unit/t_loghist
+%C%_unit_t_loghist_SOURCES = %D%/unit/t_loghist.c
+%C%_unit_t_loghist_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_loghist_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_loghist
+
+check_PROGRAMS += %D%/unit/t_zone
+%C%_unit_t_zone_SOURCES = %D%/unit/t_zone.c
+%C%_unit_t_zone_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_zone_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_zone
+
+check_PROGRAMS += %D%/unit/t_instant
+%C%_unit_t_instant_SOURCES = %D%/unit/t_instant.c
+%C%_unit_t_instant_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_instant_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_instant

@@ -40,7 +40,9 @@ static inline void tap_start(int argc, char **argv)
 	printf("# seed %" PRIu64 "\n", tap_seed);
 }
 
-__attribute__((format(printf, 4, 5))) static inline void tap_check(bool ok, const char *file, int line,
+/* The text of the condition is no part of the format: it may hold a %. */
+__attribute__((format(printf, 5, 6))) static inline void tap_check(bool ok, const char *file, int line,
+                                                                   const char *cond,
                                                                    const char *fmt, ...)
 {
 	va_list ap;
@@ -48,7 +50,7 @@ __attribute__((format(printf, 4, 5))) static inline void tap_check(bool ok, cons
 	if (ok)
 		return;
 	tap_bad_here++;
-	printf("# %s:%d: ", file, line);
+	printf("# %s:%d: not true: %s;", file, line, cond);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
 	va_end(ap);
@@ -75,12 +77,12 @@ static inline int tap_done(void)
 
 #define TEST(name) static void name(void)
 #define RUN(name)  tap_run(#name, name)
-#define OK(cond, ...) tap_check((cond), __FILE__, __LINE__, "not true: " #cond "; " __VA_ARGS__)
+#define OK(cond, ...) tap_check((cond), __FILE__, __LINE__, #cond, " " __VA_ARGS__)
 #define NEAR(got, want, tol)                                                                       \
 	do {                                                                                       \
 		double g_ = (got), w_ = (want), t_ = (tol);                                        \
-		tap_check(fabs(g_ - w_) <= t_, __FILE__, __LINE__, "%s is %.9g, not %.9g +- %.3g", #got, \
-		          g_, w_, t_);                                                             \
+		tap_check(fabs(g_ - w_) <= t_, __FILE__, __LINE__, #got " is near " #want,          \
+		          " it is %.9g, not %.9g +- %.3g", g_, w_, t_);                            \
 	} while (0)
 
 #endif
