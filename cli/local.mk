@@ -9,8 +9,9 @@ bin_PROGRAMS += %D%/forecache
 %C%_forecache_SOURCES = \
 	%D%/cli.h %D%/main.c \
 	%D%/options.h %D%/options.c \
+	%D%/simulate.c \
 	%D%/table.h %D%/table.c \
 	%D%/term.h %D%/term.c
 %C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS)
-%C%_forecache_LDADD = %D%/libcli.la base/libbase.la \
+%C%_forecache_LDADD = %D%/libcli.la sim/libsim.la base/libbase.la \
 	$(ZMQ_LIBS) $(MSGPACK_LIBS) $(CJSON_LIBS) $(CURL_LIBS) $(XXHASH_LIBS) -lm

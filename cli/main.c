@@ -24,6 +24,7 @@ static const struct command {
 	const char *brief;
 	const char *group; /* set at the first row of a group */
 } commands[] = {
+	{ "simulate", cmd_simulate, "What caching policies would have done with recorded requests", "Without a daemon" },
 	{ "help", cmd_help, "This overview, or the help of one command", "Help" },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

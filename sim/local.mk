@@ -1,1 +1,14 @@
-# sim/
+noinst_LTLIBRARIES += %D%/libsim.la
+%C%_libsim_la_SOURCES = \
+	%D%/baseline.h %D%/baseline.c \
+	%D%/fault.h %D%/fault.c \
+	%D%/fixed.h %D%/fixed.c \
+	%D%/log.h %D%/log.c \
+	%D%/pace.h \
+	%D%/score.h %D%/score.c \
+	%D%/simulate.h %D%/simulate.c \
+	%D%/source.h %D%/source.c \
+	%D%/trace.h %D%/trace.c \
+	%D%/weblog.h %D%/weblog.c
+%C%_libsim_la_CPPFLAGS = $(OS_CPPFLAGS) $(ZLIB_CFLAGS) $(LZMA_CFLAGS) $(ZSTD_CFLAGS)
+%C%_libsim_la_LIBADD = base/libbase.la $(ZLIB_LIBS) $(LZMA_LIBS) $(ZSTD_LIBS) $(XXHASH_LIBS) -lm

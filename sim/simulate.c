@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "sim/simulate.h"
+
+#include "base/mem.h"
+#include "sim/baseline.h"
+#include "sim/fixed.h"
+#include "sim/log.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define STATIC_PREFIX "static:"
+#define STATIC_MAX_S  INT64_C(3155760000) /* SPAN_MAX */
+
+/* -- One policy ----------------------------------------------------------------------------------- */
+
+struct contest {
+	const struct simulate *s;
+	const char *const *policy;
+	struct simulate_result *result;
+	size_t n;
+	struct lanes lanes; /* when any policy looks back */
+	struct pace *pace;  /* per policy */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	size_t next, running; /* the policy to start next; threads at work */
+};
+
+typedef int policy_fn(struct contest *c, size_t i);
+
+/* Replays the rule and fills result i; the total is over the endpoints in `in` (NULL: all). */
+static int run_fixed(struct contest *c, size_t i, const struct fixed_rule *rule, const bool *in)
+{
+	const struct simulate *s = c->s;
+	struct simulate_result *r = &c->result[i];
+	uint32_t n_endpoints = s->trace->endpoints.n_ids;
+	struct log *log = NULL;
+	struct score score;
+	int err = 0;
+
+	score_init(&score, s->trace, s->score_from, s->stale_after);
+	if (s->log_path) {
+		log = log_open(s->log_path, s->trace, r->policy, s->seed, &r->fault);
+		if (!log)
+			err = -EIO;
+	}
+	if (err == 0 && !fixed_run(s->trace, rule, &score, log, &c->pace[i]))
+		err = -EINTR;
+	if (log) {
+		int closed = log_close(&log, &r->fault);
+
+		err = err ? err : closed;
+	}
+	for (uint32_t e = 0; e < n_endpoints; e++) {
+		r->endpoint[e] = score_endpoint(&score, e);
+		if (rule->kind == FIXED_TTL)
+			r->endpoint[e].ttl_s = rule->value[e];
+		else
+			r->endpoint[e].factor = rule->value[e];
+	}
+	r->total = score_total(&score, in);
+	score_release(&score);
+	return err;
+}
+
+/* One value for all endpoints. */
+static int run_single(struct contest *c, size_t i, enum fixed_kind kind, double value, bool single_flight)
+{
+	uint32_t n_endpoints = c->s->trace->endpoints.n_ids;
+	double *values = mem_calloc(n_endpoints, sizeof(*values));
+	struct fixed_rule rule = { kind, values, single_flight };
+	int err;
+
+	for (uint32_t e = 0; e < n_endpoints; e++)
+		values[e] = value;
+	err = run_fixed(c, i, &rule, NULL);
+	if (kind == FIXED_TTL)
+		c->result[i].total.ttl_s = value;
+	else
+		c->result[i].total.factor = value;
+	free(values);
+	return err;
+}
+
+static bool static_seconds(const char *policy, double *ret_s)
+{
+	const char *text = policy + strlen(STATIC_PREFIX);
+	int64_t us;
+
+	if (strncmp(policy, STATIC_PREFIX, strlen(STATIC_PREFIX)) != 0 ||
+	    !trace_decimal(text, strlen(text), 6, STATIC_MAX_S * 1000000, &us))
+		return false;
+	*ret_s = (double)us * 1e-6;
+	return true;
+}
+
+static int run_static(struct contest *c, size_t i)
+{
+	double ttl_s = 0;
+
+	static_seconds(c->policy[i], &ttl_s);
+	return run_single(c, i, FIXED_TTL, ttl_s, true);
+}
+
+static int run_static_best(struct contest *c, size_t i)
+{
+	double ttl_s = baseline_static(&c->lanes, c->s->score_from, c->s->max_stale);
+
+	return run_single(c, i, FIXED_TTL, ttl_s, false);
+}
+
+static int run_alex_best(struct contest *c, size_t i)
+{
+	double factor = baseline_alex(&c->lanes, c->s->score_from, c->s->max_stale);
+
+	return run_single(c, i, FIXED_AGE, factor, false);
+}
+
+static int run_endpoint_best(struct contest *c, size_t i)
+{
+	uint32_t n_endpoints = c->s->trace->endpoints.n_ids, n_in = 0;
+	double *ttl_s = mem_calloc(n_endpoints, sizeof(*ttl_s)), single_s = NAN;
+	bool *in = mem_calloc(n_endpoints, sizeof(*in));
+	struct fixed_rule rule = { FIXED_TTL, ttl_s, false };
+	int err;
+
+	for (uint32_t e = 0; e < n_endpoints; e++) {
+		ttl_s[e] = baseline_endpoint(&c->lanes, e, c->s->score_from, c->s->max_stale);
+		in[e] = !isnan(ttl_s[e]);
+		n_in += in[e];
+		if (!in[e] && isnan(single_s))
+			single_s = baseline_static(&c->lanes, c->s->score_from, c->s->max_stale);
+		if (!in[e])
+			ttl_s[e] = single_s;
+	}
+	if (n_in)
+		err = run_fixed(c, i, &rule, in);
+	else
+		err = fault_set(&c->result[i].fault, -ENODATA,
+		                "endpoint-best: no endpoint has %d scored requests",
+		                BASELINE_MIN_REQUESTS);
+	free(ttl_s);
+	free(in);
+	return err;
+}
+
+static int run_bound(struct contest *c, size_t i)
+{
+	const struct simulate *s = c->s;
+
+	for (uint32_t e = 0; e < s->trace->endpoints.n_ids; e++)
+		c->result[i].endpoint[e] = baseline_bound(&c->lanes, e, s->score_from, s->max_stale);
+	c->result[i].total = baseline_bound(&c->lanes, UINT32_MAX, s->score_from, s->max_stale);
+	return 0;
+}
+
+static const struct kind {
+	const char *name;
+	policy_fn *run;
+	bool looks_back; /* needs the lanes */
+	bool logs;       /* makes decisions one by one */
+} kinds[] = {
+	{ "static-best", run_static_best, true, true },
+	{ "endpoint-best", run_endpoint_best, true, true },
+	{ "alex-best", run_alex_best, true, true },
+	{ "bound", run_bound, true, false },
+};
+
+static const struct kind static_kind = { STATIC_PREFIX, run_static, false, true };
+
+static const struct kind *kind_of(const char *policy)
+{
+	double s;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(policy, kinds[i].name) == 0)
+			return &kinds[i];
+	return static_seconds(policy, &s) ? &static_kind : NULL;
+}
+
+int simulate_check(const char *policy, bool with_log, struct fault *reterr)
+{
+	const struct kind *k = kind_of(policy);
+
+	if (!k && strncmp(policy, STATIC_PREFIX, strlen(STATIC_PREFIX)) == 0)
+		return fault_set(reterr, -EINVAL,
+		                 "policy %s: SECONDS must be a decimal number from 0 to %lld", policy,
+		                 (long long)STATIC_MAX_S);
+	if (!k)
+		return fault_set(reterr, -EINVAL, "policy %s: there is no such policy; there are " SIMULATE_POLICIES,
+		                 policy);
+	if (with_log && !k->logs)
+		return fault_set(reterr, -EINVAL, "policy %s: makes no decisions that could be logged",
+		                 policy);
+	return 0;
+}
+
+/* -- All of them ---------------------------------------------------------------------------------- */
+
+static double monotonic_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
+static void *work(void *arg)
+{
+	struct contest *c = arg;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->next < c->n) {
+		size_t i = c->next++;
+		double began = monotonic_s();
+
+		pthread_mutex_unlock(&c->lock);
+		c->result[i].error = kind_of(c->policy[i])->run(c, i);
+		c->result[i].seconds = monotonic_s() - began;
+		atomic_store_explicit(&c->pace[i].done, c->s->trace->at.n, memory_order_relaxed);
+		pthread_mutex_lock(&c->lock);
+	}
+	c->running--;
+	pthread_cond_signal(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+static void report_progress(const struct contest *c)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		sum += (double)atomic_load_explicit(&c->pace[i].done, memory_order_relaxed);
+	if (c->s->progress)
+		c->s->progress(c->s->arg, sum / ((double)c->n * (double)c->s->trace->at.n));
+}
+
+/* Returns when all threads are done, and reports five times a second until then. */
+static void wait_for_all(struct contest *c)
+{
+	struct timespec until;
+
+	pthread_mutex_lock(&c->lock);
+	clock_gettime(CLOCK_REALTIME, &until);
+	while (c->running) {
+		until.tv_nsec += 200000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		while (c->running && pthread_cond_timedwait(&c->changed, &c->lock, &until) == 0)
+			;
+		pthread_mutex_unlock(&c->lock);
+		report_progress(c);
+		pthread_mutex_lock(&c->lock);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+void simulate_run(const struct simulate *s, const char *const *policy, size_t n,
+                  struct simulate_result *ret)
+{
+	struct contest c = { .s = s, .policy = policy, .result = ret, .n = n };
+	pthread_t thread[SIMULATE_MAX_POLICIES];
+	size_t n_threads = s->threads < n ? s->threads : n, started = 0;
+	bool looks_back = false;
+
+	c.pace = mem_calloc(n, sizeof(*c.pace));
+	for (size_t i = 0; i < n; i++) {
+		ret[i] = (struct simulate_result){ .policy = policy[i] };
+		ret[i].endpoint = mem_calloc(s->trace->endpoints.n_ids, sizeof(*ret[i].endpoint));
+		c.pace[i].interrupted = s->interrupted;
+		looks_back |= kind_of(policy[i])->looks_back;
+	}
+	if (looks_back)
+		lanes_init(&c.lanes, s->trace);
+	pthread_mutex_init(&c.lock, NULL);
+	pthread_cond_init(&c.changed, NULL);
+	c.running = n_threads;
+	for (; started < n_threads; started++)
+		if (pthread_create(&thread[started], NULL, work, &c) != 0)
+			break;
+	if (started < n_threads) { /* do what they would have done */
+		pthread_mutex_lock(&c.lock);
+		c.running -= n_threads - started;
+		c.running++;
+		pthread_mutex_unlock(&c.lock);
+		work(&c);
+	}
+	wait_for_all(&c);
+	for (size_t i = 0; i < started; i++)
+		pthread_join(thread[i], NULL);
+	pthread_cond_destroy(&c.changed);
+	pthread_mutex_destroy(&c.lock);
+	lanes_release(&c.lanes);
+	free(c.pace);
+}
+
+void simulate_result_release(struct simulate_result *r)
+{
+	free(r->endpoint);
+	r->endpoint = NULL;
+}
