@@ -44,3 +44,9 @@ check_PROGRAMS += %D%/unit/t_instant
 %C%_unit_t_instant_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_instant_LDADD = base/libbase.la -lm
 TESTS += %D%/unit/t_instant
+
+check_PROGRAMS += %D%/unit/t_market
+%C%_unit_t_market_SOURCES = %D%/unit/t_market.c
+%C%_unit_t_market_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_market_LDADD = examples/market/libmarket.la base/libbase.la
+TESTS += %D%/unit/t_market
