@@ -36,14 +36,25 @@ struct reader_value {
 	struct span max_age;
 };
 
-/* 0, or -EPROTO when mem does not start with a segment of our layout version. */
+/*
+ * 0, or -EPROTO when mem (page aligned, bytes long: no more than the file behind it) does not start
+ * with a segment of our layout version and of just this size.
+ */
 int store_reader_init(struct store_reader *r, const void *mem, uint64_t bytes);
 
-/* The writer's clock at this CLOCK_BOOTTIME; and how long the writer has been silent. */
+/*
+ * The writer's clock at this CLOCK_BOOTTIME: NEVER when the segment's clock is torn, so that everything
+ * has expired. And how long the writer has been silent, in real time: SPAN_MAX when that is torn.
+ */
 struct instant store_reader_now(const struct store_reader *r, int64_t boottime_us);
 struct span store_reader_silence(const struct store_reader *r, int64_t boottime_us);
 
-/* Copies the value into buf (cap bytes). ret is filled for every outcome but MISS and GONE. */
+/*
+ * Copies the value into buf (cap bytes, whose content is undefined unless the outcome is FRESH, GRACE
+ * or STALE). ret is filled for every outcome but MISS and GONE. With SMALL nothing in it has been
+ * checked against the checksum, as that takes the value: it is good for choosing a buffer. No value is
+ * larger than the segment.
+ */
 enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes key,
                                      struct instant now, void *buf, uint64_t cap,
                                      struct reader_value *ret);

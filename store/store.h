@@ -5,15 +5,24 @@
  * a shared mapping in the daemon, plain memory in the simulator and in tests.
  *
  * An entry has an immutable part (key, value, version, load time, max_age), covered by a checksum,
- * and mutable words (soft expiry, hard expiry, lease) that check themselves. A reader that finds
- * anything torn or out of bounds reports a miss.
+ * and mutable words (soft and hard expiry) that check themselves. A reader that finds anything torn or
+ * out of bounds reports a miss.
+ *
+ * HOW IT WORKS layout.h says what lies where and how readers and the writer share it. Values are in one
+ * piece each, so that a view of one is a view into the segment; arena.h places them, and moves others
+ * together when the room left is in pieces, with work bounded by the size of what is placed. So any
+ * size can be placed again after enough was evicted, no matter what sizes were there before. An entry
+ * takes 64 bytes plus key and value, rounded up to 16; one sixteenth of the segment is the index.
+ *
+ * INVARIANTS entries keep their handle until they are removed or replaced. The writer can be killed
+ * between any two of its stores: the entry that it was at may be lost, no other, and none is wrong.
  *
  * Times are instants of the writer's clock. The header tells readers how to get the same clock from
  * CLOCK_BOOTTIME: instant = base + (boottime - boottime at base) * scale.
  *
  * OWNERSHIP the caller owns the memory, which must stay mapped until store_release. The store keeps
  * bookkeeping of its own outside the segment; all of it can be rebuilt from the segment, which is how
- * a segment outlives the daemon (store_attach).
+ * a segment outlives the daemon (store_attach). What `owner` was is not rebuilt.
  */
 #ifndef FORECACHED_STORE_STORE_H
 #define FORECACHED_STORE_STORE_H
@@ -50,19 +59,24 @@ struct store_item {
 /* The smallest segment that store_create accepts, bytes. */
 #define STORE_MIN_BYTES (256u * 1024)
 
-/* How many bytes of segment an item of these sizes takes; 0 when it can never fit. */
+/*
+ * How many bytes of segment an item of these sizes takes; 0 when it can never fit: a key above 64 KiB,
+ * a value above 512 MiB, or more than the segment has.
+ */
 uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t value_bytes);
 
 /*
- * Lays out an empty store in mem (page aligned). NULL when bytes < STORE_MIN_BYTES.
+ * Lays out an empty store in mem (page aligned). NULL when bytes < STORE_MIN_BYTES or above 64 GiB.
  * boot_id tells this life of the segment from the next; readers fall back when it changes under them.
  */
 struct store *store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock);
 
 /*
  * Takes over a segment that an earlier writer left, verifies every entry, drops what is torn or past
- * its hard expiry at `now`, and evens what that writer left half done. ret_kept and ret_dropped (may
- * be NULL) say how many. NULL when the layout version or size is not ours: create a new one then.
+ * its hard expiry or max_age at `now`, and evens what that writer left half done. Drops everything when
+ * the new clock is behind the one in the segment by more than 100 ms: ages would come out too small.
+ * Every owner is STORE_NONE then. ret_kept and ret_dropped (may be NULL) say how many. NULL when the
+ * layout version or size is not ours: create a new one then.
  */
 struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
                            struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped);
@@ -77,9 +91,11 @@ void store_set_clock(struct store *s, struct store_clock clock);
 uint32_t store_find(const struct store *s, struct bytes key);
 
 /*
- * Puts the item in the place of any entry of the same key, and gives its handle.
- * -ENOSPC: no room; evict something and try again. -E2BIG: it can never fit.
- * On an error the old entry of the key, if any, is gone: better a miss than an old value.
+ * Puts the item in the place of any entry of the same key, and gives its handle (the old one's is no
+ * longer valid). Its views must not point into the segment. -E2BIG: it can never fit. -ENOSPC: no room;
+ * evict something and try again, which will do at the latest when an eighth of the segment and the
+ * item's footprint are free. On an error the old entry of the key, if any, is gone: better a
+ * miss than an old value.
  */
 int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entry);
 
@@ -88,7 +104,7 @@ void store_remove(struct store *s, uint32_t entry);
 /* New expiry of an entry whose value stays: re-planning, push invalidation, not-modified. */
 void store_set_expiry(struct store *s, uint32_t entry, struct instant soft, struct instant hard);
 
-/* The origin was read again and had the same value: age counts from `loaded` now. */
+/* The origin was read again and had the same value: age counts from `loaded` now. Always 0. */
 int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct instant soft,
                 struct instant hard);
 
@@ -101,12 +117,17 @@ void store_set_owner(struct store *s, uint32_t entry, uint32_t owner);
 /* A live entry chosen uniformly (STORE_NONE when empty): the caller samples victims to evict. */
 uint32_t store_sample(const struct store *s, struct rng *g);
 
-/* Calls fn for every live entry in an order that depends on the segment alone. */
+/*
+ * Calls fn for every live entry in an order that depends on the segment alone. fn may remove the entry
+ * that it is called for, and nothing else.
+ */
 typedef void store_each_fn(void *arg, uint32_t entry);
 void store_each(const struct store *s, store_each_fn *fn, void *arg);
 
 struct store_stats {
-	uint64_t entries, bytes_used, bytes_total;
+	uint64_t entries;
+	uint64_t bytes_used;  /* the sum of their footprints */
+	uint64_t bytes_total; /* what the sum could be */
 };
 void store_stats(const struct store *s, struct store_stats *ret);
 

@@ -50,3 +50,9 @@ check_PROGRAMS += %D%/unit/t_market
 %C%_unit_t_market_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_market_LDADD = examples/market/libmarket.la base/libbase.la
 TESTS += %D%/unit/t_market
+
+check_PROGRAMS += %D%/unit/t_store
+%C%_unit_t_store_SOURCES = %D%/unit/t_store.c
+%C%_unit_t_store_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_store_LDADD = store/libstore.la
+TESTS += %D%/unit/t_store

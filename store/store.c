@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/store.h"
+
+#include "base/bug.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "store/arena.h"
+#include "store/layout.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+_Static_assert(STORE_MIN_BYTES == LAYOUT_MIN_BYTES, "the two headers agree");
+
+/* Entries at most, as a share of the slots: above it the searches for a free slot get long. */
+#define FULL_NUM 15u
+#define FULL_DEN 16u
+
+/* A new writer's clock may be this much behind the old one's: they were read one after the other. */
+#define CLOCK_SLACK_US 100000
+
+/* What the writer knows of an entry besides its place in the arena; the entry's number is its handle. */
+struct entry {
+	uint32_t slot; /* bucket * LAYOUT_SLOTS + place in it */
+	uint32_t key_bytes, value_bytes;
+	uint32_t owner;
+	uint32_t pos; /* in order[] */
+};
+
+struct store {
+	unsigned char *mem;
+	uint64_t bytes, seed;
+	struct layout l;
+	struct layout_header *head;
+	struct layout_bucket *bucket;
+	struct arena arena;
+	struct entry *entry;
+	uint32_t *handle; /* by slot; only valid where the slot is in use */
+	uint32_t *order;  /* live handles, then those given back, n_handles together */
+	uint32_t n_live, n_handles, max_live;
+};
+
+/* -- Segment ----------------------------------------------------------------------------------- */
+
+static struct layout_entry *at(const struct store *s, uint32_t off)
+{
+	return (struct layout_entry *)(s->mem + (uint64_t)off * LAYOUT_GRANULE);
+}
+
+static struct layout_entry *entry_at(const struct store *s, uint32_t h)
+{
+	return at(s, arena_offset(&s->arena, h));
+}
+
+/* Readers stay away from the bucket and all it refers to from here ... */
+static void bucket_open(struct layout_bucket *b)
+{
+	layout_store32(&b->seq, b->seq + 1);
+	layout_fence_release();
+}
+
+/* ... to here. */
+static void bucket_close(struct layout_bucket *b)
+{
+	LAYOUT_ON_STORE();
+	__atomic_store_n(&b->seq, b->seq + 1, __ATOMIC_RELEASE);
+}
+
+static struct layout_bucket *bucket_of(const struct store *s, uint32_t slot)
+{
+	return &s->bucket[slot / LAYOUT_SLOTS];
+}
+
+static uint32_t bucket_next(const struct store *s, uint32_t b)
+{
+	return b + 1 == s->l.n_buckets ? 0 : b + 1;
+}
+
+static void write_expiry(struct layout_entry *e, uint64_t tag, struct instant soft,
+                         struct instant hard)
+{
+	layout_store(&e->soft_us, (uint64_t)soft.us);
+	layout_store(&e->hard_us, (uint64_t)hard.us);
+	layout_store(&e->expiry_check,
+	             layout_expiry_check(tag, (uint64_t)soft.us, (uint64_t)hard.us));
+}
+
+/* Writes an entry into memory that no slot refers to. */
+static void write_entry(struct layout_entry *e, uint64_t tag, const struct store_item *i)
+{
+	uint64_t sizes = (uint64_t)i->key.n << 32 | i->value.n;
+	uint64_t *p = (uint64_t *)(e + 1);
+
+	/* whoever still reads what was here before must see that its bucket has changed since */
+	layout_fence_release();
+	layout_store(&e->sizes, sizes);
+	layout_store(&e->version, i->version);
+	layout_store(&e->loaded_us, (uint64_t)i->loaded.us);
+	layout_store(&e->max_age_us, (uint64_t)i->max_age.us);
+	layout_store(&e->check, hash_bytes(i->value, 0) ^
+	                                layout_entry_check(tag, sizes, i->version,
+	                                                   (uint64_t)i->loaded.us,
+	                                                   (uint64_t)i->max_age.us));
+	write_expiry(e, tag, i->soft, i->hard);
+	layout_copy_in(p, i->key.p, i->key.n);
+	layout_copy_in(p + layout_pad(i->key.n) / 8, i->value.p, i->value.n);
+}
+
+static void move_entry(void *arg, uint32_t h, uint32_t from, uint32_t to)
+{
+	struct store *s = arg;
+	struct layout_bucket *b = bucket_of(s, s->entry[h].slot);
+	const uint64_t *src = (const uint64_t *)at(s, from);
+	uint64_t *dst = (uint64_t *)at(s, to);
+	size_t n = (size_t)s->arena.block[h].size * (LAYOUT_GRANULE / 8);
+
+	bucket_open(b);
+	for (size_t i = 0; i < n; i++)
+		layout_store(&dst[i], src[i]);
+	layout_store32(&b->off[s->entry[h].slot % LAYOUT_SLOTS], to);
+	bucket_close(b);
+}
+
+static void write_clock(struct store *s, struct store_clock c)
+{
+	struct layout_clock *w = &s->head->clock;
+	uint64_t scale;
+
+	BUG_ON(!(c.scale > 0 && c.scale <= 1e9));
+	memcpy(&scale, &c.scale, sizeof(scale));
+	layout_store(&w->boottime_us, (uint64_t)c.boottime_us);
+	layout_store(&w->base_us, (uint64_t)c.base.us);
+	layout_store(&w->scale, scale);
+	layout_store(&w->check, layout_clock_check((uint64_t)c.boottime_us, (uint64_t)c.base.us, scale));
+}
+
+/* -- Handles ----------------------------------------------------------------------------------- */
+
+static bool is_live(const struct store *s, uint32_t h)
+{
+	return h < s->n_handles && s->entry[h].pos < s->n_live;
+}
+
+static uint32_t handle_take(struct store *s)
+{
+	uint32_t h;
+
+	if (s->n_live == s->n_handles)
+		s->order[s->n_handles++] = s->n_live;
+	h = s->order[s->n_live];
+	s->entry[h].pos = s->n_live++;
+	return h;
+}
+
+static void handle_give(struct store *s, uint32_t h)
+{
+	uint32_t pos = s->entry[h].pos, last = s->order[--s->n_live];
+
+	s->order[pos] = last;
+	s->entry[last].pos = pos;
+	s->order[s->n_live] = h;
+	s->entry[h].pos = s->n_live;
+}
+
+/* -- Index ------------------------------------------------------------------------------------- */
+
+static uint64_t tag_of(const struct store *s, struct bytes key)
+{
+	return hash_bytes(key, s->seed);
+}
+
+static struct bytes key_of(const struct store *s, uint32_t h)
+{
+	return bytes_of(entry_at(s, h) + 1, s->entry[h].key_bytes);
+}
+
+static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
+{
+	uint32_t b = layout_home(s->l, tag), h;
+
+	for (unsigned probe = 0; probe < LAYOUT_PROBES; probe++, b = bucket_next(s, b)) {
+		for (unsigned i = 0; i < LAYOUT_SLOTS; i++) {
+			if (s->bucket[b].tag[i] != tag || !s->bucket[b].off[i])
+				continue;
+			h = s->handle[b * LAYOUT_SLOTS + i];
+			if (bytes_equal(key_of(s, h), key))
+				return h;
+		}
+		if (!s->bucket[b].passed)
+			break;
+	}
+	return STORE_NONE;
+}
+
+/* A slot for the tag, or STORE_NONE: all near its home are taken. */
+static uint32_t slot_find(const struct store *s, uint64_t tag)
+{
+	uint32_t b = layout_home(s->l, tag);
+
+	for (unsigned probe = 0; probe < LAYOUT_PROBES; probe++, b = bucket_next(s, b))
+		for (unsigned i = 0; i < LAYOUT_SLOTS; i++)
+			if (!s->bucket[b].off[i])
+				return b * LAYOUT_SLOTS + i;
+	return STORE_NONE;
+}
+
+/* Counts, or no longer counts, an entry in the buckets between its home and where it is. */
+static void slot_pass(struct store *s, uint64_t tag, uint32_t slot, bool add)
+{
+	uint32_t *w;
+
+	for (uint32_t b = layout_home(s->l, tag); b != slot / LAYOUT_SLOTS; b = bucket_next(s, b)) {
+		w = &s->bucket[b].passed;
+		layout_store32(w, add ? *w + 1 : *w - 1);
+	}
+}
+
+static void slot_set(struct store *s, uint32_t slot, uint64_t tag, uint32_t off)
+{
+	struct layout_bucket *b = bucket_of(s, slot);
+
+	bucket_open(b);
+	layout_store(&b->tag[slot % LAYOUT_SLOTS], tag);
+	layout_store32(&b->off[slot % LAYOUT_SLOTS], off);
+	bucket_close(b);
+}
+
+/* -- Life -------------------------------------------------------------------------------------- */
+
+static struct store *new(void *mem, uint64_t bytes)
+{
+	struct store *s = mem_calloc(1, sizeof(*s));
+	uint32_t slots;
+
+	BUG_ON((uintptr_t)mem % 64);
+	s->mem = mem;
+	s->bytes = bytes;
+	s->l = layout_of(bytes);
+	s->head = mem;
+	s->bucket = (struct layout_bucket *)(s->head + 1);
+	slots = s->l.n_buckets * LAYOUT_SLOTS;
+	s->max_live = (uint32_t)((uint64_t)slots * FULL_NUM / FULL_DEN);
+	/* one more than can live: an entry is replaced by one that is written beside it */
+	s->entry = mem_calloc((size_t)s->max_live + 1, sizeof(*s->entry));
+	s->order = mem_calloc((size_t)s->max_live + 1, sizeof(*s->order));
+	s->handle = mem_calloc(slots, sizeof(*s->handle));
+	arena_init(&s->arena, s->l.arena, s->l.end, s->max_live + 1, move_entry, s);
+	return s;
+}
+
+void store_release(struct store **s)
+{
+	if (!*s)
+		return;
+	arena_release(&(*s)->arena);
+	free((*s)->entry);
+	free((*s)->order);
+	free((*s)->handle);
+	free(*s);
+	*s = NULL;
+}
+
+struct store *store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock)
+{
+	struct store *s;
+	uint64_t *w = mem;
+
+	if (!layout_size_ok(bytes))
+		return NULL;
+	s = new(mem, bytes);
+	/* the magic comes last: a store that is killed in here leaves nothing that looks like one */
+	layout_store(&s->head->magic, 0);
+	layout_fence_release();
+	for (size_t i = 1; i < (size_t)s->l.arena * LAYOUT_GRANULE / 8; i++)
+		layout_store(&w[i], 0);
+	s->seed = hash_u64(boot_id + UINT64_C(0x9e3779b97f4a7c15));
+	layout_store(&s->head->version, LAYOUT_VERSION);
+	layout_store(&s->head->bytes, bytes);
+	layout_store(&s->head->seed, s->seed);
+	layout_store(&s->head->check, layout_header_check(LAYOUT_VERSION, bytes, s->seed));
+	write_clock(s, clock);
+	store_heartbeat(s, clock.boottime_us);
+	layout_store(&s->head->boot_id, boot_id);
+	LAYOUT_ON_STORE();
+	__atomic_store_n(&s->head->magic, LAYOUT_MAGIC, __ATOMIC_RELEASE);
+	return s;
+}
+
+void store_heartbeat(struct store *s, int64_t boottime_us)
+{
+	layout_store(&s->head->heartbeat_us, (uint64_t)boottime_us);
+	layout_store(&s->head->heartbeat_check, layout_heartbeat_check((uint64_t)boottime_us));
+}
+
+void store_set_clock(struct store *s, struct store_clock clock)
+{
+	write_clock(s, clock);
+}
+
+/* -- Attaching --------------------------------------------------------------------------------- */
+
+/* Whether what a slot refers to is an entry that may be served at now. */
+static bool verify(const struct store *s, uint32_t slot, struct instant now)
+{
+	const struct layout_bucket *b = bucket_of(s, slot);
+	uint32_t off = b->off[slot % LAYOUT_SLOTS], far;
+	uint64_t tag = b->tag[slot % LAYOUT_SLOTS], key_bytes, value_bytes;
+	const struct layout_entry *e;
+	const unsigned char *p;
+	int64_t age;
+
+	if (!layout_inside(s->l, off, 0, 0))
+		return false;
+	far = slot / LAYOUT_SLOTS + s->l.n_buckets - layout_home(s->l, tag);
+	if (far % s->l.n_buckets >= LAYOUT_PROBES)
+		return false;
+	e = at(s, off);
+	key_bytes = e->sizes >> 32;
+	value_bytes = (uint32_t)e->sizes;
+	if (!layout_inside(s->l, off, key_bytes, value_bytes) ||
+	    e->expiry_check != layout_expiry_check(tag, e->soft_us, e->hard_us))
+		return false;
+	if ((int64_t)e->hard_us <= now.us || (int64_t)e->loaded_us > now.us ||
+	    __builtin_sub_overflow(now.us, (int64_t)e->loaded_us, &age) ||
+	    age > (int64_t)e->max_age_us)
+		return false;
+	p = (const unsigned char *)(e + 1);
+	if (hash_bytes(bytes_of(p, key_bytes), s->seed) != tag)
+		return false;
+	p += layout_pad(key_bytes);
+	return e->check == (hash_bytes(bytes_of(p, value_bytes), 0) ^
+	                    layout_entry_check(tag, e->sizes, e->version, e->loaded_us,
+	                                       e->max_age_us));
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Takes in the entries of these slots (offset << 32 | slot), lowest offset first. */
+static void adopt(struct store *s, const uint64_t *found, uint32_t n)
+{
+	const struct layout_entry *e;
+	struct entry *k;
+	uint32_t slot, off, h;
+
+	for (uint32_t i = 0; i < n; i++) {
+		off = (uint32_t)(found[i] >> 32);
+		slot = (uint32_t)found[i];
+		e = at(s, off);
+		h = s->n_live < s->max_live ? handle_take(s) : STORE_NONE;
+		if (h == STORE_NONE ||
+		    !arena_append(&s->arena, h, off,
+		                  layout_granules(e->sizes >> 32, (uint32_t)e->sizes))) {
+			slot_set(s, slot, 0, 0);
+			if (h != STORE_NONE)
+				handle_give(s, h);
+			continue;
+		}
+		k = &s->entry[h];
+		k->slot = slot;
+		k->key_bytes = (uint32_t)(e->sizes >> 32);
+		k->value_bytes = (uint32_t)e->sizes;
+		k->owner = STORE_NONE;
+		s->handle[slot] = h;
+	}
+}
+
+/* Counts anew who passed which bucket, as the old counts may be half done. */
+static void count_passed(struct store *s)
+{
+	uint32_t *passed = mem_calloc(s->l.n_buckets, sizeof(*passed)), slot;
+
+	for (uint32_t i = 0; i < s->n_live; i++) {
+		slot = s->entry[s->order[i]].slot;
+		for (uint32_t b = layout_home(s->l, bucket_of(s, slot)->tag[slot % LAYOUT_SLOTS]);
+		     b != slot / LAYOUT_SLOTS; b = bucket_next(s, b))
+			passed[b]++;
+	}
+	for (uint32_t b = 0; b < s->l.n_buckets; b++)
+		layout_store32(&s->bucket[b].passed, passed[b]);
+	free(passed);
+}
+
+struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
+                           struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped)
+{
+	struct store *s;
+	struct instant old;
+	uint64_t *found, dropped = 0;
+	uint32_t n = 0, slots, h, next;
+	int64_t lead;
+	bool behind;
+
+	BUG_ON((uintptr_t)mem % 64);
+	if (!layout_size_ok(bytes) || !layout_header_ok(mem, bytes))
+		return NULL;
+	s = new(mem, bytes);
+	s->seed = s->head->seed;
+	/* a torn clock counts as ahead, too: then nobody knows how old the entries are */
+	old = layout_now(s->head, clock.boottime_us);
+	behind = __builtin_sub_overflow(old.us, clock.base.us, &lead) || lead > CLOCK_SLACK_US;
+
+	slots = s->l.n_buckets * LAYOUT_SLOTS;
+	found = mem_calloc(slots, sizeof(*found));
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		struct layout_bucket *b = bucket_of(s, slot);
+
+		if (b->seq & 1)
+			bucket_close(b);
+		if (!b->off[slot % LAYOUT_SLOTS])
+			continue;
+		dropped++;
+		if (behind || !verify(s, slot, now))
+			slot_set(s, slot, 0, 0);
+		else
+			found[n++] = (uint64_t)b->off[slot % LAYOUT_SLOTS] << 32 | slot;
+	}
+	qsort(found, n, sizeof(*found), by_number);
+	adopt(s, found, n);
+	free(found);
+	count_passed(s);
+	/* of two entries of one key, which only a foreign hand can make, the one that is found stays */
+	for (h = arena_next(&s->arena, ARENA_NONE); h != ARENA_NONE; h = next) {
+		next = arena_next(&s->arena, h);
+		if (store_find(s, key_of(s, h)) != h)
+			store_remove(s, h);
+	}
+	if (ret_kept)
+		*ret_kept = s->n_live;
+	if (ret_dropped)
+		*ret_dropped = dropped - s->n_live;
+	write_clock(s, clock);
+	store_heartbeat(s, clock.boottime_us);
+	LAYOUT_ON_STORE();
+	__atomic_store_n(&s->head->boot_id, boot_id, __ATOMIC_RELEASE);
+	return s;
+}
+
+/* -- Entries ----------------------------------------------------------------------------------- */
+
+uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t value_bytes)
+{
+	if (!layout_inside(s->l, s->l.arena, key_bytes, value_bytes))
+		return 0;
+	return (uint64_t)layout_granules(key_bytes, value_bytes) * LAYOUT_GRANULE;
+}
+
+uint32_t store_find(const struct store *s, struct bytes key)
+{
+	return find(s, tag_of(s, key), key);
+}
+
+static uint64_t tag_at(const struct store *s, uint32_t slot)
+{
+	return bucket_of(s, slot)->tag[slot % LAYOUT_SLOTS];
+}
+
+void store_remove(struct store *s, uint32_t entry)
+{
+	uint32_t slot;
+	uint64_t tag;
+
+	BUG_ON(!is_live(s, entry));
+	slot = s->entry[entry].slot;
+	tag = tag_at(s, slot);
+	slot_set(s, slot, 0, 0);
+	slot_pass(s, tag, slot, false);
+	arena_remove(&s->arena, entry);
+	handle_give(s, entry);
+}
+
+static bool points_into(const struct store *s, struct bytes b)
+{
+	return b.n && (const unsigned char *)b.p >= s->mem &&
+	       (const unsigned char *)b.p < s->mem + s->bytes;
+}
+
+/* A new entry in the place of `old`, which may be NONE. STORE_NONE when there is no room beside it. */
+static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_item *i, uint32_t old)
+{
+	uint32_t h, slot;
+
+	if (old == STORE_NONE && s->n_live >= s->max_live)
+		return STORE_NONE;
+	slot = old == STORE_NONE ? slot_find(s, tag) : s->entry[old].slot;
+	if (slot == STORE_NONE)
+		return STORE_NONE;
+	h = handle_take(s);
+	if (!arena_place(&s->arena, h, layout_granules(i->key.n, i->value.n))) {
+		handle_give(s, h);
+		return STORE_NONE;
+	}
+	s->entry[h].slot = slot;
+	s->entry[h].key_bytes = (uint32_t)i->key.n;
+	s->entry[h].value_bytes = (uint32_t)i->value.n;
+	s->entry[h].owner = i->owner;
+	write_entry(entry_at(s, h), tag, i);
+	if (old == STORE_NONE)
+		slot_pass(s, tag, slot, true);
+	slot_set(s, slot, tag, arena_offset(&s->arena, h));
+	s->handle[slot] = h;
+	if (old != STORE_NONE) {
+		arena_remove(&s->arena, old);
+		handle_give(s, old);
+	}
+	return h;
+}
+
+int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entry)
+{
+	uint64_t tag = tag_of(s, item->key);
+	uint32_t old = find(s, tag, item->key), h;
+
+	BUG_ON(points_into(s, item->key) || points_into(s, item->value));
+	if (!store_footprint(s, item->key.n, item->value.n)) {
+		if (old != STORE_NONE)
+			store_remove(s, old);
+		return -E2BIG;
+	}
+	h = put_beside(s, tag, item, old);
+	if (h == STORE_NONE && old != STORE_NONE) {
+		store_remove(s, old);
+		h = put_beside(s, tag, item, STORE_NONE);
+	}
+	if (h == STORE_NONE)
+		return -ENOSPC;
+	if (ret_entry)
+		*ret_entry = h;
+	return 0;
+}
+
+void store_set_expiry(struct store *s, uint32_t entry, struct instant soft, struct instant hard)
+{
+	BUG_ON(!is_live(s, entry));
+	write_expiry(entry_at(s, entry), tag_at(s, s->entry[entry].slot), soft, hard);
+}
+
+int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct instant soft,
+                struct instant hard)
+{
+	struct layout_entry *e;
+	struct layout_bucket *b;
+	uint64_t tag, value;
+
+	BUG_ON(!is_live(s, entry));
+	e = entry_at(s, entry);
+	b = bucket_of(s, s->entry[entry].slot);
+	tag = tag_at(s, s->entry[entry].slot);
+	/* the hash of the value is taken over, not made again: what was torn stays torn */
+	value = e->check ^ layout_entry_check(tag, e->sizes, e->version, e->loaded_us, e->max_age_us);
+	bucket_open(b);
+	layout_store(&e->loaded_us, (uint64_t)loaded.us);
+	layout_store(&e->check, value ^ layout_entry_check(tag, e->sizes, e->version,
+	                                                   (uint64_t)loaded.us, e->max_age_us));
+	write_expiry(e, tag, soft, hard);
+	bucket_close(b);
+	return 0;
+}
+
+void store_get(const struct store *s, uint32_t entry, struct store_item *ret)
+{
+	const struct layout_entry *e;
+
+	BUG_ON(!is_live(s, entry));
+	e = entry_at(s, entry);
+	ret->key = key_of(s, entry);
+	ret->value = bytes_of((const unsigned char *)(e + 1) + layout_pad(ret->key.n),
+	                      s->entry[entry].value_bytes);
+	ret->version = e->version;
+	ret->loaded.us = (int64_t)e->loaded_us;
+	ret->soft.us = (int64_t)e->soft_us;
+	ret->hard.us = (int64_t)e->hard_us;
+	ret->max_age.us = (int64_t)e->max_age_us;
+	ret->owner = s->entry[entry].owner;
+}
+
+uint32_t store_owner(const struct store *s, uint32_t entry)
+{
+	BUG_ON(!is_live(s, entry));
+	return s->entry[entry].owner;
+}
+
+void store_set_owner(struct store *s, uint32_t entry, uint32_t owner)
+{
+	BUG_ON(!is_live(s, entry));
+	s->entry[entry].owner = owner;
+}
+
+uint32_t store_sample(const struct store *s, struct rng *g)
+{
+	return s->n_live ? s->order[rng_below(g, s->n_live)] : STORE_NONE;
+}
+
+void store_each(const struct store *s, store_each_fn *fn, void *arg)
+{
+	uint32_t next;
+
+	for (uint32_t h = arena_next(&s->arena, ARENA_NONE); h != ARENA_NONE; h = next) {
+		next = arena_next(&s->arena, h);
+		fn(arg, h);
+	}
+}
+
+void store_stats(const struct store *s, struct store_stats *ret)
+{
+	ret->entries = s->n_live;
+	ret->bytes_used = (uint64_t)s->arena.used * LAYOUT_GRANULE;
+	ret->bytes_total = (uint64_t)(s->l.end - s->l.arena) * LAYOUT_GRANULE;
+}
