@@ -74,4 +74,7 @@ bool clock_stepped(struct clock *c, struct span *ret_offset);
 struct instant clock_from_wall_s(const struct clock *c, double wall_s);
 double clock_to_wall_s(const struct clock *c, struct instant t);
 
+/* Seconds of real time since boot, for the log's rates; any thread may ask. */
+int64_t clock_log_s(void);
+
 #endif

@@ -7,8 +7,8 @@
  * rows. Where the unit is "s", a number of seconds or a text such as "30s", "5m", "24h", "7d", "250ms" may
  * stand; where it is "bytes", a number or "64KiB", "256MiB", "1GiB".
  *
- * INVARIANTS a struct config is complete and valid: every number within its limits, every name of an
- * origin resolved, every secret read. An unknown key, a key given twice or a value out of range is an
+ * INVARIANTS a struct config is complete: every number within its limits, every name of an origin
+ * resolved. What needs files (zones, calendars, secrets) is checked by setup.h. An unknown key, a key given twice or a value out of range is an
  * error that names the key by its path, the limits, the unit, and what to do.
  *
  * OWNERSHIP all text belongs to the config. A reload makes a new config and frees the old one after
@@ -19,7 +19,11 @@
 
 #include "base/bytes.h"
 #include "base/vec.h"
+#include "daemon/http_origin.h"
+#include "daemon/state_db.h"
 #include "engine/engine.h"
+#include "proto/limits.h"
+#include "proto/request.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,101 +32,104 @@
 /*
  * Row: X(name, default, lowest, highest, unit, reload, help). reload 0: takes a restart to change.
  */
-#define DAEMON_TABLE(X)                                                                                \
-	X(segment_bytes, 268435456, 262144, 1099511627776.0, "bytes", 0,                               \
-	  "the shared-memory segment that holds all values; allocated in full at start")               \
-	X(segment_mode, 600, 600, 640, "octal", 0,                                                     \
-	  "who may map the segment: 600 the daemon's user, 640 its group as well")                     \
-	X(workers, 2, 1, 64, "threads", 0, "threads for fits, calendar expansion and the state file")  \
-	X(flush_s, 5, 0.1, 10, "s", 1, "learned state is written to the state directory this often")   \
-	X(drain_s, 5, 0, 300, "s", 1, "at SIGTERM, answer what waits for at most this long")           \
-	X(message_bytes, 16777216, 65536, 1073741824, "bytes", 0,                                      \
-	  "longest ZeroMQ frame; longer ones close their connection")                                  \
-	X(message_parts, 16, 1, 256, "frames", 0, "most frames of one ZeroMQ message, envelope included") \
-	X(message_items, 65536, 16, 1048576, "items", 0,                                               \
-	  "most msgpack items, at all depths, of one message")                                         \
-	X(socket_queue, 10000, 10, 1000000, "messages", 0, "high-water mark of each ZeroMQ socket")    \
-	X(input_queue, 4096, 16, 1048576, "messages", 0,                                               \
-	  "decoded messages that wait for the engine; further events are dropped and counted")         \
-	X(input_queue_bytes, 268435456, 1048576, 17179869184.0, "bytes", 0,                            \
-	  "and their size in all")                                                                     \
+#define DAEMON_TABLE(X)                                                                            \
+	X(segment_bytes, 268435456, 262144, 1099511627776.0, "bytes", 0,                           \
+	  "the shared-memory segment that holds all values; allocated in full at start")           \
+	X(workers, 2, 1, 64, "threads", 0, "threads for fits and calendar expansion")              \
+	X(flush_s, 5, 0.1, 10, "s", 1, "learned state is handed to the state file this often")     \
+	X(drain_s, 5, 0, 300, "s", 1, "at SIGTERM, answer what waits for at most this long")       \
+	X(message_parts, 16, 3, 256, "frames", 0,                                                  \
+	  "most frames of one ZeroMQ message, envelope included")                                  \
+	X(socket_queue, 10000, 10, 1000000, "messages", 0, "high-water mark of each ZeroMQ socket") \
+	X(input_queue, 8192, 16, 1048576, "messages", 0,                                           \
+	  "decoded messages that wait for the engine; more events are dropped, more requests told to try again") \
+	X(input_queue_bytes, 268435456, 1048576, 17179869184.0, "bytes", 0, "and their size in all") \
+	X(reply_queue_bytes, 1073741824, 1048576, 17179869184.0, "bytes", 0,                       \
+	  "replies that wait to be sent; more are dropped and counted")                            \
 	X(max_loaders, 1000, 1, 100000, "workers", 1, "loader workers that may be registered at once") \
-	X(loader_jobs, 64, 1, 10000, "jobs", 1, "jobs that one loader worker is given at once")        \
-	X(loader_silence_s, 15, 1, 600, "s", 1,                                                        \
-	  "a loader worker that was silent for this long is taken for dead; real time")                \
-	X(loader_retries, 1, 0, 10, "times", 1,                                                        \
-	  "a job whose worker died or failed is given to another one this often")                      \
-	X(max_rows, 10000, 1, 10000000, "rows", 1, "most rows of one answer to ttls, export, endpoints") \
-	X(max_schedules, 1000, 0, 100000, "schedules", 1, "named schedules")                           \
-	X(schedule_ahead_s, 691200, 3600, 31622400, "s", 1, "recurrence rules are expanded this far ahead") \
-	X(schedule_instants, 10000, 1, 1000000, "instants", 1, "most instants of one schedule within that time") \
-	X(unmatched_after_s, 3600, 1, 31536000, "s", 1,                                                \
-	  "warn about an endpoint pattern that has matched nothing for this long")                     \
-	X(log_burst, 10, 1, 100000, "lines", 1,                                                        \
-	  "lines of one event and minute that are written in full; the others are counted")
+	X(loader_beat_s, 5, 0.05, 600, "s", 1,                                                     \
+	  "how often a loader worker says that it lives, real time; silent for three, it is taken for dead") \
+	X(loader_retries, 1, 0, 10, "times", 1,                                                    \
+	  "a job whose worker died is given to another one this often")                            \
+	X(max_schedules, 1000, 0, 100000, "schedules", 1, "named schedules")                       \
+	X(schedule_ahead, 691200, 3600, 31622400, "s", 1, "rules are expanded this far ahead")     \
+	X(schedule_instants, 10000, 1, 1000000, "instants", 1,                                     \
+	  "most instants of one schedule within that time; the later ones follow as time goes on") \
+	X(unmatched_after, 3600, 1, 31536000, "s", 1,                                              \
+	  "warn about an endpoint pattern that has matched nothing for this long")                 \
+	X(max_endpoint_rows, 10000, 1, 1000000, "rows", 1, "rows that one question may ask for")   \
+	X(log_burst, 10, 1, 100000, "lines", 1,                                                    \
+	  "lines of one event and minute that are written; the others are counted")
 
 /* Row: X(name, default, values ("" = any text), reload, help). */
-#define DAEMON_TEXT_TABLE(X)                                                                           \
-	X(dir, "", "", 0,                                                                              \
-	  "run directory with the sockets; empty: $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached, or /run/forecached") \
-	X(state, "", "", 0,                                                                            \
-	  "directory of what was learned; empty: $STATE_DIRECTORY, or state below the run directory")  \
-	X(segment_dir, "/dev/shm", "", 0, "where the segment's file is made; a tmpfs")                 \
-	X(zone, "UTC", "", 1, "time zone of endpoints and schedules that name none")                   \
+#define DAEMON_TEXT_TABLE(X)                                                                       \
+	X(dir, "", "", 0,                                                                          \
+	  "run directory with the sockets; empty: $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached or /run/forecached") \
+	X(state, "", "", 0,                                                                        \
+	  "directory of what was learned; empty: $STATE_DIRECTORY, or `state` in the run directory") \
+	X(segment_dir, "/dev/shm", "", 0, "where the segment's file is made: a tmpfs")             \
+	X(segment_mode, "0600", "0600 0640", 0,                                                    \
+	  "who may map the segment: 0600 the daemon's user, 0640 its group as well")               \
+	X(zone, "UTC", "", 1, "time zone of endpoints and schedules that name none")               \
+	X(calendar, "", "", 1, "special days: an .ics file or a market's code (XNYS); empty: none") \
 	X(events, "", "", 0, "ZeroMQ address of events; empty: ipc socket `events` in the run directory") \
-	X(requests, "", "", 0, "ZeroMQ address of requests; empty: ipc socket `requests`")             \
-	X(loaders, "", "", 0, "ZeroMQ address of loader workers; empty: ipc socket `loaders`")         \
-	X(notices, "", "", 0, "ZeroMQ address of notices; empty: ipc socket `notices`")                \
-	X(resp, "127.0.0.1:6390", "", 0, "address and port of the RESP listener; \"off\": none")       \
+	X(requests, "", "", 0, "ZeroMQ address of requests; empty: ipc socket `requests`")         \
+	X(loaders, "", "", 0, "ZeroMQ address of loader workers; empty: ipc socket `loaders`")     \
+	X(notices, "", "", 0, "ZeroMQ address of notices; empty: ipc socket `notices`")            \
+	X(resp, "127.0.0.1:6390", "", 0, "address and port of the RESP listener; \"off\": none")   \
 	X(http, "127.0.0.1:6391", "", 0, "address and port of metrics, health and the page; \"off\": none") \
 	X(log_level, "info", "error warn notice info debug", 1, "least important lines that are written") \
 	X(log_keys, "hash", "hash text", 1, "how keys appear in the log")
 
-/* Per origin, with engine/policy.h's ORIGIN_TABLE. Row as in DAEMON_TABLE. */
-#define HTTP_ORIGIN_TABLE(X)                                                                           \
-	X(max_value_bytes, 8388608, 64, 536870912, "bytes", 1, "longer answers are refused unread")    \
-	X(connect_timeout, 3, 0.01, 600, "s", 1, "time to connect, within timeout")                    \
-	X(max_redirects, 3, 0, 20, "redirects", 1, "redirects that are followed, on the same host only")
+/* A list of texts; vec.h works on it. */
+struct config_texts {
+	char **v;
+	size_t n, cap;
+};
 
 struct config_header {
-	char *name;
-	char *value;  /* secret: never printed */
-	char *source; /* "text", "file PATH" or "env NAME": what --show-config prints */
+	char *line;   /* "Name: value", the value with ${file:PATH} or ${env:NAME} as http_origin.h reads it */
+	char *source; /* "text", "file PATH" or "env NAME": what --show-config prints instead of the value */
 };
 
 struct config_origin {
 	char *name;
 	char *url; /* http:// or https://, without a slash at its end */
 	struct origin_policy policy;
-#define X(name, def, lo, hi, unit, reload, help) double name;
-	HTTP_ORIGIN_TABLE(X)
+	/* http_origin.h; timeout and max_connections are policy's timeout and concurrency */
+#define X(name, def, lo, hi, unit, help) double name;
+	struct {
+		HTTP_ORIGIN_TABLE(X)
+	} http;
 #undef X
 	VEC(struct config_header) headers; /* sent with every request */
-	char *proxy;    /* NULL: none; the environment is not looked at */
-	char *ca_file;  /* NULL: the system's */
-	bool tls_verify;
+	char *proxy;   /* NULL: none; the environment is not looked at */
+	char *ca_file; /* NULL: the system's */
 };
 
 struct config_rule {
-	char *match;         /* see struct engine_rule */
-	char *class_name;    /* NULL: by itself */
-	char *zone;          /* NULL: the default zone */
-	uint32_t origin;     /* index into origins, or ORIGIN_NONE */
-	char *url;           /* template with "{key}" and "{<name>}" of match; NULL: the origin's url, then the key */
+	char *match;      /* see struct engine_rule */
+	char *class_name; /* NULL: by itself */
+	char *zone;       /* NULL: the default zone */
+	char *calendar;   /* NULL: the default calendar */
+	uint32_t origin;  /* index into origins, or ORIGIN_NONE */
+	char *url;        /* template, see http_origin.h; NULL: the origin's url and {+key} */
 	struct policy policy;
-	bool cache_private;    /* keep answers marked `Cache-Control: private` */
-	bool cache_set_cookie; /* keep answers that set a cookie */
-	VEC(char *) vary;      /* request headers by which answers may vary and be kept all the same */
+	bool cache_private; /* keep answers that say private or set a cookie */
+	struct config_texts vary;   /* request headers by which answers may vary and be kept all the same */
+	struct config_texts ignore; /* JSON pointers to what does not count as content */
 };
 
 struct config_schedule {
 	char *name;
-	char *rrule; /* RFC 5545, without "RRULE:" */
-	char *tz;    /* IANA name; NULL: the default zone */
-	char *start; /* local time YYYY-MM-DDTHH:MM[:SS] of the first instant */
-	VEC(char *) patterns; /* at least one */
-	struct span lead;     /* 0: computed */
-	uint32_t max_keys;    /* 0: the engine's default */
+	char *rrule;    /* a rule as in calendar.h */
+	char *tz;       /* IANA name; NULL: the default zone */
+	char *calendar; /* NULL: the default calendar */
+	char *start;    /* local time YYYY-MM-DDTHH:MM[:SS]; NULL: from now on */
+	struct config_texts patterns; /* at least one */
+	bool skip_holidays;
+	struct span lead;  /* 0: computed */
+	uint32_t max_keys; /* 0: the engine's default */
 };
 
 struct config {
@@ -132,13 +139,16 @@ struct config {
 #define X(name, def, values, reload, help) char *name;
 	DAEMON_TEXT_TABLE(X)
 #undef X
+	bool pool; /* all endpoints share one objective */
 	struct policy policy;
 	struct engine_limits limits;
+	struct proto_limits messages; /* max_key_bytes and max_value_bytes are those of limits */
+	struct state_db_config learned;
 	uint32_t origin; /* of endpoints that no rule matches, or ORIGIN_NONE */
 	VEC(struct config_origin) origins;
 	VEC(struct config_rule) rules;
 	VEC(struct config_schedule) schedules;
-	void *origins_of_values; /* where each value came from, for config_show */
+	struct config_sources *sources; /* where each value came from, for config_show */
 };
 
 struct config_error {
@@ -168,13 +178,14 @@ void config_override(struct config *c, char **field, const char *value, const ch
 void config_show(const struct config *c, FILE *out);
 
 /*
- * Options that differ between two configurations and take a restart, as "name name ...". Copies them
- * from `old` to `now`, so that what is in force is what is shown. Returns how many.
+ * Options that differ between two configurations and take a restart, as "name name ...". Gives `now`
+ * the values of `old` for them, so that what is shown is what is in force. Returns how many.
  */
 size_t config_keep_fixed(struct config *now, const struct config *old, char *names, size_t cap);
 
-/* The first rule whose pattern matches the endpoint's own name or the key; NULL when none does. */
-const struct config_rule *config_rule_for(const struct config *c, struct bytes endpoint, struct bytes key);
+/* Fills in the error; the text says what was wrong and what to do. Always gives -EINVAL. */
+__attribute__((format(printf, 3, 4))) int config_fail(struct config_error *e, const char *path,
+                                                      const char *fmt, ...);
 
 /* Seconds from "30s", "5m", "1.5h", "250ms", "7d" or "12". False: not a length of time. */
 bool config_duration(const char *text, double *ret_s);
