@@ -59,7 +59,4 @@ int got_read(struct got *ret, const struct msgpack_object *v, const struct proto
 /* What event answers: {accepted, refused, errors: [[index, text]...]}. */
 void events_write_result(struct pack *w, const struct events *e, size_t accepted, size_t refused);
 
-/* Learned state, one record: {kind, name, endpoint?, fields: {name: [numbers]}}. */
-void record_write(struct pack *w, const struct record_row *r);
-
 #endif

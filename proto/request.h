@@ -176,4 +176,7 @@ int request_read(struct request *ret, struct message *m, struct bytes frame,
 /* Writes a request; the reverse of request_read. Fields that have their default are left out. */
 void request_write(struct pack *w, const struct request *r);
 
+/* One record of learned state: {kind, name, endpoint?, fields: {name: [numbers]}}. */
+void record_write(struct pack *w, const struct record_row *r);
+
 #endif

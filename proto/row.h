@@ -101,6 +101,9 @@ extern const struct row_table row_ttl, row_why, row_forecast, row_advice, row_he
 /* Writes the struct that `row` points to as a map: row_write(w, &row_ttl, &row). */
 void row_write(struct pack *w, const struct row_table *t, const void *row);
 
+/* One name and value of it, for a map that says more than the table. */
+void row_write_field(struct pack *w, const struct row_field *f, const void *row);
+
 /* The reverse; ret points to the struct. Views point into the frame. */
 int row_read(const struct row_table *t, const struct msgpack_object *v, void *ret,
              struct proto_error *reterr);

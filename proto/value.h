@@ -32,7 +32,7 @@ struct msgpack_object;
 struct msgpack_zone;
 
 struct message {
-	struct msgpack_zone *zone;
+	struct msgpack_zone *zone; /* msgpack-c's memory of the message */
 	const struct msgpack_object *root;
 };
 
@@ -65,6 +65,8 @@ static inline bool value_is_nil(const struct msgpack_object *v)
 
 /* -- Typed questions: 0, or -EBADMSG with the field named --------------------------------------- */
 
+#define VALUE_MAX_INSTANT_S 253402300800.0 /* the end of year 9999 */
+
 int value_bool(const struct msgpack_object *v, const char *field, bool *ret,
                struct proto_error *reterr);
 
@@ -79,7 +81,7 @@ int value_int(const struct msgpack_object *v, const char *field, int64_t min, in
 int value_num(const struct msgpack_object *v, const char *field, double min, double max, double *ret,
               struct proto_error *reterr);
 
-/* str or bin of min to max bytes. */
+/* str or bin of min to max bytes; -EMSGSIZE when it is longer. */
 int value_bytes(const struct msgpack_object *v, const char *field, size_t min, size_t max,
                 struct bytes *ret, struct proto_error *reterr);
 
@@ -103,24 +105,27 @@ struct cursor {
 	size_t left;
 };
 
-/* An array of min to max values, to be walked with cursor_next. */
+/* An array of min to max values, to be walked with cursor_next; -EMSGSIZE when it has more. */
 int value_array(const struct msgpack_object *v, const char *field, size_t min, size_t max,
                 struct cursor *ret, struct proto_error *reterr);
 const struct msgpack_object *cursor_next(struct cursor *c); /* NULL at the end */
 
-/* A map of at most max entries; `key` must be str. Duplicate keys: the first counts. */
+/* The i-th of those that are left; NULL when there are not so many. */
+const struct msgpack_object *cursor_at(const struct cursor *c, size_t i);
+
+/* A map whose keys are all str. Of duplicate keys the first counts. */
 struct map {
 	const void *at; /* of msgpack_object_kv */
 	size_t n;
 };
-int value_map(const struct msgpack_object *v, const char *field, size_t max, struct map *ret,
+int value_map(const struct msgpack_object *v, const char *field, struct map *ret,
               struct proto_error *reterr);
 const struct msgpack_object *map_find(const struct map *m, const char *key); /* NULL: not there */
-void map_at(const struct map *m, size_t i, const struct msgpack_object **ret_key,
-            const struct msgpack_object **ret_value);
+/* The i-th entry, i < m->n; the name points into the frame. */
+struct bytes map_at(const struct map *m, size_t i, const struct msgpack_object **ret_value);
 
-/* Fails naming the first key that is not in the list of n names (what a map of options must be). */
-int map_only(const struct map *m, const char *field, const char *const *names, size_t n,
+/* -EBADMSG when a key is not in the list (names end with NULL): what a map of options must be. */
+int map_only(const struct map *m, const char *field, const char *const *names,
              struct proto_error *reterr);
 
 #endif

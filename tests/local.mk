@@ -56,3 +56,9 @@ check_PROGRAMS += %D%/unit/t_store
 %C%_unit_t_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_store_LDADD = store/libstore.la
 TESTS += %D%/unit/t_store
+
+check_PROGRAMS += %D%/unit/t_proto
+%C%_unit_t_proto_SOURCES = %D%/unit/t_proto.c
+%C%_unit_t_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_proto_LDADD = proto/libproto.la base/libbase.la -lm
+TESTS += %D%/unit/t_proto
