@@ -67,6 +67,13 @@ int calendar_add_days(struct zone *z, const char *ics, size_t n_ics, struct inst
 /* Frees a zone made here and sets the pointer to NULL; NULL is fine. */
 void calendar_zone_free(struct zone **z);
 
+/*
+ * "2026-11-23T09:30", with or without seconds or time, as the zone's clocks show it; with a Z behind it,
+ * UTC. 0 or -EINVAL.
+ */
+int calendar_instant(const char *text, const struct zone *z, struct instant *ret,
+                     struct calendar_error *reterr);
+
 #define CALENDAR_SKIP_HOLIDAYS 1u /* leave out instants on days that the zone's table calls closed */
 
 /*

@@ -3,6 +3,12 @@
 UNIT_CPPFLAGS = $(OS_CPPFLAGS)
 EXTRA_DIST += %D%/tap.h
 
+check_PROGRAMS += %D%/unit/t_calendar
+%C%_unit_t_calendar_SOURCES = %D%/unit/t_calendar.c
+%C%_unit_t_calendar_CPPFLAGS = $(UNIT_CPPFLAGS) $(ICAL_CFLAGS)
+%C%_unit_t_calendar_LDADD = calendar/libcalendar.la base/libbase.la $(ICAL_LIBS) -lm
+TESTS += %D%/unit/t_calendar
+
 check_PROGRAMS += %D%/unit/t_harmonic
 %C%_unit_t_harmonic_SOURCES = %D%/unit/t_harmonic.c
 %C%_unit_t_harmonic_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
