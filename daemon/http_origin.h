@@ -13,7 +13,7 @@
  *
  * The answer becomes
  *	200                          OK, or UNCACHEABLE (no-store, private, Set-Cookie, a Vary that is not
- *	                             listed) unless the route says otherwise
+ *	                             listed) unless the route says cache_private
  *	304 to a conditional request NOT_MODIFIED
  *	404, 410                     ABSENT
  *	anything else                ERROR with a text: status, timeout, refused, wrong length, too large,
@@ -38,7 +38,7 @@
 struct http_origin;
 
 /* Numbers per origin. Row as in policy.h: X(name, default, lowest, highest, unit, help). */
-#define HTTP_LIMIT_TABLE(X)                                                                       \
+#define HTTP_ORIGIN_TABLE(X)                                                                       \
 	X(connect_timeout, 3, 0.01, 600, "s", "no connection by then: the load has failed")        \
 	X(timeout, 10, 0.01, 600, "s", "a load that takes longer has failed")                      \
 	X(max_connections, 32, 1, 10000, "connections", "open at once; more loads wait for one")   \
@@ -53,40 +53,33 @@ struct http_route {
 	/* As engine_rule.match; compared with the endpoint's name, then with the key. NULL or "*": all. */
 	const char *match;
 	/*
-	 * A template (url_template.h), "https://api.example.com/v1/quotes/{symbol}". NULL: the origin's url with
-	 * the key behind it, as it is.
+	 * A template, see url_template.h: "https://api.example.com/v1/quotes/{symbol}", or
+	 * "http://127.0.0.1:8000{+key}" for keys that are paths.
 	 */
 	const char *url;
+	const char *const *header; /* "Name: value", n_headers of them; ${env:NAME} and ${file:/path} in the value */
+	size_t n_headers;
 	const char *const *vary; /* names that a Vary may list: our request headers do not change with them */
 	size_t n_vary;
 	const char *const *ignore; /* JSON pointers (RFC 6901, `*` for any one token) that do not count as content */
 	size_t n_ignore;
-	bool cache_private;    /* keep what says private: it is the same for everyone */
-	bool cache_set_cookie; /* keep what sets a cookie */
-};
-
-struct http_header {
-	const char *name, *value; /* the value is a secret: it is in no error text */
+	bool cache_private; /* keep what says private, no-store or Set-Cookie: it is the same for everyone */
 };
 
 struct http_origin_config {
 	const char *name; /* for error texts */
-	const char *url;  /* for routes that have none: http:// or https://, without a slash at its end */
 	const struct http_route *route;
 	size_t n_routes;
-	const struct http_header *header; /* sent with every request */
-	size_t n_headers;
 	const char *ca_file;    /* NULL: the system's */
 	const char *proxy;      /* NULL: none, whatever the environment says */
 	const char *user_agent; /* NULL: "forecached/VERSION" */
-	bool tls_verify;
 	double time_scale;      /* deadlines of engine time are divided by it; 0 counts as 1 */
 #define X(name, def, lo, hi, unit, help) double name;
-	HTTP_LIMIT_TABLE(X)
+	HTTP_ORIGIN_TABLE(X)
 #undef X
 };
 
-/* All defaults, tls_verify on, no routes. */
+/* All defaults, no routes. */
 struct http_origin_config http_origin_default(void);
 
 struct http_origin_error {

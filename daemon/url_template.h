@@ -6,7 +6,7 @@
  * HOW IT WORKS in braces stands `key`, the name of a <segment> of the pattern ({symbol}, or as in the pattern
  * {<symbol>}), or a number: {1} is what the first <segment> or `*` took. Everything but letters, digits and -._~ is
  * percent-encoded, and '/' where it is part of {key} or a `*`. {+key} also leaves ?&=:@!$'()*+,; and %XX as they
- * are, for keys that are URLs already.
+ * are, for keys that are URLs already. Where the host ends and what follows does not begin with '/', one is put in.
  *
  * INVARIANTS the scheme, host and port of the result are those written in the template, whatever the key
  * says; its path has no "." or ".." segment, plain or encoded, and the URL no byte below 0x21 or above 0x7e and no '#'.
