@@ -7,11 +7,24 @@ noinst_LTLIBRARIES += %D%/libcli.la
 
 bin_PROGRAMS += %D%/forecache
 %C%_forecache_SOURCES = \
+	%D%/ask.h %D%/ask.c \
+	%D%/chart.h %D%/chart.c \
 	%D%/cli.h %D%/main.c \
+	%D%/control.c \
+	%D%/forecast.c \
+	%D%/json.h %D%/json.c \
+	%D%/monitor.c \
 	%D%/options.h %D%/options.c \
+	%D%/schedule.c \
+	%D%/stats.c \
 	%D%/simulate.c \
 	%D%/table.h %D%/table.c \
-	%D%/term.h %D%/term.c
+	%D%/term.h %D%/term.c \
+	%D%/text.h %D%/text.c \
+	%D%/top.c \
+	%D%/ttls.h %D%/ttls.c \
+	%D%/value.c \
+	%D%/why.c
 %C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS)
-%C%_forecache_LDADD = %D%/libcli.la sim/libsim.la base/libbase.la \
+%C%_forecache_LDADD = %D%/libcli.la sim/libsim.la proto/libproto.la base/libbase.la \
 	$(ZMQ_LIBS) $(MSGPACK_LIBS) $(CJSON_LIBS) $(CURL_LIBS) $(XXHASH_LIBS) -lm

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cli/cli.h"
 
+#include "cli/ask.h"
 #include "cli/options.h"
 #include "cli/term.h"
 
@@ -24,8 +25,25 @@ static const struct command {
 	const char *brief;
 	const char *group; /* set at the first row of a group */
 } commands[] = {
+	{ "endpoints", cmd_endpoints, "The endpoints, and what was learned of each", "See" },
+	{ "ttls", cmd_ttls, "The keys with their TTLs, hottest first", NULL },
+	{ "why", cmd_why, "Why a TTL is what it is, and what would change it", NULL },
+	{ "forecast", cmd_forecast, "The requests that are expected, drawn", NULL },
+	{ "stats", cmd_stats, "Everything that the daemon counts", NULL },
+	{ "top", cmd_top, "The hottest endpoints or keys, refreshed", NULL },
+	{ "monitor", cmd_monitor, "The daemon's notices as they come", NULL },
+	{ "get", cmd_get, "Print a value", "Values" },
+	{ "set", cmd_set, "Put a value into the cache", NULL },
+	{ "del", cmd_del, "Take values out", NULL },
+	{ "changed", cmd_changed, "Say that the origin's value has changed", NULL },
+	{ "ttl", cmd_ttl, "The TTL that is advised for a key", NULL },
+	{ "purge", cmd_purge, "Take out a key, all of an endpoint, or everything", NULL },
+	{ "schedule", cmd_schedule, "Peaks that are known beforehand: add, list, remove, next, report", "Operate" },
+	{ "prewarm", cmd_prewarm, "Load now what is likely to be asked for", NULL },
+	{ "pause", cmd_pause, "Stop learning, prefetching or both for a while", NULL },
+	{ "resume", cmd_resume, "End a pause", NULL },
 	{ "simulate", cmd_simulate, "What caching policies would have done with recorded requests", "Without a daemon" },
-	{ "help", cmd_help, "This overview, or the help of one command", "Help" },
+	{ "help", cmd_help, "This overview, or the help of one command", NULL },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -256,5 +274,7 @@ int main(int argc, char **argv)
 	if (argc == 0)
 		return cli_usage("which command? `forecache help` lists them");
 	c = find(argv[0]);
-	return c ? flushed(c->run(argc, argv)) : unknown_command(argv[0]);
+	status = c ? flushed(c->run(argc, argv)) : unknown_command(argv[0]);
+	ask_teardown();
+	return status;
 }

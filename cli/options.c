@@ -281,6 +281,32 @@ int options_parse(const struct usage *u, const struct option_row *row, size_t n,
 	return -1;
 }
 
+int options_subcommand(const struct usage *u, const struct subcommand *sub, size_t n, int argc, char **argv)
+{
+	const char *word[ROWS_MAX], *command = argv[0], *nearest;
+	bool words = argc == 2 && !strcmp(argv[1], "--help-words");
+	char name[64];
+	int status;
+
+	BUG_ON(n > ROWS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		word[i] = sub[i].name;
+		if (words)
+			puts(sub[i].name);
+		if (argc < 2 || strcmp(argv[1], sub[i].name))
+			continue;
+		snprintf(name, sizeof(name), "%s %s", command, sub[i].name);
+		argv[1] = name;
+		return sub[i].run(argc - 1, argv + 1);
+	}
+	status = options_parse(u, NULL, 0, &argc, &argv);
+	if (status >= 0)
+		return status;
+	nearest = cli_nearest(argv[0], word, n);
+	return cli_usage("%s: there is no \"%s\" in %s%s%s%s", command, argv[0], u->synopsis,
+	                 nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
 int options_parse_common(int *argc, char ***argv, bool *ret_help, bool *ret_version)
 {
 	const struct option_row *all[N_COMMON];

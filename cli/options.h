@@ -59,6 +59,15 @@ struct usage {
  */
 int options_parse(const struct usage *u, const struct option_row *row, size_t n, int *argc, char ***argv);
 
+/* A word that stands after a command: `schedule add`. */
+struct subcommand {
+	const char *name;
+	int (*run)(int argc, char **argv); /* argv[0] is "schedule add" */
+};
+
+/* Runs the one that argv[1] names, or says which there are. Gives the exit status. */
+int options_subcommand(const struct usage *u, const struct subcommand *sub, size_t n, int argc, char **argv);
+
 /* The common options in front of the subcommand, as main() gets them. Returns as options_parse. */
 int options_parse_common(int *argc, char ***argv, bool *ret_help, bool *ret_version);
 

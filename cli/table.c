@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "cli/term.h"
+#include "cli/text.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -12,40 +13,6 @@
 
 /* Narrower than this, cutting a name tells nothing any more. */
 #define NARROWEST 12
-
-/* Bytes of the UTF-8 sequence at s, or 0 when there is none. */
-static int sequence(const unsigned char *s)
-{
-	int n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : 0;
-
-	if (!n && s[0] >= 0xf0 && s[0] < 0xf5)
-		n = 4;
-	for (int i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
-/* What came from a peer must not steer the terminal: control characters (C0, DEL, C1) and what is not UTF-8. */
-static char *printable(const char *text)
-{
-	const unsigned char *s = (const unsigned char *)text;
-	char *copy = mem_calloc(strlen(text) * 4 + 1, 1), *out = copy;
-
-	while (*s) {
-		int n = sequence(s);
-		bool control = s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
-
-		if (n == 0 || control) {
-			out += sprintf(out, "\\x%02x", *s++);
-			continue;
-		}
-		memcpy(out, s, (size_t)n);
-		out += n;
-		s += n;
-	}
-	return copy;
-}
 
 int table_text_width(const char *s)
 {
@@ -79,7 +46,7 @@ void table_cell(struct table *t, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	cell = printable(text);
+	cell = text_printable(bytes_str(text)); /* a key must not steer the terminal */
 	width = table_text_width(cell);
 	if (width > t->column[col].width)
 		t->column[col].width = width;

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* schedule: peaks that are known beforehand, such as the opening bell. */
+#include "cli/cli.h"
+
+#include "cli/ask.h"
+#include "cli/human.h"
+#include "cli/json.h"
+#include "cli/options.h"
+#include "cli/table.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/*
+ * "Mon 2026-11-23 09:30 EST", in the zone of that name ("": UTC). This process shows times of one zone
+ * after another and has a single thread, so glibc's own zone may follow.
+ */
+static char *local_time(char *buf, double s, const char *tz)
+{
+	char zone[128];
+	struct tm tm;
+	time_t t;
+
+	if (!(fabs(s) < 1e11))
+		return strcpy(buf, "never");
+	snprintf(zone, sizeof(zone), ":%.120s", *tz ? tz : "UTC");
+	setenv("TZ", zone, 1);
+	tzset();
+	t = (time_t)floor(s);
+	localtime_r(&t, &tm);
+	strftime(buf, HUMAN_MAX, "%a %Y-%m-%d %H:%M %Z", &tm);
+	return buf;
+}
+
+static const cJSON *find_schedule(const cJSON *list, const char *name)
+{
+	const cJSON *row;
+
+	cJSON_ArrayForEach(row, list)
+	{
+		if (!strcmp(json_text(row, "name"), name))
+			return row;
+	}
+	return NULL;
+}
+
+static int ask_list(cJSON **ret)
+{
+	struct request r;
+	int status;
+
+	request_init(&r);
+	r.op = OP_SCHEDULE_LIST;
+	status = ask_json(&r, ret);
+	request_release(&r);
+	return status;
+}
+
+/* -- add ---------------------------------------------------------------------------------------- */
+
+static const struct usage add_usage = {
+	.synopsis = "NAME RULE",
+	.brief = "Adds a schedule, or replaces the one of that name: what matches the patterns is warm at each of its "
+		 "instants.",
+	.examples = "forecache schedule add open 'weekdays 09:30' --tz America/New_York --pattern '/quotes/<symbol>'\n"
+	            "forecache schedule add open 'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=30' \\\n"
+	            "    --tz America/New_York --calendar XNYS --pattern '/quotes/<symbol>' --lead 10m\n",
+	.details = "RULE is an RRULE of RFC 5545, a shorthand (daily 07:00, weekdays 09:30,16:00, mon,wed-fri 18:15, "
+		   "hourly :15) or the five fields of cron, in local time of the zone. Without --lead the start is computed "
+		   "from what the loads cost and what the origin's budget allows.",
+	.min_args = 2,
+	.max_args = 2,
+};
+
+static int add(int argc, char **argv)
+{
+	const char *tz = NULL, *calendar = NULL, *start = NULL;
+	struct option_list patterns = { 0 };
+	double lead_s = 0, max_keys = 0;
+	const struct option_row rows[] = {
+		{ "pattern", 'p', OPTION_LIST, &patterns, 0, 0, "PATTERN",
+		  "endpoint or key template to warm; may be given again" },
+		{ "tz", 0, OPTION_TEXT, &tz, 0, 0, "ZONE", "time zone of the rule (UTC)" },
+		{ "calendar", 0, OPTION_TEXT, &calendar, 0, 0, "MIC|FILE", "skip its holidays" },
+		{ "start", 0, OPTION_TEXT, &start, 0, 0, "TIME", "DTSTART of the rule, local time of the zone" },
+		{ "lead", 0, OPTION_SPAN, &lead_s, 1, 86400, "TIME", "warm this long before (else: computed)" },
+		{ "max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N", "the N most wanted keys (10000)" },
+	};
+	int status = options_parse(&add_usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
+	struct request r;
+	cJSON *result;
+
+	if (status >= 0)
+		return status;
+	if (patterns.n == 0)
+		return cli_usage("schedule add needs --pattern: what is to be warm then?");
+	request_init(&r);
+	r.op = OP_SCHEDULE_ADD;
+	r.key = bytes_str(argv[0]);
+	r.schedule.rrule = bytes_str(argv[1]);
+	r.schedule.tz = bytes_str(tz);
+	r.schedule.calendar = bytes_str(calendar);
+	r.schedule.start = INSTANT_NONE;
+	r.schedule.start_local = bytes_str(start);
+	for (size_t i = 0; i < patterns.n; i++)
+		r.schedule.pattern[r.schedule.n_patterns++] = bytes_str(patterns.item[i]);
+	r.schedule.lead = span_from_s(lead_s);
+	r.schedule.max_keys = (uint32_t)max_keys;
+	status = ask_json(&r, &result);
+	request_release(&r);
+	if (status)
+		return status;
+	if (cli.json)
+		return json_print(result);
+	cJSON_Delete(result);
+	cli_say("schedule \"%s\" is set; `forecache schedule next %s` shows when", argv[0], argv[0]);
+	return CLI_OK;
+}
+
+/* -- list, next, report --------------------------------------------------------------------------- */
+
+static const struct usage list_usage = {
+	.synopsis = "",
+	.brief = "Lists the schedules and when each is due next.",
+	.examples = "forecache schedule list\n",
+};
+
+static int list(int argc, char **argv)
+{
+	int status = options_parse(&list_usage, NULL, 0, &argc, &argv);
+	struct table t = { 0 };
+	char buf[HUMAN_MAX];
+	const cJSON *row;
+	cJSON *result;
+
+	if (status >= 0)
+		return status;
+	status = ask_list(&result);
+	if (status)
+		return status;
+	if (cli.json)
+		return json_print(result);
+	table_column(&t, "name", TABLE_LEFT);
+	table_column(&t, "rule", TABLE_LEFT);
+	table_column(&t, "zone", TABLE_LEFT);
+	table_column(&t, "calendar", TABLE_LEFT);
+	table_column(&t, "patterns", TABLE_LEFT);
+	table_column(&t, "lead", TABLE_RIGHT);
+	table_column(&t, "next", TABLE_LEFT);
+	cJSON_ArrayForEach(row, result)
+	{
+		double lead_s = json_num(row, "lead_s");
+
+		table_cell(&t, "%s", json_text(row, "name"));
+		table_cell(&t, "%s", json_text(row, "rrule"));
+		table_cell(&t, "%s", json_text(row, "tz"));
+		table_cell(&t, "%s", json_text(row, "calendar"));
+		table_cell(&t, "%s", json_text(row, "patterns"));
+		table_cell(&t, "%s", lead_s > 0 ? human_span(buf, lead_s) : "computed");
+		table_cell(&t, "%s", local_time(buf, json_num(row, "next_s"), json_text(row, "tz")));
+	}
+	if (cJSON_GetArraySize(result) > 0)
+		table_print(&t, stdout);
+	else
+		cli_say("no schedules; `forecache schedule add --help` has examples");
+	table_release(&t);
+	cJSON_Delete(result);
+	return CLI_OK;
+}
+
+static const struct usage next_usage = {
+	.synopsis = "[NAME]",
+	.brief = "Shows the next instants of one schedule or all, in local time of the schedule and in UTC.",
+	.examples = "forecache schedule next\n"
+	            "forecache schedule next open --limit 3\n",
+	.max_args = 1,
+};
+
+static int next(int argc, char **argv)
+{
+	double limit = 10;
+	const struct option_row rows[] = {
+		{ "limit", 'n', OPTION_COUNT, &limit, 1, REQUEST_MAX_STEPS, "N", "at most N instants (10)" },
+	};
+	int status = options_parse(&next_usage, rows, 1, &argc, &argv);
+	cJSON *result, *schedules = NULL;
+	struct table t = { 0 };
+	char buf[HUMAN_MAX];
+	const cJSON *row;
+	struct request r;
+
+	if (status >= 0)
+		return status;
+	request_init(&r);
+	r.op = OP_SCHEDULE_NEXT;
+	r.key = bytes_str(argc ? argv[0] : NULL);
+	r.ahead.steps = (uint32_t)limit;
+	status = ask_json(&r, &result);
+	request_release(&r);
+	if (status)
+		return status;
+	if (cli.json)
+		return json_print(result);
+	status = ask_list(&schedules);
+	if (status)
+		goto out;
+	table_column(&t, "schedule", TABLE_LEFT);
+	table_column(&t, "local", TABLE_LEFT);
+	table_column(&t, "UTC", TABLE_LEFT);
+	cJSON_ArrayForEach(row, result)
+	{
+		const char *name = json_text(row, "name");
+		const cJSON *schedule = find_schedule(schedules, name);
+
+		table_cell(&t, "%s", name);
+		table_cell(&t, "%s",
+		           local_time(buf, json_num(row, "time_s"), schedule ? json_text(schedule, "tz") : ""));
+		table_cell(&t, "%s", human_time(buf, json_num(row, "time_s"), true));
+	}
+	if (cJSON_GetArraySize(result) > 0)
+		table_print(&t, stdout);
+	else
+		cli_say("nothing is due");
+	table_release(&t);
+out:
+	cJSON_Delete(schedules);
+	cJSON_Delete(result);
+	return status;
+}
+
+static const struct usage report_usage = {
+	.synopsis = "[NAME]",
+	.brief = "Shows how warm the cache was at past instants of one schedule or all.",
+	.examples = "forecache schedule report\n"
+	            "forecache schedule report open --json\n",
+	.details = "wanted: keys that were to be warm. warm: of those, held and fresh at that instant. left: those too "
+		   "volatile to load beforehand, left to the first request.",
+	.max_args = 1,
+};
+
+static int report(int argc, char **argv)
+{
+	double limit = 20;
+	const struct option_row rows[] = {
+		{ "limit", 'n', OPTION_COUNT, &limit, 1, 1000, "N", "the last N instants (20)" },
+	};
+	int status = options_parse(&report_usage, rows, 1, &argc, &argv);
+	struct table t = { 0 };
+	char buf[HUMAN_MAX];
+	const cJSON *row;
+	struct request r;
+	cJSON *result;
+
+	if (status >= 0)
+		return status;
+	request_init(&r);
+	r.op = OP_SCHEDULE_REPORT;
+	r.key = bytes_str(argc ? argv[0] : NULL);
+	r.list.max = (uint32_t)limit;
+	status = ask_json(&r, &result);
+	request_release(&r);
+	if (status)
+		return status;
+	if (cli.json)
+		return json_print(result);
+	table_column(&t, "schedule", TABLE_LEFT);
+	table_column(&t, "UTC", TABLE_LEFT);
+	table_column(&t, "wanted", TABLE_RIGHT);
+	table_column(&t, "warm", TABLE_RIGHT);
+	table_column(&t, "warm %", TABLE_RIGHT);
+	table_column(&t, "left", TABLE_RIGHT);
+	cJSON_ArrayForEach(row, result)
+	{
+		double wanted = json_num(row, "wanted"), warm = json_num(row, "warm");
+
+		table_cell(&t, "%s", json_text(row, "name"));
+		table_cell(&t, "%s", human_time(buf, json_num(row, "time_s"), true));
+		table_cell(&t, "%.0f", wanted);
+		table_cell(&t, "%.0f", warm);
+		table_cell(&t, "%s", human_number(buf, wanted > 0 ? 100 * warm / wanted : NAN));
+		table_cell(&t, "%.0f", json_num(row, "left"));
+	}
+	if (cJSON_GetArraySize(result) > 0)
+		table_print(&t, stdout);
+	else
+		cli_say("no instant of a schedule has come yet");
+	table_release(&t);
+	cJSON_Delete(result);
+	return CLI_OK;
+}
+
+/* -- remove ---------------------------------------------------------------------------------------- */
+
+static const struct usage remove_usage = {
+	.synopsis = "NAME",
+	.brief = "Removes a schedule.",
+	.examples = "forecache schedule remove open\n",
+	.min_args = 1,
+	.max_args = 1,
+};
+
+static int remove_one(int argc, char **argv)
+{
+	int status = options_parse(&remove_usage, NULL, 0, &argc, &argv);
+	struct request r;
+	cJSON *result;
+
+	if (status >= 0)
+		return status;
+	request_init(&r);
+	r.op = OP_SCHEDULE_REMOVE;
+	r.key = bytes_str(argv[0]);
+	status = ask_json(&r, &result);
+	request_release(&r);
+	if (status)
+		return status;
+	if (cli.json)
+		return json_print(result);
+	cJSON_Delete(result);
+	return CLI_OK;
+}
+
+int cmd_schedule(int argc, char **argv)
+{
+	static const struct usage usage = {
+		.synopsis = "add|list|remove|next|report",
+		.brief = "Peaks that are known beforehand, such as an opening bell: what is wanted then is warm in time.",
+		.examples = "forecache schedule add open 'weekdays 09:30' --tz America/New_York --pattern '/quotes/<symbol>'\n"
+		            "forecache schedule next            # local time and UTC\n"
+		            "forecache schedule report          # how warm it was at the bell\n"
+		            "forecache schedule add --help      # and so on, for each\n",
+		.min_args = 1,
+		.max_args = -1,
+	};
+	static const struct subcommand subs[] = {
+		{ "add", add }, { "list", list }, { "remove", remove_one }, { "next", next }, { "report", report },
+	};
+
+	return options_subcommand(&usage, subs, sizeof(subs) / sizeof(subs[0]), argc, argv);
+}

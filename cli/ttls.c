@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/ttls.h"
+
+#include "cli/cli.h"
+#include "cli/human.h"
+#include "cli/json.h"
+#include "cli/options.h"
+#include "cli/table.h"
+#include "cli/text.h"
+#include "proto/row.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ROWS_MAX 1000000
+
+/* "12 ±3": the mean and its standard deviation, in the unit that `scale` makes of "per second". */
+static void rate_cell(struct table *t, struct estimate e, double scale)
+{
+	char mean[HUMAN_MAX], sd[HUMAN_MAX];
+
+	if (!(e.n > 0) || !isfinite(e.mean))
+		table_cell(t, "-");
+	else if (!isfinite(e.sd))
+		table_cell(t, "%s", human_number(mean, e.mean * scale));
+	else
+		table_cell(t, "%s \u00b1%s", human_number(mean, e.mean * scale), human_number(sd, e.sd * scale));
+}
+
+static void row_cells(struct table *t, const struct row_ttl *row, bool keys)
+{
+	char n[HUMAN_MAX], *name = text_printable(row->key.n ? row->key : row->endpoint);
+	char *mode = text_printable(row->mode), *reason = text_printable(row->reason);
+
+	table_cell(t, "%s", name);
+	table_cell(t, "%s", human_number(n, row->ttl_s));
+	if (keys)
+		table_cell(t, "%s", human_number(n, row->age_s));
+	rate_cell(t, row->change_rate_per_s, 3600);
+	table_cell(t, "%s", human_number(n, row->request_rate_per_s));
+	table_cell(t, "%s", human_number(n, row->load_ms));
+	table_cell(t, "%s", human_number(n, row->stale_share * 100));
+	table_cell(t, "%s", human_number(n, row->hit_ratio * 100));
+	table_cell(t, "%s", mode);
+	table_cell(t, "%s", reason);
+	free(name);
+	free(mode);
+	free(reason);
+}
+
+int ttls_table(const struct answer *a, size_t max_rows, FILE *f)
+{
+	struct table t = { 0 };
+	struct proto_error err;
+	struct row_ttl row;
+	struct cursor c;
+	bool keys = false;
+	int status = CLI_OK;
+
+	if (value_array(a->reply.result, "rows", 0, SIZE_MAX, &c, &err))
+		return cli_error("the answer cannot be read: %s", err.text);
+	if (c.left == 0) {
+		cli_say("nothing yet: no key has been asked for");
+		return CLI_OK;
+	}
+	if (!row_read(&row_ttl, c.at, &row, &err))
+		keys = row.key.n > 0;
+	table_column(&t, keys ? "key" : "endpoint", TABLE_LEFT);
+	table_column(&t, "TTL s", TABLE_RIGHT);
+	if (keys)
+		table_column(&t, "age s", TABLE_RIGHT);
+	table_column(&t, "changes/h", TABLE_RIGHT);
+	table_column(&t, "requests/s", TABLE_RIGHT);
+	table_column(&t, "load ms", TABLE_RIGHT);
+	table_column(&t, "stale %", TABLE_RIGHT);
+	table_column(&t, "hits %", TABLE_RIGHT);
+	table_column(&t, "mode", TABLE_LEFT);
+	table_column(&t, "reason", TABLE_LEFT);
+	while (c.left > 0 && max_rows-- > 0) {
+		if (row_read(&row_ttl, cursor_next(&c), &row, &err)) {
+			status = cli_error("the answer cannot be read: %s", err.text);
+			break;
+		}
+		row_cells(&t, &row, keys);
+	}
+	table_print(&t, f);
+	table_release(&t);
+	return status;
+}
+
+static int print_rows(const struct request *r)
+{
+	struct answer a;
+	int status = ask(r, &a);
+
+	if (status)
+		return status;
+	status = cli.json ? json_print(ask_to_json(a.reply.result)) : ttls_table(&a, SIZE_MAX, stdout);
+	answer_release(&a);
+	return status;
+}
+
+int cmd_ttls(int argc, char **argv)
+{
+	static const struct usage usage = {
+		.synopsis = "[ENDPOINT]",
+		.brief = "Lists keys with their TTLs and what was learned of them, hottest first.",
+		.examples = "forecache ttls\n"
+		            "forecache ttls '/quotes/<symbol>' --limit 20\n"
+		            "forecache ttls --json | jq '.[] | select(.stale_share > 0.01)'\n",
+		.details = "changes/h is the change rate at this time of day with its standard deviation. `forecache why KEY` "
+			   "says how a TTL came about.",
+		.max_args = 1,
+	};
+	double limit = 100;
+	const struct option_row rows[] = {
+		{ "limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N", "at most N keys (100)" },
+	};
+	int status = options_parse(&usage, rows, 1, &argc, &argv);
+	struct request r;
+
+	if (status >= 0)
+		return status;
+	request_init(&r);
+	r.op = OP_TTLS;
+	r.endpoint = bytes_str(argc ? argv[0] : NULL);
+	r.list.max = (uint32_t)limit;
+	status = print_rows(&r);
+	request_release(&r);
+	return status;
+}
+
+int cmd_endpoints(int argc, char **argv)
+{
+	static const struct usage usage = {
+		.synopsis = "",
+		.brief = "Lists the endpoints with what was learned of each. The TTL is the median of their cached "
+			 "keys, weighted by requests.",
+		.examples = "forecache endpoints\n"
+		            "forecache endpoints --json | jq -r '.[].endpoint'\n",
+	};
+	double limit = 1000;
+	const struct option_row rows[] = {
+		{ "limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N", "at most N endpoints (1000)" },
+	};
+	int status = options_parse(&usage, rows, 1, &argc, &argv);
+	struct request r;
+
+	if (status >= 0)
+		return status;
+	request_init(&r);
+	r.op = OP_ENDPOINTS;
+	r.list.max = (uint32_t)limit;
+	status = print_rows(&r);
+	request_release(&r);
+	return status;
+}
