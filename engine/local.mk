@@ -1,1 +1,18 @@
-# engine/
+noinst_LTLIBRARIES += %D%/libengine.la
+%C%_libengine_la_SOURCES = \
+	%D%/engine.h %D%/engine.c \
+	%D%/effects.c \
+	%D%/explain.c \
+	%D%/keyring.c \
+	%D%/load.c \
+	%D%/names.c \
+	%D%/policy.h %D%/policy.c \
+	%D%/record.c \
+	%D%/replan.c \
+	%D%/schedule.c \
+	%D%/serve.c \
+	%D%/state.h
+
+# What a program that runs an engine links, in the order of the layers.
+ENGINE_LIBS = engine/libengine.la predictor/libpredictor.la analyzer/libanalyzer.la models/libmodels.la \
+	store/libstore.la base/libbase.la $(GSL_LIBS) -lm

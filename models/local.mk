@@ -1,5 +1,10 @@
 noinst_LTLIBRARIES += %D%/libmodels.la
 %C%_libmodels_la_SOURCES = \
-	%D%/harmonic.h %D%/harmonic.c
+	%D%/change.h %D%/change.c \
+	%D%/demand.h %D%/demand.c \
+	%D%/harmonic.h %D%/harmonic.c \
+	%D%/pool.h %D%/pool.c \
+	%D%/shape.h %D%/shape.c \
+	%D%/walk.h %D%/walk.c
 %C%_libmodels_la_CPPFLAGS = $(AM_CPPFLAGS) $(GSL_CFLAGS)
 %C%_libmodels_la_LIBADD = $(GSL_LIBS)

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "analyzer/endpoint.h"
+
+#include "base/mem.h"
+#include "models/pool.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* The shape needs a few hundred looks before it says anything; until then a flat week is kept. */
+static const unsigned POOL_EVERY = 300, POOL_SAMPLE = 1000;
+
+/* Evidence of the change rate halves over this many of its own mean intervals, a day at least: a
+ * fast key forgets fast. */
+static const double FORGET_CHANGES = 20, FORGET_MIN_S = 86400;
+
+/* Stale serves that calibration remembers, and those that it believes in from the start. */
+static const double CALIBRATION_MEMORY = 2000, CALIBRATION_PSEUDO = 5;
+
+void endpoint_init(struct endpoint *ep, struct change prior)
+{
+	*ep = (struct endpoint){ .prior = prior };
+	demand_init(&ep->demand);
+}
+
+void endpoint_release(struct endpoint *ep)
+{
+	free(ep->shape);
+	demand_release(&ep->demand);
+	vec_free(&ep->keys);
+}
+
+struct change endpoint_posterior(const struct endpoint *ep, const struct key *k)
+{
+	struct change c = { ep->prior.a + k->da, ep->prior.b + k->db };
+
+	if (c.a < CHANGE_MIN_A)
+		c.a = CHANGE_MIN_A;
+	if (c.b < 1e-3 * ep->prior.b)
+		c.b = 1e-3 * ep->prior.b;
+	return c;
+}
+
+void endpoint_set_posterior(const struct endpoint *ep, struct key *k, struct change c)
+{
+	k->da = (float)(c.a - ep->prior.a);
+	k->db = (float)(c.b - ep->prior.b);
+}
+
+/* Mean requests per second of the demand clock of one key of the endpoint. */
+static double mean_key_rate(const struct endpoint *ep)
+{
+	double per_bin = ep->demand.mean_n > 0 ? ep->demand.mean : ep->demand.count;
+
+	return fmax(per_bin / SHAPE_BIN_S / (double)(ep->keys.n ? ep->keys.n : 1), 1e-7);
+}
+
+static double decay(double s)
+{
+	return exp2(-s / KEY_RATE_HALF_S);
+}
+
+void endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, struct instant t,
+                      double count)
+{
+	demand_count(&ep->demand, z, t, count);
+	if (instant_is_set(k->last_seen) && t.us > k->last_seen.us) {
+		double s = shape_mass(ep->demand.shape, z, k->last_seen, t), keep = decay(s);
+
+		k->rate_n = (float)(k->rate_n * keep);
+		k->rate_s = (float)(k->rate_s * keep + s);
+	}
+	k->rate_n += (float)count;
+	if (!instant_is_set(k->last_seen) || t.us > k->last_seen.us)
+		k->last_seen = t;
+	ep->requests += (uint64_t)count;
+}
+
+double endpoint_key_rate(const struct endpoint *ep, const struct zone *z, const struct key *k,
+                         struct instant t)
+{
+	double s = 0, keep = 1;
+
+	if (instant_is_set(k->last_seen) && t.us > k->last_seen.us) {
+		s = shape_mass(ep->demand.shape, z, k->last_seen, t);
+		keep = decay(s);
+	}
+	/* the prior: one request in the mean time between requests of this endpoint's keys */
+	return (k->rate_n * keep + 1) / (k->rate_s * keep + s + 1 / mean_key_rate(ep));
+}
+
+double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const struct key *k,
+                        struct instant t)
+{
+	return change_p(endpoint_posterior(ep, k), shape_mass(ep->shape, z, k->loaded, t));
+}
+
+void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
+                   struct instant b, bool changed)
+{
+	double tau = shape_mass(ep->shape, z, a, b), mean, p;
+	struct change c;
+
+	if (!(tau > 0))
+		return;
+	c = endpoint_posterior(ep, k);
+	p = change_p(c, tau);
+	/*
+	 * Given that the value changed in (a, b), a hit at age u was stale with probability S(u)/S(tau);
+	 * given that it did not, none was. On average over both that is S(u), so the two sums agree when
+	 * the model is right, whatever the TTLs are.
+	 */
+	if (k->hits > 0 && p > 0) {
+		double keep = ep->said_stale > CALIBRATION_MEMORY
+		                      ? CALIBRATION_MEMORY / ep->said_stale
+		                      : 1;
+
+		ep->seen_stale = ep->seen_stale * keep + (changed ? k->p_sum / p : 0);
+		ep->said_stale = ep->said_stale * keep + k->p_sum;
+	}
+	mean = c.a / c.b;
+	if (!ep->shape) {
+		ep->shape = mem_calloc(1, sizeof(*ep->shape));
+		shape_init(ep->shape);
+	}
+	shape_learn(ep->shape, z, a, b, mean * tau, changed);
+	change_forget(&c, ep->prior, exp2(-tau / fmax(FORGET_CHANGES / mean, FORGET_MIN_S)));
+	if (changed)
+		change_changed(&c, tau);
+	else
+		change_unchanged(&c, tau);
+	endpoint_set_posterior(ep, k, c);
+	if (k->looks < UINT16_MAX)
+		k->looks++;
+	ep->looks_since_pool++;
+	k->flags |= KEY_DIRTY;
+	ep->dirty = true;
+}
+
+double endpoint_calibration(const struct endpoint *ep)
+{
+	return (ep->seen_stale + CALIBRATION_PSEUDO) / (ep->said_stale + CALIBRATION_PSEUDO);
+}
+
+void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent)
+{
+	struct pool sum = { 0 };
+	struct change old = ep->prior;
+	size_t stride;
+
+	/* often while there is little: the first keys of an endpoint profit most */
+	if (ep->looks_since_pool < POOL_EVERY && ep->looks_since_pool * 2 < ep->pool_keys + 10)
+		return;
+	ep->looks_since_pool = 0;
+	stride = ep->keys.n / POOL_SAMPLE + 1;
+	for (size_t i = 0; i < ep->keys.n; i += stride)
+		if (keys[ep->keys.v[i]].looks)
+			pool_add(&sum, endpoint_posterior(ep, &keys[ep->keys.v[i]]));
+	ep->prior = pool_fit(&sum, parent);
+	ep->pool_keys = sum.n * (double)stride;
+	if (old.a == ep->prior.a && old.b == ep->prior.b)
+		return;
+	/* What keys with evidence have learned stays theirs: hold their posterior. */
+	for (size_t i = 0; i < ep->keys.n; i++) {
+		struct key *k = &keys[ep->keys.v[i]];
+
+		if (k->looks) {
+			k->da += (float)(old.a - ep->prior.a);
+			k->db += (float)(old.b - ep->prior.b);
+		}
+	}
+	ep->dirty = true;
+}

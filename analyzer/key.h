@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What is known of one key: how often it is asked for, how often it changes, what a load costs, and
+ * how the value now held has fared since it was loaded.
+ *
+ * HOW IT WORKS the change rate is kept as what the key itself has shown beyond its endpoint's prior
+ * (da, db), so that a better prior improves old keys at once. The request rate is a Gamma too, on the
+ * endpoint's demand clock, with its evidence halved every KEY_RATE_HALF_S.
+ */
+#ifndef FORECACHED_ANALYZER_KEY_H
+#define FORECACHED_ANALYZER_KEY_H
+
+#include "base/instant.h"
+#include "models/change.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define KEY_NONE UINT32_MAX
+
+enum key_flag {
+	KEY_HELD = 1,      /* a value is held (by us, or by the app that told us of its load) */
+	KEY_OURS = 2,      /* ... and it is in our cache, not in the app's */
+	KEY_AHEAD = 4,     /* the plan is to refresh it before it expires */
+	KEY_ABSENT = 8,    /* the origin said there is no such thing; stands until `soft` */
+	KEY_CLIENT_TTL = 16, /* client_ttl holds the app's own TTL */
+	KEY_HELD_OUT = 32, /* in the control group: static TTL */
+	KEY_DIRTY = 64,    /* learned something that has not been handed out yet */
+	KEY_EVENTS = 128,  /* change events arrive for it */
+};
+
+struct key {
+	uint32_t endpoint;
+	uint32_t place;   /* in the endpoint's list of keys */
+	uint32_t entry;   /* of the store */
+	uint32_t flight;  /* load in flight, or KEY_NONE */
+	float da, db;     /* change-rate evidence beyond the prior */
+	float rate_n;     /* requests, decayed, at last_seen */
+	float rate_s;     /* demand-clock seconds they were counted in, decayed */
+	float load_us;    /* mean load time; 0: never loaded */
+	float client_ttl; /* s */
+	float p_sum;      /* sum over the hits since the load of P(stale then) */
+	float p_end;      /* P(stale) planned for the end of the TTL */
+	uint32_t hits;    /* since the load */
+	uint32_t bytes;   /* of the value */
+	uint64_t version;
+	struct instant loaded;  /* when the origin was read */
+	struct instant soft, hard;
+	struct instant planned; /* when soft was last computed */
+	struct instant last_seen, last_changed;
+	uint16_t looks;         /* loads that could be compared with the one before */
+	uint16_t errors;        /* in a row */
+	uint8_t flags;          /* KEY_* */
+	uint8_t reason;         /* enum ttl_reason of the plan */
+	uint8_t asked; /* at which of the last eight scheduled peaks it was asked for; the latest in bit 0 */
+	uint8_t peaks; /* scheduled peaks watched since it is known, up to eight */
+};
+
+/* Half of a key's request evidence is this old, in seconds of the demand clock. */
+#define KEY_RATE_HALF_S (2 * 86400.0)
+
+#endif

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/state.h"
+
+#include "base/bug.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Slow work (asking for fits, renewing the common prior) is looked for this often. */
+static const struct span HOUSEKEEPING = { 60 * 1000000LL };
+
+/* Before anything is known a change rate may be anything around one in a static TTL. */
+static const double PRIOR_A = 0.5;
+
+static uint32_t add_zone(struct engine *e, const struct zone *z)
+{
+	const struct zone *given = z ? z : &zone_utc;
+	struct zone_state *s;
+
+	for (size_t i = 0; i < e->zone.n; i++)
+		if (e->zone.v[i].given == given)
+			return (uint32_t)i;
+	s = vec_push(&e->zone);
+	*s = (struct zone_state){ .given = given };
+	return (uint32_t)(e->zone.n - 1);
+}
+
+/* Local time is engine time, plus what the wall clock was stepped, plus the zone's offset. */
+static void shift_zones(struct engine *e)
+{
+	for (size_t i = 0; i < e->zone.n; i++) {
+		struct zone_state *s = &e->zone.v[i];
+		size_t n = s->given->n_offsets ? s->given->n_offsets : 1;
+
+		free(s->offset);
+		s->offset = mem_calloc(n, sizeof(*s->offset));
+		if (s->given->n_offsets)
+			memcpy(s->offset, s->given->offset, n * sizeof(*s->offset));
+		for (size_t j = 0; j < n; j++) {
+			s->offset[j].from = instant_add(s->offset[j].from,
+			                                (struct span){ -e->wall_offset.us });
+			s->offset[j].offset_s += (int32_t)(e->wall_offset.us / 1000000);
+		}
+		s->shifted = *s->given;
+		s->shifted.offset = s->offset;
+		s->shifted.n_offsets = n;
+	}
+}
+
+static uint32_t find_origin(const struct engine *e, const char *name)
+{
+	for (size_t i = 0; i < e->origin.n; i++)
+		if (strcmp(e->origin.v[i].name, name) == 0)
+			return (uint32_t)i;
+	return ORIGIN_NONE;
+}
+
+static uint32_t add_origin(struct engine *e, struct instant now, const char *name,
+                           const struct origin_policy *y)
+{
+	uint32_t i = find_origin(e, name);
+	struct origin_state *o;
+
+	if (i != ORIGIN_NONE) {
+		e->origin.v[i].policy = *y;
+		budget_configure(&e->origin.v[i].budget, y->rate, y->burst, y->concurrency);
+		return i;
+	}
+	o = vec_push(&e->origin);
+	*o = (struct origin_state){ .name = mem_dup(name, strlen(name)), .policy = *y };
+	budget_init(&o->budget, y->rate, y->burst, y->concurrency, now);
+	return (uint32_t)(e->origin.n - 1);
+}
+
+static void free_rules(struct engine *e)
+{
+	for (size_t i = 0; i < e->rule.n; i++) {
+		free(e->rule.v[i].match);
+		free(e->rule.v[i].class_name);
+	}
+	e->rule.n = 0;
+	for (size_t i = 0; i < e->zone.n; i++)
+		free(e->zone.v[i].offset);
+	e->zone.n = 0;
+}
+
+/*
+ * The origins of the configuration come first and keep their order, so that its indices are ours; one
+ * that a reload leaves out keeps its place as long as loads may come back to its budget.
+ */
+void engine_configure(struct engine *e, struct instant now, const struct engine_config *c)
+{
+	e->limits = c->limits;
+	e->policy = c->policy;
+	e->pool = c->pool;
+	free_rules(e);
+	add_zone(e, c->zone);
+	for (size_t i = 0; i < c->n_origins; i++)
+		add_origin(e, now, c->origins[i].name, &c->origins[i].policy);
+	e->default_origin = c->origin == ORIGIN_NONE ? ORIGIN_NONE
+	                                             : find_origin(e, c->origins[c->origin].name);
+	for (size_t i = 0; i < c->n_rules; i++) {
+		const struct engine_rule *r = &c->rule[i];
+		struct rule_state s = {
+			.match = mem_dup(r->match, strlen(r->match)),
+			.class_name = r->class_name ? mem_dup(r->class_name, strlen(r->class_name)) : NULL,
+			.origin = r->origin == ORIGIN_NONE ? ORIGIN_NONE
+			                                   : find_origin(e, c->origins[r->origin].name),
+			.zone = r->zone ? add_zone(e, r->zone) : 0,
+			.policy = r->policy,
+		};
+
+		*vec_push(&e->rule) = s;
+	}
+	shift_zones(e);
+	for (uint32_t i = 0; i < e->place.n; i++)
+		if (e->place.v[i])
+			keyring_apply(e, now, i);
+}
+
+struct engine *engine_new(const struct engine_config *c, struct store *store, struct instant now)
+{
+	struct engine *e = mem_calloc(1, sizeof(*e));
+
+	e->store = store;
+	rng_init(&e->rng, c->seed);
+	intern_init(&e->key_name, c->seed);
+	intern_init(&e->place_name, c->seed);
+	e->free_flight = FLIGHT_NONE;
+	e->free_waiter = WAITER_NONE;
+	e->paused_until[0] = e->paused_until[1] = INSTANT_NONE;
+	e->housekeeping = instant_add(now, HOUSEKEEPING);
+	e->last_error_key = KEY_NONE;
+	e->prior = (struct change){ PRIOR_A, PRIOR_A * fmax(c->policy.static_ttl, 1) };
+	engine_configure(e, now, c);
+	return e;
+}
+
+void engine_free(struct engine **ep)
+{
+	struct engine *e = *ep;
+
+	if (!e)
+		return;
+	for (size_t i = 0; i < e->place.n; i++) {
+		if (!e->place.v[i])
+			continue;
+		endpoint_release(&e->place.v[i]->ep);
+		free(e->place.v[i]);
+	}
+	for (size_t i = 0; i < e->cls.n; i++)
+		free(e->cls.v[i].name);
+	for (size_t i = 0; i < e->origin.n; i++)
+		free(e->origin.v[i].name);
+	for (size_t i = 0; i < e->schedule.n; i++)
+		schedule_release(&e->schedule.v[i]);
+	free_rules(e);
+	vec_free(&e->zone);
+	vec_free(&e->rule);
+	vec_free(&e->origin);
+	vec_free(&e->cls);
+	vec_free(&e->place);
+	vec_free(&e->key);
+	vec_free(&e->flight);
+	vec_free(&e->waiter);
+	vec_free(&e->schedule);
+	vec_free(&e->fit_place);
+	heap_release(&e->refresh);
+	heap_release(&e->prewarm);
+	heap_release(&e->deadline);
+	intern_release(&e->key_name);
+	intern_release(&e->place_name);
+	free(e);
+	*ep = NULL;
+}
+
+static void loader_came_or_went(struct engine *e, struct instant now, const struct input *in,
+                                struct effects *fx)
+{
+	uint32_t id = keyring_place(e, now, in->endpoint, RULE_NONE, fx);
+	struct place *p = e->place.v[id];
+	uint32_t origin = in->loader.origin;
+
+	if (!in->loader.up) {
+		p->loader_origin = ORIGIN_NONE;
+		return;
+	}
+	if (origin == ORIGIN_NONE || origin >= e->origin.n) {
+		struct origin_policy y = origin_policy_default();
+
+		origin = add_origin(e, now, "loader", &y);
+	}
+	p->loader_origin = origin;
+}
+
+static void fitted(struct engine *e, const struct input *in)
+{
+	struct place *p;
+
+	if (in->fitted.fit >= e->fit_place.n || e->fit_place.v[in->fitted.fit] >= e->place.n)
+		return;
+	p = e->place.v[e->fit_place.v[in->fitted.fit]];
+	if (!p || !p->fitting)
+		return;
+	p->fitting = false;
+	if (in->fitted.status == 0)
+		demand_set_harmonic(&p->ep.demand, &in->fitted.model);
+}
+
+static void pause_or_resume(struct engine *e, struct instant now, const struct input *in,
+                            struct effects *fx)
+{
+	for (int bit = 0; bit < 2; bit++)
+		if (in->pause.what & 1u << bit)
+			e->paused_until[bit] = in->pause.until.us > now.us ? in->pause.until : INSTANT_NONE;
+	serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_OK, OUTCOME_MISS);
+}
+
+void engine_input(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	switch (in->kind) {
+	case INPUT_GET:
+		serve_get(e, now, in, fx);
+		return;
+	case INPUT_EVENT:
+		serve_event(e, now, in, fx);
+		return;
+	case INPUT_SET:
+		serve_set(e, now, in, fx);
+		return;
+	case INPUT_DELETE:
+		serve_delete(e, now, in, fx);
+		return;
+	case INPUT_CHANGED:
+		serve_changed(e, now, in, fx);
+		return;
+	case INPUT_LOADED:
+		load_ended(e, now, in, fx);
+		return;
+	case INPUT_LOADER:
+		loader_came_or_went(e, now, in, fx);
+		return;
+	case INPUT_FITTED:
+		fitted(e, in);
+		return;
+	case INPUT_SCHEDULE:
+		schedule_set(e, now, in, fx);
+		return;
+	case INPUT_PREWARM:
+		schedule_prewarm(e, now, in, fx);
+		return;
+	case INPUT_PURGE:
+		serve_purge(e, now, in, fx);
+		return;
+	case INPUT_PAUSE:
+		pause_or_resume(e, now, in, fx);
+		return;
+	case INPUT_CLOCK:
+		e->wall_offset = in->clock.offset;
+		shift_zones(e);
+		return;
+	}
+	BUG_ON(true);
+}
+
+/* Asks for a fit of each endpoint whose model is due. */
+static void ask_for_fits(struct engine *e, struct instant now, struct effects *fx)
+{
+	for (uint32_t i = 0; i < e->place.n; i++) {
+		struct place *p = e->place.v[i];
+		struct harmonic_data *data;
+		struct effect *f;
+
+		if (!p || p->fitting || span_s(instant_diff(now, p->fitted)) < e->limits.fit_every)
+			continue;
+		p->fitted = now;
+		data = demand_data(&p->ep.demand);
+		if (!data)
+			continue;
+		p->fitting = true;
+		*vec_push(&e->fit_place) = i;
+		f = effect_add(fx, EFFECT_FIT);
+		f->endpoint = intern_name(&e->place_name, i);
+		f->fit.fit = e->fit_place.n - 1;
+		f->fit.data = data;
+	}
+}
+
+/* What all endpoints have in common, for the next new one: the mean of their log mean rates. */
+static void renew_common_prior(struct engine *e)
+{
+	double sum = 0, n = 0;
+
+	for (uint32_t i = 0; i < e->place.n; i++) {
+		struct place *p = e->place.v[i];
+
+		if (p && p->ep.pool_keys >= 5) {
+			sum += log(p->ep.prior.a / p->ep.prior.b);
+			n++;
+		}
+	}
+	if (n > 0)
+		e->prior.b = e->prior.a / exp(sum / n);
+}
+
+void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct effects *fx)
+{
+	unsigned done = 0;
+	uint32_t id;
+
+	while ((!max_work || done < max_work) && heap_pop(&e->deadline, now, &id)) {
+		load_timeout(e, now, id, fx);
+		done++;
+	}
+	schedule_tick(e, now, fx);
+	while ((!max_work || done < max_work) && heap_pop(&e->prewarm, now, &id)) {
+		schedule_timer(e, now, id, fx);
+		done++;
+	}
+	while ((!max_work || done < max_work) && heap_pop(&e->refresh, now, &id)) {
+		replan_timer(e, now, id, fx);
+		done++;
+	}
+	if (now.us >= e->housekeeping.us) {
+		renew_common_prior(e);
+		ask_for_fits(e, now, fx);
+		e->housekeeping = instant_add(now, HOUSEKEEPING);
+	}
+}
+
+struct instant engine_next(const struct engine *e)
+{
+	struct instant t = e->housekeeping;
+
+	t = instant_min(t, heap_next(&e->deadline));
+	t = instant_min(t, heap_next(&e->prewarm));
+	t = instant_min(t, heap_next(&e->refresh));
+	return instant_min(t, schedule_next(e));
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/state.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* The TTL that a key has now or, when nothing is held, would get. */
+static double ttl_of(struct engine *e, struct instant now, uint32_t key, enum ttl_reason *ret_reason)
+{
+	struct key *k = &e->key.v[key];
+
+	if (k->flags & KEY_ABSENT) {
+		*ret_reason = TTL_NEGATIVE;
+		return fmax(0, span_s(instant_diff(k->soft, now)));
+	}
+	return replan_answer(e, now, key, (k->flags & KEY_HELD) ? k->loaded : now, 1, ret_reason).ttl_s;
+}
+
+static double share(double part, double whole)
+{
+	return whole > 0 ? part / whole : NAN;
+}
+
+/* Stale serves per request of late: predicted, and calibrated by what loads and audits revealed. */
+static double stale_share(const struct endpoint *ep)
+{
+	return share(ep->recent_stale, ep->recent_requests);
+}
+
+static void key_row(struct engine *e, struct instant now, uint32_t key, struct ttl_row *r)
+{
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+	double shape = shape_at(p->ep.shape, p->zone, now);
+	enum ttl_reason reason;
+
+	*r = (struct ttl_row){
+		.endpoint = intern_name(&e->place_name, k->endpoint),
+		.key = key_bytes(e, key),
+		.ttl_s = ttl_of(e, now, key, &reason),
+		.age_s = (k->flags & KEY_HELD) ? span_s(instant_diff(now, k->loaded)) : NAN,
+		.change_rate_per_s = change_estimate(endpoint_posterior(&p->ep, k)),
+		.request_rate_per_s = endpoint_key_rate(&p->ep, p->zone, k, now) *
+		                      shape_at(p->ep.demand.shape, p->zone, now),
+		.load_ms = k->load_us / 1000,
+		.stale_share = k->hits ? endpoint_calibration(&p->ep) * k->p_sum / k->hits : NAN,
+		.hit_ratio = NAN,
+		.mode = p->policy.ttl,
+	};
+	r->reason = reason;
+	r->change_rate_per_s.mean *= shape;
+	r->change_rate_per_s.sd *= shape;
+	r->change_rate_per_s.n = k->looks;
+}
+
+struct hot {
+	uint32_t key;
+	double rate;
+};
+
+static int hottest_first(const void *a, const void *b)
+{
+	const struct hot *x = a, *y = b;
+
+	if (x->rate != y->rate)
+		return x->rate > y->rate ? -1 : 1;
+	return x->key < y->key ? -1 : x->key > y->key;
+}
+
+/* The keys of one endpoint (or INTERN_NONE: of all), hottest first. The caller frees. */
+static struct hot *hottest(struct engine *e, struct instant now, uint32_t place, size_t *ret_n)
+{
+	struct hot *h = mem_calloc(e->key_name.live, sizeof(*h));
+	size_t n = 0;
+
+	for (uint32_t id = 0; id < e->key_name.n_ids; id++) {
+		struct key *k;
+
+		if (!intern_is_live(&e->key_name, id))
+			continue;
+		k = &e->key.v[id];
+		if (place != INTERN_NONE && k->endpoint != place)
+			continue;
+		h[n++] = (struct hot){ id, endpoint_key_rate(&key_place(e, k)->ep, key_place(e, k)->zone,
+			                                     k, now) *
+			                           shape_at(key_place(e, k)->ep.demand.shape,
+			                                    key_place(e, k)->zone, now) };
+	}
+	if (n)
+		qsort(h, n, sizeof(*h), hottest_first);
+	*ret_n = n;
+	return h;
+}
+
+struct weighted {
+	double value, weight;
+};
+
+static int by_value(const void *a, const void *b)
+{
+	const struct weighted *x = a, *y = b;
+
+	return (x->value > y->value) - (x->value < y->value);
+}
+
+/* Median weighted by requests of what the endpoint's keys would live; looks at up to 1000 keys. */
+static double median_ttl(struct engine *e, struct instant now, struct place *p, enum ttl_reason *ret_reason)
+{
+	size_t stride = p->ep.keys.n / 1000 + 1, n = 0;
+	struct weighted *w = mem_calloc(p->ep.keys.n / stride + 1, sizeof(*w));
+	double sum = 0, seen = 0, result = 0;
+
+	*ret_reason = TTL_PLANNED;
+	for (size_t i = 0; i < p->ep.keys.n; i += stride) {
+		struct key *k = &e->key.v[p->ep.keys.v[i]];
+
+		w[n].value = ttl_of(e, now, p->ep.keys.v[i], ret_reason);
+		w[n].weight = endpoint_key_rate(&p->ep, p->zone, k, now);
+		sum += w[n].weight;
+		n++;
+	}
+	if (n)
+		qsort(w, n, sizeof(*w), by_value);
+	for (size_t i = 0; i < n; i++) {
+		seen += w[i].weight;
+		if (2 * seen >= sum) {
+			result = w[i].value;
+			break;
+		}
+	}
+	free(w);
+	return result;
+}
+
+static void place_row(struct engine *e, struct instant now, uint32_t place, struct ttl_row *r)
+{
+	struct place *p = e->place.v[place];
+	double shape = shape_at(p->ep.shape, p->zone, now);
+	enum ttl_reason reason;
+
+	*r = (struct ttl_row){
+		.endpoint = intern_name(&e->place_name, place),
+		.ttl_s = median_ttl(e, now, p, &reason),
+		.age_s = NAN,
+		.change_rate_per_s = change_estimate(p->ep.prior),
+		.request_rate_per_s = demand_rate(&p->ep.demand, p->zone, now, now),
+		.load_ms = loghist_mean(&p->ep.load_us) / 1000,
+		.stale_share = stale_share(&p->ep),
+		.hit_ratio = share(p->ep.recent_hits, p->ep.recent_requests),
+		.requests = p->ep.requests,
+		.loads = p->ep.loads,
+		.mode = p->policy.ttl,
+	};
+	r->reason = reason;
+	r->change_rate_per_s.mean *= shape;
+	r->change_rate_per_s.sd *= shape;
+	r->change_rate_per_s.n = p->ep.pool_keys;
+}
+
+/* What key and endpoint have in common. */
+static void why_place(struct engine *e, struct instant now, uint32_t place, struct why *w)
+{
+	struct place *p = e->place.v[place];
+	struct class_state *c = &e->cls.v[p->class_id];
+	struct estimate m = price_measured(&c->price);
+	uint32_t origin = place_loads_from(p);
+
+	w->known = true;
+	w->change_rate_mean = change_estimate(p->ep.prior);
+	w->shape_now = shape_at(p->ep.shape, p->zone, now);
+	w->last_changed = w->last_load = w->soft = w->hard = INSTANT_NONE;
+	w->pool_mean = p->ep.prior.a / p->ep.prior.b;
+	w->pool_n = p->ep.pool_keys;
+	w->request_rate.mean = demand_rate(&p->ep.demand, p->zone, now, now);
+	w->request_rate.sd = w->request_rate.mean * (demand_spread80(&p->ep.demand) - 1) / 1.2816;
+	w->request_rate.n = (double)p->ep.requests;
+	w->demand_shape_now = shape_at(p->ep.demand.shape, p->zone, now);
+	w->forecast_mase = demand_mase(&p->ep.demand);
+	w->price = price_now(&c->price);
+	w->objective = c->price.objective;
+	w->measured = m.mean;
+	w->measured_sd = m.sd;
+	w->audits = p->ep.audits;
+	w->audits_stale = p->ep.audits_stale;
+	if (origin != ORIGIN_NONE) {
+		w->origin_rate_used = budget_used(&e->origin.v[origin].budget, now);
+		w->origin_rate_limit = e->origin.v[origin].policy.rate;
+	}
+	w->paused = (engine_paused(e, now, PAUSE_LEARNING) ? PAUSE_LEARNING : 0) |
+	            (engine_paused(e, now, PAUSE_PREFETCH) ? PAUSE_PREFETCH : 0);
+}
+
+bool engine_why(struct engine *e, struct instant now, struct bytes name, struct why *w)
+{
+	uint32_t key = intern_find(&e->key_name, name), place;
+	struct walk_answer a;
+	struct place *p;
+	struct key *k;
+
+	*w = (struct why){ 0 };
+	if (key == INTERN_NONE) {
+		place = intern_find(&e->place_name, name);
+		if (place == INTERN_NONE)
+			return false;
+		place_row(e, now, place, &w->row);
+		why_place(e, now, place, w);
+		w->is_endpoint = true;
+		return true;
+	}
+	k = &e->key.v[key];
+	p = key_place(e, k);
+	key_row(e, now, key, &w->row);
+	why_place(e, now, k->endpoint, w);
+	w->resident = (k->flags & KEY_HELD) != 0;
+	w->change_rate_mean = change_estimate(endpoint_posterior(&p->ep, k));
+	w->change_rate_mean.n = k->looks;
+	w->last_changed = k->last_changed;
+	w->last_load = k->loaded;
+	w->request_rate.mean = w->row.request_rate_per_s;
+	w->request_rate.sd = w->row.request_rate_per_s / sqrt(k->rate_n + 1);
+	w->request_rate.n = k->rate_n;
+	if (w->resident || (k->flags & KEY_ABSENT)) {
+		w->soft = k->soft;
+		w->hard = k->hard;
+	}
+	a = replan_answer(e, now, key, w->resident ? k->loaded : now, 1, NULL);
+	w->refresh_ahead = a.refresh_ahead;
+	w->p_stale_at_end = a.p_stale;
+	w->ttl_at_half_price_s =
+		replan_answer(e, now, key, w->resident ? k->loaded : now, 0.5, NULL).ttl_s;
+	w->ttl_at_double_price_s =
+		replan_answer(e, now, key, w->resident ? k->loaded : now, 2, NULL).ttl_s;
+	if (e->last_error_key == key)
+		w->last_error = bytes_str(e->last_error);
+	return true;
+}
+
+struct span engine_ttl(struct engine *e, struct instant now, struct bytes endpoint, struct bytes name,
+                       enum ttl_reason *ret_reason)
+{
+	uint32_t key = keyring_key(e, now, endpoint, name, NULL);
+
+	if (key == KEY_NONE) {
+		if (ret_reason)
+			*ret_reason = TTL_STATIC;
+		return span_from_s(e->policy.static_ttl);
+	}
+	return span_from_s(replan_answer(e, now, key, now, 1, ret_reason).ttl_s);
+}
+
+void engine_endpoints(struct engine *e, struct instant now, ttl_row_fn *fn, void *arg)
+{
+	for (uint32_t i = 0; i < e->place.n; i++) {
+		struct ttl_row r;
+
+		if (!e->place.v[i])
+			continue;
+		place_row(e, now, i, &r);
+		fn(arg, &r);
+	}
+}
+
+void engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, size_t max_rows,
+                 ttl_row_fn *fn, void *arg)
+{
+	uint32_t place = endpoint.n ? intern_find(&e->place_name, endpoint) : INTERN_NONE;
+	struct hot *h;
+	size_t n;
+
+	if (endpoint.n && place == INTERN_NONE)
+		return;
+	h = hottest(e, now, place, &n);
+	for (size_t i = 0; i < n && i < max_rows; i++) {
+		struct ttl_row r;
+
+		key_row(e, now, h[i].key, &r);
+		fn(arg, &r);
+	}
+	free(h);
+}
+
+bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint, struct span step,
+                     size_t n, struct forecast_row *ret)
+{
+	uint32_t place = intern_find(&e->place_name, endpoint);
+	struct place *p;
+	double spread;
+
+	if (place == INTERN_NONE)
+		return false;
+	p = e->place.v[place];
+	spread = demand_spread80(&p->ep.demand);
+	for (size_t i = 0; i < n; i++) {
+		struct instant at = instant_add(now, (struct span){ step.us * (int64_t)i });
+		double rate = demand_rate(&p->ep.demand, p->zone, now, at);
+
+		ret[i] = (struct forecast_row){
+			.at = at,
+			.per_s = rate,
+			.lo80 = rate / spread,
+			.hi80 = rate * spread,
+			.volatility = shape_at(p->ep.shape, p->zone, at),
+		};
+	}
+	return true;
+}
+
+void engine_stats(struct engine *e, struct engine_stats *ret)
+{
+	double stale = 0, count = 0;
+
+	*ret = e->stats;
+	ret->keys = e->key_name.live;
+	ret->endpoints = e->place_name.live;
+	ret->flights = e->n_flights;
+	ret->waiters = e->n_waiters;
+	ret->schedules = e->schedule.n;
+	for (size_t i = 0; i < e->cls.n; i++) {
+		stale += e->cls.v[i].price.stale;
+		count += e->cls.v[i].price.count;
+	}
+	ret->stale = (struct estimate){ share(stale, count), count > 0 ? sqrt(stale + 1) / count : HUGE_VAL,
+		                        count };
+	if (e->store)
+		store_stats(e->store, &ret->store);
+}

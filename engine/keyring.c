@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/state.h"
+
+#include "analyzer/template.h"
+#include "base/hash.h"
+
+#include <stdlib.h>
+
+/* What catches endpoints beyond max_endpoints. */
+static const char OTHER[] = "<other>";
+
+const struct zone *keyring_zone(const struct engine *e, uint32_t index)
+{
+	return &e->zone.v[index].shifted;
+}
+
+bool engine_paused(const struct engine *e, struct instant now, unsigned what)
+{
+	return ((what & PAUSE_LEARNING) && now.us < e->paused_until[0].us) ||
+	       ((what & PAUSE_PREFETCH) && now.us < e->paused_until[1].us);
+}
+
+uint32_t place_loads_from(const struct place *p)
+{
+	return p->loader_origin != ORIGIN_NONE ? p->loader_origin : p->origin;
+}
+
+static uint32_t find_rule(const struct engine *e, struct bytes name)
+{
+	for (size_t i = 0; i < e->rule.n; i++)
+		if (template_match(bytes_str(e->rule.v[i].match), name))
+			return (uint32_t)i;
+	return RULE_NONE;
+}
+
+static uint32_t find_class(struct engine *e, struct bytes name, double objective)
+{
+	struct class_state *c;
+
+	for (size_t i = 0; i < e->cls.n; i++)
+		if (bytes_equal(bytes_str(e->cls.v[i].name), name))
+			return (uint32_t)i;
+	c = vec_push(&e->cls);
+	*c = (struct class_state){ .name = mem_dup(name.p, name.n) };
+	price_init(&c->price, objective);
+	return (uint32_t)(e->cls.n - 1);
+}
+
+void keyring_apply(struct engine *e, struct instant now, uint32_t place)
+{
+	struct place *p = e->place.v[place];
+	struct bytes name = intern_name(&e->place_name, place), cls = name;
+	const struct rule_state *r = NULL;
+
+	(void)now;
+	p->rule = find_rule(e, name);
+	p->policy = e->policy;
+	p->origin = e->default_origin;
+	p->zone = keyring_zone(e, 0);
+	if (p->rule != RULE_NONE) {
+		r = &e->rule.v[p->rule];
+		p->policy = r->policy;
+		p->origin = r->origin;
+		p->zone = keyring_zone(e, r->zone);
+		if (r->class_name)
+			cls = bytes_str(r->class_name);
+	}
+	if (e->pool)
+		cls = bytes_str("all");
+	p->class_id = find_class(e, cls, p->policy.max_stale);
+	price_set_objective(&e->cls.v[p->class_id].price, p->policy.max_stale);
+}
+
+/* The prior of a new endpoint: that of all, or one that only knows the static TTL. */
+static struct change parent_prior(const struct engine *e)
+{
+	return e->prior;
+}
+
+uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, uint32_t rule,
+                       struct effects *fx)
+{
+	uint32_t id = intern_find(&e->place_name, name);
+	struct place *p;
+	struct effect *f;
+
+	(void)rule;
+	if (id != INTERN_NONE)
+		return id;
+	if (e->place_name.live >= e->limits.max_endpoints &&
+	    !bytes_equal(name, bytes_str(OTHER)))
+		return keyring_place(e, now, bytes_str(OTHER), RULE_NONE, fx);
+	id = intern_add(&e->place_name, name, NULL);
+	while (e->place.n <= id)
+		*vec_push(&e->place) = NULL;
+	p = mem_calloc(1, sizeof(*p));
+	e->place.v[id] = p;
+	endpoint_init(&p->ep, parent_prior(e));
+	p->loader_origin = ORIGIN_NONE;
+	p->fitted = now;
+	keyring_apply(e, now, id);
+	e->stats.endpoints++;
+	if (fx) {
+		f = effect_add(fx, EFFECT_NOTICE);
+		f->endpoint = intern_name(&e->place_name, id);
+		f->notice.what = NOTICE_ENDPOINT;
+	}
+	return id;
+}
+
+/* The endpoint of a key that came without one: the rule's pattern names it, else it is mined. */
+static uint32_t place_of(struct engine *e, struct instant now, struct bytes endpoint, struct bytes key,
+                         struct effects *fx)
+{
+	char mined[TEMPLATE_MAX + 1];
+	uint32_t rule;
+
+	if (endpoint.n)
+		return keyring_place(e, now, endpoint, RULE_NONE, fx);
+	rule = find_rule(e, key);
+	if (rule != RULE_NONE && strchr(e->rule.v[rule].match, '<'))
+		return keyring_place(e, now, bytes_str(e->rule.v[rule].match), rule, fx);
+	template_mine(key, mined);
+	return keyring_place(e, now, bytes_str(mined), RULE_NONE, fx);
+}
+
+/* Makes room for a new key: of some chosen at random the one least asked for goes. */
+static void forget_one(struct engine *e, struct instant now)
+{
+	uint32_t worst = KEY_NONE;
+	double least = 0;
+
+	for (int tries = 0, seen = 0; tries < 256 && seen < 16; tries++) {
+		uint32_t id = (uint32_t)rng_below(&e->rng, e->key_name.n_ids);
+		struct key *k;
+		double rate;
+
+		if (!intern_is_live(&e->key_name, id))
+			continue;
+		k = &e->key.v[id];
+		if (k->flight != KEY_NONE)
+			continue;
+		seen++;
+		rate = endpoint_key_rate(&key_place(e, k)->ep, key_place(e, k)->zone, k, now);
+		if (worst == KEY_NONE || rate < least) {
+			worst = id;
+			least = rate;
+		}
+	}
+	if (worst != KEY_NONE)
+		keyring_forget(e, worst);
+}
+
+uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint, struct bytes name,
+                     struct effects *fx)
+{
+	uint32_t id = intern_find(&e->key_name, name), place;
+	struct place *p;
+	struct key *k;
+
+	if (id != INTERN_NONE)
+		return id;
+	if (!name.n || (double)name.n > e->limits.max_key_bytes ||
+	    (double)endpoint.n > e->limits.max_key_bytes)
+		return KEY_NONE;
+	if (e->key_name.live >= e->limits.max_keys)
+		forget_one(e, now);
+	if (e->key_name.live >= e->limits.max_keys)
+		return KEY_NONE;
+	place = place_of(e, now, endpoint, name, fx);
+	p = e->place.v[place];
+	id = intern_add(&e->key_name, name, NULL);
+	while (e->key.n <= id)
+		vec_push(&e->key);
+	k = &e->key.v[id];
+	*k = (struct key){
+		.endpoint = place,
+		.place = (uint32_t)p->ep.keys.n,
+		.entry = STORE_NONE,
+		.flight = KEY_NONE,
+		.loaded = INSTANT_NONE,
+		.soft = INSTANT_NONE,
+		.hard = INSTANT_NONE,
+		.planned = INSTANT_NONE,
+		.last_seen = INSTANT_NONE,
+		.last_changed = INSTANT_NONE,
+	};
+	if (p->policy.holdout > 0 &&
+	    (double)(hash_bytes(name, 0) >> 11) * 0x1p-53 < p->policy.holdout)
+		k->flags |= KEY_HELD_OUT;
+	*vec_push(&p->ep.keys) = id;
+	return id;
+}
+
+void keyring_forget(struct engine *e, uint32_t key)
+{
+	struct key *k = &e->key.v[key];
+	struct endpoint *ep = &key_place(e, k)->ep;
+	uint32_t last = ep->keys.v[ep->keys.n - 1];
+
+	serve_drop(e, key);
+	heap_cancel(&e->refresh, key);
+	heap_cancel(&e->prewarm, key);
+	ep->keys.v[k->place] = last;
+	e->key.v[last].place = k->place;
+	ep->keys.n--;
+	intern_remove(&e->key_name, key);
+}

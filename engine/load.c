@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/state.h"
+
+#include "base/bug.h"
+#include "base/hash.h"
+
+#include <errno.h>
+#include <math.h>
+
+/* A change that arrives while a load is under way makes it start again, this often at most. */
+static const uint8_t MAX_RETRIES = 3;
+
+/* How many entries may make way for one new one: a value of 8 MiB among small ones needs many. */
+static const unsigned MAX_EVICTIONS = 20000;
+static const int EVICTION_SAMPLE = 16;
+
+/* Whoever carries out a load has this long beyond the deadline to say that it failed. */
+static const struct span DEADLINE_SLACK = { 1000000 };
+
+uint64_t load_job(const struct engine *e, uint32_t flight)
+{
+	return (uint64_t)e->flight.v[flight].generation << 32 | flight;
+}
+
+uint32_t load_find(const struct engine *e, uint64_t job)
+{
+	uint32_t i = (uint32_t)job;
+
+	if (i >= e->flight.n || e->flight.v[i].key == KEY_NONE || load_job(e, i) != job)
+		return FLIGHT_NONE;
+	return i;
+}
+
+static uint32_t new_flight(struct engine *e, struct instant now, uint32_t key)
+{
+	uint32_t i = e->free_flight;
+	struct flight *f;
+
+	if (i != FLIGHT_NONE) {
+		e->free_flight = e->flight.v[i].next_free;
+	} else {
+		i = (uint32_t)e->flight.n;
+		f = vec_push(&e->flight);
+		f->generation = 0;
+	}
+	f = &e->flight.v[i];
+	*f = (struct flight){
+		.key = key,
+		.generation = f->generation + 1,
+		.origin = ORIGIN_NONE,
+		.started = now,
+		.first_waiter = WAITER_NONE,
+		.last_waiter = WAITER_NONE,
+	};
+	e->n_flights++;
+	e->key.v[key].flight = i;
+	return i;
+}
+
+static enum budget_for budget_of(enum load_reason r)
+{
+	switch (r) {
+	case LOAD_DEMAND:
+		return BUDGET_MISS;
+	case LOAD_EVENT:
+		return BUDGET_EVENT;
+	case LOAD_REFRESH:
+		return BUDGET_REFRESH;
+	case LOAD_PREWARM:
+		return BUDGET_PREWARM;
+	default:
+		return BUDGET_AUDIT;
+	}
+}
+
+static void send_load(struct engine *e, struct instant now, uint32_t flight, struct effects *fx)
+{
+	struct flight *f = &e->flight.v[flight];
+	struct key *k = &e->key.v[f->key];
+	struct place *p = key_place(e, k);
+	struct span timeout = span_from_s(e->origin.v[f->origin].policy.timeout);
+	struct effect *x = effect_add(fx, EFFECT_LOAD);
+
+	f->started = now;
+	f->voided = false;
+	x->endpoint = intern_name(&e->place_name, k->endpoint);
+	x->key = key_bytes(e, f->key);
+	x->load.job = load_job(e, flight);
+	x->load.origin = p->loader_origin != ORIGIN_NONE ? ORIGIN_NONE : p->origin;
+	x->load.reason = f->reason;
+	x->load.deadline = instant_add(now, timeout);
+	x->load.have = (k->flags & KEY_OURS) != 0;
+	x->load.version = k->version;
+	heap_set(&e->deadline, flight, instant_add(x->load.deadline, DEADLINE_SLACK));
+	e->stats.loads[f->reason]++;
+	p->ep.loads++;
+	if (k->flags & KEY_HELD_OUT)
+		e->stats.held_out.loads++;
+	else
+		e->stats.learned.loads++;
+}
+
+bool load_start(struct engine *e, struct instant now, uint32_t key, enum load_reason reason,
+                struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+	uint32_t origin = place_loads_from(key_place(e, k)), i;
+
+	BUG_ON(k->flight != KEY_NONE);
+	if (origin == ORIGIN_NONE || !budget_start(&e->origin.v[origin].budget, now, budget_of(reason)))
+		return false;
+	i = new_flight(e, now, key);
+	e->flight.v[i].origin = origin;
+	e->flight.v[i].reason = reason;
+	e->flight.v[i].budget = budget_of(reason);
+	send_load(e, now, i, fx);
+	return true;
+}
+
+uint64_t load_lease(struct engine *e, struct instant now, uint32_t key)
+{
+	uint32_t i = new_flight(e, now, key);
+
+	e->flight.v[i].lease = true;
+	heap_set(&e->deadline, i, instant_add(now, span_from_s(e->limits.lease_s)));
+	return load_job(e, i);
+}
+
+void load_wait(struct engine *e, uint32_t key, uint64_t ticket, bool first, bool may_lease,
+               struct effects *fx)
+{
+	uint32_t flight = e->key.v[key].flight, i = e->free_waiter;
+	struct flight *f;
+	struct effect *x;
+
+	if (!ticket)
+		return;
+	if (flight == KEY_NONE || e->n_waiters >= e->limits.max_waiters) {
+		serve_reply(e, fx, ticket, key, REPLY_BUSY, OUTCOME_MISS);
+		return;
+	}
+	if (i != WAITER_NONE) {
+		e->free_waiter = e->waiter.v[i].next;
+	} else {
+		i = (uint32_t)e->waiter.n;
+		vec_push(&e->waiter);
+	}
+	e->waiter.v[i] = (struct waiter){ ticket, WAITER_NONE, may_lease, first };
+	e->n_waiters++;
+	f = &e->flight.v[flight];
+	if (f->last_waiter == WAITER_NONE)
+		f->first_waiter = i;
+	else
+		e->waiter.v[f->last_waiter].next = i;
+	f->last_waiter = i;
+	x = effect_add(fx, EFFECT_WAIT);
+	x->ticket = ticket;
+	x->key = key_bytes(e, key);
+	x->endpoint = intern_name(&e->place_name, e->key.v[key].endpoint);
+	x->wait.job = load_job(e, flight);
+	x->wait.outcome = first ? OUTCOME_MISS : OUTCOME_JOINED;
+}
+
+/* Takes the first who waits; false when nobody does. */
+static bool next_waiter(struct engine *e, uint32_t flight, struct waiter *ret)
+{
+	struct flight *f = &e->flight.v[flight];
+	uint32_t i = f->first_waiter;
+
+	if (i == WAITER_NONE)
+		return false;
+	*ret = e->waiter.v[i];
+	f->first_waiter = ret->next;
+	if (f->first_waiter == WAITER_NONE)
+		f->last_waiter = WAITER_NONE;
+	e->waiter.v[i].next = e->free_waiter;
+	e->free_waiter = i;
+	e->n_waiters--;
+	return true;
+}
+
+static void end_flight(struct engine *e, uint32_t flight)
+{
+	struct flight *f = &e->flight.v[flight];
+
+	BUG_ON(f->first_waiter != WAITER_NONE);
+	heap_cancel(&e->deadline, flight);
+	e->key.v[f->key].flight = KEY_NONE;
+	f->key = KEY_NONE;
+	f->next_free = e->free_flight;
+	e->free_flight = flight;
+	e->n_flights--;
+}
+
+void load_void(struct engine *e, uint32_t key)
+{
+	uint32_t flight = e->key.v[key].flight;
+
+	if (flight != KEY_NONE)
+		e->flight.v[flight].voided = true;
+}
+
+/* Frees memory for a new value: the sampled entry of least expected use per byte goes. */
+static bool evict_one(struct engine *e, struct instant now)
+{
+	uint32_t worst = STORE_NONE;
+	double least = 0;
+
+	for (int i = 0; i < EVICTION_SAMPLE; i++) {
+		uint32_t entry = store_sample(e->store, &e->rng), owner;
+		double value = 0;
+
+		if (entry == STORE_NONE)
+			break;
+		owner = store_owner(e->store, entry);
+		if (owner < e->key.n && e->key.v[owner].entry == entry) {
+			struct key *k = &e->key.v[owner];
+			struct place *p = key_place(e, k);
+			double cost = 1 + p->policy.latency_value;
+
+			/* past its end it is of no use to anybody */
+			if (now.us < k->hard.us)
+				value = endpoint_key_rate(&p->ep, p->zone, k, now) *
+				        shape_at(p->ep.demand.shape, p->zone, now) * cost /
+				        (double)(k->bytes + 64);
+		}
+		if (worst == STORE_NONE || value < least) {
+			worst = entry;
+			least = value;
+		}
+	}
+	if (worst == STORE_NONE)
+		return false;
+	e->stats.evicted++;
+	if (store_owner(e->store, worst) < e->key.n &&
+	    e->key.v[store_owner(e->store, worst)].entry == worst)
+		serve_drop(e, store_owner(e->store, worst));
+	else
+		store_remove(e->store, worst);
+	return true;
+}
+
+/* Puts the value in the store, making room as needed. */
+static int keep_value(struct engine *e, struct instant now, uint32_t key, const struct fetched *f)
+{
+	struct key *k = &e->key.v[key];
+	struct store_item item = {
+		.key = key_bytes(e, key),
+		.value = f->value,
+		.version = f->version,
+		.loaded = k->loaded,
+		.soft = k->soft,
+		.hard = k->hard,
+		.max_age = span_from_s(key_place(e, k)->policy.max_age),
+		.owner = key,
+	};
+	int rc = -ENOSPC;
+
+	/* the old entry goes first: it must not be chosen as a victim while it is being replaced */
+	if (k->entry != STORE_NONE) {
+		store_remove(e->store, k->entry);
+		k->entry = STORE_NONE;
+	}
+	for (unsigned i = 0; i < MAX_EVICTIONS; i++) {
+		rc = store_put(e->store, &item, &k->entry);
+		if (rc != -ENOSPC || !evict_one(e, now))
+			break;
+	}
+	if (rc)
+		k->entry = STORE_NONE;
+	return rc;
+}
+
+int load_accept(struct engine *e, struct instant now, uint32_t key, const struct fetched *f,
+                struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+	bool compare = instant_is_set(k->loaded) && k->version && f->read.us > k->loaded.us;
+	bool changed = compare && f->version != k->version;
+
+	if (f->took.us > 0) {
+		k->load_us = k->load_us > 0 ? k->load_us + 0.2f * ((float)f->took.us - k->load_us)
+		                            : (float)f->took.us;
+		loghist_add(&p->ep.load_us, (double)f->took.us);
+	}
+	if (compare && !engine_paused(e, now, PAUSE_LEARNING)) {
+		endpoint_look(&p->ep, p->zone, k, k->loaded, f->read, changed);
+		endpoint_pool(&p->ep, e->key.v, e->prior);
+	}
+	if (changed) {
+		struct effect *x = effect_add(fx, EFFECT_NOTICE);
+
+		k->last_changed = f->read;
+		x->key = key_bytes(e, key);
+		x->endpoint = intern_name(&e->place_name, k->endpoint);
+		x->notice.what = NOTICE_CHANGED;
+		x->notice.version = f->version;
+	}
+	k->p_sum = 0;
+	k->hits = 0;
+	k->errors = 0;
+	k->version = f->version;
+	k->loaded = f->read;
+	k->flags = (uint8_t)((k->flags & ~KEY_ABSENT) | KEY_HELD | KEY_DIRTY);
+	if (f->client_ttl.us > 0) {
+		k->flags |= KEY_CLIENT_TTL;
+		k->client_ttl = (float)span_s(f->client_ttl);
+	}
+	if (!f->no_value) {
+		k->flags |= KEY_OURS;
+		k->bytes = f->value.n > UINT32_MAX ? UINT32_MAX : (uint32_t)f->value.n;
+	}
+	replan(e, now, key);
+	if (e->store && !f->no_value) {
+		int rc = keep_value(e, now, key, f);
+
+		if (rc) {
+			serve_drop(e, key);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* Ends the flight: everybody who waits gets what is held, or the given failure. */
+static void answer_all(struct engine *e, uint32_t flight, enum reply_status status, struct bytes error,
+                       const struct fetched *uncached, struct effects *fx)
+{
+	uint32_t key = e->flight.v[flight].key;
+	struct waiter w;
+
+	while (next_waiter(e, flight, &w)) {
+		enum outcome o = w.first ? OUTCOME_MISS : OUTCOME_JOINED;
+		struct effect *f;
+
+		if (status == REPLY_OK && !uncached) {
+			serve_held(e, fx, w.ticket, key, o);
+			continue;
+		}
+		f = serve_reply(e, fx, w.ticket, key, status, o);
+		f->reply.error = error;
+		if (uncached) {
+			f->reply.value = uncached->value;
+			f->reply.version = uncached->version;
+			f->reply.loaded = f->reply.soft = uncached->read;
+		}
+	}
+}
+
+static void give_back(struct engine *e, struct instant now, const struct flight *f, bool ok,
+                      struct span took, struct span retry_after)
+{
+	if (f->origin != ORIGIN_NONE)
+		budget_end(&e->origin.v[f->origin].budget, now, f->budget, ok, took, retry_after);
+}
+
+void load_finish(struct engine *e, struct instant now, uint32_t flight, bool ok, struct span took,
+                 struct span retry_after, struct effects *fx)
+{
+	give_back(e, now, &e->flight.v[flight], ok, took, retry_after);
+	answer_all(e, flight, ok ? REPLY_OK : REPLY_BUSY, bytes_str("value could not be kept"), NULL, fx);
+	end_flight(e, flight);
+}
+
+static void remember_error(struct engine *e, uint32_t key, struct bytes error)
+{
+	size_t n = error.n < sizeof(e->last_error) - 1 ? error.n : sizeof(e->last_error) - 1;
+
+	if (n)
+		memcpy(e->last_error, error.p, n);
+	e->last_error[n] = 0;
+	e->last_error_key = key;
+}
+
+/* How long an error answer stands: doubles with each in a row, up to a minute. */
+static struct span error_ttl(const struct place *p, unsigned errors)
+{
+	double s = p->policy.negative_ttl * exp2(errors > 1 ? fmin(errors - 1, 10) : 0);
+
+	return span_from_s(fmin(s, fmax(60, p->policy.negative_ttl)));
+}
+
+/* The old value may stand in for a failed load: until then. */
+static struct instant stands_in_until(const struct key *k, const struct policy *y)
+{
+	return instant_min(instant_add(k->soft, span_from_s(y->stale_if_error)),
+	                   instant_add(k->loaded, span_from_s(y->max_age)));
+}
+
+/* A load has failed. Never learned from. */
+static void failed(struct engine *e, struct instant now, uint32_t flight, struct bytes error,
+                   struct span retry_after, struct effects *fx)
+{
+	struct flight *f = &e->flight.v[flight];
+	uint32_t key = f->key;
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+	bool old = false;
+
+	e->stats.load_errors++;
+	p->ep.errors++;
+	if (k->errors < UINT16_MAX)
+		k->errors++;
+	remember_error(e, key, error);
+	if ((k->flags & KEY_OURS) && now.us < stands_in_until(k, &p->policy).us) {
+		struct instant until = instant_add(now, error_ttl(p, k->errors));
+
+		/* served as grace until the next try */
+		old = true;
+		k->hard = instant_max(k->hard, instant_min(until, stands_in_until(k, &p->policy)));
+		if (e->store && k->entry != STORE_NONE)
+			store_set_expiry(e->store, k->entry, k->soft, k->hard);
+	}
+	give_back(e, now, f, false, instant_diff(now, f->started), retry_after);
+	if (old) {
+		struct waiter w;
+
+		while (next_waiter(e, flight, &w))
+			serve_held(e, fx, w.ticket, key, OUTCOME_GRACE);
+	}
+	answer_all(e, flight, REPLY_ERROR, error, NULL, fx);
+	end_flight(e, flight);
+}
+
+void load_ended(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	uint32_t flight = load_find(e, in->loaded.job), key;
+	struct fetched got;
+	struct flight *f;
+	struct key *k;
+	struct span took;
+
+	if (flight == FLIGHT_NONE || e->flight.v[flight].lease)
+		return; /* late, twice, or somebody else's: already answered */
+	f = &e->flight.v[flight];
+	key = f->key;
+	k = &e->key.v[key];
+	took = instant_diff(now, f->started);
+	got = (struct fetched){
+		.value = in->loaded.value,
+		.version = in->loaded.version ? in->loaded.version
+		                              : hash_bytes(in->loaded.value, 0) | 1,
+		.read = f->started,
+		.took = took,
+	};
+	if (f->voided && f->retries < MAX_RETRIES && in->loaded.status == LOADED_OK &&
+	    f->first_waiter != WAITER_NONE) {
+		/* it changed while we read it: those who wait must not get the old value */
+		f->retries++;
+		send_load(e, now, flight, fx);
+		return;
+	}
+	if (in->loaded.status == LOADED_NOT_MODIFIED && !(k->flags & KEY_OURS)) {
+		failed(e, now, flight, bytes_str("origin says not modified, but nothing is held"),
+		       SPAN_ZERO, fx);
+		return;
+	}
+	if (in->loaded.status == LOADED_ERROR) {
+		failed(e, now, flight, in->loaded.error, in->loaded.retry_after, fx);
+		return;
+	}
+	if (in->loaded.status == LOADED_OK && (double)got.value.n > e->limits.max_value_bytes) {
+		failed(e, now, flight, bytes_str("value above max_value_bytes"), SPAN_ZERO, fx);
+		return;
+	}
+	give_back(e, now, f, true, took, SPAN_ZERO);
+	if (in->loaded.status == LOADED_ABSENT) {
+		serve_drop(e, key);
+		k->version = 0;
+		k->errors = (uint16_t)(k->errors < UINT16_MAX ? k->errors + 1 : k->errors);
+		k->flags |= KEY_ABSENT;
+		k->reason = TTL_NEGATIVE;
+		k->soft = k->hard = instant_add(now, error_ttl(key_place(e, k), k->errors));
+		answer_all(e, flight, REPLY_ABSENT, bytes_str(""), NULL, fx);
+	} else if (in->loaded.status == LOADED_UNCACHEABLE || f->voided) {
+		serve_drop(e, key);
+		answer_all(e, flight, REPLY_OK, bytes_str(""), &got, fx);
+	} else {
+		bool audit = f->reason == LOAD_AUDIT, held = k->flags & KEY_OURS;
+		bool same = in->loaded.status == LOADED_NOT_MODIFIED || got.version == k->version;
+		int rc;
+
+		if (audit && held) {
+			struct place *p = key_place(e, k);
+
+			price_audit(key_price(e, k), !same);
+			p->ep.audits++;
+			p->ep.audits_stale += !same;
+		}
+		if (in->loaded.status == LOADED_NOT_MODIFIED) {
+			struct store_item item = { 0 };
+
+			got.version = k->version;
+			if (e->store && k->entry != STORE_NONE) {
+				/* the value stays where it is; only its times change */
+				uint32_t entry = k->entry;
+
+				got.no_value = true;
+				rc = load_accept(e, now, key, &got, fx);
+				rc = store_renew(e->store, entry, k->loaded, k->soft, k->hard);
+				if (rc)
+					serve_drop(e, key);
+			} else {
+				got.value = item.value;
+				rc = load_accept(e, now, key, &got, fx);
+			}
+		} else {
+			rc = load_accept(e, now, key, &got, fx);
+		}
+		answer_all(e, flight, REPLY_OK, bytes_str(""), rc ? &got : NULL, fx);
+	}
+	end_flight(e, flight);
+}
+
+void load_timeout(struct engine *e, struct instant now, uint32_t flight, struct effects *fx)
+{
+	struct flight *f = &e->flight.v[flight];
+	uint32_t key = f->key;
+	struct waiter w;
+
+	if (!f->lease) {
+		failed(e, now, flight, bytes_str("no answer before the deadline"), SPAN_ZERO, fx);
+		return;
+	}
+	/* the lease is lost: the first who waits for it and can load gets it */
+	while (next_waiter(e, flight, &w)) {
+		struct effect *x;
+
+		if (!w.may_lease) {
+			serve_reply(e, fx, w.ticket, key, REPLY_BUSY, OUTCOME_JOINED);
+			continue;
+		}
+		f->generation++;
+		f->started = now;
+		f->voided = false;
+		heap_set(&e->deadline, flight, instant_add(now, span_from_s(e->limits.lease_s)));
+		x = serve_reply(e, fx, w.ticket, key, REPLY_LEASE, OUTCOME_MISS);
+		x->reply.lease = load_job(e, flight);
+		return;
+	}
+	end_flight(e, flight);
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Learned state as records (engine.h). Kinds:
+ *
+ *	class     log_price, requests, day_requests, audits, audits_stale
+ *	endpoint  prior [a, b], pool_keys, calibration [seen, said], theta (volatility shape),
+ *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [...], load [mean us]
+ *	key       evidence [da, db], rate [n, s, last_seen], load_us, version [hi, lo], times [loaded,
+ *	          last_changed], load [us, bytes], client_ttl, asked [bits, peaks] (at scheduled peaks)
+ *
+ * Numbers are doubles; a 64-bit version is two halves, an instant is seconds.
+ */
+#include "engine/state.h"
+
+#include <errno.h>
+#include <math.h>
+
+struct writer {
+	struct record r;
+	double buffer[RECORD_MAX_FIELDS][8]; /* of the short fields */
+};
+
+static void begin(struct writer *w, const char *kind, struct bytes name, struct bytes endpoint)
+{
+	w->r = (struct record){ .kind = kind, .name = name, .endpoint = endpoint };
+}
+
+static void put(struct writer *w, const char *name, const double *v, size_t n)
+{
+	w->r.field[w->r.n_fields++] = (struct record_field){ name, v, n };
+}
+
+static void put3(struct writer *w, const char *name, size_t n, double a, double b, double c)
+{
+	double *v = w->buffer[w->r.n_fields];
+
+	v[0] = a;
+	v[1] = b;
+	v[2] = c;
+	put(w, name, v, n);
+}
+
+static double time_out(struct instant t)
+{
+	return instant_is_set(t) ? instant_s(t) : -1;
+}
+
+static struct instant time_in(double s)
+{
+	return s >= 0 ? instant_from_s(s) : INSTANT_NONE;
+}
+
+static void write_class(const struct class_state *c, record_fn *fn, void *arg)
+{
+	struct writer w;
+
+	begin(&w, "class", bytes_str(c->name), bytes_of(NULL, 0));
+	put3(&w, "log_price", 1, c->price.log_price, 0, 0);
+	put3(&w, "requests", 3, c->price.requests, c->price.day_requests, c->price.day_count);
+	put3(&w, "audits", 2, c->price.audits, c->price.audits_stale, 0);
+	put3(&w, "stale", 2, c->price.stale, c->price.count, 0);
+	fn(arg, &w.r);
+}
+
+static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
+{
+	const struct endpoint *ep = &e->place.v[id]->ep;
+	double theta[DEMAND_STATE], sum[DEMAND_STATE], days[DEMAND_STATE], model[HARMONIC_TERMS + 3];
+	struct writer w;
+
+	begin(&w, "endpoint", intern_name(&e->place_name, id), bytes_of(NULL, 0));
+	put3(&w, "prior", 3, ep->prior.a, ep->prior.b, ep->pool_keys);
+	put3(&w, "calibration", 2, ep->seen_stale, ep->said_stale, 0);
+	put3(&w, "recent", 3, ep->recent_requests, ep->recent_hits, ep->recent_stale);
+	put3(&w, "load_us", 2, loghist_mean(&ep->load_us), (double)ep->load_us.n, 0);
+	if (ep->shape) {
+		for (int k = 0; k < ZONE_DAY_KINDS; k++)
+			for (int i = 0; i < SHAPE_BINS; i++)
+				theta[k * SHAPE_BINS + i] = ep->shape->theta[k][i];
+		put(&w, "theta", theta, DEMAND_STATE);
+	}
+	if (demand_state(&ep->demand, sum, days)) {
+		put(&w, "demand_sum", sum, DEMAND_STATE);
+		put(&w, "demand_days", days, DEMAND_STATE);
+		put3(&w, "demand_mean", 2, ep->demand.mean, ep->demand.mean_n, 0);
+	}
+	if (ep->demand.harmonic.valid) {
+		memcpy(model, ep->demand.harmonic.coef, sizeof(ep->demand.harmonic.coef));
+		model[HARMONIC_TERMS] = ep->demand.harmonic.step_s;
+		model[HARMONIC_TERMS + 1] = ep->demand.harmonic.sd;
+		model[HARMONIC_TERMS + 2] = ep->demand.harmonic.weekly;
+		put(&w, "harmonic", model, HARMONIC_TERMS + 3);
+		put3(&w, "errors", 3, ep->demand.error[EXPERT_PROFILE], ep->demand.error[EXPERT_HARMONIC],
+		     ep->demand.error_n);
+	}
+	fn(arg, &w.r);
+}
+
+static void write_key(struct engine *e, uint32_t id, record_fn *fn, void *arg)
+{
+	const struct key *k = &e->key.v[id];
+	struct writer w;
+
+	begin(&w, "key", key_bytes(e, id), intern_name(&e->place_name, k->endpoint));
+	put3(&w, "evidence", 3, k->da, k->db, k->looks);
+	put3(&w, "rate", 3, k->rate_n, k->rate_s, time_out(k->last_seen));
+	put3(&w, "load", 2, k->load_us, k->bytes, 0);
+	put3(&w, "version", 2, (double)(k->version >> 32), (double)(k->version & UINT32_MAX), 0);
+	put3(&w, "times", 2, time_out(k->loaded), time_out(k->last_changed), 0);
+	if (k->flags & KEY_CLIENT_TTL)
+		put3(&w, "client_ttl", 1, k->client_ttl, 0, 0);
+	if (k->peaks)
+		put3(&w, "asked", 2, k->asked, k->peaks, 0);
+	fn(arg, &w.r);
+}
+
+size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn *fn, void *arg)
+{
+	size_t out = 0, looked = 0;
+
+	(void)now;
+	for (size_t i = 0; i < e->place.n && out < max; i++) {
+		uint32_t id = e->dirty_place < e->place.n ? e->dirty_place : 0;
+
+		e->dirty_place = id + 1;
+		if (!e->place.v[id] || !e->place.v[id]->ep.dirty)
+			continue;
+		e->place.v[id]->ep.dirty = false;
+		write_place(e, id, fn, arg);
+		write_class(&e->cls.v[e->place.v[id]->class_id], fn, arg);
+		out += 2;
+	}
+	/* a bounded look around the table: what is not reached now comes next time */
+	for (; out < max && looked < e->key_name.n_ids && looked < 64 * max; looked++) {
+		uint32_t id = e->dirty_key < e->key_name.n_ids ? e->dirty_key : 0;
+
+		e->dirty_key = id + 1;
+		if (!intern_is_live(&e->key_name, id) || !(e->key.v[id].flags & KEY_DIRTY))
+			continue;
+		e->key.v[id].flags &= (uint8_t)~KEY_DIRTY;
+		write_key(e, id, fn, arg);
+		out++;
+	}
+	return out;
+}
+
+void engine_export(struct engine *e, struct instant now, record_fn *fn, void *arg)
+{
+	(void)now;
+	for (size_t i = 0; i < e->cls.n; i++)
+		write_class(&e->cls.v[i], fn, arg);
+	for (uint32_t i = 0; i < e->place.n; i++)
+		if (e->place.v[i])
+			write_place(e, i, fn, arg);
+	for (uint32_t i = 0; i < e->key_name.n_ids; i++)
+		if (intern_is_live(&e->key_name, i))
+			write_key(e, i, fn, arg);
+}
+
+/* The field of that name with at least n finite numbers, or NULL. */
+static const double *get(const struct record *r, const char *name, size_t n)
+{
+	for (size_t i = 0; i < r->n_fields; i++) {
+		if (strcmp(r->field[i].name, name) != 0)
+			continue;
+		if (r->field[i].n < n)
+			return NULL;
+		for (size_t j = 0; j < n; j++)
+			if (!isfinite(r->field[i].v[j]))
+				return NULL;
+		return r->field[i].v;
+	}
+	return NULL;
+}
+
+static int bad(const char **ret_why, const char *why)
+{
+	if (ret_why)
+		*ret_why = why;
+	return -EINVAL;
+}
+
+static int read_class(struct engine *e, const struct record *r, const char **ret_why)
+{
+	const double *price = get(r, "log_price", 1), *requests = get(r, "requests", 3),
+		     *audits = get(r, "audits", 2), *stale = get(r, "stale", 2);
+	struct class_state *c = NULL;
+
+	if (!price || price[0] < log(PRICE_MIN) - 1e-9 || price[0] > log(PRICE_MAX) + 1e-9)
+		return bad(ret_why, "class.log_price: missing or out of range");
+	for (size_t i = 0; i < e->cls.n; i++)
+		if (bytes_equal(bytes_str(e->cls.v[i].name), r->name))
+			c = &e->cls.v[i];
+	if (!c) {
+		c = vec_push(&e->cls);
+		*c = (struct class_state){ .name = mem_dup(r->name.p, r->name.n) };
+		price_init(&c->price, e->policy.max_stale);
+	}
+	c->price.log_price = price[0];
+	if (requests && requests[0] >= 0 && requests[1] >= 0 && requests[2] >= 0) {
+		c->price.requests = requests[0];
+		c->price.day_requests = requests[1];
+		c->price.day_count = requests[2];
+	}
+	if (audits && audits[0] >= audits[1] && audits[1] >= 0) {
+		c->price.audits = audits[0];
+		c->price.audits_stale = audits[1];
+	}
+	if (stale && stale[1] >= stale[0] && stale[0] >= 0) {
+		c->price.stale = stale[0];
+		c->price.count = stale[1];
+	}
+	return 0;
+}
+
+static bool in_range(const double *v, size_t n, double lo, double hi)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!(v[i] >= lo && v[i] <= hi))
+			return false;
+	return true;
+}
+
+static int read_place(struct engine *e, struct instant now, const struct record *r, const char **ret_why)
+{
+	const double *prior = get(r, "prior", 3), *cal = get(r, "calibration", 2),
+		     *theta = get(r, "theta", DEMAND_STATE), *sum = get(r, "demand_sum", DEMAND_STATE),
+		     *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
+		     *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
+		     *recent = get(r, "recent", 3), *load = get(r, "load_us", 2);
+	struct endpoint *ep;
+
+	if (!prior || !in_range(prior, 3, 1e-9, 1e15))
+		return bad(ret_why, "endpoint.prior: missing or out of range");
+	if (theta && !in_range(theta, DEMAND_STATE, -20, 20))
+		return bad(ret_why, "endpoint.theta: out of range");
+	if (sum && (!days || !mean || !in_range(sum, DEMAND_STATE, 0, 1e12) ||
+	            !in_range(days, DEMAND_STATE, 0, 1e6) || !in_range(mean, 2, 0, 1e12)))
+		return bad(ret_why, "endpoint.demand: out of range");
+	ep = &e->place.v[keyring_place(e, now, r->name, RULE_NONE, NULL)]->ep;
+	ep->prior = (struct change){ prior[0], prior[1] };
+	ep->pool_keys = prior[2];
+	if (cal && in_range(cal, 2, 0, 1e12)) {
+		ep->seen_stale = cal[0];
+		ep->said_stale = cal[1];
+	}
+	if (recent && in_range(recent, 3, 0, 1e12)) {
+		ep->recent_requests = recent[0];
+		ep->recent_hits = recent[1];
+		ep->recent_stale = recent[2];
+	}
+	if (load && load[0] > 0 && load[1] >= 1 && !ep->load_us.n)
+		loghist_add(&ep->load_us, load[0]);
+	if (theta) {
+		double factor[ZONE_DAY_KINDS][SHAPE_BINS];
+
+		for (int k = 0; k < ZONE_DAY_KINDS; k++)
+			for (int i = 0; i < SHAPE_BINS; i++)
+				factor[k][i] = exp(theta[k * SHAPE_BINS + i]);
+		if (!ep->shape)
+			ep->shape = mem_calloc(1, sizeof(*ep->shape));
+		shape_set(ep->shape, (const double(*)[SHAPE_BINS])factor);
+	}
+	if (sum)
+		demand_restore(&ep->demand, sum, days, mean[0], mean[1]);
+	if (model && model[HARMONIC_TERMS] > 0) {
+		struct harmonic h = { .step_s = model[HARMONIC_TERMS],
+			              .sd = model[HARMONIC_TERMS + 1],
+			              .weekly = model[HARMONIC_TERMS + 2] != 0,
+			              .valid = true };
+
+		memcpy(h.coef, model, sizeof(h.coef));
+		if (errors && in_range(errors, 3, 0, 1e9)) {
+			ep->demand.error_n = errors[2];
+			ep->demand.error[EXPERT_PROFILE] = errors[0];
+			demand_set_harmonic(&ep->demand, &h);
+			ep->demand.error[EXPERT_HARMONIC] = errors[1];
+		}
+	}
+	return 0;
+}
+
+static int read_key(struct engine *e, struct instant now, const struct record *r, const char **ret_why)
+{
+	const double *ev = get(r, "evidence", 3), *rate = get(r, "rate", 3), *load = get(r, "load", 2),
+		     *version = get(r, "version", 2), *times = get(r, "times", 2),
+		     *ttl = get(r, "client_ttl", 1), *asked = get(r, "asked", 2);
+	uint32_t id;
+	struct key *k;
+
+	if (!ev || !in_range(ev, 2, -1e15, 1e15) || !in_range(ev + 2, 1, 0, UINT16_MAX))
+		return bad(ret_why, "key.evidence: missing or out of range");
+	if (!rate || !in_range(rate, 2, 0, 1e15))
+		return bad(ret_why, "key.rate: missing or out of range");
+	id = keyring_key(e, now, r->endpoint, r->name, NULL);
+	if (id == KEY_NONE)
+		return bad(ret_why, "key: its name is too long, or max_keys is reached");
+	k = &e->key.v[id];
+	k->da = (float)ev[0];
+	k->db = (float)ev[1];
+	k->looks = (uint16_t)ev[2];
+	k->rate_n = (float)rate[0];
+	k->rate_s = (float)rate[1];
+	k->last_seen = instant_min(time_in(rate[2]), now);
+	if (load && in_range(load, 2, 0, 4e9)) {
+		k->load_us = (float)load[0];
+		k->bytes = (uint32_t)load[1];
+	}
+	if (version && in_range(version, 2, 0, UINT32_MAX))
+		k->version = (uint64_t)version[0] << 32 | (uint64_t)version[1];
+	if (times) {
+		k->loaded = instant_min(time_in(times[0]), now);
+		k->last_changed = instant_min(time_in(times[1]), now);
+	}
+	if (ttl && ttl[0] > 0) {
+		k->client_ttl = (float)ttl[0];
+		k->flags |= KEY_CLIENT_TTL;
+	}
+	if (asked && in_range(asked, 2, 0, UINT8_MAX)) {
+		k->asked = (uint8_t)asked[0];
+		k->peaks = (uint8_t)asked[1];
+	}
+	return 0;
+}
+
+int engine_import(struct engine *e, struct instant now, const struct record *r, const char **ret_why)
+{
+	if (r->name.n == 0 || (double)r->name.n > e->limits.max_key_bytes)
+		return bad(ret_why, "name: empty or above max_key_bytes");
+	if (strcmp(r->kind, "class") == 0)
+		return read_class(e, r, ret_why);
+	if (strcmp(r->kind, "endpoint") == 0)
+		return read_place(e, now, r, ret_why);
+	if (strcmp(r->kind, "key") == 0)
+		return read_key(e, now, r, ret_why);
+	return bad(ret_why, "kind: not class, endpoint or key");
+}
+
+struct adoption {
+	struct engine *e;
+	struct instant now;
+	VEC(uint32_t) drop;
+};
+
+static void adopt_one(void *arg, uint32_t entry)
+{
+	struct adoption *a = arg;
+	struct engine *e = a->e;
+	struct store_item item;
+	uint32_t id;
+	struct key *k;
+
+	store_get(e->store, entry, &item);
+	id = keyring_key(e, a->now, bytes_of(NULL, 0), item.key, NULL);
+	if (id == KEY_NONE || item.loaded.us > a->now.us) {
+		*vec_push(&a->drop) = entry;
+		return;
+	}
+	store_set_owner(e->store, entry, id);
+	k = &e->key.v[id];
+	k->entry = entry;
+	k->version = item.version;
+	k->loaded = item.loaded;
+	k->soft = item.soft;
+	k->hard = item.hard;
+	k->bytes = (uint32_t)item.value.n;
+	k->flags |= KEY_HELD | KEY_OURS;
+}
+
+void engine_adopt(struct engine *e, struct instant now)
+{
+	struct adoption a = { .e = e, .now = now };
+
+	if (!e->store)
+		return;
+	store_each(e->store, adopt_one, &a);
+	for (size_t i = 0; i < a.drop.n; i++)
+		store_remove(e->store, a.drop.v[i]);
+	vec_free(&a.drop);
+	for (uint32_t id = 0; id < e->key_name.n_ids; id++)
+		if (intern_is_live(&e->key_name, id) && (e->key.v[id].flags & KEY_HELD))
+			replan(e, now, id);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/state.h"
+
+#include "base/hash.h"
+
+#include <math.h>
+
+/* A plan older than this is made again on the next hit: the price and the forecast have moved, and a
+ * long TTL that was given at a low price must not stand until it ends. */
+static const struct span RECHECK = { 300 * 1000000LL };
+
+/* Share of a key's load time by which a refresh starts before the value expires. */
+static const double LOAD_SLACK = 1.5;
+
+static enum ttl_reason reason_of(enum walk_end end)
+{
+	switch (end) {
+	case WALK_MIN:
+		return TTL_MIN;
+	case WALK_MAX:
+		return TTL_MAX_AGE;
+	case WALK_CAP:
+		return TTL_KEY_CAP;
+	case WALK_PLANNED:
+		break;
+	}
+	return TTL_PLANNED;
+}
+
+/* Load time against that of its endpoint: what sparing a user this miss is worth. */
+static double relative_load(const struct endpoint *ep, const struct key *k)
+{
+	double mean = loghist_mean(&ep->load_us);
+
+	return mean > 0 && k->load_us > 0 ? fmin(fmax(k->load_us / mean, 0.1), 10) : 1;
+}
+
+struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key, struct instant loaded,
+                                 double price_factor, enum ttl_reason *ret_reason)
+{
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+	const struct policy *y = &p->policy;
+	struct plan_terms terms = {
+		.zone = p->zone,
+		.price = price_now(key_price(e, k)) * price_factor,
+		.cost = 1,
+		.miss_value = y->latency_value * relative_load(&p->ep, k),
+		.min_ttl_s = y->min_ttl,
+		.max_age_s = y->max_age,
+		.max_stale_key = y->max_stale_key,
+		.stale_after_s = y->stale_after,
+	};
+	bool loads = place_loads_from(p) != ORIGIN_NONE;
+	struct walk_answer a;
+	double given = (k->flags & KEY_CLIENT_TTL) ? k->client_ttl : y->static_ttl;
+	enum ttl_reason reason = (k->flags & KEY_CLIENT_TTL) ? TTL_CLIENT : TTL_STATIC;
+
+	if (!loads || engine_paused(e, now, PAUSE_PREFETCH))
+		terms.miss_value = 0;
+	a = plan_ttl(&p->ep, k, loaded, now, &terms);
+	if (y->ttl == TTL_LEARN && !(k->flags & KEY_HELD_OUT)) {
+		/* Where nobody but the app can look again, its own TTL is the longest. */
+		if (!loads && (k->flags & KEY_CLIENT_TTL) && a.ttl_s > k->client_ttl)
+			a.ttl_s = k->client_ttl;
+		else
+			reason = reason_of(a.end);
+	} else {
+		a.ttl_s = fmin(given, y->max_age);
+		a.refresh_ahead = false;
+		if (k->flags & KEY_HELD_OUT)
+			reason = TTL_STATIC;
+	}
+	if (ret_reason)
+		*ret_reason = reason;
+	return a;
+}
+
+/* The same for every plan of one load, so that planning again does not draw again. */
+static double jitter(const struct engine *e, uint32_t key, struct instant loaded, double share)
+{
+	uint64_t h = hash_u64(hash_u64((uint64_t)loaded.us) + key);
+
+	(void)e;
+	return 1 + share * (2 * ((double)(h >> 11) * 0x1p-53) - 1);
+}
+
+/* When the refresh-ahead of a key has to start so that it has ended by `soft`. */
+static struct instant refresh_at(const struct key *k, struct instant now)
+{
+	struct instant at = instant_add(k->soft, (struct span){ (int64_t)(-LOAD_SLACK * k->load_us) });
+
+	return instant_max(at, now);
+}
+
+void replan(struct engine *e, struct instant now, uint32_t key)
+{
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+	enum ttl_reason reason;
+	struct walk_answer a;
+	struct instant oldest;
+
+	if (!(k->flags & KEY_HELD))
+		return;
+	a = replan_answer(e, now, key, k->loaded, 1, &reason);
+	oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));
+	k->soft = instant_add(k->loaded,
+	                      span_from_s(a.ttl_s * jitter(e, key, k->loaded, p->policy.jitter)));
+	k->soft = instant_min(k->soft, oldest);
+	k->hard = instant_min(instant_add(k->soft, span_from_s(p->policy.grace)), oldest);
+	k->planned = now;
+	k->reason = (uint8_t)reason;
+	k->p_end = (float)a.p_stale;
+	k->flags = (uint8_t)(a.refresh_ahead ? k->flags | KEY_AHEAD : k->flags & ~KEY_AHEAD);
+	if (k->flags & KEY_AHEAD)
+		heap_set(&e->refresh, key, refresh_at(k, now));
+	else
+		heap_cancel(&e->refresh, key);
+	if (e->store && k->entry != STORE_NONE)
+		store_set_expiry(e->store, k->entry, k->soft, k->hard);
+}
+
+void replan_if_due(struct engine *e, struct instant now, uint32_t key)
+{
+	struct key *k = &e->key.v[key];
+
+	if ((k->flags & KEY_HELD) && instant_is_set(k->planned) &&
+	    now.us - k->planned.us > RECHECK.us)
+		replan(e, now, key);
+}
+
+void replan_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+
+	if (!(k->flags & KEY_HELD) || !(k->flags & KEY_AHEAD) || k->flight != KEY_NONE ||
+	    engine_paused(e, now, PAUSE_PREFETCH))
+		return;
+	/* what was worth refreshing when it was loaded may have gone out of fashion since */
+	replan(e, now, key);
+	if (!(k->flags & KEY_AHEAD))
+		return;
+	if (heap_due(&e->refresh, key).us > now.us)
+		return;
+	heap_cancel(&e->refresh, key);
+	if (!load_start(e, now, key, LOAD_REFRESH, fx))
+		e->stats.skipped_for_budget++;
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/state.h"
+
+#include "base/hash.h"
+
+#include <errno.h>
+#include <math.h>
+
+struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
+                           enum reply_status status, enum outcome outcome)
+{
+	struct effect *f;
+
+	if (!ticket)
+		return &e->unwanted;
+	f = effect_add(fx, EFFECT_REPLY);
+	f->ticket = ticket;
+	if (key != KEY_NONE) {
+		f->key = key_bytes(e, key);
+		f->endpoint = intern_name(&e->place_name, e->key.v[key].endpoint);
+	}
+	f->reply.status = status;
+	f->reply.outcome = outcome;
+	f->reply.loaded = f->reply.soft = INSTANT_NONE;
+	return f;
+}
+
+void serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key, enum outcome outcome)
+{
+	struct key *k = &e->key.v[key];
+	struct effect *f = serve_reply(e, fx, ticket, key, REPLY_OK, outcome);
+
+	f->reply.version = k->version;
+	f->reply.loaded = k->loaded;
+	f->reply.soft = k->soft;
+	if (e->store && k->entry != STORE_NONE) {
+		struct store_item item;
+
+		store_get(e->store, k->entry, &item);
+		f->reply.value = item.value;
+	}
+}
+
+void serve_drop(struct engine *e, uint32_t key)
+{
+	struct key *k = &e->key.v[key];
+
+	if (e->store && k->entry != STORE_NONE)
+		store_remove(e->store, k->entry);
+	k->entry = STORE_NONE;
+	k->flags &= (uint8_t)~(KEY_HELD | KEY_OURS | KEY_AHEAD | KEY_ABSENT);
+	heap_cancel(&e->refresh, key);
+}
+
+/* Adds to decayed counts, so that their ratios speak of about the last 10,000 requests. */
+static void count_recent(struct endpoint *ep, double requests, double hits, double stale)
+{
+	if (ep->recent_requests > 10000) {
+		ep->recent_requests *= 0.5;
+		ep->recent_hits *= 0.5;
+		ep->recent_stale *= 0.5;
+	}
+	ep->recent_requests += requests;
+	ep->recent_hits += hits;
+	ep->recent_stale += stale;
+}
+
+/*
+ * A request was answered with what is held at time `at`: by us or by a reader. Feeds the freshness
+ * control with the probability that the answer was stale.
+ */
+static void answered(struct engine *e, struct instant now, struct instant at, uint32_t key, double count,
+                     bool hit)
+{
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+	double stale = 0;
+
+	if (hit && (k->flags & KEY_HELD)) {
+		struct instant seen = instant_add(at, span_from_s(-p->policy.stale_after));
+
+		stale = endpoint_p_stale(&p->ep, p->zone, k, seen);
+		k->p_sum += (float)(count * stale);
+		k->hits += (uint32_t)count;
+		stale *= endpoint_calibration(&p->ep);
+	}
+	if (!hit && k->flight != KEY_NONE && !e->flight.v[k->flight].lease)
+		/* it will get what the load under way has read: that may be replaced by now, too */
+		stale = change_p(endpoint_posterior(&p->ep, k),
+		                 shape_mass(p->ep.shape, p->zone, e->flight.v[k->flight].started, at));
+	price_request(key_price(e, k), now, stale, count);
+	p->ep.hits += hit ? (uint64_t)count : 0;
+	count_recent(&p->ep, count, hit ? count : 0, count * stale);
+	if (k->flags & KEY_HELD_OUT) {
+		e->stats.held_out.requests += (uint64_t)count;
+		e->stats.held_out.hits += hit ? (uint64_t)count : 0;
+		e->stats.held_out.stale += stale * count;
+	} else {
+		e->stats.learned.requests += (uint64_t)count;
+		e->stats.learned.hits += hit ? (uint64_t)count : 0;
+		e->stats.learned.stale += stale * count;
+	}
+}
+
+/* Checks a hit against the origin now and then: the unbiased measure of staleness. */
+static void maybe_audit(struct engine *e, struct instant now, uint32_t key, double count, struct effects *fx)
+{
+	double share = e->limits.audit_share * count;
+
+	if (share > 0 && rng_uniform(&e->rng) < share && e->key.v[key].flight == KEY_NONE &&
+	    !engine_paused(e, now, PAUSE_PREFETCH))
+		load_start(e, now, key, LOAD_AUDIT, fx);
+}
+
+/* The old value while its origin fails or its load takes time, if it may still be served. */
+static bool in_grace(const struct key *k, struct instant now)
+{
+	return (k->flags & KEY_HELD) && now.us < k->hard.us;
+}
+
+static void miss(struct engine *e, struct instant now, const struct input *in, uint32_t key,
+                 struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+	bool lease = in->get.mode == GET_LEASE;
+
+	e->stats.misses++;
+	if (in->get.mode == GET_PEEK) {
+		serve_reply(e, fx, in->ticket, key, REPLY_ABSENT, OUTCOME_MISS);
+		return;
+	}
+	if (lease) {
+		struct effect *f;
+		uint64_t token = load_lease(e, now, key);
+
+		f = serve_reply(e, fx, in->ticket, key, REPLY_LEASE, OUTCOME_MISS);
+		f->reply.lease = token;
+		return;
+	}
+	if (place_loads_from(key_place(e, k)) == ORIGIN_NONE) {
+		serve_reply(e, fx, in->ticket, key, REPLY_ABSENT, OUTCOME_MISS);
+		return;
+	}
+	load_start(e, now, key, LOAD_DEMAND, fx);
+	load_wait(e, key, in->ticket, true, false, fx);
+}
+
+void serve_get(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	uint32_t key = keyring_key(e, now, in->endpoint, in->key, fx);
+	struct place *p;
+	struct key *k;
+
+	e->stats.requests++;
+	if (key == KEY_NONE) {
+		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_TOO_BIG, OUTCOME_MISS);
+		return;
+	}
+	k = &e->key.v[key];
+	p = key_place(e, k);
+	endpoint_request(&p->ep, p->zone, k, now, 1);
+	replan_if_due(e, now, key);
+	if ((k->flags & KEY_ABSENT) && now.us < k->soft.us) {
+		e->stats.hits++;
+		answered(e, now, now, key, 1, false);
+		serve_reply(e, fx, in->ticket, key, REPLY_ABSENT, OUTCOME_HIT);
+	} else if ((k->flags & KEY_OURS) && now.us < k->soft.us) {
+		e->stats.hits++;
+		answered(e, now, now, key, 1, true);
+		serve_held(e, fx, in->ticket, key, OUTCOME_HIT);
+		maybe_audit(e, now, key, 1, fx);
+	} else if ((k->flags & KEY_OURS) && in_grace(k, now)) {
+		e->stats.grace++;
+		answered(e, now, now, key, 1, true);
+		serve_held(e, fx, in->ticket, key, OUTCOME_GRACE);
+		if (k->flight == KEY_NONE && in->get.mode != GET_PEEK)
+			load_start(e, now, key, LOAD_REFRESH, fx);
+	} else if (k->flight != KEY_NONE && in->get.mode != GET_PEEK) {
+		e->stats.joined++;
+		answered(e, now, now, key, 1, false);
+		load_wait(e, key, in->ticket, false, in->get.mode == GET_LEASE, fx);
+	} else {
+		answered(e, now, now, key, 1, false);
+		miss(e, now, in, key, fx);
+	}
+}
+
+/* A load or set that happened in the app's own cache: evidence of change, cost and size. */
+static void learn_from_event(struct engine *e, struct instant now, struct instant at, uint32_t key,
+                             const struct input *in, struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+	struct fetched f = {
+		.version = in->event.version,
+		.read = instant_add(at, (struct span){ -in->event.load.us }),
+		.took = in->event.load,
+		.no_value = true,
+	};
+
+	if (in->event.value_bytes)
+		k->bytes = in->event.value_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)in->event.value_bytes;
+	if (f.version && !(k->flags & KEY_OURS) && (!instant_is_set(k->loaded) || f.read.us > k->loaded.us))
+		load_accept(e, now, key, &f, fx);
+}
+
+void serve_event(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	struct instant at = instant_is_set(in->event.at) ? in->event.at : now;
+	double count = in->event.count ? in->event.count : 1;
+	enum outcome o = in->event.outcome;
+	uint32_t key;
+	struct place *p;
+	struct key *k;
+
+	if (at.us > now.us + (int64_t)(e->limits.event_future * 1e6) ||
+	    at.us < now.us - (int64_t)(e->limits.event_past * 1e6)) {
+		e->stats.events_refused++;
+		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_ERROR, o)->reply.error =
+			bytes_str("time: outside the accepted window");
+		return;
+	}
+	at = instant_min(at, now);
+	key = keyring_key(e, now, in->endpoint, in->key, fx);
+	if (key == KEY_NONE) {
+		e->stats.events_refused++;
+		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_TOO_BIG, o);
+		return;
+	}
+	e->stats.events++;
+	k = &e->key.v[key];
+	p = key_place(e, k);
+	if (o == OUTCOME_CHANGED) {
+		struct input c = { .kind = INPUT_CHANGED, .endpoint = in->endpoint, .key = in->key };
+
+		c.changed.version = in->event.version;
+		serve_changed(e, now, &c, fx);
+	} else if (o == OUTCOME_SET) {
+		learn_from_event(e, now, at, key, in, fx);
+	} else {
+		bool hit = o == OUTCOME_HIT || o == OUTCOME_GRACE;
+
+		e->stats.requests += (uint64_t)count;
+		e->stats.hits += o == OUTCOME_HIT ? (uint64_t)count : 0;
+		e->stats.grace += o == OUTCOME_GRACE ? (uint64_t)count : 0;
+		e->stats.misses += o == OUTCOME_MISS ? (uint64_t)count : 0;
+		e->stats.joined += o == OUTCOME_JOINED ? (uint64_t)count : 0;
+		endpoint_request(&p->ep, p->zone, k, at, count);
+		answered(e, now, at, key, count, hit);
+		if (o == OUTCOME_MISS)
+			learn_from_event(e, now, at, key, in, fx);
+		replan_if_due(e, now, key);
+		if (hit && (k->flags & KEY_OURS)) {
+			maybe_audit(e, now, key, count, fx);
+			/* a reader served grace: one load for all who do */
+			if (now.us >= k->soft.us && k->flight == KEY_NONE)
+				load_start(e, now, key, LOAD_REFRESH, fx);
+		}
+	}
+	serve_reply(e, fx, in->ticket, key, REPLY_OK, o);
+}
+
+void serve_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	uint32_t key = keyring_key(e, now, in->endpoint, in->key, fx), flight;
+	struct fetched f = {
+		.value = in->set.value,
+		.version = in->set.version ? in->set.version : hash_bytes(in->set.value, 0) | 1,
+		.read = instant_is_set(in->set.read) ? instant_min(in->set.read, now) : now,
+		.took = in->set.load,
+		.client_ttl = in->set.ttl,
+	};
+	struct key *k;
+	int rc;
+
+	if (key == KEY_NONE || (double)in->set.value.n > e->limits.max_value_bytes) {
+		serve_reply(e, fx, in->ticket, key, REPLY_TOO_BIG, OUTCOME_SET);
+		return;
+	}
+	k = &e->key.v[key];
+	flight = k->flight;
+	if (in->set.lease) {
+		uint32_t mine = load_find(e, in->set.lease);
+
+		/* A change since the lease was given voids it: what was read may be the old value. */
+		if (mine == FLIGHT_NONE || e->flight.v[mine].key != key || e->flight.v[mine].voided) {
+			serve_reply(e, fx, in->ticket, key, REPLY_LEASE_LOST, OUTCOME_SET);
+			if (mine != FLIGHT_NONE && e->flight.v[mine].key == key)
+				load_timeout(e, now, mine, fx);
+			return;
+		}
+		if (!instant_is_set(in->set.read))
+			f.read = e->flight.v[mine].started;
+		if (f.took.us <= 0)
+			f.took = instant_diff(now, e->flight.v[mine].started);
+	}
+	e->stats.sets++;
+	rc = load_accept(e, now, key, &f, fx);
+	if (flight != KEY_NONE) {
+		/* whoever waits gets this value; what a load under way brings may be older */
+		if (e->flight.v[flight].lease)
+			load_finish(e, now, flight, rc == 0, f.took, SPAN_ZERO, fx);
+		else
+			load_void(e, key);
+	}
+	if (rc == 0)
+		serve_held(e, fx, in->ticket, key, OUTCOME_SET);
+	else
+		serve_reply(e, fx, in->ticket, key, rc == -E2BIG ? REPLY_TOO_BIG : REPLY_BUSY,
+		            OUTCOME_SET);
+}
+
+void serve_delete(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	uint32_t key = intern_find(&e->key_name, in->key);
+	bool held;
+
+	(void)now;
+	if (key == INTERN_NONE) {
+		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_ABSENT, OUTCOME_MISS);
+		return;
+	}
+	held = e->key.v[key].flags & KEY_OURS;
+	load_void(e, key);
+	serve_drop(e, key);
+	serve_reply(e, fx, in->ticket, key, held ? REPLY_OK : REPLY_ABSENT, OUTCOME_MISS);
+}
+
+void serve_changed(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	uint32_t key = intern_find(&e->key_name, in->key);
+	struct place *p;
+	struct effect *f;
+	struct key *k;
+	double requests, changes;
+
+	e->stats.changed++;
+	if (key == INTERN_NONE) {
+		/* nobody has asked for it: there is nothing to be stale */
+		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_OK, OUTCOME_CHANGED);
+		return;
+	}
+	k = &e->key.v[key];
+	p = key_place(e, k);
+	if ((k->flags & KEY_HELD) &&
+	    (!in->changed.version || in->changed.version != k->version)) {
+		if (!engine_paused(e, now, PAUSE_LEARNING))
+			endpoint_look(&p->ep, p->zone, k, k->loaded, now, true);
+		k->last_changed = now;
+		k->flags |= KEY_EVENTS;
+		load_void(e, key);
+		serve_drop(e, key);
+		k->p_sum = 0;
+		k->hits = 0;
+		/* eager where the next request is likely to come before the next change */
+		requests = endpoint_key_rate(&p->ep, p->zone, k, now);
+		changes = change_estimate(endpoint_posterior(&p->ep, k)).mean;
+		if (p->policy.ttl == TTL_LEARN && p->policy.latency_value > 0 &&
+		    requests * p->policy.latency_value > changes &&
+		    !engine_paused(e, now, PAUSE_PREFETCH))
+			load_start(e, now, key, LOAD_EVENT, fx);
+	}
+	f = effect_add(fx, EFFECT_NOTICE);
+	f->key = key_bytes(e, key);
+	f->endpoint = intern_name(&e->place_name, k->endpoint);
+	f->notice.what = NOTICE_CHANGED;
+	f->notice.version = in->changed.version;
+	serve_reply(e, fx, in->ticket, key, REPLY_OK, OUTCOME_CHANGED);
+}
+
+void serve_purge(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	uint32_t place = INTERN_NONE;
+	uint64_t gone = 0;
+	struct effect *f;
+
+	if (in->purge.what == PURGE_KEY) {
+		serve_delete(e, now, in, fx);
+		return;
+	}
+	if (in->purge.what == PURGE_ENDPOINT) {
+		place = intern_find(&e->place_name, in->endpoint);
+		if (place == INTERN_NONE) {
+			serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_ABSENT, OUTCOME_MISS);
+			return;
+		}
+	}
+	for (uint32_t id = 0; id < e->key_name.n_ids; id++) {
+		if (!intern_is_live(&e->key_name, id) ||
+		    (place != INTERN_NONE && e->key.v[id].endpoint != place))
+			continue;
+		gone += (e->key.v[id].flags & KEY_HELD) != 0;
+		load_void(e, id);
+		serve_drop(e, id);
+	}
+	f = serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_OK, OUTCOME_MISS);
+	f->reply.count = gone;
+}

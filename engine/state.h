@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The engine from the inside: its state, and the functions by which its files call each other.
+ *
+ *	engine.c    life, configuration, inputs in, ticks
+ *	keyring.c   keys, endpoints and classes: finds, makes, forgets them
+ *	serve.c     gets, events, sets, changes, purges
+ *	load.c      flights: one load or lease per key, who waits for it, how it ends
+ *	replan.c    when the value of a key expires, and what its timer does
+ *	schedule.c  schedules, prewarming, how warm the cache was at a peak
+ *	explain.c   questions
+ *	record.c    learned state, out and in
+ */
+#ifndef FORECACHED_ENGINE_STATE_H
+#define FORECACHED_ENGINE_STATE_H
+
+#include "analyzer/endpoint.h"
+#include "analyzer/key.h"
+#include "base/heap.h"
+#include "base/intern.h"
+#include "base/rng.h"
+#include "base/vec.h"
+#include "engine/engine.h"
+#include "predictor/budget.h"
+#include "predictor/plan.h"
+#include "predictor/price.h"
+
+#define FLIGHT_NONE UINT32_MAX
+#define WAITER_NONE UINT32_MAX
+#define RULE_NONE   UINT32_MAX
+
+/* An endpoint with what is configured for it. */
+struct place {
+	struct endpoint ep; /* what is learned */
+	struct policy policy;
+	const struct zone *zone;
+	uint32_t class_id;
+	uint32_t rule;   /* that named it, or RULE_NONE */
+	uint32_t origin; /* index of e->origin, or ORIGIN_NONE */
+	uint32_t loader_origin; /* budget of its loader workers; ORIGIN_NONE: none connected */
+	struct instant fitted;  /* when a fit was last asked for */
+	bool fitting;
+};
+
+struct class_state {
+	char *name;
+	struct price price;
+	uint64_t audits, audits_stale;
+};
+
+struct origin_state {
+	char *name;
+	struct origin_policy policy;
+	struct budget budget;
+};
+
+struct rule_state {
+	char *match, *class_name;
+	uint32_t origin;
+	uint32_t zone; /* index of e->zone */
+	struct policy policy;
+};
+
+/* A copy of a zone, shifted by what the wall clock was stepped. */
+struct zone_state {
+	const struct zone *given;
+	struct zone shifted;
+	struct zone_offset *offset;
+};
+
+struct waiter {
+	uint64_t ticket;
+	uint32_t next;
+	bool may_lease; /* would take the lease over if its holder is lost */
+	bool first;     /* its request started the load: outcome miss, not joined */
+};
+
+/* One load or lease of one key on its way. */
+struct flight {
+	uint32_t key; /* KEY_NONE: the slot is free, `next_free` follows */
+	uint32_t next_free;
+	uint32_t generation; /* tells a job from an earlier one in the same slot */
+	uint32_t origin;     /* whose budget was taken; ORIGIN_NONE for a lease */
+	enum load_reason reason;
+	enum budget_for budget;
+	struct instant started;
+	uint32_t first_waiter, last_waiter;
+	uint8_t retries; /* how often a change during the load has made it start again */
+	bool lease;      /* an app loads, not we */
+	bool voided;     /* changed, set or purged since it started: what it brings is not kept */
+};
+
+struct schedule {
+	char *name, *pattern;
+	VEC(struct instant) at;
+	size_t next; /* the first peak that is not over */
+	struct span lead;
+	uint32_t max_keys;
+	enum { SCHEDULE_IDLE, SCHEDULE_PLANNED, SCHEDULE_AT_PEAK } phase;
+	uint64_t wanted, left; /* of the coming peak */
+};
+
+struct engine {
+	struct engine_limits limits;
+	struct policy policy;
+	uint32_t default_origin;
+	bool pool;
+	struct span wall_offset;
+	VEC(struct zone_state) zone; /* [0] is the default */
+	VEC(struct rule_state) rule;
+	VEC(struct origin_state) origin;
+	VEC(struct class_state) cls;
+
+	struct store *store;
+	struct rng rng;
+	struct intern key_name, place_name;
+	VEC(struct key) key;     /* by id of key_name */
+	VEC(struct place *) place; /* by id of place_name */
+	struct change prior;     /* of all endpoints together */
+
+	VEC(struct flight) flight;
+	uint32_t free_flight, n_flights;
+	VEC(struct waiter) waiter;
+	uint32_t free_waiter, n_waiters;
+
+	struct heap refresh;  /* by key: refresh-ahead, end of a negative answer */
+	struct heap prewarm;  /* by key: load before a peak */
+	struct heap deadline; /* by flight */
+	VEC(struct schedule) schedule;
+	struct instant housekeeping; /* next round of slow work */
+	struct instant paused_until[2]; /* by bit of PAUSE_* */
+	uint64_t next_fit;
+	VEC(uint32_t) fit_place; /* by fit id: which endpoint */
+
+	struct engine_stats stats;
+	uint32_t dirty_key, dirty_place; /* cursors of engine_dirty */
+	char last_error[160];
+	uint32_t last_error_key;
+	struct effect unwanted; /* takes what is written into replies that nobody wants */
+};
+
+/* effects.c */
+struct effect *effect_add(struct effects *fx, enum effect_kind kind);
+struct bytes effect_copy(struct effects *fx, struct bytes b);
+
+/* keyring.c */
+const struct zone *keyring_zone(const struct engine *e, uint32_t index);
+/* The key, made when it is new; KEY_NONE when the name is empty or too long. */
+uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint, struct bytes name,
+                     struct effects *fx);
+/* The endpoint, made when it is new. */
+uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, uint32_t rule,
+                       struct effects *fx);
+void keyring_forget(struct engine *e, uint32_t key);
+/* Reads rule, policy, class, zone and origin of an endpoint anew. */
+void keyring_apply(struct engine *e, struct instant now, uint32_t place);
+static inline struct place *key_place(struct engine *e, const struct key *k)
+{
+	return e->place.v[k->endpoint];
+}
+static inline struct bytes key_bytes(const struct engine *e, uint32_t key)
+{
+	return intern_name(&e->key_name, key);
+}
+static inline struct price *key_price(struct engine *e, const struct key *k)
+{
+	return &e->cls.v[key_place(e, k)->class_id].price;
+}
+/* The origin whose budget a background load of the endpoint takes from; ORIGIN_NONE: cannot be loaded. */
+uint32_t place_loads_from(const struct place *p);
+bool engine_paused(const struct engine *e, struct instant now, unsigned what);
+
+/* serve.c */
+void serve_get(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void serve_event(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void serve_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void serve_delete(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void serve_changed(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void serve_purge(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+/* The value of the key is gone from the cache; what was learned stays. */
+void serve_drop(struct engine *e, uint32_t key);
+/* A reply of the given status; nothing when ticket is 0. */
+struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
+                           enum reply_status status, enum outcome outcome);
+/* The same with the value that is held. */
+void serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key, enum outcome outcome);
+
+/* load.c */
+struct fetched {
+	struct bytes value;
+	uint64_t version; /* never 0 */
+	struct instant read;
+	struct span took;       /* 0: unknown */
+	struct span client_ttl; /* 0: none */
+	bool no_value;          /* only the version is known (an event) */
+};
+/* Starts a load; false when the budget or a missing origin forbids it. */
+bool load_start(struct engine *e, struct instant now, uint32_t key, enum load_reason reason,
+                struct effects *fx);
+/* Gives the caller the lease of the key; returns the lease. */
+uint64_t load_lease(struct engine *e, struct instant now, uint32_t key);
+/* Lets a request wait for the flight of the key; replies BUSY when too many wait. */
+void load_wait(struct engine *e, uint32_t key, uint64_t ticket, bool first, bool may_lease,
+               struct effects *fx);
+void load_ended(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+/* The deadline of a flight has passed. */
+void load_timeout(struct engine *e, struct instant now, uint32_t flight, struct effects *fx);
+/* The flight with this job number, or FLIGHT_NONE. */
+uint32_t load_find(const struct engine *e, uint64_t job);
+uint64_t load_job(const struct engine *e, uint32_t flight);
+/* What the flight brings is not to be kept. */
+void load_void(struct engine *e, uint32_t key);
+/* Answers all who wait with what is held, and ends the flight. */
+void load_finish(struct engine *e, struct instant now, uint32_t flight, bool ok, struct span took,
+                 struct span retry_after, struct effects *fx);
+/* A value has come: evidence, store, plan. Returns 0, -E2BIG or -ENOSPC (then nothing is held). */
+int load_accept(struct engine *e, struct instant now, uint32_t key, const struct fetched *f,
+                struct effects *fx);
+
+/* replan.c */
+void replan(struct engine *e, struct instant now, uint32_t key);
+/* The plan for a value read at `loaded`, whether or not one is held; *ret_reason may be NULL. */
+struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key, struct instant loaded,
+                                 double price_factor, enum ttl_reason *ret_reason);
+/* On a hit: plans anew when the price or the forecast may have moved since. */
+void replan_if_due(struct engine *e, struct instant now, uint32_t key);
+void replan_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx);
+
+/* schedule.c */
+void schedule_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void schedule_tick(struct engine *e, struct instant now, struct effects *fx);
+struct instant schedule_next(const struct engine *e);
+void schedule_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx);
+void schedule_prewarm(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void schedule_release(struct schedule *s);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The shape of a week: a positive factor for each quarter of an hour of a weekday, a Saturday, a
+ * Sunday or holiday, and a half day, in local time, with mean 1 over a plain week. Its integral is a
+ * clock that runs fast when much happens: operational time. A rate that is constant on that clock has
+ * the shape's rhythm on the wall.
+ *
+ * HOW IT WORKS the factor of a bin is exp(theta). What was learned of a bin arrives as a score (slope
+ * of the log-likelihood in theta) and an information (its curvature); every SHAPE_BATCH observations
+ * one damped Fisher step moves theta, held back towards the neighbouring bins and towards 0 (flat).
+ *
+ * INVARIANTS sum over the week of exp(theta) * bin length = the week: operational seconds and plain
+ * seconds agree in the long run.
+ */
+#ifndef FORECACHED_MODELS_SHAPE_H
+#define FORECACHED_MODELS_SHAPE_H
+
+#include "base/instant.h"
+#include "base/zone.h"
+
+#include <stdbool.h>
+
+#define SHAPE_BINS  96
+#define SHAPE_BIN_S 900.0
+#define SHAPE_DAY_S 86400.0
+#define SHAPE_BATCH 300
+
+struct shape {
+	/* cum[k][i]: operational seconds from midnight to the start of bin i of a day of kind k */
+	double cum[ZONE_DAY_KINDS][SHAPE_BINS + 1];
+	float theta[ZONE_DAY_KINDS][SHAPE_BINS];
+	float score[ZONE_DAY_KINDS][SHAPE_BINS];
+	float info[ZONE_DAY_KINDS][SHAPE_BINS];
+	unsigned pending; /* observations since the last step */
+	unsigned steps;
+};
+
+/* Flat. */
+void shape_init(struct shape *s);
+
+/* Sets all factors (each > 0, any scale; it is normalised), e.g. from a fitted profile. */
+void shape_set(struct shape *s, const double factor[ZONE_DAY_KINDS][SHAPE_BINS]);
+
+/* The factor at t. A NULL shape is flat. */
+double shape_at(const struct shape *s, const struct zone *z, struct instant t);
+
+/* Operational seconds from a to b; 0 when b is not after a. A NULL shape is flat. */
+double shape_mass(const struct shape *s, const struct zone *z, struct instant a, struct instant b);
+
+/*
+ * Walks forward from one instant and says how much operational time has passed. Cheap: a table look-up
+ * a step, and a zone look-up a day.
+ */
+struct shape_walk {
+	const struct shape *shape;
+	const struct zone *zone;
+	double passed;      /* operational seconds up to the start of this stretch, less its cum there */
+	double start_s;     /* instants in seconds: this stretch (same day, same offset) ... */
+	double end_s;       /* ... ends here */
+	double midnight_s;  /* instant of the local midnight before it, at its offset */
+	int kind;
+};
+
+void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct zone *z, struct instant t);
+
+/* Operational seconds from the start to t_s (seconds since 1970; not before any earlier t_s). */
+double shape_walk_to(struct shape_walk *w, double t_s);
+
+/* The next boundary between bins after t_s, where the factor may change. */
+double shape_walk_edge(const struct shape_walk *w, double t_s);
+
+/*
+ * Learns from one look at a key: its value had changed or not between a and b, and `mass` changes had
+ * been expected (rate times shape_mass). Fisher scoring of the complementary log-log likelihood;
+ * Fahrmeir and Tutz, Multivariate Statistical Modelling, 2.2. Intervals beyond a day say little about
+ * hours and are ignored.
+ */
+void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct instant b, double mass,
+                 bool changed);
+
+#endif

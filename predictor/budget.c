@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "predictor/budget.h"
+
+#include <math.h>
+
+static const double AUDIT_RESERVE = 0.02;      /* share of the rate that is the audits' own */
+static const double BACKGROUND_SHARE = 0.5;    /* of the loads in flight, so that misses find room */
+static const double SLOW = 1.5, SHRINK = 0.7;  /* AIMD: slower than this times the base, shrink to that */
+static const double BASE_KEEP = 0.999;         /* the base creeps up again when all loads are slower */
+static const double USED_OVER_S = 60;
+static const uint32_t BREAKER_FAILURES = 5;
+
+void budget_init(struct budget *b, double rate, double burst, double limit, struct instant now)
+{
+	*b = (struct budget){ .filled = now, .used_at = now, .closed_until = INSTANT_NONE };
+	b->rate = rate;
+	b->burst = burst;
+	b->limit = limit;
+	b->tokens = burst;
+	b->audit_tokens = 1;
+	b->window = limit;
+}
+
+void budget_configure(struct budget *b, double rate, double burst, double limit)
+{
+	b->rate = rate;
+	b->burst = burst;
+	b->limit = limit;
+	b->tokens = fmin(b->tokens, burst);
+	b->window = fmin(fmax(b->window, 1), limit);
+}
+
+static void fill(struct budget *b, struct instant now)
+{
+	double s = now.us > b->filled.us ? span_s(instant_diff(now, b->filled)) : 0;
+
+	b->tokens = fmin(b->tokens + s * b->rate, b->burst);
+	b->audit_tokens = fmin(b->audit_tokens + s * b->rate * AUDIT_RESERVE,
+	                       fmax(1, b->burst * AUDIT_RESERVE));
+	b->filled = instant_max(b->filled, now);
+}
+
+double budget_used(const struct budget *b, struct instant now)
+{
+	return b->used_per_s * exp(-span_s(instant_diff(now, b->used_at)) / USED_OVER_S);
+}
+
+bool budget_start(struct budget *b, struct instant now, enum budget_for what)
+{
+	if (what == BUDGET_MISS) {
+		b->running++;
+		b->waiting++;
+		return true;
+	}
+	fill(b, now);
+	if (instant_is_set(b->closed_until) && now.us < b->closed_until.us)
+		return false;
+	if (what == BUDGET_AUDIT && b->audit_tokens >= 1) {
+		b->audit_tokens -= 1;
+	} else {
+		if (b->tokens < 1 || b->background + 1 > fmax(1, BACKGROUND_SHARE * b->window) ||
+		    b->running + 1 > b->window)
+			return false;
+		b->tokens -= 1;
+	}
+	b->used_per_s = budget_used(b, now) + 1 / USED_OVER_S;
+	b->used_at = now;
+	b->running++;
+	b->background++;
+	return true;
+}
+
+void budget_end(struct budget *b, struct instant now, enum budget_for what, bool ok, struct span took,
+                struct span retry_after)
+{
+	double us = (double)took.us;
+
+	if (b->running)
+		b->running--;
+	if (what == BUDGET_MISS) {
+		if (b->waiting)
+			b->waiting--;
+	} else if (b->background) {
+		b->background--;
+	}
+	if (!ok) {
+		b->window = fmax(1, b->window * SHRINK);
+		b->failures++;
+		if (retry_after.us > 0)
+			b->closed_until = instant_add(now, retry_after);
+		else if (b->failures >= BREAKER_FAILURES)
+			/* 1, 2, 4, ... 64 s of rest for background work */
+			b->closed_until = instant_add(
+				now, SPAN_S(1 << (b->failures - BREAKER_FAILURES < 6
+			                                  ? b->failures - BREAKER_FAILURES
+			                                  : 6)));
+		return;
+	}
+	b->failures = 0;
+	b->closed_until = INSTANT_NONE;
+	b->base_us = b->base_us > 0 ? fmin(us, b->base_us / BASE_KEEP) : us;
+	if (us <= SLOW * b->base_us || us < 10000)
+		b->window = fmin(b->window + 1 / b->window, b->limit);
+	else if (us > 4 * b->base_us)
+		b->window = fmax(1, b->window - 1);
+}

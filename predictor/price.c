@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "predictor/price.h"
+
+#include <math.h>
+
+static const double DAY_S = 86400;
+static const double FIRST_REQUESTS = 500; /* the step size starts as if so many had been seen */
+static const double AUDIT_MEMORY = 20000;
+
+void price_init(struct price *p, double objective)
+{
+	*p = (struct price){ .log_price = log(PRICE_START), .day_start = INSTANT_NONE };
+	price_set_objective(p, objective);
+}
+
+void price_set_objective(struct price *p, double objective)
+{
+	/* an objective of 0 is a wish that only change events can grant; steer to as good as none */
+	p->objective = fmax(objective, 1e-5);
+}
+
+void price_request(struct price *p, struct instant t, double p_stale, double count)
+{
+	double horizon, memory;
+
+	if (!instant_is_set(p->day_start))
+		p->day_start = t;
+	if (span_s(instant_diff(t, p->day_start)) >= DAY_S) {
+		p->day_requests = p->day_requests > 0 ? 0.5 * (p->day_requests + p->day_count)
+		                                      : p->day_count;
+		p->day_count = 0;
+		p->day_start = t;
+	}
+	p->day_count += count;
+	p->requests += count;
+	horizon = FIRST_REQUESTS + p->requests;
+	if (p->day_requests > 0 && horizon > p->day_requests)
+		horizon = fmax(p->day_requests, FIRST_REQUESTS);
+	p->log_price += count * (p_stale - p->objective) / p->objective / horizon;
+	p->log_price = fmin(fmax(p->log_price, log(PRICE_MIN)), log(PRICE_MAX));
+	memory = fmax(p->day_requests, 1000);
+	if (p->count > memory) {
+		p->stale *= memory / p->count;
+		p->count = memory;
+	}
+	p->stale += count * p_stale;
+	p->count += count;
+}
+
+void price_audit(struct price *p, int stale)
+{
+	if (p->audits > AUDIT_MEMORY) {
+		p->audits_stale *= AUDIT_MEMORY / p->audits;
+		p->audits = AUDIT_MEMORY;
+	}
+	p->audits += 1;
+	p->audits_stale += stale ? 1 : 0;
+}
+
+double price_now(const struct price *p)
+{
+	return exp(p->log_price);
+}
+
+struct estimate price_measured(const struct price *p)
+{
+	struct estimate e = { NAN, HUGE_VAL, p->count };
+
+	if (p->count > 0) {
+		e.mean = p->stale / p->count;
+		/* as many stale serves as these are known to about their square root */
+		e.sd = sqrt(p->stale + 1) / p->count;
+	}
+	return e;
+}

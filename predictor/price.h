@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The freshness control of one class of endpoints: which price of a stale serve, in loads, keeps the
+ * share of stale serves at the objective?
+ *
+ * HOW IT WORKS for every request the predicted probability that it was answered stale is added up,
+ * multiplied by how much predictions have been off lately (audits and loads tell: endpoint.h). The
+ * logarithm of the price moves with (predicted - objective) / objective, so at rest the two agree on
+ * average. The step starts large and shrinks to one day's worth of requests: a price that swung with
+ * the hours would buy freshness where it is dear. Steps are not clipped: a clip on one side would let
+ * rare large errors on the other side drag the price away.
+ */
+#ifndef FORECACHED_PREDICTOR_PRICE_H
+#define FORECACHED_PREDICTOR_PRICE_H
+
+#include "base/estimate.h"
+#include "base/instant.h"
+
+#include <stdint.h>
+
+#define PRICE_START 5.0 /* between the prices of a 1 % and a 5 % objective on most traffic */
+#define PRICE_MIN   0.01
+#define PRICE_MAX   1e6
+
+struct price {
+	double log_price;
+	double objective;         /* share of requests, > 0 */
+	double requests;          /* in all */
+	double day_requests;      /* about a day's worth, decayed */
+	struct instant day_start; /* of the day being counted */
+	double day_count;
+	double stale, count;      /* predicted (calibrated) stale serves and requests, decayed over a day */
+	double audits, audits_stale; /* decayed over many */
+};
+
+void price_init(struct price *p, double objective);
+void price_set_objective(struct price *p, double objective);
+
+/* A request at t was answered with a value that was stale with probability p_stale (calibrated). */
+void price_request(struct price *p, struct instant t, double p_stale, double count);
+
+/* An audit found the served value replaced or not. */
+void price_audit(struct price *p, int stale);
+
+double price_now(const struct price *p);
+
+/* Stale serves per request, as predicted and calibrated, over about the last day. */
+struct estimate price_measured(const struct price *p);
+
+#endif
