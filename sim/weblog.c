@@ -116,14 +116,14 @@ static struct bytes target_of(struct bytes request)
 
 	from = memchr(p, ' ', request.n);
 	if (!from)
-		return bytes_of(NULL, 0);
+		return bytes_of(p, 0);
 	from++;
 	for (to = end; to > from && to[-1] != ' ';)
 		to--;
 	if (to == from) /* HTTP/0.9: `GET /path` */
 		return bytes_of(from, (size_t)(end - from));
 	if (end - to < 5 || memcmp(to, "HTTP/", 5) != 0)
-		return bytes_of(NULL, 0);
+		return bytes_of(p, 0);
 	return bytes_of(from, (size_t)(to - 1 - from));
 }
 

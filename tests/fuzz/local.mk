@@ -1,0 +1,29 @@
+# Every reader of bytes from outside, fed with its corpus and with mutations of it. `make check` runs
+# FUZZ_RUNS=2000 of them; `make fuzz FUZZ_RUNS=1000000 [FUZZ_SEED=7]` runs long, by hand.
+FUZZERS = \
+	%D%/fuzz_store \
+	%D%/fuzz_trace \
+	%D%/fuzz_weblog
+FUZZ_MAIN = %D%/fuzz.h %D%/standalone.c
+EXTRA_DIST += %D%/corpus
+check_PROGRAMS += $(FUZZERS)
+TESTS += $(FUZZERS)
+CLEANFILES += *.crash
+
+%C%_fuzz_store_SOURCES = %D%/fuzz_store.c $(FUZZ_MAIN)
+%C%_fuzz_store_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_fuzz_store_LDADD = store/libstore.la store/libreader.la base/libbase.la
+
+%C%_fuzz_trace_SOURCES = %D%/fuzz_trace.c $(FUZZ_MAIN)
+%C%_fuzz_trace_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_fuzz_trace_LDADD = sim/libsim.la
+
+%C%_fuzz_weblog_SOURCES = %D%/fuzz_weblog.c $(FUZZ_MAIN)
+%C%_fuzz_weblog_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_fuzz_weblog_LDADD = sim/libsim.la
+
+fuzz: $(FUZZERS)
+	@seed=$${FUZZ_SEED:-`date +%s`}; for p in $(FUZZERS); do \
+		top_srcdir='$(abs_top_srcdir)' FUZZ_RUNS=$${FUZZ_RUNS:-200000} FUZZ_SEED=$$seed ./$$p || exit 1; \
+	done
+.PHONY: fuzz
