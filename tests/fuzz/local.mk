@@ -1,6 +1,8 @@
 # Every reader of bytes from outside, fed with its corpus and with mutations of it. `make check` runs
 # FUZZ_RUNS=2000 of them; `make fuzz FUZZ_RUNS=1000000 [FUZZ_SEED=7]` runs long, by hand.
 FUZZERS = \
+	%D%/fuzz_config \
+	%D%/fuzz_proto \
 	%D%/fuzz_store \
 	%D%/fuzz_trace \
 	%D%/fuzz_weblog
@@ -9,6 +11,14 @@ EXTRA_DIST += %D%/corpus
 check_PROGRAMS += $(FUZZERS)
 TESTS += $(FUZZERS)
 CLEANFILES += *.crash
+
+%C%_fuzz_config_SOURCES = %D%/fuzz_config.c $(FUZZ_MAIN)
+%C%_fuzz_config_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_fuzz_config_LDADD = daemon/libdaemon.la base/libbase.la
+
+%C%_fuzz_proto_SOURCES = %D%/fuzz_proto.c $(FUZZ_MAIN)
+%C%_fuzz_proto_CPPFLAGS = $(UNIT_CPPFLAGS) $(MSGPACK_CFLAGS)
+%C%_fuzz_proto_LDADD = proto/libproto.la base/libbase.la -lm
 
 %C%_fuzz_store_SOURCES = %D%/fuzz_store.c $(FUZZ_MAIN)
 %C%_fuzz_store_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -27,3 +37,6 @@ fuzz: $(FUZZERS)
 		top_srcdir='$(abs_top_srcdir)' FUZZ_RUNS=$${FUZZ_RUNS:-200000} FUZZ_SEED=$$seed ./$$p || exit 1; \
 	done
 .PHONY: fuzz
+
+TESTS += tests/scripts/fuzz_driver.sh
+EXTRA_DIST += tests/scripts/fuzz_driver.sh
