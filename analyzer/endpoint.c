@@ -14,8 +14,12 @@ static const unsigned POOL_EVERY = 300, POOL_SAMPLE = 1000;
  * fast key forgets fast. */
 static const double FORGET_CHANGES = 20, FORGET_MIN_S = 86400;
 
-/* Stale serves that calibration remembers, and those that it believes in from the start. */
-static const double CALIBRATION_MEMORY = 2000, CALIBRATION_PSEUDO = 5;
+/* Predicted stale serves behind the tempo: how many it remembers, and how many stand behind a tempo of
+ * 1 from the start. Memory is short enough to follow a day's regimes. */
+static const double TEMPO_MEMORY = 300, TEMPO_PSEUDO = 5, TEMPO_MAX = 3 /* = ln 20 */;
+
+/* The same for what audits say of the prediction itself: they are few, and beyond doubt. */
+static const double AUDIT_MEMORY = 300, AUDIT_PSEUDO = 10;
 
 void endpoint_init(struct endpoint *ep, struct change prior)
 {
@@ -89,35 +93,51 @@ double endpoint_key_rate(const struct endpoint *ep, const struct zone *z, const 
 	return (k->rate_n * keep + 1) / (k->rate_s * keep + s + 1 / mean_key_rate(ep));
 }
 
+struct change endpoint_predictive(const struct endpoint *ep, const struct key *k)
+{
+	struct change c = endpoint_posterior(ep, k);
+
+	c.b *= exp(-ep->log_tempo);
+	return c;
+}
+
 double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const struct key *k,
                         struct instant t)
 {
-	return change_p(endpoint_posterior(ep, k), shape_mass(ep->shape, z, k->loaded, t));
+	return change_p(endpoint_predictive(ep, k), shape_mass(ep->shape, z, k->loaded, t));
+}
+
+/* One Newton step of the estimating equation in endpoint.h, for an interval of tau. */
+static void learn_tempo(struct endpoint *ep, const struct key *k, struct change posterior, double tau,
+                        bool changed)
+{
+	struct change c = posterior;
+	double p, x, info, score;
+
+	c.b *= exp(-ep->log_tempo);
+	p = change_p(c, tau);
+	if (!k->hits || !(p > 0) || !(k->p_sum > 0))
+		return;
+	x = -log1p(-fmin(p, 1 - 1e-12)); /* changes expected: how far from saturated */
+	score = changed ? k->p_sum / p - k->p_sum : -k->p_sum;
+	info = k->p_sum * x * (1 - p) / p;
+	if (ep->tempo_info > TEMPO_MEMORY)
+		ep->tempo_info = TEMPO_MEMORY;
+	ep->tempo_info += info;
+	ep->log_tempo += score / (ep->tempo_info + TEMPO_PSEUDO);
+	ep->log_tempo = fmin(fmax(ep->log_tempo, -TEMPO_MAX), TEMPO_MAX);
 }
 
 void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
                    struct instant b, bool changed)
 {
-	double tau = shape_mass(ep->shape, z, a, b), mean, p;
+	double tau = shape_mass(ep->shape, z, a, b), mean;
 	struct change c;
 
 	if (!(tau > 0))
 		return;
 	c = endpoint_posterior(ep, k);
-	p = change_p(c, tau);
-	/*
-	 * Given that the value changed in (a, b), a hit at age u was stale with probability S(u)/S(tau);
-	 * given that it did not, none was. On average over both that is S(u), so the two sums agree when
-	 * the model is right, whatever the TTLs are.
-	 */
-	if (k->hits > 0 && p > 0) {
-		double keep = ep->said_stale > CALIBRATION_MEMORY
-		                      ? CALIBRATION_MEMORY / ep->said_stale
-		                      : 1;
-
-		ep->seen_stale = ep->seen_stale * keep + (changed ? k->p_sum / p : 0);
-		ep->said_stale = ep->said_stale * keep + k->p_sum;
-	}
+	learn_tempo(ep, k, c, tau, changed);
 	mean = c.a / c.b;
 	if (!ep->shape) {
 		ep->shape = mem_calloc(1, sizeof(*ep->shape));
@@ -137,9 +157,19 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 	ep->dirty = true;
 }
 
-double endpoint_calibration(const struct endpoint *ep)
+void endpoint_audit(struct endpoint *ep, double said, bool stale)
 {
-	return (ep->seen_stale + CALIBRATION_PSEUDO) / (ep->said_stale + CALIBRATION_PSEUDO);
+	double keep = ep->audit_said > AUDIT_MEMORY ? AUDIT_MEMORY / ep->audit_said : 1;
+
+	ep->audits++;
+	ep->audits_stale += stale;
+	ep->audit_seen = ep->audit_seen * keep + stale;
+	ep->audit_said = ep->audit_said * keep + said;
+}
+
+double endpoint_correction(const struct endpoint *ep)
+{
+	return (ep->audit_seen + AUDIT_PSEUDO) / (ep->audit_said + AUDIT_PSEUDO);
 }
 
 void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent)

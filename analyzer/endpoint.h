@@ -2,6 +2,14 @@
 /*
  * What is known of one endpoint: what its keys have in common (the prior of their change rates, the
  * shape of the week in which they change, the demand for them) and how well that predicts.
+ *
+ * HOW IT WORKS real changes are not quite Poisson: they come in bursts or on a timetable, and most of
+ * what loads reveal is of long intervals while answers are given at short ages. So each endpoint learns
+ * a factor, the tempo, by which rates have to be multiplied for the staleness of its answers to come
+ * out right. Each load reveals whether the value changed in (a, b). If it did, an answer given at age u
+ * was stale with probability S(u) / S(b - a), else it was not; the tempo is where the sum of these
+ * equals the sum of the predicted S(u). It moves by one Newton step per load; an interval that was
+ * sure to hold a change weighs nothing, an audit (which ends the interval right at an answer) most.
  */
 #ifndef FORECACHED_ANALYZER_ENDPOINT_H
 #define FORECACHED_ANALYZER_ENDPOINT_H
@@ -24,8 +32,10 @@ struct endpoint {
 	struct demand demand;
 	struct loghist load_us;
 	unsigned looks_since_pool;
-	/* calibration of predicted staleness: what loads revealed and what had been predicted */
-	double seen_stale, said_stale;
+	/* by how much changes come faster than the posteriors say just after loads (endpoint_look) */
+	double log_tempo, tempo_info;
+	/* audits: stale answers found and predicted, decayed */
+	double audit_seen, audit_said;
 	VEC(uint32_t) keys; /* ids, in no order */
 	/* counted */
 	uint64_t requests, hits, loads, errors, audits, audits_stale;
@@ -60,11 +70,17 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const struct key *k,
                         struct instant t);
 
+/* The posterior with the tempo applied: what predictions are made with. */
+struct change endpoint_predictive(const struct endpoint *ep, const struct key *k);
+
+/* An audit found that the answer it checks was stale or not; said: the probability predicted for it. */
+void endpoint_audit(struct endpoint *ep, double said, bool stale);
+
 /*
- * By how much predicted staleness has to be multiplied to fit what was seen; 1 without evidence.
- * `pseudo` stale serves of belief in 1.
+ * By how much predicted staleness has to be multiplied to agree with the audits, which see every
+ * answer with the same probability and so are right whatever the model gets wrong. 1 without any.
  */
-double endpoint_calibration(const struct endpoint *ep);
+double endpoint_correction(const struct endpoint *ep);
 
 /* Renews the prior from the keys, when enough has been seen since. keys: the table of all keys. */
 void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent);

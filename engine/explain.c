@@ -43,7 +43,7 @@ static void key_row(struct engine *e, struct instant now, uint32_t key, struct t
 		.request_rate_per_s = endpoint_key_rate(&p->ep, p->zone, k, now) *
 		                      shape_at(p->ep.demand.shape, p->zone, now),
 		.load_ms = k->load_us / 1000,
-		.stale_share = k->hits ? endpoint_calibration(&p->ep) * k->p_sum / k->hits : NAN,
+		.stale_share = k->hits ? k->p_sum / k->hits : NAN,
 		.hit_ratio = NAN,
 		.mode = p->policy.ttl,
 	};

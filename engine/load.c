@@ -485,8 +485,7 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 			struct place *p = key_place(e, k);
 
 			price_audit(key_price(e, k), !same);
-			p->ep.audits++;
-			p->ep.audits_stale += !same;
+			endpoint_audit(&p->ep, endpoint_p_stale(&p->ep, p->zone, k, f->started), !same);
 		}
 		if (in->loaded.status == LOADED_NOT_MODIFIED) {
 			struct store_item item = { 0 };

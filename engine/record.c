@@ -3,7 +3,7 @@
  * Learned state as records (engine.h). Kinds:
  *
  *	class     log_price, requests, day_requests, audits, audits_stale
- *	endpoint  prior [a, b], pool_keys, calibration [seen, said], theta (volatility shape),
+ *	endpoint  prior [a, b], pool_keys, tempo [log, information], theta (volatility shape),
  *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [...], load [mean us]
  *	key       evidence [da, db], rate [n, s, last_seen], load_us, version [hi, lo], times [loaded,
  *	          last_changed], load [us, bytes], client_ttl, asked [bits, peaks] (at scheduled peaks)
@@ -70,7 +70,7 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 
 	begin(&w, "endpoint", intern_name(&e->place_name, id), bytes_of(NULL, 0));
 	put3(&w, "prior", 3, ep->prior.a, ep->prior.b, ep->pool_keys);
-	put3(&w, "calibration", 2, ep->seen_stale, ep->said_stale, 0);
+	put3(&w, "tempo", 2, ep->log_tempo, ep->tempo_info, 0);
 	put3(&w, "recent", 3, ep->recent_requests, ep->recent_hits, ep->recent_stale);
 	put3(&w, "load_us", 2, loghist_mean(&ep->load_us), (double)ep->load_us.n, 0);
 	if (ep->shape) {
@@ -223,7 +223,7 @@ static bool in_range(const double *v, size_t n, double lo, double hi)
 
 static int read_place(struct engine *e, struct instant now, const struct record *r, const char **ret_why)
 {
-	const double *prior = get(r, "prior", 3), *cal = get(r, "calibration", 2),
+	const double *prior = get(r, "prior", 3), *tempo = get(r, "tempo", 2),
 		     *theta = get(r, "theta", DEMAND_STATE), *sum = get(r, "demand_sum", DEMAND_STATE),
 		     *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
 		     *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
@@ -240,9 +240,9 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	ep = &e->place.v[keyring_place(e, now, r->name, RULE_NONE, NULL)]->ep;
 	ep->prior = (struct change){ prior[0], prior[1] };
 	ep->pool_keys = prior[2];
-	if (cal && in_range(cal, 2, 0, 1e12)) {
-		ep->seen_stale = cal[0];
-		ep->said_stale = cal[1];
+	if (tempo && in_range(tempo, 1, -3, 3) && in_range(tempo + 1, 1, 0, 1e6)) {
+		ep->log_tempo = tempo[0];
+		ep->tempo_info = tempo[1];
 	}
 	if (recent && in_range(recent, 3, 0, 1e12)) {
 		ep->recent_requests = recent[0];

@@ -82,11 +82,11 @@ static void answered(struct engine *e, struct instant now, struct instant at, ui
 		stale = endpoint_p_stale(&p->ep, p->zone, k, seen);
 		k->p_sum += (float)(count * stale);
 		k->hits += (uint32_t)count;
-		stale *= endpoint_calibration(&p->ep);
 	}
+	stale *= endpoint_correction(&p->ep);
 	if (!hit && k->flight != KEY_NONE && !e->flight.v[k->flight].lease)
 		/* it will get what the load under way has read: that may be replaced by now, too */
-		stale = change_p(endpoint_posterior(&p->ep, k),
+		stale = change_p(endpoint_predictive(&p->ep, k),
 		                 shape_mass(p->ep.shape, p->zone, e->flight.v[k->flight].started, at));
 	price_request(key_price(e, k), now, stale, count);
 	p->ep.hits += hit ? (uint64_t)count : 0;

@@ -14,8 +14,8 @@
 #include <stddef.h>
 
 #define POOL_MIN_KEYS 5   /* fewer keys with data say nothing about spread: use the parent's prior */
-#define POOL_MIN_A    0.3 /* a prior never claims more than a decade and a half of ignorance ... */
-#define POOL_MAX_A    10  /* ... nor so much knowledge that a key that differs is not believed */
+#define POOL_MIN_A    0.05 /* rates may be spread over many decades ... */
+#define POOL_MAX_A    10  /* ... but a prior never knows so much that a key that differs is not believed */
 
 /* Sums over keys: add each, then fit. */
 struct pool {

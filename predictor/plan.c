@@ -7,14 +7,13 @@ struct walk_answer plan_ttl(const struct endpoint *ep, const struct key *k, stru
                             struct instant now, const struct plan_terms *t)
 {
 	struct walk_question q = {
-		.rate = endpoint_posterior(ep, k),
+		.rate = endpoint_predictive(ep, k),
 		.volatility = ep->shape,
 		.requests_per_s = endpoint_key_rate(ep, t->zone, k, now),
 		.demand = ep->demand.shape,
 		.zone = t->zone,
 		.loaded = loaded,
-		/* where predictions have been too low, a predicted stale serve stands for more */
-		.price = t->price * endpoint_calibration(ep),
+		.price = t->price,
 		.cost = t->cost,
 		.miss_value = t->miss_value,
 		.p_cap = t->max_stale_key,

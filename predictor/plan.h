@@ -12,7 +12,7 @@
 
 struct plan_terms {
 	const struct zone *zone;
-	double price;      /* loads per stale serve, before calibration */
+	double price;      /* loads per stale serve */
 	double cost;       /* of this key's load, in mean loads; > 0 */
 	double miss_value; /* loads one spends to spare a user a miss */
 	double min_ttl_s, max_age_s, max_stale_key, stale_after_s;
