@@ -9,3 +9,17 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/pattern.h %D%/pattern.c
 %C%_libdaemon_la_CPPFLAGS = $(OS_CPPFLAGS) $(CJSON_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS)
 %C%_libdaemon_la_LIBADD = $(CJSON_LIBS) $(ZMQ_LIBS)
+
+# What reads and writes the outside world: origins, and the file of what was learned.
+noinst_LTLIBRARIES += %D%/libio.la
+%C%_libio_la_SOURCES = \
+	%D%/content_hash.h %D%/content_hash.c \
+	%D%/http_origin.h %D%/http_origin.c \
+	%D%/http_rules.h %D%/http_rules.c \
+	%D%/record_json.h \
+	%D%/state_db.h \
+	%D%/url_template.h %D%/url_template.c \
+	%D%/validators.h %D%/validators.c
+%C%_libio_la_CPPFLAGS = $(OS_CPPFLAGS) $(CURL_CFLAGS) $(SQLITE_CFLAGS) $(CJSON_CFLAGS) \
+	-DFORECACHED_VERSION='"$(PACKAGE_VERSION)"'
+%C%_libio_la_LIBADD = $(CURL_LIBS) $(SQLITE_LIBS) $(CJSON_LIBS)

@@ -30,12 +30,15 @@ struct url_captures {
 };
 
 /*
- * Does the pattern (engine_rule.match) match? "*" and NULL match everything. A <segment> takes one non-empty
- * segment, of which a '?' is not part; `*` the rest, which may be empty.
+ * Does the pattern (pattern.h) match? NULL matches everything, as "*" does. A <segment> takes one non-empty
+ * segment, `*` the rest, which may be empty.
  */
 bool url_match(const char *pattern, struct bytes key, struct url_captures *ret);
 
-/* NULL when the template and what it names fit the pattern, else what is wrong (static). */
+/*
+ * NULL when the template is http:// or https:// with a literal host, and what it names is in the pattern;
+ * else what is wrong (static).
+ */
 const char *url_template_check(const char *template, const char *pattern);
 
 /*

@@ -21,6 +21,13 @@ check_PROGRAMS += %D%/unit/t_heap
 %C%_unit_t_heap_LDADD = base/libbase.la -lm
 TESTS += %D%/unit/t_heap
 
+check_PROGRAMS += %D%/unit/t_http_origin
+%C%_unit_t_http_origin_SOURCES = %D%/unit/t_http_origin.c
+%C%_unit_t_http_origin_CPPFLAGS = $(UNIT_CPPFLAGS) $(CURL_CFLAGS)
+%C%_unit_t_http_origin_LDADD = daemon/libio.la base/libbase.la $(CURL_LIBS) -lm
+TESTS += %D%/unit/t_http_origin
+EXTRA_DIST += %D%/scripts/origin_faults.py
+
 check_PROGRAMS += %D%/unit/t_intern
 %C%_unit_t_intern_SOURCES = %D%/unit/t_intern.c
 %C%_unit_t_intern_CPPFLAGS = $(UNIT_CPPFLAGS)
