@@ -8,6 +8,7 @@ struct policy policy_default(void)
 		POLICY_TABLE(X)
 #undef X
 			.ttl = TTL_LEARN,
+			.push = PUSH_AUTO,
 	};
 }
 

@@ -33,11 +33,19 @@ enum ttl_mode {
 	TTL_ADVISE, /* as obey; learns and reports what it would do */
 };
 
+/* push: auto | lazy | eager: what a change event does besides ending the old value's life */
+enum push_mode {
+	PUSH_AUTO,  /* load at once where the next request is likely to come before the next change */
+	PUSH_LAZY,  /* leave the load to the next request */
+	PUSH_EAGER, /* load at once */
+};
+
 struct policy {
 #define X(name, def, lo, hi, unit, help) double name;
 	POLICY_TABLE(X)
 #undef X
 	enum ttl_mode ttl;
+	enum push_mode push;
 };
 
 /* All defaults. */

@@ -325,13 +325,27 @@ void serve_delete(struct engine *e, struct instant now, const struct input *in, 
 	serve_reply(e, fx, in->ticket, key, held ? REPLY_OK : REPLY_ABSENT, OUTCOME_MISS);
 }
 
+/* Whether a change event loads the new value, or leaves that to the next request. */
+static bool loads_at_once(struct place *p, struct key *k, struct instant now)
+{
+	double requests, changes;
+
+	if (p->policy.ttl != TTL_LEARN || p->policy.push == PUSH_LAZY)
+		return false;
+	if (p->policy.push == PUSH_EAGER)
+		return true;
+	/* where the next request is likely to come before the next change */
+	requests = endpoint_key_rate(&p->ep, p->zone, k, now);
+	changes = change_estimate(endpoint_posterior(&p->ep, k)).mean;
+	return p->policy.latency_value > 0 && requests * p->policy.latency_value > changes;
+}
+
 void serve_changed(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
 	uint32_t key = intern_find(&e->key_name, in->key);
 	struct place *p;
 	struct effect *f;
 	struct key *k;
-	double requests, changes;
 
 	e->stats.changed++;
 	if (key == INTERN_NONE) {
@@ -351,12 +365,7 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 		serve_drop(e, key);
 		k->p_sum = 0;
 		k->hits = 0;
-		/* eager where the next request is likely to come before the next change */
-		requests = endpoint_key_rate(&p->ep, p->zone, k, now);
-		changes = change_estimate(endpoint_posterior(&p->ep, k)).mean;
-		if (p->policy.ttl == TTL_LEARN && p->policy.latency_value > 0 &&
-		    requests * p->policy.latency_value > changes &&
-		    !engine_paused(e, now, PAUSE_PREFETCH))
+		if (loads_at_once(p, k, now) && !engine_paused(e, now, PAUSE_PREFETCH))
 			load_start(e, now, key, LOAD_EVENT, fx);
 	}
 	f = effect_add(fx, EFFECT_NOTICE);
