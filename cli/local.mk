@@ -18,6 +18,7 @@ bin_PROGRAMS += %D%/forecache
 	%D%/schedule.c \
 	%D%/stats.c \
 	%D%/simulate.c \
+	%D%/simulate_print.h %D%/simulate_print.c \
 	%D%/table.h %D%/table.c \
 	%D%/term.h %D%/term.c \
 	%D%/text.h %D%/text.c \
@@ -25,6 +26,6 @@ bin_PROGRAMS += %D%/forecache
 	%D%/ttls.h %D%/ttls.c \
 	%D%/value.c \
 	%D%/why.c
-%C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS)
-%C%_forecache_LDADD = %D%/libcli.la sim/libsim.la proto/libproto.la base/libbase.la \
-	$(ZMQ_LIBS) $(MSGPACK_LIBS) $(CJSON_LIBS) $(CURL_LIBS) $(XXHASH_LIBS) -lm
+%C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS)
+%C%_forecache_LDADD = %D%/libcli.la proto/libproto.la $(SIM_LIBS) \
+	$(ZMQ_LIBS) $(MSGPACK_LIBS) $(CJSON_LIBS) $(CURL_LIBS) -lm

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* forecache simulate: what policies would have done with a recorded day. Needs no daemon. */
+/* forecache simulate: what policies would have done with recorded requests. Needs no daemon. */
 #include "cli/cli.h"
 
+#include "base/mem.h"
+#include "calendar/calendar.h"
 #include "cli/human.h"
 #include "cli/options.h"
-#include "cli/table.h"
-#include "cli/term.h"
+#include "cli/simulate_print.h"
+#include "sim/learn.h"
 #include "sim/simulate.h"
 
-#include <cjson/cJSON.h>
-
 #include <errno.h>
+#include <gsl/gsl_errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -64,143 +65,226 @@ static void bar_clear(struct bar *b)
 	b->drawn = false;
 }
 
-/* -- Results as JSON -------------------------------------------------------------------------------- */
+/* -- What `learn` is told ----------------------------------------------------------------------------- */
 
-static const char *const outcome_field[SCORE_OUTCOMES] = { "hits", "grace", "misses", "joined" };
+/* Days around the trace for which time zones and schedules are worked out: a plan may look ahead. */
+#define MARGIN_DAYS 400
 
-static void add_figures(cJSON *to, const struct figures *f)
+/* Enough for one peak an hour over two years. */
+#define MAX_PEAKS 20000
+
+/* Everything that the command line says, and what is made of it. */
+struct given {
+	const char *requests, *changes, *log, *push_mode, *calendar, *zone, *budget;
+	double score_from, max_stale, latency_value, seed, threads;
+	bool by_endpoint, pool, no_prewarm;
+	struct option_list policies, push, schedules, set;
+	struct trace_options trace;
+
+	struct learn_options learn;
+	struct zone *made_zone;
+	bool *pushed;
+	struct learn_schedule *schedule;
+};
+
+struct field {
+	const char *name, *unit;
+	double lo, hi;
+	double *into;
+};
+
+/* Every field of the three tables that --set can change; their number. */
+#define MAX_FIELDS 64
+static size_t fields_of(struct learn_options *o, struct field *f)
 {
-	cJSON *o;
+	size_t n = 0;
 
-	cJSON_AddNumberToObject(to, "requests", (double)f->requests);
-	for (int i = 0; i < SCORE_OUTCOMES; i++)
-		cJSON_AddNumberToObject(to, outcome_field[i], (double)f->outcome[i]);
-	o = cJSON_AddObjectToObject(to, "loads");
-	for (enum load_reason r = 0; r < LOAD_REASONS; r++)
-		cJSON_AddNumberToObject(o, load_reason_name(r), (double)f->loads[r]);
-	cJSON_AddNumberToObject(to, "loads_per_request", f->loads_per_request);
-	cJSON_AddNumberToObject(to, "stale_per_request", f->stale_per_request);
-	cJSON_AddNumberToObject(to, "hit_ratio", f->hit_ratio);
-	o = cJSON_AddObjectToObject(to, "response_ms");
-	cJSON_AddNumberToObject(o, "mean", f->response_mean_ms);
-	cJSON_AddNumberToObject(o, "p50", f->response_p50_ms);
-	cJSON_AddNumberToObject(o, "p99", f->response_p99_ms);
-	o = cJSON_AddObjectToObject(to, "stale_age_s");
-	cJSON_AddNumberToObject(o, "p50", f->stale_age_p50_s);
-	cJSON_AddNumberToObject(o, "p99", f->stale_age_p99_s);
-	cJSON_AddNumberToObject(o, "max", f->stale_age_max_s);
-	if (!isnan(f->ttl_s))
-		cJSON_AddNumberToObject(to, "ttl_s", f->ttl_s);
-	if (!isnan(f->factor))
-		cJSON_AddNumberToObject(to, "factor", f->factor);
+#define X(name, def, lo, hi, unit, help) f[n++] = (struct field){ #name, unit, lo, hi, &o->policy.name };
+	POLICY_TABLE(X)
+#undef X
+#define X(name, def, lo, hi, unit, help) f[n++] = (struct field){ #name, unit, lo, hi, &o->origin.name };
+	ORIGIN_TABLE(X)
+#undef X
+#define X(name, def, lo, hi, unit, help) f[n++] = (struct field){ #name, unit, lo, hi, &o->limits.name };
+	LIMIT_TABLE(X)
+#undef X
+	return n;
 }
 
-/* What endpoints that the trace does not name are called. */
-static const char *endpoint_name(const struct trace *t, uint32_t e)
+/* One `name=value`. CLI_OK, or CLI_USAGE after a complaint. */
+static int set_field(struct learn_options *o, const char *text)
 {
-	struct bytes name = intern_name(&t->endpoints, e);
+	struct field f[MAX_FIELDS];
+	const char *word[MAX_FIELDS], *equals = strchr(text, '='), *near;
+	size_t n = fields_of(o, f), length = equals ? (size_t)(equals - text) : strlen(text);
+	char name[64], *end;
+	double x;
 
-	return name.n ? name.p : "-";
-}
-
-static void print_json(const struct trace *t, const struct simulate_result *r, size_t n)
-{
-	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "policies");
-	char *text;
-
+	snprintf(name, sizeof(name), "%.*s", (int)length, text);
 	for (size_t i = 0; i < n; i++) {
-		cJSON *p = cJSON_CreateObject(), *endpoints;
-
-		cJSON_AddItemToArray(list, p);
-		cJSON_AddStringToObject(p, "policy", r[i].policy);
-		add_figures(p, &r[i].total);
-		endpoints = cJSON_AddObjectToObject(p, "endpoints");
-		for (uint32_t e = 0; e < t->endpoints.n_ids; e++)
-			if (r[i].endpoint[e].requests)
-				add_figures(cJSON_AddObjectToObject(endpoints, endpoint_name(t, e)),
-				            &r[i].endpoint[e]);
+		word[i] = f[i].name;
+		if (strcmp(f[i].name, name) != 0)
+			continue;
+		x = equals ? strtod(equals + 1, &end) : NAN;
+		if (!equals || end == equals + 1 || *end || !(x >= f[i].lo && x <= f[i].hi))
+			return cli_usage("--set %s: must be a number from %g to %g (%s)", name, f[i].lo, f[i].hi,
+			                 f[i].unit);
+		*f[i].into = x;
+		return CLI_OK;
 	}
-	text = cJSON_Print(root);
-	puts(text ? text : "{}");
-	free(text);
-	cJSON_Delete(root);
+	near = cli_nearest(name, word, n);
+	if (near)
+		return cli_usage("--set: there is no %s; did you mean %s?", name, near);
+	return cli_usage("--set: there is no %s; the names are those of the configuration", name);
 }
 
-/* -- Results as a table ----------------------------------------------------------------------------- */
-
-static void add_row(struct table *t, const char *name, const struct figures *f)
+/* RATE or RATE,CONCURRENCY. */
+static int set_budget(struct learn_options *o, const char *text)
 {
-	char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX], d[HUMAN_MAX], e[HUMAN_MAX], g[HUMAN_MAX], h[HUMAN_MAX];
-	char rule[2 * HUMAN_MAX] = "";
-	uint64_t loads = 0;
+	char *end;
+	double rate = strtod(text, &end), concurrency = o->origin.concurrency;
+	bool bad = end == text || !(rate >= 0 && rate <= 1e5);
 
-	for (int r = 0; r < LOAD_REASONS; r++)
-		loads += f->loads[r];
-	if (!isnan(f->ttl_s))
-		snprintf(rule, sizeof(rule), "%s", human_span(a, f->ttl_s));
-	else if (!isnan(f->factor))
-		snprintf(rule, sizeof(rule), "%s x age", human_number(a, f->factor));
-	table_cell(t, "%s", name);
-	table_cell(t, "%" PRIu64, f->requests);
-	table_cell(t, "%s", human_share(b, f->hit_ratio));
-	table_cell(t, "%s", human_share(c, f->stale_per_request));
-	table_cell(t, "%s", human_span(d, f->stale_age_p50_s));
-	table_cell(t, "%s", human_span(e, f->stale_age_p99_s));
-	table_cell(t, "%" PRIu64, loads);
-	table_cell(t, "%.4f", f->loads_per_request);
-	table_cell(t, "%s", human_span(g, f->response_mean_ms * 1e-3));
-	table_cell(t, "%s", human_span(h, f->response_p99_ms * 1e-3));
-	table_cell(t, "%s", rule);
-}
+	if (!bad && *end == ',') {
+		const char *second = end + 1;
 
-static void start_table(struct table *t, const char *first)
-{
-	table_column(t, first, TABLE_LEFT);
-	table_column(t, "requests", TABLE_RIGHT);
-	table_column(t, "hits", TABLE_RIGHT);
-	table_column(t, "stale", TABLE_RIGHT);
-	table_column(t, "for p50", TABLE_RIGHT);
-	table_column(t, "p99", TABLE_RIGHT);
-	table_column(t, "loads", TABLE_RIGHT);
-	table_column(t, "per request", TABLE_RIGHT);
-	table_column(t, "response", TABLE_RIGHT);
-	table_column(t, "p99", TABLE_RIGHT);
-	table_column(t, "TTL", TABLE_RIGHT);
-}
-
-static void print_table(struct table *t)
-{
-	table_print(t, stdout);
-	table_release(t);
-}
-
-static void print_tables(const struct trace *t, const struct simulate *s, const struct simulate_result *r,
-                         size_t n, bool by_endpoint)
-{
-	struct table table = { 0 };
-	char share[HUMAN_MAX], when[HUMAN_MAX];
-
-	printf("%" PRIu32 " keys of %" PRIu32 " endpoints; objective: at most %s of requests stale; scored from %s\n\n",
-	       t->keys.live, t->endpoints.live, human_share(share, s->max_stale),
-	       human_time(when, instant_s(s->score_from), true));
-	start_table(&table, "policy");
-	for (size_t i = 0; i < n; i++)
-		add_row(&table, r[i].policy, &r[i].total);
-	print_table(&table);
-	for (size_t i = 0; by_endpoint && i < n; i++) {
-		table = (struct table){ 0 };
-		printf("\n%s%s%s\n", term_on(TERM_BOLD), r[i].policy, term_off(TERM_BOLD));
-		start_table(&table, "endpoint");
-		for (uint32_t e = 0; e < t->endpoints.n_ids; e++)
-			if (r[i].endpoint[e].requests)
-				add_row(&table, endpoint_name(t, e), &r[i].endpoint[e]);
-		print_table(&table);
+		concurrency = strtod(second, &end);
+		bad = end == second || !(concurrency >= 1 && concurrency <= 1e4);
 	}
+	if (bad || *end)
+		return cli_usage("--budget: must be RATE or RATE,CONCURRENCY: 0 to 100000 loads/s, 1 to 10000 loads");
+	o->origin.rate = rate;
+	o->origin.burst = fmax(1, fmin(o->origin.burst, ceil(rate)));
+	o->origin.concurrency = concurrency;
+	return CLI_OK;
+}
+
+static int set_push_mode(struct learn_options *o, const char *text)
+{
+	static const char *const word[] = { "auto", "lazy", "eager" };
+
+	for (int i = 0; i < 3; i++) {
+		if (strcmp(text, word[i]) == 0) {
+			o->policy.push = (enum push_mode)i;
+			return CLI_OK;
+		}
+	}
+	return cli_usage("--push-mode: must be auto, lazy or eager");
+}
+
+/* What can be checked before any file is read. */
+static int settle_options(struct given *g)
+{
+	struct learn_options *o = &g->learn;
+	int status = CLI_OK;
+
+	*o = learn_options_default();
+	o->seed = (uint64_t)g->seed;
+	o->pool = g->pool;
+	for (size_t i = 0; i < g->set.n && status == CLI_OK; i++)
+		status = set_field(o, g->set.item[i]);
+	/* the options that have a name of their own win over --set */
+	if (!isnan(g->max_stale))
+		o->policy.max_stale = g->max_stale;
+	if (!isnan(g->latency_value))
+		o->policy.latency_value = g->latency_value;
+	if (status == CLI_OK && g->budget)
+		status = set_budget(o, g->budget);
+	if (status == CLI_OK)
+		status = set_push_mode(o, g->push_mode);
+	return status;
+}
+
+static int settle_zone(struct given *g, struct instant from, struct instant to)
+{
+	struct calendar_error e;
+	int r = 0;
+
+	if (g->calendar)
+		r = calendar_open(g->calendar, g->zone, from, to, &g->made_zone, &e);
+	else if (g->zone)
+		r = calendar_zone(g->zone, from, to, &g->made_zone, &e);
+	if (r < 0)
+		return cli_error("%s: %s", g->calendar ? g->calendar : g->zone, e.text);
+	g->learn.zone = g->made_zone;
+	return CLI_OK;
+}
+
+static int settle_push(struct given *g, const struct trace *t)
+{
+	if (!g->push.n)
+		return CLI_OK;
+	g->pushed = mem_calloc(t->endpoints.n_ids, sizeof(*g->pushed));
+	for (size_t i = 0; i < g->push.n; i++) {
+		uint32_t e = intern_find(&t->endpoints, bytes_str(g->push.item[i]));
+
+		if (strcmp(g->push.item[i], "*") == 0)
+			memset(g->pushed, true, t->endpoints.n_ids * sizeof(*g->pushed));
+		else if (e == INTERN_NONE)
+			return cli_error("--push: no endpoint %s in the trace", g->push.item[i]);
+		else
+			g->pushed[e] = true;
+	}
+	g->learn.push = g->pushed;
+	return CLI_OK;
+}
+
+/* `RULE` or `RULE @ PATTERN`, each given once and expanded over the time of the trace. */
+static int settle_schedules(struct given *g, struct instant from, struct instant to)
+{
+	const struct zone *zone = g->learn.zone ? g->learn.zone : &zone_utc;
+	unsigned flags = g->calendar ? CALENDAR_SKIP_HOLIDAYS : 0;
+
+	g->schedule = mem_calloc(g->schedules.n + 1, sizeof(*g->schedule));
+	for (size_t i = 0; i < g->schedules.n; i++) {
+		struct learn_schedule *s = &g->schedule[i];
+		const char *text = g->schedules.item[i], *at = strstr(text, " @ ");
+		char *rule = mem_dup(text, at ? (size_t)(at - text) : strlen(text));
+		struct calendar_error e;
+		int r;
+
+		s->name = text;
+		s->pattern = at ? at + 3 : "*";
+		s->at = mem_calloc(MAX_PEAKS, sizeof(*s->at));
+		g->learn.n_schedules = i + 1;
+		r = calendar_expand(rule, zone, from, from, to, flags, s->at, MAX_PEAKS, &s->n, &e);
+		free(rule);
+		if (r < 0)
+			return cli_error("--schedule %s: %s", text, e.text);
+	}
+	g->learn.schedule = g->schedule;
+	if (g->no_prewarm) /* they were checked, and the engine never hears of them */
+		g->learn.n_schedules = 0;
+	return CLI_OK;
+}
+
+static int settle_trace(struct given *g, struct trace *t)
+{
+	struct instant first = t->at.v[0], last = t->at.v[t->at.n - 1];
+	struct span margin = SPAN_S(MARGIN_DAYS * INT64_C(86400));
+	int status = settle_zone(g, instant_add(first, SPAN_US(-margin.us)), instant_add(last, margin));
+
+	if (status == CLI_OK)
+		learn_name_endpoints(t, &g->learn);
+	if (status == CLI_OK)
+		status = settle_push(g, t);
+	if (status == CLI_OK)
+		status = settle_schedules(g, first, instant_add(last, SPAN_S(86400)));
+	return status;
+}
+
+static void given_release(struct given *g)
+{
+	for (size_t i = 0; g->schedule && i < g->schedules.n; i++)
+		free(g->schedule[i].at);
+	free(g->schedule);
+	free(g->pushed);
+	calendar_zone_free(&g->made_zone);
 }
 
 /* -- The command ------------------------------------------------------------------------------------ */
 
-static const char *const default_policies[] = { "static-best", "endpoint-best", "bound" };
+static const char *const default_policies[] = { "learn", "static-best", "endpoint-best", "bound" };
 
 static void say_about_trace(const struct trace *t, const char *path)
 {
@@ -215,95 +299,51 @@ static void say_about_trace(const struct trace *t, const char *path)
 		        " without a request, %" PRIu64 " not understood",
 		        k->method, k->status, k->empty, k->malformed);
 	if (k->malformed)
-		cli_say("the first line that was not understood is %" PRIu64, k->first_malformed);
+		cli_say("the first line that was not understood is line %" PRIu64, k->first_malformed);
 	if (!t->has_changes)
 		cli_say("without --changes nothing ever changes: hits and loads mean something, staleness does "
 		        "not (`forecache watch` records changes)");
 }
 
-int cmd_simulate(int argc, char **argv)
+/* Reads both files, with a bar. CLI_OK or CLI_ERROR. */
+static int read_trace(const struct given *g, struct trace *t)
 {
-	static const struct usage usage = {
-		.synopsis = "--requests FILE [--changes FILE] [--policy NAME]...",
-		.brief = "Replays recorded requests against caching policies: loads, staleness and response times.",
-		.examples = "forecache simulate --requests R.tsv.xz --changes C.tsv.xz --max-stale 0.01\n"
-		            "forecache simulate --requests access.log.gz --policy static:60   # demand only\n"
-		            "forecache simulate --requests R.tsv --changes C.tsv --policy static:60 --log L.tsv\n",
-		.details =
-		        "Files may be plain, gzip, xz or zstd. Requests are TSV with the header `time_s endpoint\n"
-		        "key bytes load_ms`, or an access log of nginx or Apache; changes have `time_s key`.\n"
-		        "Policies: " SIMULATE_POLICIES ".\n"
-		        "The -best ones choose their TTL in hindsight, bound is what no cache that loads on\n"
-		        "demand can go below; endpoint-best leaves out endpoints with under 100 scored requests.\n",
-	};
-	const char *requests = NULL, *changes = NULL, *log = NULL;
-	double score_from = 0.5, max_stale = 0.01, seed = 1, threads = 2;
-	bool by_endpoint = false;
-	struct option_list policies = { 0 };
-	struct trace_options trace_options = { 0 };
-	const struct option_row rows[] = {
-		{ "requests", 'r', OPTION_TEXT, &requests, 0, 0, "FILE", "who asked for what when; - is stdin" },
-		{ "changes", 'c', OPTION_TEXT, &changes, 0, 0, "FILE", "when the values changed at the origin" },
-		{ "policy", 'p', OPTION_LIST, &policies, 0, 0, "NAME", "try this policy; may be repeated" },
-		{ "max-stale", 0, OPTION_NUMBER, &max_stale, 0, 0.5, "SHARE",
-		  "the objective: share of requests that may be stale (0.01)" },
-		{ "score-from", 0, OPTION_NUMBER, &score_from, 0, 253402300799.0, "SHARE|TIME",
-		  "count from this share of the time on, or from this second since 1970 (0.5)" },
-		{ "endpoints", 'e', OPTION_FLAG, &by_endpoint, 0, 0, NULL, "show every endpoint, too" },
-		{ "log", 0, OPTION_TEXT, &log, 0, 0, "FILE", "write every decision of the one policy" },
-		{ "keep-query", 0, OPTION_FLAG, &trace_options.keep_query, 0, 0, NULL,
-		  "access logs: what follows ? belongs to the key" },
-		{ "seed", 0, OPTION_COUNT, &seed, 0, 9007199254740992.0, "N", "of what is random in the policies (1)" },
-		{ "threads", 0, OPTION_COUNT, &threads, 1, 256, "N", "policies that run at once (2)" },
-	};
-	struct simulate_result result[SIMULATE_MAX_POLICIES];
-	struct simulate s = { 0 };
-	struct trace t = { 0 };
+	struct bar bar = { .began_s = monotonic_s(), .what = "reading" };
+	struct trace_options o = g->trace;
 	struct fault fault;
-	struct bar bar = { .began_s = monotonic_s() };
-	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
-	const char *const *policy;
-	size_t n;
+	int r;
 
-	if (status >= 0)
-		return status;
-	if (!requests)
-		return cli_usage("--requests FILE is needed; try `forecache simulate --help`");
-	n = policies.n ? policies.n : sizeof(default_policies) / sizeof(default_policies[0]);
-	policy = policies.n ? policies.item : default_policies;
-	if (log && n != 1)
-		return cli_usage("--log needs exactly one --policy");
-	for (size_t i = 0; i < n; i++)
-		if (simulate_check(policy[i], log != NULL, &fault) < 0)
-			return cli_usage("%s", fault.text);
-	cli_catch_signals();
-	bar.what = "reading";
-	trace_options.progress = bar_draw;
-	trace_options.arg = &bar;
-	status = CLI_ERROR;
-	if (trace_read(&t, requests, &trace_options, &fault) < 0 ||
-	    trace_read_changes(&t, changes, &fault) < 0) {
-		bar_clear(&bar);
-		cli_error("%s", fault.text);
-		goto out;
-	}
+	o.progress = bar_draw;
+	o.arg = &bar;
+	r = trace_read(t, g->requests, &o, &fault);
+	if (r == 0)
+		r = trace_read_changes(t, g->changes, &fault);
 	bar_clear(&bar);
-	say_about_trace(&t, requests);
-	bar = (struct bar){ .began_s = monotonic_s(), .what = "replaying" };
-	s = (struct simulate){
-		.trace = &t,
-		.score_from = trace_score_from(&t, score_from),
-		.max_stale = max_stale,
-		.seed = (uint64_t)seed,
-		.log_path = log,
-		.threads = (unsigned)threads,
+	if (r < 0)
+		return cli_error("%s", fault.text);
+	say_about_trace(t, g->requests);
+	return CLI_OK;
+}
+
+/* Runs the policies and prints what came out. */
+static int compare_policies(const struct given *g, const struct trace *t, const char *const *policy, size_t n)
+{
+	struct bar bar = { .began_s = monotonic_s(), .what = "replaying" };
+	struct simulate_result result[SIMULATE_MAX_POLICIES];
+	struct simulate s = {
+		.trace = t,
+		.score_from = trace_score_from(t, g->score_from),
+		.learn = &g->learn,
+		.log_path = g->log,
+		.threads = (unsigned)g->threads,
 		.interrupted = cli_interrupted,
 		.progress = bar_draw,
 		.arg = &bar,
 	};
+	int status = CLI_OK;
+
 	simulate_run(&s, policy, n, result);
 	bar_clear(&bar);
-	status = CLI_OK;
 	for (size_t i = 0; i < n && status == CLI_OK; i++) {
 		if (result[i].error == -EINTR)
 			status = cli_signal_status();
@@ -311,12 +351,92 @@ int cmd_simulate(int argc, char **argv)
 			status = cli_error("%s", result[i].fault.text);
 	}
 	if (status == CLI_OK && cli.json)
-		print_json(&t, result, n);
+		simulate_print_json(&s, result, n);
 	else if (status == CLI_OK)
-		print_tables(&t, &s, result, n, by_endpoint);
+		simulate_print_table(&s, result, n, g->by_endpoint);
 	for (size_t i = 0; i < n; i++)
 		simulate_result_release(&result[i]);
-out:
+	return status;
+}
+
+int cmd_simulate(int argc, char **argv)
+{
+	static const struct usage usage = {
+		.synopsis = "--requests FILE [--changes FILE] [--policy NAME]...",
+		.brief = "Replays recorded requests against caching policies: loads, staleness and response times.",
+		.examples =
+		        "forecache simulate --requests R.tsv.xz --changes C.tsv.xz --max-stale 0.01\n"
+		        "forecache simulate --requests access.log.gz --policy static:60     # demand only\n"
+		        "forecache simulate --requests R.tsv --changes C.tsv --policy learn --log L.tsv\n"
+		        "forecache simulate --requests R.tsv --changes C.tsv --calendar XNYS \\\n"
+		        "    --schedule 'weekdays 09:30 @ /quotes/<symbol>'                 # the opening bell\n",
+		.details =
+		        "Files may be plain, gzip, xz or zstd. Requests are TSV with the header `time_s endpoint\n"
+		        "key bytes load_ms`, or an access log of nginx or Apache; changes have `time_s key`.\n"
+		        "Policies: " SIMULATE_POLICIES ".\n"
+		        "learn is the engine of the daemon. The -best ones choose their TTL in hindsight, and bound\n"
+		        "is what no cache that loads on demand can go below; endpoint-best leaves out endpoints\n"
+		        "with under 100 scored requests.\n",
+	};
+	struct given g = { .push_mode = "auto", .score_from = 0.5, .max_stale = NAN, .latency_value = NAN, .seed = 1,
+		           .threads = 2 };
+	const struct option_row rows[] = {
+		{ "requests", 'r', OPTION_TEXT, &g.requests, 0, 0, "FILE", "who asked for what when; - is stdin" },
+		{ "changes", 'c', OPTION_TEXT, &g.changes, 0, 0, "FILE", "when the values changed at the origin" },
+		{ "policy", 'p', OPTION_LIST, &g.policies, 0, 0, "NAME", "try this policy; may be repeated" },
+		{ "max-stale", 0, OPTION_NUMBER, &g.max_stale, 0, 0.5, "SHARE",
+		  "the objective: share of requests that may be stale (0.01)" },
+		{ "score-from", 0, OPTION_NUMBER, &g.score_from, 0, 253402300799.0, "SHARE|TIME",
+		  "count from this share of the time on, or from this second since 1970 (0.5)" },
+		{ "endpoints", 'e', OPTION_FLAG, &g.by_endpoint, 0, 0, NULL, "show every endpoint, too" },
+		{ "log", 0, OPTION_TEXT, &g.log, 0, 0, "FILE", "write every decision of the one policy" },
+		{ "pool", 0, OPTION_FLAG, &g.pool, 0, 0, NULL, "learn: all endpoints share one objective" },
+		{ "push", 0, OPTION_LIST, &g.push, 0, 0, "ENDPOINT|*",
+		  "learn: changes of this endpoint arrive as events; may be repeated" },
+		{ "push-mode", 0, OPTION_TEXT, &g.push_mode, 0, 0, "auto|lazy|eager",
+		  "learn: whether an event loads the new value at once (auto)" },
+		{ "schedule", 0, OPTION_LIST, &g.schedules, 0, 0, "RULE[ @ PATTERN]",
+		  "learn: a known peak, as for `forecache schedule add`" },
+		{ "no-prewarm", 0, OPTION_FLAG, &g.no_prewarm, 0, 0, NULL, "learn: do nothing about schedules" },
+		{ "calendar", 0, OPTION_TEXT, &g.calendar, 0, 0, "FILE.ics|MIC",
+		  "learn: special days, and the time zone (XNYS, ...)" },
+		{ "zone", 0, OPTION_TEXT, &g.zone, 0, 0, "NAME", "learn: the time zone, as Europe/Berlin (UTC)" },
+		{ "budget", 0, OPTION_TEXT, &g.budget, 0, 0, "RATE[,N]",
+		  "learn: background loads per second, and loads at once (50,32)" },
+		{ "latency-value", 0, OPTION_NUMBER, &g.latency_value, 0, 1000, "LOADS",
+		  "learn: loads that sparing a user one miss is worth (0.2)" },
+		{ "set", 0, OPTION_LIST, &g.set, 0, 0, "NAME=VALUE", "learn: any number of the configuration" },
+		{ "keep-query", 0, OPTION_FLAG, &g.trace.keep_query, 0, 0, NULL,
+		  "access logs: what follows ? belongs to the key" },
+		{ "seed", 0, OPTION_COUNT, &g.seed, 0, 9007199254740992.0, "N", "of what is random in the policies (1)" },
+		{ "threads", 0, OPTION_COUNT, &g.threads, 1, 256, "N", "policies that run at once (2)" },
+	};
+	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
+	const char *const *policy = g.policies.n ? g.policies.item : default_policies;
+	size_t n = g.policies.n ? g.policies.n : sizeof(default_policies) / sizeof(default_policies[0]);
+	struct trace t = { 0 };
+	struct fault fault;
+
+	if (status >= 0)
+		return status;
+	if (!g.requests)
+		return cli_usage("--requests FILE is needed; try `forecache simulate --help`");
+	if (g.log && n != 1)
+		return cli_usage("--log needs exactly one --policy");
+	for (size_t i = 0; i < n; i++)
+		if (simulate_check(policy[i], g.log != NULL, &fault) < 0)
+			return cli_usage("%s", fault.text);
+	status = settle_options(&g);
+	if (status != CLI_OK)
+		return status;
+	cli_catch_signals();
+	gsl_set_error_handler_off();
+	status = read_trace(&g, &t);
+	if (status == CLI_OK)
+		status = settle_trace(&g, &t);
+	if (status == CLI_OK)
+		status = compare_policies(&g, &t, policy, n);
+	given_release(&g);
 	trace_release(&t);
 	return status;
 }

@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += %D%/libsim.la
 	%D%/baseline.h %D%/baseline.c \
 	%D%/fault.h %D%/fault.c \
 	%D%/fixed.h %D%/fixed.c \
+	%D%/learn.h %D%/learn.c \
 	%D%/log.h %D%/log.c \
 	%D%/pace.h \
 	%D%/score.h %D%/score.c \
@@ -12,3 +13,6 @@ noinst_LTLIBRARIES += %D%/libsim.la
 	%D%/weblog.h %D%/weblog.c
 %C%_libsim_la_CPPFLAGS = $(OS_CPPFLAGS) $(ZLIB_CFLAGS) $(LZMA_CFLAGS) $(ZSTD_CFLAGS)
 %C%_libsim_la_LIBADD = base/libbase.la $(ZLIB_LIBS) $(LZMA_LIBS) $(ZSTD_LIBS) $(XXHASH_LIBS) -lm
+
+# What a program that runs simulations links, in the order of the layers.
+SIM_LIBS = sim/libsim.la calendar/libcalendar.la $(ENGINE_LIBS) $(XXHASH_LIBS)

@@ -14,17 +14,6 @@
 /* The most that one line takes besides its key: kind, time, word, version and their separators. */
 #define LINE_BYTES 96
 
-const char *load_reason_name(enum load_reason r)
-{
-	static const char *const name[] = { "demand", "refresh", "prewarm", "event", "audit", "probe" };
-	return name[r];
-}
-const char *outcome_name(enum outcome o)
-{
-	static const char *const name[] = { "hit", "grace", "miss", "joined" };
-	return name[o];
-}
-
 struct log {
 	FILE *f;
 	char *path;

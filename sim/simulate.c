@@ -33,38 +33,65 @@ struct contest {
 
 typedef int policy_fn(struct contest *c, size_t i);
 
-/* Replays the rule and fills result i; the total is over the endpoints in `in` (NULL: all). */
+/* What a replay writes to. */
+struct tape {
+	struct score score;
+	struct log *log; /* NULL: none is wanted */
+};
+
+static int tape_open(struct tape *y, const struct contest *c, size_t i)
+{
+	const struct simulate *s = c->s;
+
+	y->log = NULL;
+	score_init(&y->score, s->trace, s->score_from, span_from_s(s->learn->policy.stale_after));
+	if (!s->log_path)
+		return 0;
+	y->log = log_open(s->log_path, s->trace, c->policy[i], s->learn->seed, &c->result[i].fault);
+	return y->log ? 0 : -EIO;
+}
+
+/* Fills in the result; the total is over the endpoints in `in` (NULL: all). err of the run, or of the log. */
+static int tape_close(struct tape *y, const struct contest *c, size_t i, const bool *in, int err)
+{
+	struct simulate_result *r = &c->result[i];
+	struct fault fault;
+	int closed = log_close(&y->log, err ? &fault : &r->fault); /* the first fault is the one to tell */
+
+	for (uint32_t e = 0; e < c->s->trace->endpoints.n_ids; e++)
+		r->endpoint[e] = score_endpoint(&y->score, e);
+	r->total = score_total(&y->score, in);
+	score_release(&y->score);
+	return err ? err : closed;
+}
+
+static int run_learn(struct contest *c, size_t i)
+{
+	const struct simulate *s = c->s;
+	struct tape y;
+	int err = tape_open(&y, c, i);
+
+	if (err == 0)
+		err = learn_run(s->trace, s->learn, &y.score, y.log, &c->pace[i], &c->result[i].fault);
+	return tape_close(&y, c, i, NULL, err);
+}
+
+/* Replays the rule; `in` as for tape_close. */
 static int run_fixed(struct contest *c, size_t i, const struct fixed_rule *rule, const bool *in)
 {
 	const struct simulate *s = c->s;
-	struct simulate_result *r = &c->result[i];
-	uint32_t n_endpoints = s->trace->endpoints.n_ids;
-	struct log *log = NULL;
-	struct score score;
-	int err = 0;
+	struct tape y;
+	int err = tape_open(&y, c, i);
 
-	score_init(&score, s->trace, s->score_from, s->stale_after);
-	if (s->log_path) {
-		log = log_open(s->log_path, s->trace, r->policy, s->seed, &r->fault);
-		if (!log)
-			err = -EIO;
-	}
-	if (err == 0 && !fixed_run(s->trace, rule, &score, log, &c->pace[i]))
+	if (err == 0 && !fixed_run(s->trace, rule, &y.score, y.log, &c->pace[i]))
 		err = -EINTR;
-	if (log) {
-		int closed = log_close(&log, &r->fault);
-
-		err = err ? err : closed;
-	}
-	for (uint32_t e = 0; e < n_endpoints; e++) {
-		r->endpoint[e] = score_endpoint(&score, e);
+	err = tape_close(&y, c, i, in, err);
+	for (uint32_t e = 0; e < s->trace->endpoints.n_ids; e++) {
 		if (rule->kind == FIXED_TTL)
-			r->endpoint[e].ttl_s = rule->value[e];
+			c->result[i].endpoint[e].ttl_s = rule->value[e];
 		else
-			r->endpoint[e].factor = rule->value[e];
+			c->result[i].endpoint[e].factor = rule->value[e];
 	}
-	r->total = score_total(&score, in);
-	score_release(&score);
 	return err;
 }
 
@@ -109,14 +136,14 @@ static int run_static(struct contest *c, size_t i)
 
 static int run_static_best(struct contest *c, size_t i)
 {
-	double ttl_s = baseline_static(&c->lanes, c->s->score_from, c->s->max_stale);
+	double ttl_s = baseline_static(&c->lanes, c->s->score_from, c->s->learn->policy.max_stale);
 
 	return run_single(c, i, FIXED_TTL, ttl_s, false);
 }
 
 static int run_alex_best(struct contest *c, size_t i)
 {
-	double factor = baseline_alex(&c->lanes, c->s->score_from, c->s->max_stale);
+	double factor = baseline_alex(&c->lanes, c->s->score_from, c->s->learn->policy.max_stale);
 
 	return run_single(c, i, FIXED_AGE, factor, false);
 }
@@ -130,11 +157,11 @@ static int run_endpoint_best(struct contest *c, size_t i)
 	int err;
 
 	for (uint32_t e = 0; e < n_endpoints; e++) {
-		ttl_s[e] = baseline_endpoint(&c->lanes, e, c->s->score_from, c->s->max_stale);
+		ttl_s[e] = baseline_endpoint(&c->lanes, e, c->s->score_from, c->s->learn->policy.max_stale);
 		in[e] = !isnan(ttl_s[e]);
 		n_in += in[e];
 		if (!in[e] && isnan(single_s))
-			single_s = baseline_static(&c->lanes, c->s->score_from, c->s->max_stale);
+			single_s = baseline_static(&c->lanes, c->s->score_from, c->s->learn->policy.max_stale);
 		if (!in[e])
 			ttl_s[e] = single_s;
 	}
@@ -154,8 +181,8 @@ static int run_bound(struct contest *c, size_t i)
 	const struct simulate *s = c->s;
 
 	for (uint32_t e = 0; e < s->trace->endpoints.n_ids; e++)
-		c->result[i].endpoint[e] = baseline_bound(&c->lanes, e, s->score_from, s->max_stale);
-	c->result[i].total = baseline_bound(&c->lanes, UINT32_MAX, s->score_from, s->max_stale);
+		c->result[i].endpoint[e] = baseline_bound(&c->lanes, e, s->score_from, s->learn->policy.max_stale);
+	c->result[i].total = baseline_bound(&c->lanes, UINT32_MAX, s->score_from, s->learn->policy.max_stale);
 	return 0;
 }
 
@@ -165,6 +192,7 @@ static const struct kind {
 	bool looks_back; /* needs the lanes */
 	bool logs;       /* makes decisions one by one */
 } kinds[] = {
+	{ "learn", run_learn, false, true },
 	{ "static-best", run_static_best, true, true },
 	{ "endpoint-best", run_endpoint_best, true, true },
 	{ "alex-best", run_alex_best, true, true },

@@ -2,6 +2,7 @@
 /*
  * One trace, several policies: what each would have cost and how fresh it would have been.
  *
+ *	learn            the engine, as the daemon runs it
  *	static:SECONDS   on demand, one TTL
  *	static-best      on demand, the longest single TTL that keeps max_stale: hindsight
  *	endpoint-best    the same with a TTL per endpoint: hindsight. Endpoints with too few scored requests
@@ -15,19 +16,18 @@
 #ifndef FORECACHED_SIM_SIMULATE_H
 #define FORECACHED_SIM_SIMULATE_H
 
+#include "sim/learn.h"
 #include "sim/pace.h"
 #include "sim/score.h"
 #include "sim/trace.h"
 
 #define SIMULATE_MAX_POLICIES 64
-#define SIMULATE_POLICIES     "static:SECONDS, static-best, endpoint-best, alex-best, bound"
+#define SIMULATE_POLICIES     "learn, static:SECONDS, static-best, endpoint-best, alex-best, bound"
 
 struct simulate {
 	const struct trace *trace;
 	struct instant score_from;
-	double max_stale;
-	struct span stale_after;
-	uint64_t seed;
+	const struct learn_options *learn; /* what is stated there of freshness holds for all policies */
 	const char *log_path; /* decision log of the one policy; NULL: none */
 	unsigned threads;     /* at least 1 */
 	bool (*interrupted)(void); /* as in struct pace */
