@@ -331,7 +331,8 @@ static int read_prewarm(struct reading *x)
 
 static int read_start(struct reading *x, const struct msgpack_object *v)
 {
-	if (value_kind(v) == VALUE_STR)
+	/* what is not UTF-8 comes as bin; whether it is a time is judged where the zone is known */
+	if (value_kind(v) == VALUE_STR || value_kind(v) == VALUE_BIN)
 		return value_bytes(v, "start", 0, 64, &x->r->schedule.start_local, x->err);
 	if (value_instant(v, "start", &x->r->schedule.start, NULL))
 		return proto_fail(x->err, -EBADMSG,

@@ -215,6 +215,7 @@ int value_version(const struct msgpack_object *v, const char *field, uint64_t *r
 int value_array(const struct msgpack_object *v, const char *field, size_t min, size_t max,
                 struct cursor *ret, struct proto_error *reterr)
 {
+	*ret = (struct cursor){ 0 };
 	if (value_kind(v) != VALUE_ARRAY)
 		return proto_fail(reterr, -EBADMSG, "%s: must be an array", field);
 	if (v->via.array.size > max)
@@ -243,6 +244,7 @@ int value_map(const struct msgpack_object *v, const char *field, struct map *ret
 {
 	uint32_t i;
 
+	*ret = (struct map){ 0 };
 	if (value_kind(v) != VALUE_MAP)
 		return proto_fail(reterr, -EBADMSG, "%s: must be a map", field);
 	for (i = 0; i < v->via.map.size; i++)

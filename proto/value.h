@@ -98,7 +98,7 @@ int value_span(const struct msgpack_object *v, const char *field, struct span *r
 int value_version(const struct msgpack_object *v, const char *field, uint64_t *ret,
                   struct proto_error *reterr);
 
-/* -- Arrays and maps -------------------------------------------------------------------------- */
+/* -- Arrays and maps: what could not be read is empty afterwards, so asking on finds nothing ---- */
 
 struct cursor {
 	const struct msgpack_object *at;
