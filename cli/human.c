@@ -50,43 +50,6 @@ int human_parse_span(const char *text, double *ret_s)
 	return 0;
 }
 
-int human_parse_time(const char *text, double *ret_s)
-{
-	struct tm tm = { 0 };
-	char *end;
-	double s = strtod(text, &end);
-	int n = 0, oh, om;
-	char sign;
-
-	if (end != text && !*end && isfinite(s)) {
-		*ret_s = s;
-		return 0;
-	}
-	if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-	           &tm.tm_min, &tm.tm_sec, &n) < 6 || n == 0)
-		return -EINVAL;
-	if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 ||
-	    tm.tm_sec > 60)
-		return -EINVAL;
-	tm.tm_year -= 1900;
-	tm.tm_mon--;
-	s = (double)timegm(&tm);
-	if (text[n] == '.') {
-		double fraction = strtod(text + n, &end);
-
-		n = (int)(end - text);
-		s += fraction;
-	}
-	if (!strcmp(text + n, "Z")) {
-		*ret_s = s;
-		return 0;
-	}
-	if (sscanf(text + n, "%1[+-]%2d:%2d%*c", &sign, &oh, &om) != 3 || strlen(text + n) != 6 || oh > 14 || om > 59)
-		return -EINVAL;
-	*ret_s = s - (sign == '-' ? -1 : 1) * (oh * 3600.0 + om * 60.0);
-	return 0;
-}
-
 char *human_number(char *buf, double x)
 {
 	double a = fabs(x);
@@ -113,6 +76,16 @@ char *human_number(char *buf, double x)
 	return buf;
 }
 
+/* "3 min 20 s", without the second part when it is 0. */
+static char *two_parts(char *buf, double big, const char *big_unit, double small, const char *small_unit)
+{
+	int n = snprintf(buf, HUMAN_MAX, "%.0f %s", big, big_unit);
+
+	if (small > 0)
+		snprintf(buf + n, HUMAN_MAX - (size_t)n, " %.0f %s", small, small_unit);
+	return buf;
+}
+
 char *human_span(char *buf, double s)
 {
 	char a[HUMAN_MAX];
@@ -121,20 +94,27 @@ char *human_span(char *buf, double s)
 	if (!isfinite(s))
 		return strcpy(buf, "-");
 	if (s < 0) {
-		snprintf(buf, HUMAN_MAX, "-%s", human_span(a, -s));
+		human_span(buf, -s);
+		memmove(buf + 1, buf, strlen(buf) + 1);
+		buf[0] = '-';
 		return buf;
 	}
-	if (s < 0.9995)
-		snprintf(buf, HUMAN_MAX, "%s ms", human_number(a, s * 1000));
-	else if (s < 99.95)
-		snprintf(buf, HUMAN_MAX, "%s s", human_number(a, s));
-	else if ((r = round(s)) < 3600)
-		snprintf(buf, HUMAN_MAX, "%.0f min %.0f s", floor(r / 60), fmod(r, 60));
-	else if ((r = round(s / 60)) < 2880)
-		snprintf(buf, HUMAN_MAX, "%.0f h %.0f min", floor(r / 60), fmod(r, 60));
-	else
-		snprintf(buf, HUMAN_MAX, "%.0f d %.0f h", floor(s / 86400), fmod(floor(s / 3600), 24));
-	return buf;
+	if (s > 0 && s < 0.9995) {
+		snprintf(buf, HUMAN_MAX, "%.32s ms", human_number(a, s * 1000));
+		return buf;
+	}
+	if (s < 99.95) {
+		snprintf(buf, HUMAN_MAX, "%.32s s", human_number(a, s));
+		return buf;
+	}
+	r = round(s);
+	if (r < 3600)
+		return two_parts(buf, floor(r / 60), "min", fmod(r, 60), "s");
+	r = round(s / 60);
+	if (r < 2880)
+		return two_parts(buf, floor(r / 60), "h", fmod(r, 60), "min");
+	r = round(s / 3600);
+	return two_parts(buf, floor(r / 24), "d", fmod(r, 24), "h");
 }
 
 char *human_share(char *buf, double share)

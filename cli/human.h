@@ -18,10 +18,7 @@
 /* "30", "30s", "5m", "1.5h", "2d", "250ms", "1h30m" in seconds. 0, or -EINVAL. */
 int human_parse_span(const char *text, double *ret_s);
 
-/* "2026-11-23T09:30:00Z" (or with +hh:mm, or a space for the T), or seconds since 1970. 0, or -EINVAL. */
-int human_parse_time(const char *text, double *ret_s);
-
-/* "250 ms", "4.2 s", "3 min 20 s", "1 h 5 min", "2 d 4 h"; "-" for what is not a number. */
+/* "250 ms", "4.2 s", "3 min 20 s", "1 h", "2 d 4 h"; "-" for what is not a number. */
 char *human_span(char *buf, double s);
 
 /* Three significant digits, no exponent between 0.001 and 1e6; "-" for what is not a number. */

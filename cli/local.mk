@@ -1,7 +1,9 @@
 # What the subcommands share with their unit tests.
 noinst_LTLIBRARIES += %D%/libcli.la
 %C%_libcli_la_SOURCES = \
-	%D%/human.h %D%/human.c
+	%D%/human.h %D%/human.c \
+	%D%/text.h %D%/text.c \
+	%D%/watch_target.h %D%/watch_target.c
 %C%_libcli_la_CPPFLAGS = $(OS_CPPFLAGS)
 %C%_libcli_la_LIBADD = -lm
 
@@ -21,10 +23,11 @@ bin_PROGRAMS += %D%/forecache
 	%D%/simulate_print.h %D%/simulate_print.c \
 	%D%/table.h %D%/table.c \
 	%D%/term.h %D%/term.c \
-	%D%/text.h %D%/text.c \
 	%D%/top.c \
 	%D%/ttls.h %D%/ttls.c \
 	%D%/value.c \
+	%D%/watch.c \
+	%D%/watch_http.h %D%/watch_http.c \
 	%D%/why.c
 %C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS)
 %C%_forecache_LDADD = %D%/libcli.la proto/libproto.la $(SIM_LIBS) \

@@ -42,7 +42,8 @@ static const struct command {
 	{ "prewarm", cmd_prewarm, "Load now what is likely to be asked for", NULL },
 	{ "pause", cmd_pause, "Stop learning, prefetching or both for a while", NULL },
 	{ "resume", cmd_resume, "End a pause", NULL },
-	{ "simulate", cmd_simulate, "What caching policies would have done with recorded requests", "Without a daemon" },
+	{ "watch", cmd_watch, "Look at URLs again and again: how often do they change, which TTL?", "Without a daemon" },
+	{ "simulate", cmd_simulate, "What caching policies would have done with recorded requests", NULL },
 	{ "help", cmd_help, "This overview, or the help of one command", NULL },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -60,7 +60,7 @@ static void show(struct bytes frame, uint64_t *seq, bool all)
 		cli_say("a notice that cannot be read: %s", err.text);
 	} else {
 		if (all && *seq && n.seq > *seq + 1)
-			cli_say("%" PRIu64 " notices were missed", n.seq - *seq - 1);
+			cli_say("%" PRIu64 " notice%s missed", n.seq - *seq - 1, n.seq - *seq > 2 ? "s were" : " was");
 		*seq = n.seq;
 		if (cli.json) {
 			cJSON *item = ask_to_json(m.root);

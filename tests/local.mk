@@ -75,3 +75,22 @@ check_PROGRAMS += %D%/unit/t_proto
 %C%_unit_t_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_proto_LDADD = proto/libproto.la base/libbase.la -lm
 TESTS += %D%/unit/t_proto
+
+check_PROGRAMS += %D%/unit/t_human
+%C%_unit_t_human_SOURCES = %D%/unit/t_human.c
+%C%_unit_t_human_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
+%C%_unit_t_human_LDADD = cli/libcli.la base/libbase.la $(GSL_LIBS)
+TESTS += %D%/unit/t_human
+
+check_PROGRAMS += %D%/unit/t_watch_target
+%C%_unit_t_watch_target_SOURCES = %D%/unit/t_watch_target.c
+%C%_unit_t_watch_target_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_watch_target_LDADD = models/libmodels.la base/libbase.la -lm
+TESTS += %D%/unit/t_watch_target
+
+dist_check_SCRIPTS += %D%/scripts/cli_answers.py
+dist_check_SCRIPTS += %D%/scripts/cli_watch.py
+if HAVE_PYTHON3
+TESTS += %D%/scripts/cli_answers.py
+TESTS += %D%/scripts/cli_watch.py
+endif
