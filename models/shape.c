@@ -150,8 +150,9 @@ static void step(struct shape *s)
 		for (int i = 0; i < SHAPE_BINS; i++) {
 			double around = 0.5 * (old[(i + SHAPE_BINS - 1) % SHAPE_BINS] +
 			                       old[(i + 1) % SHAPE_BINS]);
-			double d = (s->score[k][i] - HOLD_NEIGHBOURS * (old[i] - around) -
-			            HOLD_FLAT * old[i]) /
+			/* info is of many steps, score of this one: so the holds enter by their share */
+			double hold = HOLD_NEIGHBOURS * (old[i] - around) + HOLD_FLAT * old[i];
+			double d = (s->score[k][i] - (1 - INFO_KEEP) * hold) /
 			           (s->info[k][i] + HOLD_NEIGHBOURS + HOLD_FLAT);
 
 			d = fmin(fmax(d, -1), 1);

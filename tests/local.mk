@@ -94,3 +94,23 @@ if HAVE_PYTHON3
 TESTS += %D%/scripts/cli_answers.py
 TESTS += %D%/scripts/cli_watch.py
 endif
+
+MODELS_LIBS = models/libmodels.la base/libbase.la $(GSL_LIBS) $(XXHASH_LIBS) -lm
+
+check_PROGRAMS += %D%/unit/t_change
+%C%_unit_t_change_SOURCES = %D%/unit/t_change.c
+%C%_unit_t_change_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_change_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_change
+
+check_PROGRAMS += %D%/unit/t_shape
+%C%_unit_t_shape_SOURCES = %D%/unit/t_shape.c
+%C%_unit_t_shape_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_shape_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_shape
+
+check_PROGRAMS += %D%/unit/t_walk
+%C%_unit_t_walk_SOURCES = %D%/unit/t_walk.c
+%C%_unit_t_walk_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_walk_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_walk

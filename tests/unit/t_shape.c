@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "models/shape.h"
+
+#include "base/rng.h"
+#include "tests/tap.h"
+
+#include <string.h>
+
+static struct rng rng;
+
+/* 2026-11-23 is a Monday. */
+static const struct instant MONDAY = { INT64_C(1795392000) * 1000000 };
+
+static struct instant at(double day, double hour)
+{
+	return instant_add(MONDAY, span_from_s(day * 86400 + hour * 3600));
+}
+
+static void office(double factor[ZONE_DAY_KINDS][SHAPE_BINS])
+{
+	for (int k = 0; k < ZONE_DAY_KINDS; k++)
+		for (int i = 0; i < SHAPE_BINS; i++)
+			factor[k][i] = k == ZONE_WEEKDAY && i >= 36 && i < 68 ? 5 : 0.2;
+}
+
+TEST(a_flat_week_is_plain_time)
+{
+	struct shape s;
+
+	shape_init(&s);
+	NEAR(shape_mass(&s, &zone_utc, at(0, 3), at(2, 7.5)), 2 * 86400 + 4.5 * 3600, 1e-6);
+	NEAR(shape_mass(NULL, &zone_utc, at(0, 3), at(2, 7.5)), 2 * 86400 + 4.5 * 3600, 1e-6);
+	NEAR(shape_at(&s, &zone_utc, at(1, 1)), 1, 1e-6);
+	NEAR(shape_mass(&s, &zone_utc, at(2, 0), at(1, 0)), 0, 0);
+}
+
+TEST(a_week_of_any_shape_has_the_mass_of_a_week)
+{
+	struct shape s;
+	double f[ZONE_DAY_KINDS][SHAPE_BINS];
+
+	office(f);
+	shape_init(&s);
+	shape_set(&s, (const double(*)[SHAPE_BINS])f);
+	NEAR(shape_mass(&s, &zone_utc, at(0, 0), at(7, 0)), 7 * 86400, 0.5);
+	NEAR(shape_mass(&s, &zone_utc, at(3, 5), at(3 + 21, 5)), 21 * 86400, 1);
+	NEAR(shape_at(&s, &zone_utc, at(0, 12)) / shape_at(&s, &zone_utc, at(0, 3)), 25, 0.01);
+	NEAR(shape_at(&s, &zone_utc, at(5, 12)), shape_at(&s, &zone_utc, at(0, 3)), 1e-9);
+}
+
+TEST(mass_adds_up_over_any_cut)
+{
+	struct shape s;
+	double f[ZONE_DAY_KINDS][SHAPE_BINS];
+	const struct zone_offset offset[] = { { { 0 }, -4 * 3600 }, { at(3, 6), -5 * 3600 } };
+	const struct zone z = { offset, 2, NULL, 0 };
+
+	for (int k = 0; k < ZONE_DAY_KINDS; k++)
+		for (int i = 0; i < SHAPE_BINS; i++)
+			f[k][i] = exp(rng_normal(&rng));
+	shape_init(&s);
+	shape_set(&s, (const double(*)[SHAPE_BINS])f);
+	for (int i = 0; i < 2000; i++) {
+		struct instant a = at(rng_uniform(&rng) * 6, 0), b = at(rng_uniform(&rng) * 6, 0), m, t;
+		struct shape_walk w;
+		double whole;
+
+		if (b.us < a.us) {
+			t = a;
+			a = b;
+			b = t;
+		}
+		m.us = a.us + (int64_t)((double)(b.us - a.us) * rng_uniform(&rng));
+		whole = shape_mass(&s, &z, a, b);
+		NEAR(shape_mass(&s, &z, a, m) + shape_mass(&s, &z, m, b), whole, 1e-3);
+		OK(whole >= 0);
+		shape_walk_start(&w, &s, &z, a);
+		NEAR(shape_walk_to(&w, instant_s(m)), shape_mass(&s, &z, a, m), 1e-3);
+		NEAR(shape_walk_to(&w, instant_s(b)), whole, 1e-3);
+	}
+}
+
+TEST(local_time_decides_not_utc)
+{
+	struct shape s;
+	double f[ZONE_DAY_KINDS][SHAPE_BINS];
+	/* clocks go back at 06:00 UTC of day 3 */
+	const struct zone_offset offset[] = { { { 0 }, -4 * 3600 }, { at(3, 6), -5 * 3600 } };
+	const struct zone z = { offset, 2, NULL, 0 };
+
+	office(f);
+	shape_init(&s);
+	shape_set(&s, (const double(*)[SHAPE_BINS])f);
+	/* 09:00 local is 13:00 UTC before and 14:00 UTC after */
+	OK(shape_at(&s, &z, at(2, 13.1)) > 1 && shape_at(&s, &z, at(2, 12.9)) < 1);
+	OK(shape_at(&s, &z, at(4, 14.1)) > 1 && shape_at(&s, &z, at(4, 13.9)) < 1);
+}
+
+TEST(a_holiday_has_the_shape_of_a_sunday)
+{
+	struct shape s;
+	double f[ZONE_DAY_KINDS][SHAPE_BINS];
+	struct zone_day day = { (int32_t)(instant_s(at(3, 0)) / 86400), ZONE_SUNDAY };
+	const struct zone z = { NULL, 0, &day, 1 };
+
+	office(f);
+	shape_init(&s);
+	shape_set(&s, (const double(*)[SHAPE_BINS])f);
+	OK(shape_at(&s, &z, at(2, 12)) > 1);
+	OK(shape_at(&s, &z, at(3, 12)) < 1);
+	NEAR(shape_mass(&s, &z, at(3, 0), at(4, 0)), shape_mass(&s, &z, at(6, 0), at(7, 0)), 1e-6);
+}
+
+/* Looks at random times at keys that change twenty times as fast in office hours. */
+TEST(looks_teach_the_hours)
+{
+	struct shape truth, s;
+	double f[ZONE_DAY_KINDS][SHAPE_BINS], rate = 1.0 / 3600, err = 0, n = 0;
+
+	office(f);
+	shape_init(&truth);
+	shape_set(&truth, (const double(*)[SHAPE_BINS])f);
+	shape_init(&s);
+	for (double t = 0; t < 7 * 30;) {
+		double gap = rng_exponential(&rng, 1) * 0.02; /* days between looks: half an hour */
+		struct instant a = at(t, 0), b = at(t + gap, 0);
+
+		for (int key = 0; key < 10; key++)
+			shape_learn(&s, &zone_utc, a, b, rate * shape_mass(&s, &zone_utc, a, b),
+			            rng_uniform(&rng) <
+			                    -expm1(-rate * shape_mass(&truth, &zone_utc, a, b)));
+		t += gap;
+	}
+	for (int i = 0; i < SHAPE_BINS; i++) {
+		double d = s.theta[ZONE_WEEKDAY][i] - truth.theta[ZONE_WEEKDAY][i];
+
+		err += d * d;
+		n++;
+	}
+	OK(sqrt(err / n) < 0.45, "rms error of log factors %.3f", sqrt(err / n));
+	OK(shape_at(&s, &zone_utc, at(1, 12)) / shape_at(&s, &zone_utc, at(1, 3)) > 8);
+}
+
+TEST(an_interval_of_days_or_without_length_teaches_nothing)
+{
+	struct shape s, before;
+
+	shape_init(&s);
+	before = s;
+	for (int i = 0; i < 1000; i++) {
+		shape_learn(&s, &zone_utc, at(0, 0), at(2, 0), 3, true);
+		shape_learn(&s, &zone_utc, at(0, 0), at(0, 0), 3, true);
+		shape_learn(&s, &zone_utc, at(0, 0), at(0, 1), 0, true);
+		shape_learn(&s, &zone_utc, at(0, 0), at(0, 1), NAN, false);
+	}
+	OK(memcmp(&s, &before, sizeof(s)) == 0);
+}
+
+int main(int argc, char **argv)
+{
+	tap_start(argc, argv);
+	rng_init(&rng, tap_seed);
+	RUN(a_flat_week_is_plain_time);
+	RUN(a_week_of_any_shape_has_the_mass_of_a_week);
+	RUN(mass_adds_up_over_any_cut);
+	RUN(local_time_decides_not_utc);
+	RUN(a_holiday_has_the_shape_of_a_sunday);
+	RUN(looks_teach_the_hours);
+	RUN(an_interval_of_days_or_without_length_teaches_nothing);
+	return tap_done();
+}
