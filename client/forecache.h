@@ -57,8 +57,9 @@ struct fc_options {
 	double load_wait_s;   /* how long fc_get_or_load waits for another caller's load, 0.001 to 3600;
 	                         default 10 */
 	double silence_s;     /* the daemon is gone when its heartbeat is older, 0.1 to 3600; default 2 */
-	double flush_s;       /* events are sent at least this often, 0.001 to 60; default 0.1 */
-	unsigned max_batch;   /* ... or when so many wait, 1 to 100000; default 1000 */
+	double flush_s;       /* events are told after so long, 0.001 to 60; default 0.1; after 10 idle
+	                         seconds within a second more */
+	unsigned max_batch;   /* events in one message, 1 to 10000 (the daemon's max_events); default 1000 */
 	unsigned max_events;  /* so many wait at most; more are dropped and counted, 16 to 10000000;
 	                         default 65536 */
 	unsigned max_waiting; /* requests that wait for an answer at once, 1 to 1000000; default 4096 */
@@ -127,7 +128,10 @@ typedef int fc_load_fn(void *arg, const void *key, size_t key_bytes, struct fc_l
 /*
  * The value, loaded by fn if the cache has none that is fresh. Of all callers one gets to load; the
  * others wait for it (load_wait_s) and load by themselves if that time is over. If fn fails, the old
- * value is given (FC_GRACE) as long as its max_age permits; else fn's error comes back.
+ * value is given (FC_GRACE) as long as its max_age permits; else fn's error comes back. What was just
+ * loaded is FC_MISS. With fn NULL the daemon loads, by its HTTP origin or a registered loader, and the
+ * errors are -ENOENT (there is no such thing, or nothing to load it by), -EIO (the load failed),
+ * -EBUSY, -ETIMEDOUT and -ENOTCONN.
  */
 int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes,
                    fc_load_fn *fn, void *arg, struct fc_value *ret);

@@ -70,6 +70,13 @@ check_PROGRAMS += %D%/unit/t_store
 %C%_unit_t_store_LDADD = store/libstore.la
 TESTS += %D%/unit/t_store
 
+check_PROGRAMS += %D%/unit/t_client
+%C%_unit_t_client_SOURCES = %D%/unit/t_client.c
+%C%_unit_t_client_CPPFLAGS = $(UNIT_CPPFLAGS) $(ZMQ_CFLAGS)
+%C%_unit_t_client_LDADD = client/libforecache.la proto/libproto.la store/libstore.la $(ZMQ_LIBS) \
+	-lpthread -lm
+TESTS += %D%/unit/t_client
+
 check_PROGRAMS += %D%/unit/t_proto
 %C%_unit_t_proto_SOURCES = %D%/unit/t_proto.c
 %C%_unit_t_proto_CPPFLAGS = $(UNIT_CPPFLAGS)

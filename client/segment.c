@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/segment.h"
+
+#include "base/hash.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void segment_init(struct segment *s, const char *path)
+{
+	memset(s, 0, sizeof(*s));
+	snprintf(s->path, sizeof(s->path), "%s", path);
+	pthread_mutex_init(&s->lock, NULL);
+}
+
+static void unmap(struct segment_map *m)
+{
+	if (m->reader.mem)
+		munmap((void *)m->reader.mem, m->reader.bytes);
+	m->reader = (struct store_reader){ 0 };
+}
+
+void segment_release(struct segment *s)
+{
+	int i;
+
+	atomic_store(&s->current, NULL);
+	for (i = 0; i < SEGMENT_MAPS; i++)
+		unmap(&s->map[i]);
+	pthread_mutex_destroy(&s->lock);
+}
+
+void segment_forked(struct segment *s)
+{
+	int i, k;
+
+	pthread_mutex_init(&s->lock, NULL);
+	for (i = 0; i < SEGMENT_MAPS; i++)
+		for (k = 0; k < SEGMENT_HOLDS; k++)
+			atomic_store(&s->map[i].held[k].n, 0);
+}
+
+static bool is_held(struct segment_map *m)
+{
+	unsigned n = 0;
+	int k;
+
+	for (k = 0; k < SEGMENT_HOLDS; k++)
+		n += atomic_load(&m->held[k].n);
+	return n;
+}
+
+/* A place for a new mapping; what was replaced and is held no more is given back on the way. */
+static struct segment_map *free_map(struct segment *s)
+{
+	struct segment_map *found = NULL, *now = atomic_load(&s->current);
+	int i;
+
+	for (i = 0; i < SEGMENT_MAPS; i++) {
+		struct segment_map *m = &s->map[i];
+
+		if (m == now || is_held(m))
+			continue;
+		unmap(m);
+		found = m;
+	}
+	return found;
+}
+
+static void map_file(struct segment *s, int fd, const struct stat *st)
+{
+	struct segment_map *m = free_map(s);
+	void *mem;
+
+	if (!m || st->st_size <= 0)
+		return;
+	mem = mmap(NULL, (size_t)st->st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		return;
+	if (store_reader_init(&m->reader, mem, (uint64_t)st->st_size)) {
+		munmap(mem, (size_t)st->st_size);
+		return;
+	}
+	m->dev = st->st_dev;
+	m->ino = st->st_ino;
+	atomic_store(&s->current, m);
+}
+
+void segment_refresh(struct segment *s)
+{
+	struct segment_map *m;
+	struct store_reader again;
+	struct stat st;
+	int fd;
+
+	pthread_mutex_lock(&s->lock);
+	free_map(s);
+	m = atomic_load(&s->current);
+	fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		goto out;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		goto out;
+	if (!m || st.st_dev != m->dev || st.st_ino != m->ino || (uint64_t)st.st_size != m->reader.bytes)
+		map_file(s, fd, &st);
+	else if (!store_reader_init(&again, m->reader.mem, m->reader.bytes) &&
+	         again.boot_id != m->reader.boot_id)
+		/* The same file in another life of the daemon: mapped once more, as a reader in use
+		   must not change under those who hold it. */
+		map_file(s, fd, &st);
+out:
+	if (fd >= 0)
+		close(fd);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static _Thread_local char self; /* its address tells threads apart */
+
+static unsigned lane(void)
+{
+	return (unsigned)hash_u64((uint64_t)(uintptr_t)&self) % SEGMENT_HOLDS;
+}
+
+struct segment_map *segment_hold(struct segment *s)
+{
+	struct segment_map *m = atomic_load_explicit(&s->current, memory_order_acquire);
+	int tries;
+
+	for (tries = 0; m && tries < 8; tries++) {
+		struct segment_map *now;
+
+		atomic_fetch_add(&m->held[lane()].n, 1);
+		now = atomic_load(&s->current);
+		if (now == m)
+			return m;
+		segment_drop(m);
+		m = now;
+	}
+	return NULL;
+}
+
+void segment_drop(struct segment_map *m)
+{
+	atomic_fetch_sub(&m->held[lane()].n, 1);
+}

@@ -1,0 +1,1134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * libforecache against a daemon that is this program: a real segment, real sockets, and answers that
+ * the test chooses. Here clocks are real, as the library's are; what is waited for is polled with a
+ * deadline.
+ */
+#include "client/forecache.h"
+
+#include "proto/loader.h"
+#include "proto/notice.h"
+#include "proto/reply.h"
+#include "proto/row.h"
+#include "store/store.h"
+#include "tests/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+static int64_t clock_us(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* Polls until cond holds or s seconds are over; gives cond. */
+#define EVENTUALLY(cond, s)                                                                        \
+	({                                                                                         \
+		int64_t until_ = clock_us(CLOCK_MONOTONIC) + (int64_t)((s)*1000000);               \
+		while (!(cond) && clock_us(CLOCK_MONOTONIC) < until_)                              \
+			poll(NULL, 0, 2);                                                          \
+		(cond);                                                                            \
+	})
+
+/* -- The daemon --------------------------------------------------------------------------------------- */
+
+#define SEGMENT_BYTES (1u << 20)
+#define MAX_WAITERS   64
+#define MAX_SEEN      64
+
+struct waiter {
+	zmq_msg_t envelope;
+	uint64_t id;
+	bool used;
+};
+
+static struct daemon {
+	char dir[64], segment[96], link[96];
+	void *mem, *ctx, *requests, *events, *loaders, *notices;
+	struct store *store;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	atomic_bool stop, silent; /* silent: no heartbeat, no answers */
+	/* answers */
+	uint64_t lease; /* of any key; 0: free */
+	struct waiter waiter[MAX_WAITERS];
+	atomic_uint requests_seen, sets_seen, events_seen[EVENT_OUTCOMES], event_messages;
+	atomic_uint registered, beats, answers;
+	char last_value[64], last_text[64];
+	unsigned last_word;
+	char loader_id[256];
+	size_t loader_id_n;
+} d = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static struct instant wall(void)
+{
+	return (struct instant){ clock_us(CLOCK_REALTIME) };
+}
+
+static struct store_clock store_clock_now(void)
+{
+	return (struct store_clock){ clock_us(CLOCK_BOOTTIME), wall(), 1 };
+}
+
+static void put_at(const char *key, const void *value, size_t n, uint64_t version, double age_s,
+                   double soft_s, double hard_s, double max_age_s)
+{
+	struct store_item item = { .key = bytes_str(key), .value = bytes_of(value, n), .version = version };
+	struct instant now = wall();
+	uint32_t entry;
+
+	item.loaded = instant_add(now, span_from_s(-age_s));
+	item.soft = instant_add(now, span_from_s(soft_s));
+	item.hard = instant_add(now, span_from_s(hard_s));
+	item.max_age = span_from_s(max_age_s);
+	pthread_mutex_lock(&d.lock);
+	OK(store_put(d.store, &item, &entry) == 0);
+	pthread_mutex_unlock(&d.lock);
+}
+
+static void put(const char *key, const char *value)
+{
+	put_at(key, value, strlen(value), 7, 0, 100, 100, 1000);
+}
+
+static void answer(zmq_msg_t *envelope, struct pack *w)
+{
+	zmq_msg_t copy;
+
+	zmq_msg_init(&copy);
+	zmq_msg_copy(&copy, envelope);
+	zmq_msg_send(&copy, d.requests, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(d.requests, w->p, w->n, ZMQ_DONTWAIT);
+}
+
+static void write_got(struct pack *w, struct bytes key, uint64_t lease)
+{
+	struct got g = { .outcome = EVENT_MISS, .age_s = NAN, .ttl_s = NAN, .lease = lease };
+	uint32_t entry = store_find(d.store, key);
+	struct store_item item;
+
+	if (entry != STORE_NONE && !lease) {
+		store_get(d.store, entry, &item);
+		g.found = true;
+		g.value = item.value;
+		g.version = item.version;
+		g.outcome = EVENT_HIT;
+		g.age_s = 0;
+		g.ttl_s = 1;
+	}
+	got_write(w, &g);
+}
+
+static void handle(struct request *r, zmq_msg_t *envelope)
+{
+	struct row_hello hello = { .server = bytes_str("test"), .protocol = PROTO_VERSION };
+	struct pack w;
+	size_t i;
+
+	pack_init(&w, 1 << 22);
+	switch (r->op) {
+	case OP_GET:
+		if (r->get.mode == MODE_LEASE && store_find(d.store, r->key) == STORE_NONE && d.lease) {
+			for (i = 0; i < MAX_WAITERS && d.waiter[i].used; i++)
+				;
+			zmq_msg_init(&d.waiter[i].envelope);
+			zmq_msg_copy(&d.waiter[i].envelope, envelope);
+			d.waiter[i].id = r->id;
+			d.waiter[i].used = true;
+			pack_release(&w);
+			return;
+		}
+		reply_start(&w, r->id, true);
+		if (r->get.mode == MODE_LEASE && store_find(d.store, r->key) == STORE_NONE)
+			d.lease = 42;
+		write_got(&w, r->key, r->get.mode == MODE_LEASE ? d.lease : 0);
+		break;
+	case OP_MGET:
+		reply_start(&w, r->id, true);
+		pack_array(&w, (uint32_t)r->pair.n);
+		for (i = 0; i < r->pair.n; i++)
+			write_got(&w, r->pair.v[i].key, 0);
+		break;
+	case OP_SET:
+		atomic_fetch_add(&d.sets_seen, 1);
+		if (r->set.lease && r->set.lease != d.lease) {
+			reply_error(&w, r->id, true, STATUS_LEASE_LOST, NULL);
+			break;
+		}
+		d.lease = 0;
+		put_at("k", r->set.value.p, r->set.value.n, 9, 0, 100, 100, 1000);
+		for (i = 0; i < MAX_WAITERS; i++)
+			if (d.waiter[i].used) {
+				pack_reset(&w);
+				reply_start(&w, d.waiter[i].id, true);
+				write_got(&w, r->key, 0);
+				answer(&d.waiter[i].envelope, &w);
+				zmq_msg_close(&d.waiter[i].envelope);
+				d.waiter[i].used = false;
+			}
+		pack_reset(&w);
+		reply_count(&w, r->id, true, 1);
+		break;
+	case OP_DELETE:
+		reply_count(&w, r->id, true, store_find(d.store, r->key) != STORE_NONE);
+		break;
+	case OP_CHANGED:
+		reply_error(&w, r->id, true, STATUS_DENIED, "not here");
+		break;
+	case OP_TTL:
+		reply_start(&w, r->id, true);
+		row_write(&w, &row_advice, &(struct row_advice){ .ttl_s = 12.5 });
+		break;
+	case OP_HELLO:
+		reply_start(&w, r->id, true);
+		row_write(&w, &row_hello, &hello);
+		break;
+	case OP_STATS: /* never answered */
+		pack_release(&w);
+		return;
+	case OP_HEALTH: /* nonsense, then an answer to someone else's request */
+		pack_raw(&w, bytes_of("\xdd\x10\x00\x00\x00", 5));
+		answer(envelope, &w);
+		pack_reset(&w);
+		reply_count(&w, r->id + 1000, true, 1);
+		answer(envelope, &w);
+		pack_reset(&w);
+		reply_count(&w, r->id, true, 5);
+		break;
+	default:
+		reply_error(&w, r->id, true, STATUS_UNKNOWN_OP, NULL);
+	}
+	answer(envelope, &w);
+	pack_release(&w);
+}
+
+/* Receives envelope (the first frame) and body (the last). */
+static bool receive(void *s, zmq_msg_t *envelope, zmq_msg_t *body)
+{
+	int more = 1, first = 1;
+	size_t n = sizeof(more);
+
+	while (more) {
+		zmq_msg_t *to = first && envelope ? envelope : body;
+
+		zmq_msg_close(to);
+		zmq_msg_init(to);
+		if (zmq_msg_recv(to, s, ZMQ_DONTWAIT) < 0)
+			return false;
+		first = 0;
+		zmq_getsockopt(s, ZMQ_RCVMORE, &more, &n);
+	}
+	return true;
+}
+
+static void take_requests(struct request *r, struct message *m, const struct proto_limits *limits)
+{
+	zmq_msg_t envelope, body;
+
+	zmq_msg_init(&envelope);
+	zmq_msg_init(&body);
+	while (receive(d.requests, &envelope, &body)) {
+		struct bytes frame = bytes_of(zmq_msg_data(&body), zmq_msg_size(&body));
+
+		atomic_fetch_add(&d.requests_seen, 1);
+		if (request_read(r, m, frame, limits, NULL) == STATUS_OK)
+			handle(r, &envelope);
+		else
+			OK(false, "a bad request");
+	}
+	zmq_msg_close(&envelope);
+	zmq_msg_close(&body);
+}
+
+static void take_events(struct events *e, struct message *m, const struct proto_limits *limits)
+{
+	zmq_msg_t body;
+	size_t i;
+
+	zmq_msg_init(&body);
+	while (receive(d.events, NULL, &body)) {
+		OK(events_read(e, m, bytes_of(zmq_msg_data(&body), zmq_msg_size(&body)), limits, NULL) == 0);
+		OK(e->refused == 0);
+		atomic_fetch_add(&d.event_messages, 1);
+		for (i = 0; i < e->list.n; i++)
+			atomic_fetch_add(&d.events_seen[e->list.v[i].outcome], e->list.v[i].count);
+	}
+	zmq_msg_close(&body);
+}
+
+static void take_loaders(struct loader_message *l, struct message *m, const struct proto_limits *limits)
+{
+	zmq_msg_t envelope, body;
+	struct pack w;
+
+	pack_init(&w, 1 << 20);
+	zmq_msg_init(&envelope);
+	zmq_msg_init(&body);
+	while (receive(d.loaders, &envelope, &body)) {
+		int rc = loader_message_read(
+		        l, m, bytes_of(zmq_msg_data(&body), zmq_msg_size(&body)), limits, NULL);
+
+		OK(rc == 0);
+		if (rc)
+			continue;
+		if (l->word == LOADER_BEAT) {
+			atomic_fetch_add(&d.beats, 1);
+			continue;
+		}
+		pthread_mutex_lock(&d.lock);
+		if (l->word == LOADER_REGISTER) {
+			struct told t = { .kind = TOLD_REGISTERED, .beat = SPAN_MS(50) };
+
+			d.loader_id_n = zmq_msg_size(&envelope);
+			memcpy(d.loader_id, zmq_msg_data(&envelope), d.loader_id_n);
+			pack_reset(&w);
+			told_write(&w, &t);
+			zmq_send(d.loaders, d.loader_id, d.loader_id_n, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+			zmq_send(d.loaders, w.p, w.n, ZMQ_DONTWAIT);
+		} else {
+			d.last_word = l->word;
+			snprintf(d.last_value, sizeof(d.last_value), "%.*s", (int)l->value.n,
+			         (const char *)l->value.p);
+			snprintf(d.last_text, sizeof(d.last_text), "%.*s", (int)l->error.n,
+			         (const char *)l->error.p);
+		}
+		pthread_mutex_unlock(&d.lock);
+		if (l->word == LOADER_REGISTER)
+			atomic_fetch_add(&d.registered, 1);
+		else
+			atomic_fetch_add(&d.answers, 1);
+	}
+	zmq_msg_close(&envelope);
+	zmq_msg_close(&body);
+	pack_release(&w);
+}
+
+static struct told next_job; /* under the lock; job 0: none */
+
+static void give_job(void)
+{
+	struct pack w;
+
+	pack_init(&w, 1 << 20);
+	pthread_mutex_lock(&d.lock);
+	if (next_job.job) {
+		told_write(&w, &next_job);
+		zmq_send(d.loaders, d.loader_id, d.loader_id_n, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+		zmq_send(d.loaders, w.p, w.n, ZMQ_DONTWAIT);
+		next_job.job = 0;
+	}
+	pthread_mutex_unlock(&d.lock);
+	pack_release(&w);
+}
+
+static void publish(uint64_t seq)
+{
+	struct row_notice n = { .seq = seq, .time_s = wall(), .what = bytes_str("changed"),
+		                .endpoint = bytes_str("/q"), .key = bytes_str("k") };
+	char topic[NOTICE_TOPIC_BYTES];
+	struct pack w;
+
+	pack_init(&w, 1 << 16);
+	notice_write(&w, &n);
+	zmq_send(d.notices, topic, notice_topic(&n, topic), ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(d.notices, w.p, w.n, ZMQ_DONTWAIT);
+	pack_release(&w);
+}
+
+static void *daemon_run(void *arg)
+{
+	struct proto_limits limits = proto_limits_default();
+	struct loader_message l;
+	struct message m;
+	struct request r;
+	struct events e;
+	uint64_t seq = 0;
+
+	(void)arg;
+	message_init(&m);
+	request_init(&r);
+	events_init(&e);
+	loader_message_init(&l);
+	while (!atomic_load(&d.stop)) {
+		zmq_pollitem_t item[] = { { .socket = d.requests, .events = ZMQ_POLLIN },
+			                  { .socket = d.events, .events = ZMQ_POLLIN },
+			                  { .socket = d.loaders, .events = ZMQ_POLLIN } };
+
+		zmq_poll(item, 3, 5);
+		if (atomic_load(&d.silent))
+			continue;
+		pthread_mutex_lock(&d.lock);
+		store_heartbeat(d.store, clock_us(CLOCK_BOOTTIME));
+		pthread_mutex_unlock(&d.lock);
+		take_requests(&r, &m, &limits);
+		take_events(&e, &m, &limits);
+		take_loaders(&l, &m, &limits);
+		give_job();
+		publish(seq++);
+	}
+	message_release(&m);
+	request_release(&r);
+	events_release(&e);
+	loader_message_release(&l);
+	return NULL;
+}
+
+static void *bind_to(int type, const char *name)
+{
+	void *s = zmq_socket(d.ctx, type);
+	char address[128];
+	int zero = 0;
+
+	zmq_setsockopt(s, ZMQ_LINGER, &zero, sizeof(zero));
+	snprintf(address, sizeof(address), "ipc://%s/%s", d.dir, name);
+	OK(zmq_bind(s, address) == 0, "%s", address);
+	return s;
+}
+
+/* A segment of its own, behind the link; the sockets if wanted. */
+static void daemon_start(bool sockets)
+{
+	static int lives;
+	int fd;
+
+	if (!*d.dir) {
+		snprintf(d.dir, sizeof(d.dir), "/tmp/t_client-XXXXXX");
+		OK(mkdtemp(d.dir) != NULL);
+		snprintf(d.link, sizeof(d.link), "%s/segment", d.dir);
+	}
+	snprintf(d.segment, sizeof(d.segment), "/dev/shm/t_client-%d-%d", (int)getpid(), ++lives);
+	fd = open(d.segment, O_RDWR | O_CREAT | O_EXCL, 0600);
+	OK(fd >= 0 && !ftruncate(fd, SEGMENT_BYTES));
+	d.mem = mmap(NULL, SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	d.store = store_create(d.mem, SEGMENT_BYTES, 1000 + (uint64_t)lives, store_clock_now());
+	OK(d.store != NULL);
+	store_heartbeat(d.store, clock_us(CLOCK_BOOTTIME));
+	unlink(d.link);
+	OK(symlink(d.segment, d.link) == 0);
+	d.lease = 0;
+	atomic_store(&d.stop, false);
+	atomic_store(&d.silent, false);
+	if (!sockets)
+		return;
+	d.ctx = zmq_ctx_new();
+	d.requests = bind_to(ZMQ_ROUTER, "requests");
+	d.events = bind_to(ZMQ_PULL, "events");
+	d.loaders = bind_to(ZMQ_ROUTER, "loaders");
+	d.notices = bind_to(ZMQ_PUB, "notices");
+	OK(!pthread_create(&d.thread, NULL, daemon_run, NULL));
+}
+
+static void daemon_stop(void)
+{
+	if (d.ctx) {
+		atomic_store(&d.stop, true);
+		pthread_join(d.thread, NULL);
+		zmq_close(d.requests);
+		zmq_close(d.events);
+		zmq_close(d.loaders);
+		zmq_close(d.notices);
+		zmq_ctx_term(d.ctx);
+		d.ctx = NULL;
+	}
+	store_release(&d.store);
+	munmap(d.mem, SEGMENT_BYTES);
+	unlink(d.segment);
+	unlink(d.link);
+}
+
+static struct fc *open_client(void)
+{
+	struct fc_options o = { .size = sizeof(o), .dir = d.dir, .flush_s = 0.01, .timeout_s = 5,
+		                .silence_s = 0.5 };
+	struct fc *fc = NULL;
+
+	OK(fc_open(&o, &fc) == 0);
+	return fc;
+}
+
+static bool is_value(const struct fc_value *v, const char *text)
+{
+	return v->data && v->bytes == strlen(text) && !memcmp(v->data, text, v->bytes);
+}
+
+#define GET(fc, key, v)                fc_get(fc, NULL, key, strlen(key), v)
+#define LOAD(fc, key, fn, arg, v)      fc_get_or_load(fc, NULL, key, strlen(key), fn, arg, v)
+
+/* -- Load functions ------------------------------------------------------------------------------------- */
+
+struct origin {
+	atomic_int loads;
+	int rc, pause_ms;
+	const char *value;
+	double ttl_s;
+};
+
+static int load(void *arg, const void *key, size_t key_bytes, struct fc_loaded *ret)
+{
+	struct origin *o = arg;
+
+	(void)key;
+	(void)key_bytes;
+	atomic_fetch_add(&o->loads, 1);
+	poll(NULL, 0, o->pause_ms);
+	if (o->rc)
+		return o->rc;
+	ret->data = strdup(o->value);
+	ret->bytes = strlen(o->value);
+	ret->ttl_s = o->ttl_s;
+	return 0;
+}
+
+/* -- Tests ------------------------------------------------------------------------------------------------ */
+
+TEST(options_are_checked)
+{
+	struct fc_options o = { .size = sizeof(o), .dir = d.dir };
+	char far[200];
+	struct fc *fc;
+
+	o.timeout_s = -1;
+	OK(fc_open(&o, &fc) == -EINVAL && !fc);
+	o.timeout_s = NAN;
+	OK(fc_open(&o, &fc) == -EINVAL);
+	o.timeout_s = 0;
+	o.max_batch = 1000000;
+	OK(fc_open(&o, &fc) == -EINVAL);
+	o.max_batch = 0;
+	o.size = 0;
+	OK(fc_open(&o, &fc) == -EINVAL);
+	o.size = sizeof(o);
+	memset(far, 'x', sizeof(far) - 1);
+	far[0] = '/';
+	far[sizeof(far) - 1] = '\0';
+	o.dir = far;
+	OK(fc_open(&o, &fc) == -ENAMETOOLONG);
+	OK(fc_open(NULL, NULL) == -EINVAL);
+	fc_close(NULL);
+	fc = NULL;
+	fc_close(&fc);
+	for (int e = -140; e <= 140; e++)
+		OK(fc_strerror(e) && *fc_strerror(e));
+}
+
+TEST(a_get_reads_the_segment_and_needs_no_socket)
+{
+	char big[10000], key0[] = "a\0b";
+	struct fc_value v;
+	struct fc *fc;
+
+	daemon_start(false);
+	fc = open_client();
+	put("k", "value");
+	OK(GET(fc, "k", &v) == 0 && is_value(&v, "value") && v.outcome == FC_HIT && v.version == 7);
+	OK(v.age_s >= 0 && v.age_s < 5 && v.ttl_s > 90 && v.ttl_s <= 100, "%g %g", v.age_s, v.ttl_s);
+	fc_value_release(&v);
+	fc_value_release(&v);
+	OK(GET(fc, "other", &v) == -ENOENT && !v.data && v.outcome == FC_MISS);
+	put("empty", "");
+	OK(GET(fc, "empty", &v) == 0 && v.data && v.bytes == 0);
+	fc_value_release(&v);
+	memset(big, 'x', sizeof(big));
+	put_at("big", big, sizeof(big), 1, 0, 100, 100, 1000);
+	OK(GET(fc, "big", &v) == 0 && v.bytes == sizeof(big) && !memcmp(v.data, big, sizeof(big)));
+	fc_value_release(&v);
+	put_at("grace", "g", 1, 1, 10, -5, 50, 1000);
+	OK(GET(fc, "grace", &v) == 0 && v.outcome == FC_GRACE && v.ttl_s < 0);
+	fc_value_release(&v);
+	put_at("stale", "s", 1, 1, 10, -5, -1, 1000);
+	OK(GET(fc, "stale", &v) == -ENOENT && !v.data);
+	OK(fc_get(fc, NULL, key0, 3, &v) == -ENOENT);
+	OK(fc_get(fc, NULL, "", 0, &v) == -EINVAL);
+	OK(fc_get(fc, NULL, NULL, 3, &v) == -EINVAL);
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(events_reach_the_daemon_counted)
+{
+	struct fc_stats s;
+	struct fc_value v;
+	struct fc *fc;
+	int i;
+
+	daemon_start(true);
+	fc = open_client();
+	put("k", "value");
+	for (i = 0; i < 5000; i++) {
+		GET(fc, "k", &v);
+		fc_value_release(&v);
+	}
+	for (i = 0; i < 300; i++)
+		GET(fc, "none", &v);
+	OK(fc_event(fc, &(struct fc_event){ .size = sizeof(struct fc_event), .endpoint = "/q",
+	                                    .key = "x", .key_bytes = 1, .outcome = FC_EVENT_SET,
+	                                    .count = 11, .load_ms = 3.5 }) == 0);
+	OK(fc_event(fc, &(struct fc_event){ .size = sizeof(struct fc_event), .key = "x",
+	                                    .key_bytes = 1, .load_ms = NAN }) == -EINVAL);
+	OK(EVENTUALLY(atomic_load(&d.events_seen[EVENT_HIT]) == 5000, 10), "%u",
+	   atomic_load(&d.events_seen[EVENT_HIT]));
+	OK(EVENTUALLY(atomic_load(&d.events_seen[EVENT_MISS]) == 300, 10));
+	OK(EVENTUALLY(atomic_load(&d.events_seen[EVENT_SET]) == 11, 10));
+	fc_stats(fc, &s);
+	OK(s.hits == 5000 && s.misses == 300 && s.gets == 5300 && s.segment_reads == 5300);
+	OK(s.events_dropped == 0 && s.events_sent == 5311, "%llu", (unsigned long long)s.events_sent);
+	printf("# 5311 events in %u messages\n", atomic_load(&d.event_messages));
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(what_is_not_told_yet_is_told_at_close)
+{
+	struct fc_options o = { .size = sizeof(o), .dir = d.dir, .flush_s = 30 };
+	unsigned before = atomic_load(&d.events_seen[EVENT_HIT]);
+	struct fc_value v;
+	struct fc *fc;
+
+	daemon_start(true);
+	put("k", "value");
+	OK(fc_open(&o, &fc) == 0);
+	OK(GET(fc, "k", &v) == 0);
+	fc_value_release(&v);
+	fc_close(&fc);
+	OK(EVENTUALLY(atomic_load(&d.events_seen[EVENT_HIT]) == before + 1, 10));
+	daemon_stop();
+}
+
+TEST(too_many_events_are_dropped_and_counted)
+{
+	struct fc_options o = { .size = sizeof(o), .dir = d.dir, .flush_s = 30, .max_events = 16 };
+	struct fc_stats s;
+	struct fc *fc;
+	int i, refused = 0;
+
+	daemon_start(false);
+	OK(fc_open(&o, &fc) == 0);
+	for (i = 0; i < 1000; i++)
+		refused += fc_event(fc, &(struct fc_event){ .size = sizeof(struct fc_event), .key = &i,
+		                                            .key_bytes = sizeof(i) }) == -ENOBUFS;
+	fc_stats(fc, &s);
+	OK(refused >= 900 && s.events_dropped >= (unsigned)refused, "%d", refused);
+	fc_close(&fc);
+	daemon_stop();
+}
+
+/* Whatever the thread asks the kernel for from here on ends the process. */
+static void no_more_system_calls(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_exit_group, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog prog = { sizeof(code) / sizeof(code[0]), code };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+		_exit(77);
+}
+
+TEST(a_get_makes_no_system_call)
+{
+	struct fc_value v;
+	struct fc *fc;
+	int status, i, bad = 0;
+	pid_t child;
+
+	daemon_start(false);
+	put("k", "value");
+	fc = open_client();
+	child = SANITIZED ? 0 : fork();
+	if (child == 0 && !SANITIZED) {
+		GET(fc, "k", &v); /* starts the thread */
+		fc_value_release(&v);
+		no_more_system_calls();
+		for (i = 0; i < 100000; i++) {
+			bad += GET(fc, "k", &v) != 0;
+			fc_value_release(&v);
+			bad += GET(fc, "none", &v) != -ENOENT;
+		}
+		_exit(bad != 0);
+	}
+	if (SANITIZED) {
+		printf("# skipped: a sanitizer makes its own system calls\n");
+	} else {
+		OK(waitpid(child, &status, 0) == child);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+			printf("# skipped: no seccomp here\n");
+		else
+			OK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", status);
+	}
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(requests_are_answered)
+{
+	struct fc_set_options set = { .size = sizeof(set), .lease = 41 };
+	char err[64];
+	void *result;
+	size_t n;
+	double ttl = 0;
+	struct fc *fc;
+
+	daemon_start(true);
+	fc = open_client();
+	OK(fc_set(fc, NULL, "k", 1, "new", 3, NULL) == 0);
+	OK(fc_set(fc, NULL, "k", 1, "new", 3, &set) == -ESTALE);
+	set.ttl_s = NAN;
+	OK(fc_set(fc, NULL, "k", 1, "new", 3, &set) == -EINVAL);
+	OK(fc_set(fc, NULL, "k", 1, NULL, 8388609, NULL) == -EINVAL);
+	OK(fc_delete(fc, "k", 1) == 0);
+	OK(fc_delete(fc, "none", 4) == -ENOENT);
+	OK(fc_changed(fc, NULL, "k", 1, 0) == -EACCES);
+	OK(fc_ttl(fc, NULL, "k", 1, &ttl) == 0 && ttl == 12.5);
+	OK(fc_request(fc, "changed", "\x91\xa1k", 3, 0, &result, &n, err, sizeof(err)) == -EACCES);
+	OK(!strcmp(err, "not here"), "%s", err);
+	OK(fc_request(fc, "hello", NULL, 0, 0, &result, &n, err, sizeof(err)) == 0, "%s", err);
+	OK(n > 10 && (*(unsigned char *)result & 0xf0) == 0x80);
+	free(result);
+	OK(fc_request(fc, "hello", "\xdd\x10\0\0\0", 5, 0, &result, &n, err, 64) == -EINVAL);
+	/* nonsense and answers for others do no harm */
+	OK(fc_request(fc, "health", NULL, 0, 0, &result, &n, err, sizeof(err)) == 0, "%s", err);
+	OK(n == 8 && !memcmp(result, "\x81\xa5" "count\x05", 8));
+	free(result);
+	OK(fc_request(fc, "stats", NULL, 0, 0.05, &result, &n, err, sizeof(err)) == -ETIMEDOUT);
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(without_a_segment_the_daemon_is_asked)
+{
+	const void *keys[] = { "k", "none", "k" };
+	size_t key_bytes[] = { 1, 4, 1 };
+	struct fc_value v[3];
+	struct fc *fc;
+
+	daemon_start(true);
+	put("k", "value");
+	unlink(d.link);
+	fc = open_client();
+	OK(GET(fc, "k", v) == 0 && is_value(v, "value") && v->outcome == FC_HIT);
+	fc_value_release(v);
+	OK(GET(fc, "none", v) == -ENOENT);
+	OK(fc_mget(fc, NULL, keys, key_bytes, 3, v) == 0);
+	OK(v[0].error == 0 && is_value(&v[0], "value"));
+	OK(v[1].error == -ENOENT && !v[1].data);
+	OK(v[2].error == 0 && is_value(&v[2], "value"));
+	for (int i = 0; i < 3; i++)
+		fc_value_release(&v[i]);
+	/* and once it is there it is found */
+	OK(symlink(d.segment, d.link) == 0);
+	OK(EVENTUALLY(fc_alive(fc), 10));
+	OK(fc_mget(fc, NULL, keys, key_bytes, 3, v) == 0);
+	OK(v[1].error == -ENOENT && is_value(&v[2], "value"));
+	for (int i = 0; i < 3; i++)
+		fc_value_release(&v[i]);
+	fc_close(&fc);
+	daemon_stop();
+}
+
+static struct fc *shared;
+
+static void *get_or_load(void *arg)
+{
+	struct fc_value v;
+	intptr_t ok;
+
+	ok = LOAD(shared, "k", load, arg, &v) == 0 && is_value(&v, "loaded");
+	fc_value_release(&v);
+	return (void *)ok;
+}
+
+TEST(one_caller_loads_and_the_others_wait)
+{
+	struct origin o = { .value = "loaded", .pause_ms = 50 };
+	pthread_t t[16];
+	struct fc_value v;
+	void *ok;
+	int i;
+
+	daemon_start(true);
+	shared = open_client();
+	for (i = 0; i < 16; i++)
+		pthread_create(&t[i], NULL, get_or_load, &o);
+	for (i = 0; i < 16; i++) {
+		pthread_join(t[i], &ok);
+		OK(ok, "%d", i);
+	}
+	OK(atomic_load(&o.loads) == 1, "%d loads", atomic_load(&o.loads));
+	/* now it is in the segment */
+	OK(LOAD(shared, "k", load, &o, &v) == 0 && v.outcome == FC_HIT);
+	fc_value_release(&v);
+	OK(atomic_load(&o.loads) == 1);
+	fc_close(&shared);
+	daemon_stop();
+}
+
+TEST(a_load_that_fails_gives_the_old_value)
+{
+	struct origin o = { .rc = -EHOSTUNREACH };
+	struct fc_value v;
+	struct fc *fc;
+
+	daemon_start(true);
+	fc = open_client();
+	OK(LOAD(fc, "other", load, &o, &v) == -EHOSTUNREACH && !v.data);
+	d.lease = 0;
+	put_at("k", "old", 3, 1, 10, -5, -1, 1000);
+	pthread_mutex_lock(&d.lock);
+	store_remove(d.store, store_find(d.store, bytes_str("k")));
+	pthread_mutex_unlock(&d.lock);
+	put_at("stale", "old", 3, 1, 10, -5, -1, 1000);
+	atomic_store(&d.silent, true); /* the daemon's clock stands; then it is gone */
+	OK(EVENTUALLY(!fc_alive(fc), 10));
+	OK(LOAD(fc, "stale", load, &o, &v) == 0 && is_value(&v, "old") && v.outcome == FC_GRACE);
+	fc_value_release(&v);
+	put_at("ancient", "old", 3, 1, 1001, -5, -1, 1000);
+	OK(LOAD(fc, "ancient", load, &o, &v) == -EHOSTUNREACH && !v.data);
+	o.rc = -ENOENT; /* the origin says that it is no more */
+	OK(LOAD(fc, "stale", load, &o, &v) == -ENOENT && !v.data);
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(a_silent_daemon_is_not_waited_for)
+{
+	struct origin o = { .value = "loaded" };
+	struct fc_value v;
+	struct fc *fc;
+	int64_t start;
+
+	daemon_start(true);
+	put("k", "value");
+	put_at("grace", "g", 1, 1, 10, -5, 50, 1000);
+	fc = open_client();
+	OK(fc_alive(fc));
+	OK(GET(fc, "grace", &v) == 0);
+	fc_value_release(&v);
+	atomic_store(&d.silent, true);
+	OK(EVENTUALLY(!fc_alive(fc), 10));
+	start = clock_us(CLOCK_MONOTONIC);
+	OK(fc_set(fc, NULL, "k", 1, "x", 1, NULL) == -ENOTCONN);
+	OK(GET(fc, "k", &v) == 0 && v.outcome == FC_HIT); /* fresh until its TTL */
+	fc_value_release(&v);
+	OK(GET(fc, "grace", &v) == -ENOENT);
+	OK(LOAD(fc, "grace", load, &o, &v) == 0 && is_value(&v, "loaded"));
+	fc_value_release(&v);
+	OK(clock_us(CLOCK_MONOTONIC) - start < 2000000, "%" PRId64 " us",
+	   clock_us(CLOCK_MONOTONIC) - start);
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(no_daemon_at_all_is_said_at_once)
+{
+	struct fc_value v;
+	struct fc *fc = open_client();
+	int64_t start = clock_us(CLOCK_MONOTONIC);
+
+	OK(fc_set(fc, NULL, "k", 1, "x", 1, NULL) == -ENOTCONN);
+	OK(GET(fc, "k", &v) == -ENOTCONN);
+	OK(clock_us(CLOCK_MONOTONIC) - start < 2000000);
+	OK(!fc_alive(fc));
+	fc_close(&fc);
+}
+
+/* Children without a daemon: what they load is counted in shared memory. */
+static void load_in_child(struct origin *o, int start_fd)
+{
+	struct fc *fc = open_client();
+	struct fc_value v;
+	char c;
+	int rc;
+
+	if (read(start_fd, &c, 1) < 0)
+		_exit(2);
+	rc = LOAD(fc, "k", load, o, &v);
+	rc = rc || !is_value(&v, "loaded");
+	fc_value_release(&v);
+	fc_close(&fc);
+	_exit(rc);
+}
+
+TEST(without_a_daemon_one_process_loads_and_the_others_wait)
+{
+	struct origin *o = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t child[8];
+	int i, status, p[2];
+
+	*o = (struct origin){ .value = "loaded", .pause_ms = 300, .ttl_s = 10 };
+	OK(pipe(p) == 0);
+	for (i = 0; i < 8; i++) {
+		child[i] = fork();
+		if (child[i] == 0) {
+			close(p[1]);
+			load_in_child(o, p[0]);
+		}
+	}
+	close(p[1]); /* all start */
+	close(p[0]);
+	for (i = 0; i < 8; i++) {
+		OK(waitpid(child[i], &status, 0) == child[i]);
+		OK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%x", status);
+	}
+	OK(atomic_load(&o->loads) == 1, "%d loads", atomic_load(&o->loads));
+	munmap(o, 4096);
+}
+
+TEST(a_lock_dies_with_its_holder)
+{
+	struct origin *o = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct origin mine = { .value = "mine" };
+	struct fc *fc = open_client();
+	struct fc_value v;
+	int64_t start;
+	pid_t child;
+
+	*o = (struct origin){ .value = "loaded", .pause_ms = 60000 };
+	child = fork();
+	if (child == 0) {
+		struct fc *own = open_client();
+
+		LOAD(own, "dead", load, o, &v);
+		_exit(0);
+	}
+	OK(EVENTUALLY(atomic_load(&o->loads) == 1, 10));
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	start = clock_us(CLOCK_MONOTONIC);
+	OK(LOAD(fc, "dead", load, &mine, &v) == 0 && is_value(&v, "mine"));
+	OK(clock_us(CLOCK_MONOTONIC) - start < 5000000);
+	fc_value_release(&v);
+	fc_close(&fc);
+	munmap(o, 4096);
+}
+
+TEST(a_child_goes_on_after_fork)
+{
+	unsigned before;
+	struct fc_value v;
+	struct fc *fc;
+	int status, i;
+	pid_t child;
+
+	daemon_start(true);
+	put("k", "value");
+	fc = open_client();
+	OK(fc_set(fc, NULL, "k", 1, "x", 1, NULL) == 0); /* the parent's link is up */
+	before = atomic_load(&d.events_seen[EVENT_HIT]);
+	child = fork();
+	if (child == 0) {
+		int bad = 0;
+
+		for (i = 0; i < 100; i++) {
+			bad += GET(fc, "k", &v) != 0;
+			fc_value_release(&v);
+		}
+		bad += fc_set(fc, NULL, "k", 1, "y", 1, NULL) != 0;
+		fc_close(&fc);
+		_exit(bad != 0);
+	}
+	OK(waitpid(child, &status, 0) == child);
+	OK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%x", status);
+	OK(EVENTUALLY(atomic_load(&d.events_seen[EVENT_HIT]) == before + 100, 10));
+	OK(fc_set(fc, NULL, "k", 1, "z", 1, NULL) == 0, "the parent goes on, too");
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(another_segment_is_found)
+{
+	struct fc_value v;
+	struct fc *fc;
+
+	daemon_start(true);
+	put("k", "first");
+	fc = open_client();
+	OK(GET(fc, "k", &v) == 0 && is_value(&v, "first"));
+	fc_value_release(&v);
+	daemon_stop();
+	daemon_start(true);
+	put("k", "second");
+	OK(EVENTUALLY((fc_value_release(&v), GET(fc, "k", &v) == 0 && is_value(&v, "second")), 10));
+	fc_value_release(&v);
+	OK(fc_set(fc, NULL, "k", 1, "x", 1, NULL) == 0, "it has connected again");
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(a_loader_serves_the_daemon)
+{
+	struct origin o = { .value = "served" };
+	unsigned beats;
+	struct fc *fc;
+
+	daemon_start(true);
+	fc = open_client();
+	OK(fc_register_loader(fc, "/q", 0, load, &o) == -EINVAL);
+	OK(fc_register_loader(fc, "/q", 2, load, &o) == 0);
+	OK(fc_register_loader(fc, "/q", 2, load, &o) == -EEXIST);
+	OK(EVENTUALLY(atomic_load(&d.registered) == 1, 10));
+	beats = atomic_load(&d.beats);
+	pthread_mutex_lock(&d.lock);
+	next_job = (struct told){ .kind = TOLD_JOB, .job = 5, .endpoint = bytes_str("/q"),
+		                  .key = bytes_str("/q/1"), .reason = bytes_str("refresh"),
+		                  .deadline = SPAN_S(5) };
+	pthread_mutex_unlock(&d.lock);
+	OK(EVENTUALLY(atomic_load(&d.answers) == 1, 10));
+	pthread_mutex_lock(&d.lock);
+	OK(d.last_word == LOADER_VALUE && !strcmp(d.last_value, "served"));
+	o.rc = -EHOSTUNREACH;
+	next_job.job = 6;
+	pthread_mutex_unlock(&d.lock);
+	OK(EVENTUALLY(atomic_load(&d.answers) == 2, 10));
+	pthread_mutex_lock(&d.lock);
+	OK(d.last_word == LOADER_ERROR && d.last_text[0]);
+	pthread_mutex_unlock(&d.lock);
+	OK(EVENTUALLY(atomic_load(&d.beats) > beats + 2, 10), "it beats");
+	fc_close(&fc);
+	OK(EVENTUALLY(atomic_load(&d.answers) == 3, 10) && d.last_word == LOADER_BYE, "it says bye");
+	daemon_stop();
+}
+
+static int three_notices(void *arg, const char *topic, const void *notice, size_t n)
+{
+	int *seen = arg;
+
+	OK(!strcmp(topic, "changed:/q"), "%s", topic);
+	OK(n > 0 && (*(const unsigned char *)notice & 0xf0) == 0x80);
+	return ++*seen == 3 ? 123 : 0;
+}
+
+TEST(notices_are_handed_out)
+{
+	struct fc *fc;
+	int seen = 0;
+
+	daemon_start(true);
+	fc = open_client();
+	OK(fc_monitor(fc, "changed:", 10, three_notices, &seen) == 123);
+	OK(fc_monitor(fc, "peak:", 0.05, three_notices, &seen) == -ETIMEDOUT);
+	OK(seen == 3);
+	fc_close(&fc);
+	daemon_stop();
+}
+
+static void *hammer(void *arg)
+{
+	struct fc_value v;
+	char key[16];
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 20000; i++) {
+		snprintf(key, sizeof(key), "k%d", i % 50);
+		GET(shared, key, &v);
+		if (v.data && !is_value(&v, "value"))
+			return (void *)1;
+		fc_value_release(&v);
+	}
+	return NULL;
+}
+
+TEST(many_threads_read_while_the_writer_writes)
+{
+	struct fc_stats s;
+	pthread_t t[4];
+	int64_t start;
+	void *bad;
+	int i;
+
+	daemon_start(true);
+	shared = open_client();
+	put("k1", "value");
+	start = clock_us(CLOCK_MONOTONIC);
+	for (i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, hammer, NULL);
+	for (i = 0; i < 2000; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "k%d", i % 50);
+		put(key, "value");
+	}
+	for (i = 0; i < 4; i++) {
+		pthread_join(t[i], &bad);
+		OK(!bad);
+	}
+	printf("# 80000 gets in 4 threads took %.1f ms\n",
+	       (double)(clock_us(CLOCK_MONOTONIC) - start) * 1e-3);
+	fc_stats(shared, &s);
+	OK(s.gets == 80000);
+	fc_stats(shared, &s);
+	OK(EVENTUALLY((fc_stats(shared, &s), s.events_sent + s.events_dropped == 80000), 10), "%llu %llu",
+	   (unsigned long long)s.events_sent, (unsigned long long)s.events_dropped);
+	fc_close(&shared);
+	daemon_stop();
+}
+
+static void remove_dir(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", d.dir);
+	if (system(command))
+		printf("# %s is left\n", d.dir);
+}
+
+int main(int argc, char **argv)
+{
+	tap_start(argc, argv);
+	RUN(a_get_reads_the_segment_and_needs_no_socket);
+	RUN(options_are_checked);
+	RUN(a_get_makes_no_system_call);
+	RUN(events_reach_the_daemon_counted);
+	RUN(what_is_not_told_yet_is_told_at_close);
+	RUN(too_many_events_are_dropped_and_counted);
+	RUN(requests_are_answered);
+	RUN(without_a_segment_the_daemon_is_asked);
+	RUN(one_caller_loads_and_the_others_wait);
+	RUN(a_load_that_fails_gives_the_old_value);
+	RUN(a_silent_daemon_is_not_waited_for);
+	RUN(no_daemon_at_all_is_said_at_once);
+	RUN(without_a_daemon_one_process_loads_and_the_others_wait);
+	RUN(a_lock_dies_with_its_holder);
+	RUN(a_child_goes_on_after_fork);
+	RUN(another_segment_is_found);
+	RUN(a_loader_serves_the_daemon);
+	RUN(notices_are_handed_out);
+	RUN(many_threads_read_while_the_writer_writes);
+	remove_dir();
+	return tap_done();
+}
