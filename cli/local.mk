@@ -15,6 +15,7 @@ bin_PROGRAMS += %D%/forecache
 	%D%/control.c \
 	%D%/forecast.c \
 	%D%/json.h %D%/json.c \
+	%D%/learned.h %D%/learned.c \
 	%D%/monitor.c \
 	%D%/options.h %D%/options.c \
 	%D%/schedule.c \

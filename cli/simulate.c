@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "calendar/calendar.h"
 #include "cli/human.h"
+#include "cli/learned.h"
 #include "cli/options.h"
 #include "cli/simulate_print.h"
 #include "sim/learn.h"
@@ -75,7 +76,7 @@ static void bar_clear(struct bar *b)
 
 /* Everything that the command line says, and what is made of it. */
 struct given {
-	const char *requests, *changes, *log, *push_mode, *calendar, *zone, *budget;
+	const char *requests, *changes, *log, *learned_out, *push_mode, *calendar, *zone, *budget;
 	double score_from, max_stale, latency_value, seed, threads;
 	bool by_endpoint, pool, no_prewarm;
 	struct option_list policies, push, schedules, set;
@@ -390,6 +391,8 @@ int cmd_simulate(int argc, char **argv)
 		  "count from this share of the time on, or from this second since 1970 (0.5)" },
 		{ "endpoints", 'e', OPTION_FLAG, &g.by_endpoint, 0, 0, NULL, "show every endpoint, too" },
 		{ "log", 0, OPTION_TEXT, &g.log, 0, 0, "FILE", "write every decision of the one policy" },
+		{ "learned-out", 0, OPTION_TEXT, &g.learned_out, 0, 0, "FILE",
+		  "learn: write what was learned by the end, for `forecache import`" },
 		{ "pool", 0, OPTION_FLAG, &g.pool, 0, 0, NULL, "learn: all endpoints share one objective" },
 		{ "push", 0, OPTION_LIST, &g.push, 0, 0, "ENDPOINT|*",
 		  "learn: changes of this endpoint arrive as events; may be repeated" },
@@ -414,6 +417,7 @@ int cmd_simulate(int argc, char **argv)
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	const char *const *policy = g.policies.n ? g.policies.item : default_policies;
 	size_t n = g.policies.n ? g.policies.n : sizeof(default_policies) / sizeof(default_policies[0]);
+	struct learned *learned = NULL;
 	struct trace t = { 0 };
 	struct fault fault;
 
@@ -423,6 +427,8 @@ int cmd_simulate(int argc, char **argv)
 		return cli_usage("--requests FILE is needed; try `forecache simulate --help`");
 	if (g.log && n != 1)
 		return cli_usage("--log needs exactly one --policy");
+	if (g.learned_out && (n != 1 || strcmp(policy[0], "learn") != 0))
+		return cli_usage("--learned-out needs `--policy learn` and no other");
 	for (size_t i = 0; i < n; i++)
 		if (simulate_check(policy[i], g.log != NULL, &fault) < 0)
 			return cli_usage("%s", fault.text);
@@ -434,8 +440,17 @@ int cmd_simulate(int argc, char **argv)
 	status = read_trace(&g, &t);
 	if (status == CLI_OK)
 		status = settle_trace(&g, &t);
+	if (status == CLI_OK && g.learned_out) {
+		learned = learned_create(g.learned_out);
+		if (!learned)
+			status = CLI_ERROR;
+		g.learn.learned = learned_write;
+		g.learn.learned_arg = learned;
+	}
 	if (status == CLI_OK)
 		status = compare_policies(&g, &t, policy, n);
+	if (learned && learned_close(&learned) != CLI_OK)
+		status = CLI_ERROR;
 	given_release(&g);
 	trace_release(&t);
 	return status;

@@ -367,6 +367,8 @@ int learn_run(const struct trace *t, const struct learn_options *o, struct score
 	}
 	if (!l.error && i < t->at.n)
 		l.error = -EINTR;
+	if (!l.error && o->learned)
+		engine_export(l.engine, l.now, o->learned, o->learned_arg);
 	for (uint32_t j = 0; j < l.errand.n; j++)
 		if (intern_is_live(&l.errand_name, j))
 			free(l.errand.v[j].model);

@@ -36,6 +36,8 @@ struct learn_options {
 	const bool *push;        /* by endpoint of the trace: change events are delivered; NULL: of none */
 	const struct learn_schedule *schedule;
 	size_t n_schedules;
+	record_fn *learned; /* is handed what was learned by the end of the trace; NULL: nobody wants it */
+	void *learned_arg;
 };
 
 /* Defaults, with limits and timeouts that admit every row a trace can hold. */
