@@ -954,6 +954,15 @@ TEST(notices_name_their_topic)
 	message_release(&m);
 }
 
+TEST(what_could_not_be_read_is_empty)
+{
+	struct map map = { &limits, 7 };
+	struct cursor c = { NULL, 7 };
+
+	OK(value_map(NULL, "x", &map, NULL) == -EBADMSG && map_find(&map, "version") == NULL);
+	OK(value_array(NULL, "x", 0, 1, &c, NULL) == -EBADMSG && cursor_next(&c) == NULL);
+}
+
 TEST(versions_that_are_text_are_hashed)
 {
 	struct proto_error err;
@@ -989,6 +998,7 @@ int main(int argc, char **argv)
 	RUN(rows_read_back_and_doubt_is_nil);
 	RUN(loaders_and_the_daemon_understand_each_other);
 	RUN(notices_name_their_topic);
+	RUN(what_could_not_be_read_is_empty);
 	RUN(versions_that_are_text_are_hashed);
 	RUN(damaged_messages_are_read_or_refused);
 	RUN(garbage_is_read_or_refused);
