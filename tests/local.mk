@@ -3,6 +3,11 @@
 UNIT_CPPFLAGS = $(OS_CPPFLAGS)
 EXTRA_DIST += %D%/tap.h
 
+dist_check_SCRIPTS += %D%/scripts/layers.sh
+dist_check_SCRIPTS += %D%/scripts/purity.sh
+TESTS += %D%/scripts/layers.sh
+TESTS += %D%/scripts/purity.sh
+
 check_PROGRAMS += %D%/unit/t_calendar
 %C%_unit_t_calendar_SOURCES = %D%/unit/t_calendar.c
 %C%_unit_t_calendar_CPPFLAGS = $(UNIT_CPPFLAGS) $(ICAL_CFLAGS)
