@@ -8,10 +8,13 @@
 
 /*
  * A zone is at least this large, in units, and there are at most MAX_ZONES of them: looking through
- * the fill of all takes 4 us then, as long as moving 64 KiB.
+ * the room of all takes some 4 us then, as long as moving 64 KiB.
  */
 #define MIN_ZONE_SHIFT 8u
 #define MAX_ZONES      4096u
+
+/* Up to this share of a zone a block is small: for it the zone with the most room is tidied. */
+#define SMALL 8u
 
 /* Gaps of a size's own bin that are looked at before a larger bin is taken, where any gap will do. */
 #define LOOK_AT 8
@@ -112,16 +115,32 @@ static uint32_t zone_end(const struct arena *a, uint32_t z)
 	return z + 1 >= a->n_zones ? a->end : zone_start(a, z + 1);
 }
 
-static void zone_count(struct arena *a, uint32_t b, bool add)
+static uint32_t zone_room(const struct arena *a, uint32_t z)
 {
-	uint32_t from = a->block[b].off, to = end_of(a, b), part_end;
+	return a->room[a->leaves + z];
+}
 
-	for (uint32_t z = zone_of(a, from); from < to; z++, from = part_end) {
-		part_end = zone_end(a, z) < to ? zone_end(a, z) : to;
-		if (add)
-			a->zone_used[z] += part_end - from;
-		else
-			a->zone_used[z] -= part_end - from;
+static void zone_set_room(struct arena *a, uint32_t z, uint32_t room)
+{
+	uint32_t i = a->leaves + z, best;
+
+	a->room[i] = room;
+	while (i > 1) {
+		i /= 2;
+		best = a->room[2 * i] > a->room[2 * i + 1] ? a->room[2 * i] : a->room[2 * i + 1];
+		if (a->room[i] == best)
+			break;
+		a->room[i] = best;
+	}
+}
+
+static void zone_count(struct arena *a, uint32_t off, uint32_t size, bool add)
+{
+	uint32_t part;
+
+	for (uint32_t z = zone_of(a, off); size; z++, off += part, size -= part) {
+		part = zone_end(a, z) - off < size ? zone_end(a, z) - off : size;
+		zone_set_room(a, z, add ? zone_room(a, z) - part : zone_room(a, z) + part);
 	}
 }
 
@@ -131,7 +150,6 @@ static void zone_enter(struct arena *a, uint32_t b)
 
 	if (*first == ARENA_NONE || a->block[*first].off > a->block[b].off)
 		*first = b;
-	zone_count(a, b, true);
 }
 
 /* The block must still be linked: the one behind it may become the zone's first. */
@@ -139,34 +157,47 @@ static void zone_leave(struct arena *a, uint32_t b)
 {
 	uint32_t z = zone_of(a, a->block[b].off), next = a->block[b].next;
 
-	zone_count(a, b, false);
 	if (a->zone_first[z] != b)
 		return;
 	a->zone_first[z] = next != a->max_blocks && zone_of(a, a->block[next].off) == z ? next
 	                                                                               : ARENA_NONE;
 }
 
+/* -- Windows ----------------------------------------------------------------------------------- */
+
+/* The zone with the most room, if that is a SMALL-th of a zone: less is not worth the work. */
+static bool window_of_one(const struct arena *a, uint32_t *ret_lo, uint32_t *ret_hi)
+{
+	uint32_t i = 1;
+
+	if (a->room[1] < (UINT32_C(1) << a->zone_shift) / SMALL)
+		return false;
+	while (i < a->leaves)
+		i = 2 * i + (a->room[2 * i + 1] > a->room[2 * i]);
+	*ret_lo = *ret_hi = i - a->leaves;
+	return true;
+}
+
 /* The run of zones with room for the size and the least to move; false when that is too much. */
 static bool window_find(const struct arena *a, uint32_t size, uint32_t *ret_lo, uint32_t *ret_hi)
 {
-	uint64_t used = 0, room = 0, best = UINT64_MAX, first;
+	uint64_t used = 0, room = 0, best = UINT64_MAX, zone = UINT64_C(1) << a->zone_shift;
 	uint32_t lo = 0;
 
 	for (uint32_t hi = 0; hi < a->n_zones; hi++) {
-		used += a->zone_used[hi];
-		room += zone_end(a, hi) - zone_start(a, hi) - a->zone_used[hi];
+		used += zone_end(a, hi) - zone_start(a, hi) - zone_room(a, hi);
+		room += zone_room(a, hi);
 		for (; room >= size; lo++) {
 			if (used < best) {
 				best = used;
 				*ret_lo = lo;
 				*ret_hi = hi;
 			}
-			first = zone_end(a, lo) - zone_start(a, lo);
-			used -= a->zone_used[lo];
-			room -= first - a->zone_used[lo];
+			used -= zone_end(a, lo) - zone_start(a, lo) - zone_room(a, lo);
+			room -= zone_room(a, lo);
 		}
 	}
-	return best <= (uint64_t)ARENA_MOVES * size + (UINT64_C(1) << a->zone_shift);
+	return best <= ARENA_MOVES * (uint64_t)size + zone;
 }
 
 /*
@@ -189,7 +220,9 @@ static uint32_t window_slide(struct arena *a, uint32_t lo, uint32_t hi)
 		if (from == to)
 			continue;
 		zone_leave(a, b);
+		zone_count(a, from, a->block[b].size, false);
 		a->block[b].off = to;
+		zone_count(a, to, a->block[b].size, true);
 		zone_enter(a, b);
 		a->moved += a->block[b].size;
 		a->move(a->arg, b, from, to);
@@ -210,24 +243,41 @@ static void insert(struct arena *a, uint32_t b, uint32_t before, uint32_t off, u
 	a->block[next].prev = b;
 	gap_link(a, before);
 	gap_link(a, b);
+	zone_count(a, off, size, true);
 	zone_enter(a, b);
 	a->used += size;
 }
 
+/* Moves blocks until one gap holds the size; returns the block before it, or NONE. */
+static uint32_t make_room(struct arena *a, uint32_t size)
+{
+	uint32_t lo = 0, hi = 0;
+
+	if (size <= (UINT32_C(1) << a->zone_shift) / SMALL)
+		return window_of_one(a, &lo, &hi) ? window_slide(a, lo, hi) : ARENA_NONE;
+	/* one that has just failed, and evicts one by one, is not worth a long look each time */
+	if (size >= a->failed_size && a->used + a->failed_size / 2 > a->failed_used)
+		return ARENA_NONE;
+	if (window_find(a, size, &lo, &hi))
+		return window_slide(a, lo, hi);
+	a->failed_size = size;
+	a->failed_used = a->used;
+	return ARENA_NONE;
+}
+
 bool arena_place(struct arena *a, uint32_t block, uint32_t size)
 {
-	uint32_t before, lo = 0, hi = 0;
+	uint32_t before;
 
 	BUG_ON(block >= a->max_blocks || size == 0);
 	if (size > a->end - a->start - a->used)
 		return false;
 	before = gap_find(a, size);
-	if (before == ARENA_NONE) {
-		if (!window_find(a, size, &lo, &hi))
-			return false;
-		before = window_slide(a, lo, hi);
-		BUG_ON(gap_size(a, before) < size);
-	}
+	if (before == ARENA_NONE)
+		before = make_room(a, size);
+	if (before == ARENA_NONE)
+		return false;
+	BUG_ON(gap_size(a, before) < size);
 	insert(a, block, before, end_of(a, before), size);
 	return true;
 }
@@ -248,6 +298,7 @@ void arena_remove(struct arena *a, uint32_t block)
 	uint32_t prev = a->block[block].prev, next = a->block[block].next;
 
 	zone_leave(a, block);
+	zone_count(a, a->block[block].off, a->block[block].size, false);
 	gap_unlink(a, block);
 	gap_unlink(a, prev);
 	a->block[prev].next = next;
@@ -262,16 +313,21 @@ void arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_bloc
 	uint32_t all = max_blocks;
 
 	*a = (struct arena){ .start = start, .end = end, .max_blocks = max_blocks };
+	a->failed_size = UINT32_MAX;
 	a->move = move;
 	a->arg = arg;
 	a->zone_shift = MIN_ZONE_SHIFT;
 	while ((end - start) >> a->zone_shift >= MAX_ZONES)
 		a->zone_shift++;
 	a->n_zones = zone_of(a, end - 1) + 1;
-	a->zone_used = mem_calloc(a->n_zones, sizeof(*a->zone_used));
+	for (a->leaves = 1; a->leaves < a->n_zones;)
+		a->leaves *= 2;
+	a->room = mem_calloc(2 * (size_t)a->leaves, sizeof(*a->room));
 	a->zone_first = mem_calloc(a->n_zones, sizeof(*a->zone_first));
-	for (uint32_t z = 0; z < a->n_zones; z++)
+	for (uint32_t z = 0; z < a->n_zones; z++) {
 		a->zone_first[z] = ARENA_NONE;
+		zone_set_room(a, z, zone_end(a, z) - zone_start(a, z));
+	}
 	for (unsigned i = 0; i < ARENA_BINS; i++)
 		a->bin[i] = ARENA_NONE;
 	a->block = mem_calloc((size_t)max_blocks + 1, sizeof(*a->block));
@@ -282,7 +338,7 @@ void arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_bloc
 void arena_release(struct arena *a)
 {
 	free(a->block);
-	free(a->zone_used);
+	free(a->room);
 	free(a->zone_first);
 	*a = (struct arena){ 0 };
 }

@@ -7,12 +7,13 @@
  *
  * HOW IT WORKS Everything but the header's content follows from the size of the segment, so a reader
  * that knows how much it has mapped can check every offset before it uses it. A key hashes to a home
- * bucket; if that is full the entry goes to one of the next LAYOUT_PROBES - 1, and every bucket that
- * it had to pass counts it, so that a reader knows where to stop looking. A bucket is two cache lines
+ * bucket; if that is full the entry goes to the next with room, and every bucket that it had to pass
+ * counts it, so that a reader knows where to stop looking. A bucket is two cache lines
  * and carries the sequence number of all that it refers to: odd while the writer changes a slot, or
  * moves the entry behind it. Memory of an entry is used for something else only after the sequence
  * number of its bucket went on.
  *
+ * A slot's mark joins the hash of the key, which is the entry's tag, with the offset of the entry.
  * An entry is a struct layout_entry, the key, and the value, the latter two padded to 8 bytes:
  *	check          covers tag, sizes, version, loaded, max_age and the value (and by the tag the key)
  *	expiry_check   covers soft and hard, which change alone and without the sequence number
@@ -35,7 +36,7 @@
 #define LAYOUT_VERSION         1u
 #define LAYOUT_GRANULE         16u
 #define LAYOUT_SLOTS           10u /* per bucket */
-#define LAYOUT_PROBES          64u /* buckets in which an entry may be */
+#define LAYOUT_PROBES          512u /* buckets in which an entry may be; the table may have fewer */
 #define LAYOUT_MIN_BYTES       (256u * 1024)
 #define LAYOUT_MAX_BYTES       (UINT64_C(1) << 36)  /* granules are counted in 32 bits: 64 GiB */
 #define LAYOUT_MAX_KEY_BYTES   65536u               /* the highest limits a configuration can set */
@@ -64,7 +65,7 @@ _Static_assert(sizeof(struct layout_header) == 256, "readers of version 1 rely o
 struct layout_bucket {
 	uint32_t seq;                /* odd while it changes */
 	uint32_t passed;             /* entries that are further on because this one was full */
-	uint64_t tag[LAYOUT_SLOTS];  /* the hash of the key */
+	uint64_t mark[LAYOUT_SLOTS]; /* layout_mark(the hash of the key, off) */
 	uint32_t off[LAYOUT_SLOTS];  /* in granules from the start of the segment; 0: empty */
 };
 _Static_assert(sizeof(struct layout_bucket) == 128, "two cache lines");
@@ -81,7 +82,7 @@ _Static_assert(sizeof(struct layout_entry) == 64, "one cache line's worth");
 /* -- Where things lie: all of it follows from the size of the segment ------------------------- */
 
 struct layout {
-	uint32_t n_buckets;
+	uint32_t n_buckets, probes;
 	uint32_t arena, end; /* granules from the start of the segment */
 };
 
@@ -96,6 +97,7 @@ static inline struct layout layout_of(uint64_t bytes)
 	uint64_t head = sizeof(struct layout_header);
 
 	l.n_buckets = (uint32_t)(bytes / (16 * sizeof(struct layout_bucket)));
+	l.probes = l.n_buckets < LAYOUT_PROBES ? l.n_buckets : LAYOUT_PROBES;
 	head += (uint64_t)l.n_buckets * sizeof(struct layout_bucket);
 	l.arena = (uint32_t)(head / LAYOUT_GRANULE);
 	l.end = bytes == LAYOUT_MAX_BYTES ? UINT32_MAX : (uint32_t)(bytes / LAYOUT_GRANULE);
@@ -105,6 +107,15 @@ static inline struct layout layout_of(uint64_t bytes)
 static inline uint32_t layout_home(struct layout l, uint64_t tag)
 {
 	return (uint32_t)(((tag >> 32) * l.n_buckets) >> 32);
+}
+
+/*
+ * Ties a tag to the offset beside it, so that neither can change alone: memory that was given back may
+ * still hold a whole old entry of the same key. Of a mark and its offset it gives the tag.
+ */
+static inline uint64_t layout_mark(uint64_t tag, uint32_t off)
+{
+	return tag ^ off * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static inline uint64_t layout_pad(uint64_t n)

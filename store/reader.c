@@ -133,7 +133,7 @@ enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes 
 	struct layout l = layout_of(r->bytes);
 	const struct layout_bucket *b;
 	struct found f;
-	uint32_t at, seq, passed;
+	uint32_t at, off, seq, passed;
 	uint64_t tag;
 	enum look what;
 	int tries = 0;
@@ -144,27 +144,32 @@ enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes 
 		return READER_GONE;
 	tag = hash_bytes(key, layout_load(&h->seed));
 	at = layout_home(l, tag);
-	for (uint32_t probe = 0; probe < LAYOUT_PROBES; probe++) {
+	for (uint32_t probe = 0; probe < l.probes; probe++) {
 		b = &buckets(r)[at];
 	again:
-		if (tries++ == TRIES + (int)LAYOUT_PROBES)
-			return READER_MISS;
 		seq = __atomic_load_n(&b->seq, __ATOMIC_ACQUIRE);
 		if (seq & 1)
-			goto again;
+			goto torn;
 		what = LOOK_OTHER;
-		for (unsigned i = 0; i < LAYOUT_SLOTS && what == LOOK_OTHER; i++)
-			if (layout_load(&b->tag[i]) == tag)
-				what = look(r, l, layout_load32(&b->off[i]), tag, key, now, buf, cap, &f);
+		for (unsigned i = 0; i < LAYOUT_SLOTS && what == LOOK_OTHER; i++) {
+			off = layout_load32(&b->off[i]);
+			if (layout_load(&b->mark[i]) == layout_mark(tag, off))
+				what = look(r, l, off, tag, key, now, buf, cap, &f);
+		}
 		passed = layout_load32(&b->passed);
 		layout_fence_acquire();
 		if (layout_load32(&b->seq) != seq || what == LOOK_TORN)
-			goto again;
+			goto torn;
 		if (what == LOOK_DONE)
 			goto found;
 		if (!passed)
 			return READER_MISS;
 		at = at + 1 == l.n_buckets ? 0 : at + 1;
+		continue;
+	torn:
+		if (++tries == TRIES)
+			return READER_MISS;
+		goto again;
 	}
 	return READER_MISS;
 found:

@@ -12,9 +12,12 @@
 
 _Static_assert(STORE_MIN_BYTES == LAYOUT_MIN_BYTES, "the two headers agree");
 
-/* Entries at most, as a share of the slots: above it the searches for a free slot get long. */
-#define FULL_NUM 15u
-#define FULL_DEN 16u
+/*
+ * Entries at most, as a share of the slots. A run of LAYOUT_PROBES full buckets, which would keep a key
+ * out that hashes to its start, is 7.6 standard deviations away then.
+ */
+#define FULL_NUM 9u
+#define FULL_DEN 10u
 
 /* A new writer's clock may be this much behind the old one's: they were read one after the other. */
 #define CLOCK_SLACK_US 100000
@@ -71,6 +74,14 @@ static struct layout_bucket *bucket_of(const struct store *s, uint32_t slot)
 	return &s->bucket[slot / LAYOUT_SLOTS];
 }
 
+/* The tag of the entry in a slot in use. */
+static uint64_t tag_at(const struct store *s, uint32_t slot)
+{
+	const struct layout_bucket *b = bucket_of(s, slot);
+
+	return layout_mark(b->mark[slot % LAYOUT_SLOTS], b->off[slot % LAYOUT_SLOTS]);
+}
+
 static uint32_t bucket_next(const struct store *s, uint32_t b)
 {
 	return b + 1 == s->l.n_buckets ? 0 : b + 1;
@@ -113,11 +124,14 @@ static void move_entry(void *arg, uint32_t h, uint32_t from, uint32_t to)
 	const uint64_t *src = (const uint64_t *)at(s, from);
 	uint64_t *dst = (uint64_t *)at(s, to);
 	size_t n = (size_t)s->arena.block[h].size * (LAYOUT_GRANULE / 8);
+	uint64_t tag = tag_at(s, s->entry[h].slot);
+	uint32_t i = s->entry[h].slot % LAYOUT_SLOTS;
 
 	bucket_open(b);
-	for (size_t i = 0; i < n; i++)
-		layout_store(&dst[i], src[i]);
-	layout_store32(&b->off[s->entry[h].slot % LAYOUT_SLOTS], to);
+	for (size_t w = 0; w < n; w++)
+		layout_store(&dst[w], src[w]);
+	layout_store(&b->mark[i], layout_mark(tag, to));
+	layout_store32(&b->off[i], to);
 	bucket_close(b);
 }
 
@@ -176,11 +190,12 @@ static struct bytes key_of(const struct store *s, uint32_t h)
 
 static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
 {
-	uint32_t b = layout_home(s->l, tag), h;
+	uint32_t b = layout_home(s->l, tag), off, h;
 
-	for (unsigned probe = 0; probe < LAYOUT_PROBES; probe++, b = bucket_next(s, b)) {
+	for (unsigned probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b)) {
 		for (unsigned i = 0; i < LAYOUT_SLOTS; i++) {
-			if (s->bucket[b].tag[i] != tag || !s->bucket[b].off[i])
+			off = s->bucket[b].off[i];
+			if (!off || s->bucket[b].mark[i] != layout_mark(tag, off))
 				continue;
 			h = s->handle[b * LAYOUT_SLOTS + i];
 			if (bytes_equal(key_of(s, h), key))
@@ -197,7 +212,7 @@ static uint32_t slot_find(const struct store *s, uint64_t tag)
 {
 	uint32_t b = layout_home(s->l, tag);
 
-	for (unsigned probe = 0; probe < LAYOUT_PROBES; probe++, b = bucket_next(s, b))
+	for (unsigned probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b))
 		for (unsigned i = 0; i < LAYOUT_SLOTS; i++)
 			if (!s->bucket[b].off[i])
 				return b * LAYOUT_SLOTS + i;
@@ -220,7 +235,7 @@ static void slot_set(struct store *s, uint32_t slot, uint64_t tag, uint32_t off)
 	struct layout_bucket *b = bucket_of(s, slot);
 
 	bucket_open(b);
-	layout_store(&b->tag[slot % LAYOUT_SLOTS], tag);
+	layout_store(&b->mark[slot % LAYOUT_SLOTS], layout_mark(tag, off));
 	layout_store32(&b->off[slot % LAYOUT_SLOTS], off);
 	bucket_close(b);
 }
@@ -304,7 +319,7 @@ static bool verify(const struct store *s, uint32_t slot, struct instant now)
 {
 	const struct layout_bucket *b = bucket_of(s, slot);
 	uint32_t off = b->off[slot % LAYOUT_SLOTS], far;
-	uint64_t tag = b->tag[slot % LAYOUT_SLOTS], key_bytes, value_bytes;
+	uint64_t tag = tag_at(s, slot), key_bytes, value_bytes;
 	const struct layout_entry *e;
 	const unsigned char *p;
 	int64_t age;
@@ -312,7 +327,7 @@ static bool verify(const struct store *s, uint32_t slot, struct instant now)
 	if (!layout_inside(s->l, off, 0, 0))
 		return false;
 	far = slot / LAYOUT_SLOTS + s->l.n_buckets - layout_home(s->l, tag);
-	if (far % s->l.n_buckets >= LAYOUT_PROBES)
+	if (far % s->l.n_buckets >= s->l.probes)
 		return false;
 	e = at(s, off);
 	key_bytes = e->sizes >> 32;
@@ -376,7 +391,7 @@ static void count_passed(struct store *s)
 
 	for (uint32_t i = 0; i < s->n_live; i++) {
 		slot = s->entry[s->order[i]].slot;
-		for (uint32_t b = layout_home(s->l, bucket_of(s, slot)->tag[slot % LAYOUT_SLOTS]);
+		for (uint32_t b = layout_home(s->l, tag_at(s, slot));
 		     b != slot / LAYOUT_SLOTS; b = bucket_next(s, b))
 			passed[b]++;
 	}
@@ -452,11 +467,6 @@ uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t val
 uint32_t store_find(const struct store *s, struct bytes key)
 {
 	return find(s, tag_of(s, key), key);
-}
-
-static uint64_t tag_at(const struct store *s, uint32_t slot)
-{
-	return bucket_of(s, slot)->tag[slot % LAYOUT_SLOTS];
 }
 
 void store_remove(struct store *s, uint32_t entry)

@@ -15,7 +15,8 @@
  * takes 64 bytes plus key and value, rounded up to 16; one sixteenth of the segment is the index.
  *
  * INVARIANTS entries keep their handle until they are removed or replaced. The writer can be killed
- * between any two of its stores: the entry that it was at may be lost, no other, and none is wrong.
+ * between any two of its stores: what it was putting may be lost, and one entry that it was moving to
+ * make room, no other, and none is wrong.
  *
  * Times are instants of the writer's clock. The header tells readers how to get the same clock from
  * CLOCK_BOOTTIME: instant = base + (boottime - boottime at base) * scale.
@@ -93,8 +94,9 @@ uint32_t store_find(const struct store *s, struct bytes key);
 /*
  * Puts the item in the place of any entry of the same key, and gives its handle (the old one's is no
  * longer valid). Its views must not point into the segment. -E2BIG: it can never fit. -ENOSPC: no room;
- * evict something and try again, which will do at the latest when an eighth of the segment and the
- * item's footprint are free. On an error the old entry of the key, if any, is gone: better a
+ * evict something and try again, which will do at the latest when a sixth of the segment and twice
+ * the item's footprint are free. It saves time to evict the item's footprint at once before the next
+ * try. On an error the old entry of the key, if any, is gone: better a
  * miss than an old value.
  */
 int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entry);

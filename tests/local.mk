@@ -69,10 +69,16 @@ check_PROGRAMS += %D%/unit/t_market
 %C%_unit_t_market_LDADD = examples/market/libmarket.la base/libbase.la
 TESTS += %D%/unit/t_market
 
+check_PROGRAMS += %D%/unit/t_reader
+%C%_unit_t_reader_SOURCES = %D%/unit/t_reader.c
+%C%_unit_t_reader_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_reader_LDADD = store/libstore.la -lm
+TESTS += %D%/unit/t_reader
+
 check_PROGRAMS += %D%/unit/t_store
 %C%_unit_t_store_SOURCES = %D%/unit/t_store.c
 %C%_unit_t_store_CPPFLAGS = $(UNIT_CPPFLAGS)
-%C%_unit_t_store_LDADD = store/libstore.la
+%C%_unit_t_store_LDADD = store/libstore.la -lm
 TESTS += %D%/unit/t_store
 
 check_PROGRAMS += %D%/unit/t_client

@@ -23,7 +23,8 @@ static void on_store(void)
 #include "tests/tap.h"
 
 #define BYTES   (256u * 1024)
-#define KEYS    48u
+#define KEYS    192u
+#define FEW     48u /* keys of the segment that gets damaged */
 #define NOW     ((struct instant){ INT64_C(1770000000000000) })
 #define MAX_AGE SPAN_S(1000)
 
@@ -64,7 +65,7 @@ static void make_names(void)
 /* Eight bytes of the value of a key and version. */
 static uint64_t value_word(unsigned k, uint64_t version, size_t at)
 {
-	return hash_u64(version * 64 + k + ((uint64_t)at << 40));
+	return hash_u64(version * 1024 + k + ((uint64_t)at << 40));
 }
 
 static void value_make(unsigned k, uint64_t version, size_t n, unsigned char *ret)
@@ -129,6 +130,23 @@ static const char *entry_differs(const struct store *s, uint32_t h, unsigned k,
 	return NULL;
 }
 
+static bool zones_consistent(const struct arena *a, const uint32_t *used)
+{
+	uint32_t size;
+
+	for (uint32_t z = 0; z < a->n_zones; z++) {
+		size = a->end - a->start - (z << a->zone_shift);
+		size = size >> a->zone_shift ? UINT32_C(1) << a->zone_shift : size;
+		if (a->room[a->leaves + z] != size - used[z])
+			return false;
+	}
+	for (uint32_t i = 1; i < a->leaves; i++)
+		if (a->room[i] < a->room[2 * i] || a->room[i] < a->room[2 * i + 1] ||
+		    (a->room[i] != a->room[2 * i] && a->room[i] != a->room[2 * i + 1]))
+			return false;
+	return true;
+}
+
 /* Every count and list of the arena against what the blocks say. */
 static bool arena_consistent(const struct arena *a)
 {
@@ -158,7 +176,7 @@ static bool arena_consistent(const struct arena *a)
 		for (b = a->bin[i]; b != ARENA_NONE; b = a->block[b].gap_next)
 			in_bins++;
 	return used == a->used && in_bins == gaps &&
-	       memcmp(zone, a->zone_used, a->n_zones * sizeof(*zone)) == 0 &&
+	       zones_consistent(a, zone) &&
 	       memcmp(first, a->zone_first, a->n_zones * sizeof(*first)) == 0;
 }
 
@@ -317,10 +335,458 @@ TEST(random_operations_do_what_a_plain_model_does)
 	store_release(&s);
 }
 
+/* Values up to the largest that fit, among small ones: any size is placed, and evictions stay in bounds. */
+TEST(any_size_can_be_placed_after_others_were_there)
+{
+	static const size_t sizes[] = { 100, 3000, 20, 60000, 1000, 230000, 10 };
+	struct store *s = store_create(segment, BYTES, 1, clock_then);
+	struct model m = { .next_version = 0 };
+	struct store_stats st;
+	struct rng g;
+	uint64_t before, freed_most;
+	size_t n;
+
+	rng_init(&g, tap_seed);
+	for (unsigned i = 0; i < 7 * 600; i++) {
+		n = sizes[i / 600];
+		store_stats(s, &st);
+		before = st.bytes_used;
+		put(s, &m, &g, i % KEYS, n);
+		store_stats(s, &st);
+		/* a sixth, twice the footprint, and one victim more than was needed */
+		freed_most = st.bytes_total / 6 + 2 * store_footprint(s, 300, n) + 231000;
+		if (!m.e[i % KEYS].present || before > st.bytes_used + freed_most) {
+			OK(false, "size %zu: %" PRIu64 " of %" PRIu64 " bytes in use became %" PRIu64,
+			   n, before, st.bytes_total, st.bytes_used);
+			break;
+		}
+	}
+	OK(same(s, &m, true));
+	store_release(&s);
+}
+
+TEST(small_values_fill_the_store_to_nine_tenths_of_the_index)
+{
+	struct store *s = store_create(segment, BYTES, 1, clock_then);
+	struct store_item item = { .value = bytes_of("v", 1), .loaded = NOW, .hard = INSTANT_NEVER };
+	struct rng g;
+	char key[32];
+	uint32_t h, n = 0;
+	int r = 0, refused = 0;
+
+	rng_init(&g, tap_seed);
+	while (r == 0) {
+		item.key = bytes_of(key, (size_t)snprintf(key, sizeof(key), "%u", n));
+		r = store_put(s, &item, &h);
+		n += r == 0;
+	}
+	OK(r == -ENOSPC && n == s->max_live, "%u entries, then %d", n, r);
+	for (uint32_t i = 0; i < 20000; i++) {
+		item.key = bytes_of(key, (size_t)snprintf(key, sizeof(key), "%u", n + i));
+		while (store_put(s, &item, &h) != 0) {
+			store_remove(s, store_sample(s, &g));
+			refused++;
+		}
+	}
+	OK(refused == 20000, "%d evictions for 20000 entries", refused);
+	for (uint32_t b = 0; b < s->l.n_buckets; b++)
+		OK(s->bucket[b].passed <= s->n_live);
+	while ((h = store_sample(s, &g)) != STORE_NONE)
+		store_remove(s, h);
+	for (uint32_t b = 0; b < s->l.n_buckets; b++)
+		OK(s->bucket[b].passed == 0, "bucket %u: %u", b, s->bucket[b].passed);
+	store_release(&s);
+}
+
+TEST(what_does_not_fit_is_refused_and_takes_the_old_value_with_it)
+{
+	struct store *s = store_create(segment, BYTES, 1, clock_then);
+	struct store_item item = { .key = name[1], .value = bytes_of(buf, 10), .hard = INSTANT_NEVER };
+	struct store_stats st;
+	uint32_t h;
+
+	OK(store_create(segment, STORE_MIN_BYTES - 1, 1, clock_then) == NULL);
+	store_stats(s, &st);
+	OK(store_footprint(s, 10, st.bytes_total - 80) == st.bytes_total);
+	OK(store_footprint(s, 10, st.bytes_total - 79) == 0);
+	OK(store_footprint(s, LAYOUT_MAX_KEY_BYTES, 0) > 0);
+	OK(store_footprint(s, LAYOUT_MAX_KEY_BYTES + 1, 0) == 0);
+	OK(store_footprint(s, UINT64_MAX, 10) == 0 && store_footprint(s, 10, UINT64_MAX) == 0);
+	OK(store_put(s, &item, &h) == 0);
+	item.value = bytes_of(buf, sizeof(buf));
+	OK(store_put(s, &item, &h) == -E2BIG);
+	OK(store_find(s, name[1]) == STORE_NONE);
+	store_release(&s);
+}
+
+/* -- Killed at every store --------------------------------------------------------------------- */
+
+/* Right, whole and of some version the key ever had; counts what was found. */
+static unsigned readable(const void *mem, const struct model *m, const struct model *m2)
+{
+	static unsigned char out[BYTES];
+	struct store_reader r;
+	struct reader_value v;
+	enum reader_outcome o;
+	const struct model_entry *e;
+	unsigned n = 0;
+
+	if (store_reader_init(&r, mem, BYTES) != 0)
+		return 0;
+	for (unsigned k = 0; k < KEYS; k++) {
+		o = store_reader_get(&r, name[k], NOW, out, sizeof(out), &v);
+		if (o == READER_MISS || o == READER_GONE || o == READER_SMALL)
+			continue;
+		n++;
+		e = m->e[k].present && m->e[k].version == v.version ? &m->e[k] : &m2->e[k];
+		OK(e->present && e->version == v.version, "key %u: version %" PRIu64, k, v.version);
+		OK(e->value_bytes == v.value_bytes &&
+		           value_right(k, v.version, bytes_of(out, v.value_bytes)),
+		   "key %u: wrong value", k);
+		OK(v.max_age.us == MAX_AGE.us && (v.loaded.us == m->e[k].loaded.us ||
+		                                  v.loaded.us == m2->e[k].loaded.us),
+		   "key %u: wrong age", k);
+		OK((v.soft.us == m->e[k].soft.us && v.hard.us == m->e[k].hard.us) ||
+		           (v.soft.us == m2->e[k].soft.us && v.hard.us == m2->e[k].hard.us),
+		   "key %u: wrong expiry", k);
+	}
+	return n;
+}
+
+/*
+ * Every entry of s is of model m or m2, or has been renewed with the old expiry yet: the same value, and
+ * no longer life. Returns how many that are in both, besides key k_put, are not in s.
+ */
+static unsigned lost(const struct store *s, const struct model *m, const struct model *m2, unsigned k_put)
+{
+	struct model_entry renewed;
+	unsigned n = 0;
+	uint32_t h;
+
+	for (unsigned k = 0; k < KEYS; k++) {
+		h = store_find(s, name[k]);
+		if (h == STORE_NONE) {
+			n += k != k_put && m->e[k].present && m2->e[k].present;
+			continue;
+		}
+		renewed = m2->e[k];
+		renewed.soft = m->e[k].soft;
+		renewed.hard = m->e[k].hard;
+		OK((m->e[k].present && !entry_differs(s, h, k, &m->e[k])) ||
+		           (m2->e[k].present && !entry_differs(s, h, k, &m2->e[k])) ||
+		           (m->e[k].present && m->e[k].version == renewed.version &&
+		            !entry_differs(s, h, k, &renewed)),
+		   "key %u is of no version: %s, %s", k,
+		   m->e[k].present ? entry_differs(s, h, k, &m->e[k]) : "not there before",
+		   m2->e[k].present ? entry_differs(s, h, k, &m2->e[k]) : "not there after");
+	}
+	OK(arena_consistent(&s->arena));
+	return n;
+}
+
+extern void __lsan_disable(void) __attribute__((weak));
+extern void __lsan_enable(void) __attribute__((weak));
+
+/* Attaching once more, a put that may well need a hole among the others, or any operation. */
+static void one_round(struct store **s, struct model *m, struct rng *g, int round, unsigned k)
+{
+	if (round % 10 == 9) {
+		store_release(s);
+		/* one that is killed in here leaves its memory behind, as a process would */
+		if (__lsan_disable)
+			__lsan_disable();
+		*s = store_attach(segment, BYTES, 3, clock_then, NOW, NULL, NULL);
+	} else if (round % 3 == 0) {
+		put(*s, m, g, k, 4000 + rng_below(g, 20000));
+	} else {
+		one_operation(*s, m, g, k);
+	}
+}
+
+/*
+ * Does one operation over and over on the same segment, killed before its first, second, third ...
+ * store. Whatever the instant, readers see only what was there before or after, and the next writer
+ * finds all entries but the one that was being put and the one that was being moved for it.
+ */
+TEST(a_writer_killed_at_any_store_loses_no_more_than_it_was_at)
+{
+	static unsigned char start[BYTES];
+	static struct model m, m2;
+	static struct store *s;
+	static struct rng g, g0;
+	static uint64_t kills, moves;
+	static long step;
+	static bool done;
+	static unsigned k;
+
+	rng_init(&g, tap_seed);
+	memset(&m, 0, sizeof(m));
+	s = store_create(segment, BYTES, 1, clock_then);
+	for (int i = 0; i < 1500; i++)
+		one_operation(s, &m, &g, (unsigned)rng_below(&g, KEYS));
+	store_release(&s);
+	for (int round = 0; round < 60; round++) {
+		memcpy(start, segment, BYTES);
+		k = (unsigned)rng_below(&g, KEYS);
+		g0 = g;
+		done = false;
+		for (step = 0; !done; step += 1 + step / 40) {
+			memcpy(segment, start, BYTES);
+			g = g0;
+			m2 = m;
+			s = store_attach(segment, BYTES, 1, clock_then, NOW, NULL, NULL);
+			stores_left = step;
+			if (setjmp(killed) == 0) {
+				one_round(&s, &m2, &g, round, k);
+				done = true;
+			}
+			moves += s ? s->arena.moved : 0;
+			stores_left = -1;
+			if (round % 10 == 9 && __lsan_enable)
+				__lsan_enable();
+			store_release(&s);
+			kills++;
+			readable(segment, &m, &m2);
+			s = store_attach(segment, BYTES, 2, clock_then, NOW, NULL, NULL);
+			OK(s != NULL);
+			if (!s)
+				return;
+			OK(lost(s, &m, &m2, k) <= (done ? 0 : 1), "round %d, store %ld", round, step);
+			store_release(&s);
+		}
+		m = m2;
+	}
+	printf("# killed %" PRIu64 " times\n", kills);
+	OK(moves * LAYOUT_GRANULE > BYTES / 4, "too few kills while memory was moved");
+}
+
+/* -- Damage ------------------------------------------------------------------------------------ */
+
+static struct model damage_model;
+static unsigned char whole[BYTES];
+
+/* A segment of small values, a copy of which is kept in whole[]. */
+static void damage_start(void)
+{
+	struct store *s;
+	struct rng g;
+
+	rng_init(&g, tap_seed);
+	memset(segment, 0, BYTES);
+	s = store_create(segment, BYTES, 1, clock_then);
+	memset(&damage_model, 0, sizeof(damage_model));
+	/* each twice: what was replaced is still there, and must not come back */
+	for (unsigned k = 0; k < 2 * FEW; k++)
+		put(s, &damage_model, &g, k % FEW, k % FEW * 3);
+	store_release(&s);
+	memcpy(whole, segment, BYTES);
+}
+
+/* Reads all keys, takes the segment over, and works with what is left. */
+static void use_damaged(struct rng *g, bool work)
+{
+	static struct model m;
+	struct store *s;
+
+	m = damage_model;
+	readable(segment, &m, &m);
+	s = store_attach(segment, BYTES, 2, clock_then, NOW, NULL, NULL);
+	if (!s)
+		return;
+	lost(s, &m, &m, KEYS);
+	readable(segment, &m, &m);
+	if (work) {
+		for (unsigned k = 0; k < KEYS; k++)
+			m.e[k].present = store_find(s, name[k]) != STORE_NONE;
+		OK(same(s, &m, false), "before new work");
+		for (int i = 0; i < 60; i++)
+			one_operation(s, &m, g, (unsigned)rng_below(g, KEYS));
+		OK(same(s, &m, false), "after new work");
+	}
+	store_release(&s);
+}
+
+TEST(any_single_bit_may_flip)
+{
+	size_t used, n = 0, missing = 0;
+	struct store *s;
+	struct rng g;
+
+	damage_start();
+	rng_init(&g, tap_seed);
+	s = store_attach(segment, BYTES, 1, clock_then, NOW, NULL, NULL);
+	used = ((size_t)s->l.arena + 2 * s->arena.used) * LAYOUT_GRANULE;
+	store_release(&s);
+	memcpy(segment, whole, BYTES);
+	OK(readable(segment, &damage_model, &damage_model) == FEW);
+	for (size_t bit = 0; bit < used * 8; bit++) {
+		/* most of the index is empty slots: one bit in 16 of them will do */
+		if (bit / 64 % 16 && ((uint64_t *)whole)[bit / 64] == 0)
+			continue;
+		segment[bit / 8] ^= (unsigned char)(1 << bit % 8);
+		missing += FEW - readable(segment, &damage_model, &damage_model);
+		if (rng_below(&g, 8) == 0) {
+			use_damaged(&g, rng_below(&g, 8) == 0);
+			memcpy(segment, whole, BYTES);
+		} else {
+			segment[bit / 8] = whole[bit / 8];
+		}
+		n++;
+	}
+	printf("# %zu bits flipped, %zu of %zu reads missed\n", n, missing, n * FEW);
+	OK(missing > n / 8 && missing < n * FEW / 2);
+}
+
+TEST(any_garbage_may_be_in_the_segment)
+{
+	static unsigned char other[BYTES];
+	struct rng g;
+	size_t head = sizeof(struct layout_header), at, n, from;
+	uint64_t w, seed;
+
+	damage_start();
+	seed = ((struct layout_header *)(void *)whole)->seed;
+	rng_init(&g, tap_seed + 1);
+	for (int i = 0; i < 3000; i++) {
+		memcpy(segment, whole, BYTES);
+		switch (i % 5) {
+		case 0: /* a header that is right, and noise behind it */
+			for (at = head; at < BYTES; at += 8) {
+				w = rng_u64(&g);
+				memcpy(segment + at, &w, 8);
+			}
+			break;
+		case 1: /* a piece of noise */
+			at = rng_below(&g, 40000);
+			for (n = rng_below(&g, 4000); n; n--)
+				segment[at++] = (unsigned char)rng_u64(&g);
+			break;
+		case 2: /* a piece of the segment in another place */
+			n = rng_below(&g, 4000);
+			from = rng_below(&g, 40000);
+			memcpy(other, segment + from, n);
+			memcpy(segment + rng_below(&g, 40000), other, n);
+			break;
+		case 3: /* slots that point anywhere, to each other's entries or into them */
+			for (unsigned j = 0; j < 20; j++) {
+				struct layout_bucket *b = (struct layout_bucket *)(segment + head);
+
+				b += rng_below(&g, 128);
+				from = rng_below(&g, LAYOUT_SLOTS);
+				w = layout_mark(b->mark[from], b->off[from]);
+				n = (size_t)rng_below(&g, KEYS);
+				b->off[from] = (uint32_t)(rng_below(&g, 2) ? rng_u64(&g)
+				                                           : 1040 + rng_below(&g, 600));
+				b->mark[from] = layout_mark(
+				        rng_below(&g, 2) ? w : hash_bytes(name[n], seed), b->off[from]);
+			}
+			break;
+		default: /* small changes all over, words of all ones or zeroes among them */
+			for (unsigned j = 0; j < 50; j++) {
+				at = rng_below(&g, 5000) * 8;
+				w = rng_below(&g, 3) ? rng_below(&g, 2) ? ~UINT64_C(0) : 0
+				                     : UINT64_C(1) << rng_below(&g, 64);
+				memcpy(segment + at, &w, 8);
+			}
+		}
+		use_damaged(&g, true);
+	}
+}
+
+TEST(attach_refuses_what_is_not_a_segment_of_ours)
+{
+	struct store *s;
+	uint64_t kept, dropped;
+
+	damage_start();
+	OK(!store_attach(segment, BYTES / 2, 2, clock_then, NOW, NULL, NULL), "another size");
+	segment[offsetof(struct layout_header, version)]++;
+	OK(!store_attach(segment, BYTES, 2, clock_then, NOW, NULL, NULL), "another version");
+	memset(segment, 0, BYTES);
+	OK(!store_attach(segment, BYTES, 2, clock_then, NOW, NULL, NULL), "nothing");
+	memcpy(segment, whole, BYTES);
+	s = store_attach(segment, BYTES, 2, clock_then, NOW, &kept, &dropped);
+	OK(s && kept == FEW && dropped == 0);
+	store_release(&s);
+}
+
+TEST(attach_drops_what_has_expired_and_what_it_cannot_date)
+{
+	struct instant later = instant_add(NOW, SPAN_S(100)), at;
+	struct store_clock c = clock_then;
+	struct store_item item = { .key = name[0], .value = bytes_of("x", 1), .loaded = NOW,
+		                   .soft = NOW, .hard = later, .max_age = SPAN_S(200) };
+	struct store *s;
+	uint64_t kept, dropped;
+	uint32_t h;
+
+	for (int i = 0; i < 6; i++) {
+		s = store_create(segment, BYTES, 1, clock_then);
+		c = clock_then;
+		at = instant_add(NOW, SPAN_S(99));
+		item.hard = i == 5 ? INSTANT_NEVER : later;
+		OK(store_put(s, &item, &h) == 0);
+		store_release(&s);
+		c.boottime_us += 99000000;
+		c.base = at;
+		switch (i) {
+		case 1:
+			at = later;
+			break;
+		case 2: /* a clock that went back: ages would come out too small */
+			c.base.us -= 200000;
+			break;
+		case 3: /* loaded in the future */
+			at.us = NOW.us - 1;
+			break;
+		case 4: /* a clock that nobody can read */
+			((struct layout_header *)(void *)segment)->clock.check++;
+			break;
+		case 5: /* too old, whatever its expiry says */
+			at = instant_add(NOW, SPAN_US(200000001));
+		}
+		s = store_attach(segment, BYTES, 2, c, at, &kept, &dropped);
+		OK(s && kept == (i == 0) && dropped == (i != 0), "case %d: kept %" PRIu64, i, kept);
+		if (i == 0)
+			OK(store_owner(s, store_find(s, name[0])) == STORE_NONE);
+		store_release(&s);
+	}
+}
+
+TEST(samples_are_uniform_and_each_visits_all)
+{
+	static unsigned seen[FEW];
+	struct store *s;
+	struct rng g;
+	double chi2 = 0, d;
+
+	damage_start();
+	s = attach();
+	rng_init(&g, tap_seed);
+	for (unsigned i = 0; i < 1000 * FEW; i++)
+		seen[key_of_entry(s, store_sample(s, &g))]++;
+	for (unsigned k = 0; k < FEW; k++) {
+		d = seen[k] - 1000.0;
+		chi2 += d * d / 1000;
+	}
+	/* 47 degrees of freedom: below 100 but once in 100 000 */
+	OK(chi2 < 100, "chi square %g", chi2);
+	store_release(&s);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	make_names();
 	RUN(random_operations_do_what_a_plain_model_does);
+	RUN(any_size_can_be_placed_after_others_were_there);
+	RUN(small_values_fill_the_store_to_nine_tenths_of_the_index);
+	RUN(what_does_not_fit_is_refused_and_takes_the_old_value_with_it);
+	RUN(a_writer_killed_at_any_store_loses_no_more_than_it_was_at);
+	RUN(any_single_bit_may_flip);
+	RUN(any_garbage_may_be_in_the_segment);
+	RUN(attach_refuses_what_is_not_a_segment_of_ours);
+	RUN(attach_drops_what_has_expired_and_what_it_cannot_date);
+	RUN(samples_are_uniform_and_each_visits_all);
 	return tap_done();
 }

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What a reader makes of a segment: every outcome, the clock, silence, another life of the segment. And
+ * readers in threads beside a writer that puts, moves and removes all the time: never a wrong value.
+ * (Damage of every kind is in t_store, kills of the writer in store_torture.)
+ */
+#include "store/reader.h"
+
+#include "base/hash.h"
+#include "base/rng.h"
+#include "store/layout.h"
+#include "store/store.h"
+#include "tests/tap.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#define BYTES (256u * 1024)
+#define T(s)  ((struct instant){ INT64_C(1770000000000000) + (int64_t)(s)*1000000 })
+
+static _Alignas(4096) unsigned char segment[BYTES];
+static const struct store_clock start_clock = { 7000000, { INT64_C(1770000000000000) }, 1.0 };
+
+static struct layout_header *head(void)
+{
+	return (struct layout_header *)(void *)segment;
+}
+
+/* One entry: key "k", value "value", loaded at 0, fresh to 10, grace to 20, max_age 30. */
+static struct store *one_entry(struct store_reader *r, uint32_t *ret_entry)
+{
+	struct store *s = store_create(segment, BYTES, 77, start_clock);
+	struct store_item item = { .key = bytes_str("k"), .value = bytes_str("value"), .version = 5,
+		                   .loaded = T(0), .soft = T(10), .hard = T(20),
+		                   .max_age = SPAN_S(30) };
+
+	OK(store_put(s, &item, ret_entry) == 0);
+	OK(store_reader_init(r, segment, BYTES) == 0);
+	return s;
+}
+
+static enum reader_outcome get(const struct store_reader *r, struct instant now)
+{
+	struct reader_value v = { 0 };
+	char buf[8];
+	enum reader_outcome o = store_reader_get(r, bytes_str("k"), now, buf, sizeof(buf), &v);
+
+	if (o == READER_FRESH || o == READER_GRACE || o == READER_STALE)
+		OK(v.value_bytes == 5 && memcmp(buf, "value", 5) == 0 && v.version == 5 &&
+		   v.max_age.us == SPAN_S(30).us);
+	return o;
+}
+
+TEST(a_value_is_fresh_then_in_grace_then_stale_then_gone)
+{
+	struct store_reader r;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+
+	OK(get(&r, T(0)) == READER_FRESH);
+	OK(get(&r, T(-1)) == READER_FRESH, "a reader's clock may be a moment behind");
+	OK(get(&r, (struct instant){ T(10).us - 1 }) == READER_FRESH);
+	OK(get(&r, T(10)) == READER_GRACE);
+	OK(get(&r, (struct instant){ T(20).us - 1 }) == READER_GRACE);
+	OK(get(&r, T(20)) == READER_STALE);
+	OK(get(&r, T(30)) == READER_STALE);
+	OK(get(&r, (struct instant){ T(30).us + 1 }) == READER_MISS);
+	OK(get(&r, INSTANT_NEVER) == READER_MISS);
+	/* expiry that promises more than max_age does not get it */
+	store_set_expiry(s, e, INSTANT_NEVER, INSTANT_NEVER);
+	OK(get(&r, T(30)) == READER_FRESH);
+	OK(get(&r, (struct instant){ T(30).us + 1 }) == READER_MISS);
+	/* hard stands above soft */
+	store_set_expiry(s, e, T(20), T(5));
+	OK(get(&r, T(4)) == READER_FRESH);
+	OK(get(&r, T(5)) == READER_STALE);
+	OK(store_renew(s, e, T(25), T(40), T(50)) == 0);
+	OK(get(&r, T(31)) == READER_FRESH);
+	OK(get(&r, T(55)) == READER_STALE);
+	OK(get(&r, (struct instant){ T(55).us + 1 }) == READER_MISS);
+	store_remove(s, e);
+	OK(get(&r, T(25)) == READER_MISS);
+	store_release(&s);
+}
+
+TEST(times_at_the_ends_of_their_range_do_no_harm)
+{
+	static const int64_t ends[] = { INT64_MIN, INT64_MIN + 1, -1, 0, 1, INT64_MAX - 1, INT64_MAX };
+	struct store_item item = { .key = bytes_str("k"), .value = bytes_str("value"), .version = 5 };
+	struct store_reader r;
+	struct reader_value v;
+	struct store *s;
+	uint32_t e;
+	char buf[8];
+	__int128 age;
+	enum reader_outcome o;
+
+	s = one_entry(&r, &e);
+	for (unsigned i = 0; i < 7 * 7 * 7 * 7; i++) {
+		item.loaded.us = ends[i % 7];
+		item.max_age.us = ends[i / 7 % 7];
+		item.soft.us = item.hard.us = ends[i / 49 % 7];
+		OK(store_put(s, &item, &e) == 0);
+		o = store_reader_get(&r, item.key, (struct instant){ ends[i / 343] }, buf, 8, &v);
+		age = (__int128)ends[i / 343] - item.loaded.us;
+		OK(o == READER_MISS || age <= item.max_age.us, "age beyond max_age, case %u", i);
+		OK(o != READER_FRESH || ends[i / 343] < item.hard.us, "case %u", i);
+	}
+	store_release(&s);
+}
+
+TEST(a_small_buffer_is_told_the_size_and_never_overrun)
+{
+	struct store_reader r;
+	struct reader_value v;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+	struct store_item item = { .key = bytes_str("empty"), .loaded = T(0), .soft = T(1),
+		                   .hard = T(1), .max_age = SPAN_S(1) };
+	char buf[8];
+
+	for (uint64_t cap = 0; cap <= 5; cap++) {
+		memset(buf, '#', sizeof(buf));
+		OK(store_reader_get(&r, bytes_str("k"), T(0), buf, cap, &v) ==
+		   (cap < 5 ? READER_SMALL : READER_FRESH));
+		OK(v.value_bytes == 5 && v.version == 5);
+		OK(buf[cap] == '#');
+	}
+	OK(store_reader_get(&r, bytes_str("k"), T(0), NULL, 0, &v) == READER_SMALL);
+	OK(store_put(s, &item, &e) == 0);
+	OK(store_reader_get(&r, bytes_str("empty"), T(0), NULL, 0, &v) == READER_FRESH);
+	OK(v.value_bytes == 0);
+	OK(store_reader_get(&r, bytes_of(NULL, 0), T(0), NULL, 0, &v) == READER_MISS);
+	item.key = bytes_of(NULL, 0);
+	OK(store_put(s, &item, &e) == 0);
+	OK(store_reader_get(&r, bytes_of(NULL, 0), T(0), NULL, 0, &v) == READER_FRESH);
+	store_release(&s);
+}
+
+TEST(another_life_of_the_segment_is_noticed)
+{
+	struct store_reader r, r2;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+
+	store_release(&s);
+	OK(get(&r, T(0)) == READER_FRESH, "a segment outlives its writer");
+	s = store_attach(segment, BYTES, 78, start_clock, T(0), NULL, NULL);
+	OK(get(&r, T(0)) == READER_GONE);
+	OK(store_reader_init(&r2, segment, BYTES) == 0);
+	OK(get(&r2, T(0)) == READER_FRESH);
+	store_release(&s);
+	head()->magic ^= 1;
+	OK(get(&r2, T(0)) == READER_GONE);
+}
+
+TEST(only_a_segment_of_ours_is_accepted)
+{
+	struct store_reader r;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+
+	store_release(&s);
+	OK(store_reader_init(&r, segment, BYTES / 2) == -EPROTO);
+	OK(store_reader_init(&r, segment, BYTES - 4096) == -EPROTO);
+	OK(store_reader_init(&r, segment, 0) == -EPROTO);
+	OK(store_reader_init(&r, segment + 8, BYTES - 8) == -EPROTO);
+	OK(store_reader_init(&r, NULL, BYTES) == -EPROTO);
+	head()->version++;
+	OK(store_reader_init(&r, segment, BYTES) == -EPROTO);
+	head()->version--;
+	head()->check ^= UINT64_C(1) << 40;
+	OK(store_reader_init(&r, segment, BYTES) == -EPROTO);
+	head()->check ^= UINT64_C(1) << 40;
+	OK(store_reader_init(&r, segment, BYTES) == 0);
+}
+
+TEST(the_writers_clock_and_its_silence_can_be_told)
+{
+	struct store_reader r;
+	struct store_clock c = start_clock;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+
+	OK(store_reader_now(&r, 7000000).us == T(0).us);
+	OK(store_reader_now(&r, 8000001).us == T(1).us + 1);
+	OK(store_reader_now(&r, 6000000).us == T(-1).us);
+	c.scale = 60;
+	store_set_clock(s, c);
+	OK(store_reader_now(&r, 8000000).us == T(60).us);
+	OK(store_reader_now(&r, INT64_MIN).us == INSTANT_NEVER.us);
+	OK(store_reader_now(&r, INT64_MAX).us >= T(0).us);
+
+	store_heartbeat(s, 9000000);
+	OK(store_reader_silence(&r, 9500000).us == 500000);
+	OK(store_reader_silence(&r, 9000000 - 10).us == 0, "the reader looked at its clock before");
+	OK(store_reader_silence(&r, 1000000).us == SPAN_MAX.us, "a heartbeat from the future");
+	OK(store_reader_silence(&r, INT64_MAX).us == SPAN_MAX.us);
+	head()->heartbeat_us++;
+	OK(store_reader_silence(&r, 9500000).us == SPAN_MAX.us, "torn");
+	head()->clock.base_us++;
+	OK(store_reader_now(&r, 8000000).us == INSTANT_NEVER.us, "torn");
+	store_release(&s);
+}
+
+TEST(a_reader_gives_up_on_a_bucket_that_stays_odd)
+{
+	struct store_reader r;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+	struct layout_bucket *b = (struct layout_bucket *)(void *)(head() + 1);
+
+	for (uint32_t i = 0; i < layout_of(BYTES).n_buckets; i++)
+		b[i].seq |= 1;
+	OK(get(&r, T(0)) == READER_MISS);
+	store_release(&s);
+	s = store_attach(segment, BYTES, 77, start_clock, T(0), NULL, NULL);
+	OK(get(&r, T(0)) == READER_FRESH, "the next writer evens it");
+	store_release(&s);
+}
+
+/* -- Threads ----------------------------------------------------------------------------------- */
+
+#define KEYS    64u
+#define READERS 3u
+#define MAX     20000u
+
+/* A value says its key and version, and every word of it depends on both. */
+static uint64_t word(uint64_t key, uint64_t version, size_t i)
+{
+	return hash_u64(key << 32 | (version + 1)) + i;
+}
+
+static int writing; /* atomic */
+
+struct tally {
+	uint64_t gets, hits, wrong;
+	uint64_t seed;
+};
+
+static struct bytes key_name(char *buf, unsigned k)
+{
+	return bytes_of(buf, (size_t)snprintf(buf, 24, "/threads/%u", k));
+}
+
+static void *read_all_the_time(void *arg)
+{
+	struct tally *t = arg;
+	uint64_t *buf = calloc(1, MAX + 8);
+	struct store_reader r;
+	struct reader_value v;
+	struct rng g;
+	char key[24];
+	unsigned k;
+
+	rng_init(&g, t->seed);
+	if (store_reader_init(&r, segment, BYTES) != 0)
+		t->wrong++;
+	do {
+		k = (unsigned)rng_below(&g, KEYS);
+		t->gets++;
+		if (store_reader_get(&r, key_name(key, k), T(0), buf, MAX, &v) != READER_FRESH)
+			continue;
+		t->hits++;
+		for (size_t i = 0; i < v.value_bytes / 8; i++)
+			t->wrong += buf[i] != word(k, v.version, i);
+		t->wrong += v.loaded.us != T(0).us || v.soft.us != v.hard.us;
+	} while (__atomic_load_n(&writing, __ATOMIC_RELAXED));
+	free(buf);
+	return NULL;
+}
+
+TEST(readers_beside_a_busy_writer_never_see_a_wrong_value)
+{
+	struct store *s = store_create(segment, BYTES, 1, start_clock);
+	struct store_item item = { .loaded = T(0), .max_age = SPAN_S(1) };
+	struct tally t[READERS] = { 0 };
+	pthread_t id[READERS];
+	uint64_t *value = calloc(1, MAX + 8), hits = 0, version;
+	struct instant soon;
+	struct rng g;
+	char key[24];
+	unsigned k;
+	size_t n;
+	uint32_t e;
+
+	rng_init(&g, tap_seed);
+	writing = 1;
+	for (unsigned i = 0; i < READERS; i++) {
+		t[i].seed = tap_seed + i;
+		OK(pthread_create(&id[i], NULL, read_all_the_time, &t[i]) == 0);
+	}
+	for (version = 0; version < 80000; version++) {
+		k = (unsigned)rng_below(&g, KEYS);
+		e = store_find(s, key_name(key, k));
+		soon = (struct instant){ T(1).us + (int64_t)rng_below(&g, 100) };
+		if (e != STORE_NONE && rng_below(&g, 3) == 0) {
+			store_set_expiry(s, e, soon, soon);
+			continue;
+		}
+		n = (size_t)exp(rng_uniform(&g) * log(MAX));
+		for (size_t i = 0; i < n / 8 + 1; i++)
+			value[i] = word(k, version, i);
+		item.key = key_name(key, k);
+		item.value = bytes_of(value, n);
+		item.version = version;
+		item.soft = item.hard = soon;
+		while (store_put(s, &item, &e) != 0)
+			store_remove(s, store_sample(s, &g));
+	}
+	__atomic_store_n(&writing, 0, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < READERS; i++) {
+		pthread_join(id[i], NULL);
+		OK(t[i].wrong == 0, "%" PRIu64 " wrong words", t[i].wrong);
+		hits += t[i].hits;
+		printf("# reader %u: %" PRIu64 " of %" PRIu64 " gets were hits\n", i, t[i].hits,
+		       t[i].gets);
+	}
+	OK(hits > 100, "too few hits to tell");
+	free(value);
+	store_release(&s);
+}
+
+int main(int argc, char **argv)
+{
+	tap_start(argc, argv);
+	RUN(a_value_is_fresh_then_in_grace_then_stale_then_gone);
+	RUN(times_at_the_ends_of_their_range_do_no_harm);
+	RUN(a_small_buffer_is_told_the_size_and_never_overrun);
+	RUN(another_life_of_the_segment_is_noticed);
+	RUN(only_a_segment_of_ours_is_accepted);
+	RUN(the_writers_clock_and_its_silence_can_be_told);
+	RUN(a_reader_gives_up_on_a_bucket_that_stays_odd);
+	RUN(readers_beside_a_busy_writer_never_see_a_wrong_value);
+	return tap_done();
+}
