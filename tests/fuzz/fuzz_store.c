@@ -73,7 +73,7 @@ static void find_entries(void)
 		tag_of[k] = tag;
 		for (uint32_t i = 0; i < l.n_buckets; i++)
 			for (unsigned s = 0; s < LAYOUT_SLOTS; s++)
-				if (b[i].tag[s] == tag && b[i].off[s]) {
+				if (b[i].mark[s] == layout_mark(tag, b[i].off[s]) && b[i].off[s]) {
 					bucket_of[k] = i;
 					entry_at[k] = b[i].off[s];
 				}
