@@ -14,3 +14,16 @@ noinst_PROGRAMS += %D%/market/market-origin %D%/market/market-trace
 %C%_market_market_trace_SOURCES = %D%/market/trace.c
 %C%_market_market_trace_CPPFLAGS = $(OS_CPPFLAGS)
 %C%_market_market_trace_LDADD = %D%/market/libmarket.la base/libbase.la
+
+noinst_PROGRAMS += %D%/market/market-drive
+%C%_market_market_drive_SOURCES = %D%/market/drive.c %D%/market/static.h %D%/market/static.c
+%C%_market_market_drive_CPPFLAGS = $(OS_CPPFLAGS) $(MSGPACK_CFLAGS)
+%C%_market_market_drive_LDADD = %D%/market/libmarket.la base/libbase.la client/libforecache.la $(MSGPACK_LIBS) -lm
+
+dist_noinst_SCRIPTS += %D%/market/demo
+
+# The table of README.md: two weeks of the market, each policy at the same share of stale answers.
+EXTRA_DIST += %D%/market/compare
+.PHONY: market-compare
+market-compare: %D%/market/market-trace$(EXEEXT) cli/forecache$(EXEEXT)
+	$(srcdir)/examples/market/compare .

@@ -8,7 +8,9 @@
  * a load of 300 ms takes 5 ms.
  *
  *	GET /quotes/FSGB     200 with an ETag, or 304 when If-None-Match names it
- *	GET /stats           loads so far, and the most in any second (not counted as a load)
+ *	GET /stats           loads so far (not counted as a load)
+ *
+ * With --log FILE each load is written down as it begins: time_s, key, version, "200" or "304", with tabs.
  */
 #include "base/heap.h"
 #include "base/mem.h"
@@ -39,7 +41,8 @@ static const char usage[] =
 	"  --seed N           another market (default 1)\n"
 	"  --time-scale N     time runs N times as fast\n"
 	"  --time-start TIME  what the clock shows at the start, like 2026-11-16T09:15:00-05:00; default: now\n"
-	"  --time-zero US     ... at this CLOCK_BOOTTIME in microseconds, to agree with another process\n";
+	"  --time-zero US     ... at this CLOCK_BOOTTIME in microseconds, to agree with another process\n"
+	"  --log FILE         write down every load: time_s, key, version, status\n";
 
 /* One request on its way. */
 struct load {
@@ -47,8 +50,9 @@ struct load {
 	struct instant read; /* when the origin read the value */
 	size_t key;
 	int64_t version;
+	char etag[32];
 	uint32_t slot;
-	bool ready;
+	bool not_modified, ready;
 };
 
 struct origin {
@@ -59,9 +63,8 @@ struct origin {
 	struct heap due;      /* slots of suspended loads, by CLOCK_BOOTTIME */
 	struct load *load[CONNECTIONS];
 	bool stop;
-	uint64_t loads, not_modified, peak;
-	int64_t second; /* the second that is counted at present */
-	uint64_t in_second;
+	uint64_t loads, not_modified;
+	FILE *log;            /* NULL: none */
 };
 
 static void die(const char *what, const char *why)
@@ -93,46 +96,38 @@ static enum MHD_Result answer_stats(struct origin *o, struct MHD_Connection *c)
 	int n;
 
 	pthread_mutex_lock(&o->lock);
-	n = snprintf(text, sizeof(text),
-	             "{\"time_s\":%.6f,\"loads\":%" PRIu64 ",\"not_modified\":%" PRIu64 ",\"peak_loads_per_s\":%" PRIu64
-	             "}\n",
-	             instant_s(when_now(&o->clock)), o->loads, o->not_modified, o->peak);
+	n = snprintf(text, sizeof(text), "{\"time_s\":%.6f,\"loads\":%" PRIu64 ",\"not_modified\":%" PRIu64 "}\n",
+	             instant_s(when_now(&o->clock)), o->loads, o->not_modified);
 	pthread_mutex_unlock(&o->lock);
 	return answer(c, MHD_HTTP_OK, text, (size_t)n, NULL);
 }
 
 static enum MHD_Result answer_load(struct origin *o, const struct load *l)
 {
-	const char *have = MHD_lookup_connection_value(l->connection, MHD_HEADER_KIND, "If-None-Match");
-	char etag[32], body[TRUTH_BODY_MAX];
-	size_t n;
+	char body[TRUTH_BODY_MAX];
 
-	snprintf(etag, sizeof(etag), "\"%" PRIx64 "\"", (uint64_t)l->version);
-	if (have != NULL && strcmp(have, etag) == 0) {
-		pthread_mutex_lock(&o->lock);
-		o->not_modified++;
-		pthread_mutex_unlock(&o->lock);
-		return answer(l->connection, MHD_HTTP_NOT_MODIFIED, "", 0, etag);
-	}
-	n = truth_body(o->truth, l->key, l->version, body, sizeof(body));
-	return answer(l->connection, MHD_HTTP_OK, body, n, etag);
+	if (l->not_modified)
+		return answer(l->connection, MHD_HTTP_NOT_MODIFIED, "", 0, l->etag);
+	return answer(l->connection, MHD_HTTP_OK, body, truth_body(o->truth, l->key, l->version, body, sizeof(body)),
+	              l->etag);
 }
 
 /* Reads the origin: the value is the one of this instant, whenever it gets there. False: too many. */
 static bool begin(struct origin *o, struct load *l)
 {
-	int64_t second;
+	const char *have = MHD_lookup_connection_value(l->connection, MHD_HEADER_KIND, "If-None-Match");
 	bool ok = false;
 
 	l->read = when_now(&o->clock);
 	l->version = truth_version(o->truth, l->key, l->read);
-	second = l->read.us / 1000000;
+	snprintf(l->etag, sizeof(l->etag), "\"%" PRIx64 "\"", (uint64_t)l->version);
+	l->not_modified = have != NULL && strcmp(have, l->etag) == 0;
 	pthread_mutex_lock(&o->lock);
 	o->loads++;
-	o->in_second = second == o->second ? o->in_second + 1 : 1;
-	o->second = second;
-	if (o->in_second > o->peak)
-		o->peak = o->in_second;
+	o->not_modified += l->not_modified;
+	if (o->log != NULL)
+		fprintf(o->log, "%.6f\t%s\t%" PRId64 "\t%d\n", instant_s(l->read), truth_name(o->truth, l->key),
+		        l->version, l->not_modified ? 304 : 200);
 	for (l->slot = 0; l->slot < CONNECTIONS && o->load[l->slot] != NULL; l->slot++)
 		;
 	if (l->slot < CONNECTIONS) {
@@ -287,7 +282,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "port", required_argument, NULL, 'p' },       { "seed", required_argument, NULL, 's' },
 		{ "time-scale", required_argument, NULL, 'x' }, { "time-start", required_argument, NULL, 't' },
-		{ "time-zero", required_argument, NULL, 'z' },  { "help", no_argument, NULL, 'h' },
+		{ "time-zero", required_argument, NULL, 'z' },  { "log", required_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	static struct origin o;
@@ -316,6 +312,12 @@ int main(int argc, char **argv)
 		case 'z':
 			o.clock.zero_us = (int64_t)number("--time-zero", optarg, 0, 1e17);
 			break;
+		case 'l':
+			o.log = fopen(optarg, "w");
+			if (o.log == NULL)
+				die(optarg, strerror(errno));
+			setvbuf(o.log, NULL, _IOLBF, 0);
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -331,6 +333,8 @@ int main(int argc, char **argv)
 	o.truth = truth_new(seed);
 	truth_prepare(o.truth, o.clock.start, instant_add(o.clock.start, SPAN_S(86400)));
 	serve(&o, port);
+	if (o.log != NULL && fclose(o.log) != 0)
+		die("--log", strerror(errno));
 	truth_free(&o.truth);
 	return 0;
 }
