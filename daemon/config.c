@@ -331,11 +331,13 @@ static int parse_policy(struct parse *p, const cJSON *v, const char *path)
 
 	for (const cJSON *e = rc ? NULL : v->child; e && !rc; e = e->next) {
 		join(sub, sizeof(sub), path, e->string);
+		if (source_of(p->c, sub))
+			return config_fail(p->err, sub, "is given at the top as well: keep one of them");
 		rc = parse_policy_field(p, e, sub, &p->c->policy);
 		if (rc == 1)
 			rc = unknown_key(p, sub, e->string, names, tables, false);
 	}
-	return rc ? rc : check_policy(p, path, &p->c->policy);
+	return rc;
 }
 
 /* A group of numbers that form a struct of their own. */
@@ -692,11 +694,18 @@ static int parse_option_text(struct parse *p, const cJSON *v, const char *path,
 static int parse_member(struct parse *p, const cJSON *e)
 {
 	static const char *const names[] = { "policy", "limits", "messages", "learned", "origins", "origin",
-		                             "endpoints", "schedules", "pool", NULL };
-	static const struct option_table *const tables[] = { &option_daemon, NULL };
+		                             "endpoints", "schedules", "pool", "ttl", NULL };
+	static const struct option_table *const tables[] = { &option_daemon, &option_policy, NULL };
 	const struct option *o = option_find(&option_daemon, e->string);
 	const struct option_text *t = find_text(e->string);
+	char sub[256];
+	int rc;
 
+	/* fields of a policy may stand at the top as well */
+	join(sub, sizeof(sub), "policy", e->string);
+	rc = parse_policy_field(p, e, sub, &p->c->policy);
+	if (rc != 1)
+		return rc;
 	if (o)
 		return parse_number(p, e, e->string, o, p->c);
 	if (t)
@@ -721,13 +730,17 @@ static int parse_root(struct parse *p, const cJSON *root)
 	static const struct {
 		const char *name;
 		int (*fn)(struct parse *p, const cJSON *v, const char *path);
-	} later[] = { { "policy", parse_policy }, { "origins", parse_origins }, { "origin", NULL },
-		      { "endpoints", parse_rules }, { "schedules", parse_schedules } };
+	} later[] = { { "origins", parse_origins }, { "origin", NULL }, { "endpoints", parse_rules },
+		      { "schedules", parse_schedules } };
 	const cJSON *v;
 	int rc = parse_object(p, root, "");
 
 	for (const cJSON *e = rc ? NULL : root->child; e && !rc; e = e->next)
 		rc = parse_member(p, e);
+	v = cJSON_GetObjectItemCaseSensitive(root, "policy");
+	if (v && !rc)
+		rc = parse_policy(p, v, "policy");
+	rc = rc ? rc : check_policy(p, "policy", &p->c->policy);
 	for (size_t i = 0; !rc && i < sizeof(later) / sizeof(*later); i++) {
 		v = cJSON_GetObjectItemCaseSensitive(root, later[i].name);
 		if (v && later[i].fn)

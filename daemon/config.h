@@ -33,7 +33,7 @@
  * Row: X(name, default, lowest, highest, unit, reload, help). reload 0: takes a restart to change.
  */
 #define DAEMON_TABLE(X)                                                                            \
-	X(segment_bytes, 268435456, 262144, 1099511627776.0, "bytes", 0,                           \
+	X(segment_bytes, 268435456, 262144, 68719476736.0, "bytes", 0,                           \
 	  "the shared-memory segment that holds all values; allocated in full at start")           \
 	X(workers, 2, 1, 64, "threads", 0, "threads for fits and calendar expansion")              \
 	X(flush_s, 5, 0.1, 10, "s", 1, "learned state is handed to the state file this often")     \
@@ -51,7 +51,7 @@
 	  "how often a loader worker says that it lives, real time; silent for three, it is taken for dead") \
 	X(loader_retries, 1, 0, 10, "times", 1,                                                    \
 	  "a job whose worker died is given to another one this often")                            \
-	X(max_schedules, 1000, 0, 100000, "schedules", 1, "named schedules")                       \
+	X(max_schedules, 64, 0, 64, "schedules", 1, "named schedules; each pattern counts")                    \
 	X(schedule_ahead, 691200, 3600, 31622400, "s", 1, "rules are expanded this far ahead")     \
 	X(schedule_instants, 10000, 1, 1000000, "instants", 1,                                     \
 	  "most instants of one schedule within that time; the later ones follow as time goes on") \

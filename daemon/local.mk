@@ -3,12 +3,31 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 %C%_libdaemon_la_SOURCES = \
 	%D%/clock.h %D%/clock.c \
 	%D%/config.h %D%/config.c \
+	%D%/daemon.h %D%/daemon.c \
+	%D%/learned.h %D%/learned.c \
+	%D%/loaders.h %D%/loaders.c \
 	%D%/log.h %D%/log.c \
 	%D%/loop.h %D%/loop.c \
 	%D%/option.h %D%/option.c \
-	%D%/pattern.h %D%/pattern.c
+	%D%/origins.h %D%/origins.c \
+	%D%/pattern.h %D%/pattern.c \
+	%D%/query.h %D%/query.c \
+	%D%/requests.h %D%/requests.c \
+	%D%/ring.h \
+	%D%/rundir.h %D%/rundir.c \
+	%D%/schedules.h %D%/schedules.c \
+	%D%/segment.h %D%/segment.c \
+	%D%/setup.h %D%/setup.c \
+	%D%/wire.h %D%/wire.c \
+	%D%/worker.h %D%/worker.c
 %C%_libdaemon_la_CPPFLAGS = $(OS_CPPFLAGS) $(CJSON_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS)
 %C%_libdaemon_la_LIBADD = $(CJSON_LIBS) $(ZMQ_LIBS)
+
+sbin_PROGRAMS += %D%/forecached
+%C%_forecached_SOURCES = %D%/main.c
+%C%_forecached_CPPFLAGS = $(OS_CPPFLAGS) $(CURL_CFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS)
+%C%_forecached_LDADD = daemon/libdaemon.la daemon/libio.la proto/libproto.la calendar/libcalendar.la \
+	$(ENGINE_LIBS) $(MSGPACK_LIBS) $(ZMQ_LIBS) $(CURL_LIBS) $(CJSON_LIBS) $(SQLITE_LIBS) $(ICAL_LIBS)
 
 # What reads and writes the outside world: origins, and the file of what was learned.
 noinst_LTLIBRARIES += %D%/libio.la

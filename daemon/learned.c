@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/learned.h"
+
+#include "base/mem.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Records per turn of the loop: some 20 us each. */
+#define RECORDS_PER_TURN 500
+
+/* How often an endpoint's TTL is noted for the page. */
+static const struct span HISTORY_EVERY = { 600 * 1000000LL };
+
+struct learned {
+	struct daemon *d;
+	struct state_db *db; /* NULL: no file */
+	struct loop_timer timer;
+	struct instant history; /* when TTLs were noted last */
+	uint64_t warning;       /* the last one that was logged */
+};
+
+static void take(void *arg, const struct record *r)
+{
+	struct daemon *d = arg;
+	const char *why = "";
+	char text[LOG_TEXT_BYTES];
+
+	if (!engine_import(d->engine, clock_now(&d->clock), r, &why)) {
+		d->count.restored_records++;
+		return;
+	}
+	d->count.rejected_records++;
+	log_line(LOG_WARN, "record_rejected", "kind=%s name=%s why=\"%s\"", r->kind, log_key(r->name, text), why);
+}
+
+static void put(void *arg, const struct record *r)
+{
+	struct learned *l = arg;
+	char text[LOG_TEXT_BYTES];
+
+	if (!state_db_put(l->db, r))
+		log_line(LOG_WARN, "record_dropped", "kind=%s name=%s", r->kind, log_key(r->name, text));
+}
+
+/* How many were handed over. */
+static size_t hand_over(struct learned *l, size_t max)
+{
+	size_t room = state_db_room(l->db);
+
+	/* an endpoint's record brings its class along: leave room for that */
+	max = max < room ? max : room;
+	return max < 2 ? 0 : engine_dirty(l->d->engine, clock_now(&l->d->clock), max - 1, put, l);
+}
+
+static void note_ttl(void *arg, const struct ttl_row *row)
+{
+	struct learned *l = arg;
+
+	if (row->requests)
+		state_db_history_put(l->db, row->endpoint, clock_now(&l->d->clock), row->ttl_s,
+		                     row->change_rate_per_s.mean);
+}
+
+static void on_timer(void *arg)
+{
+	struct learned *l = arg;
+	struct instant now = clock_now(&l->d->clock);
+	struct state_db_status s;
+	bool more = hand_over(l, RECORDS_PER_TURN) >= RECORDS_PER_TURN - 1;
+
+	if (now.us - l->history.us >= HISTORY_EVERY.us) {
+		l->history = now;
+		engine_endpoints(l->d->engine, now, note_ttl, l);
+	}
+	state_db_status(l->db, &s);
+	if (s.warning != l->warning) {
+		l->warning = s.warning;
+		log_line(LOG_WARN, "state_file", "queued=%" PRIu64 " behind_s=%.1f why=\"%s\"", s.queued, s.behind_s,
+		         s.warning_text);
+	}
+	loop_timer_set(l->d->loop, &l->timer,
+	               more ? SPAN_MS(10) : span_from_s(l->d->setup->config->flush_s));
+}
+
+struct learned *learned_new(struct daemon *d)
+{
+	struct learned *l = mem_calloc(1, sizeof(*l));
+	struct state_db_error err = { .text = "" };
+	struct state_db_loaded loaded = { 0 };
+	char path[4200];
+	int rc;
+
+	l->d = d;
+	l->history = clock_now(&d->clock);
+	l->timer = (struct loop_timer){ on_timer, l, 0 };
+	snprintf(path, sizeof(path), "%s/learned.sqlite", d->state_dir);
+	rc = state_db_open(path, &d->setup->config->learned, &l->db, &err);
+	if (rc) {
+		log_line(LOG_ERROR, "state_file", "path=%s why=\"%s\" then=\"what is learned stays in memory\"",
+		         path, err.text);
+		l->db = NULL;
+		return l;
+	}
+	if (*err.text)
+		log_line(LOG_WARN, "state_file", "path=%s why=\"%s\"", path, err.text);
+	err.text[0] = '\0';
+	if (state_db_load(l->db, take, d, &loaded, &err) || *err.text)
+		log_line(LOG_WARN, "state_file", "path=%s why=\"%s\"", path, err.text);
+	d->count.rejected_records += loaded.dropped;
+	log_line(LOG_INFO, "restored_records", "taken=%" PRIu64 " rejected=%" PRIu64,
+	         d->count.restored_records, d->count.rejected_records);
+	loop_timer_set(d->loop, &l->timer, span_from_s(d->setup->config->flush_s));
+	return l;
+}
+
+void learned_save(struct learned *l, double timeout_s)
+{
+	if (!l->db)
+		return;
+	while (hand_over(l, RECORDS_PER_TURN) >= RECORDS_PER_TURN - 1)
+		if (state_db_flush(l->db, timeout_s))
+			break;
+	if (state_db_flush(l->db, timeout_s))
+		log_line(LOG_WARN, "state_file", "why=\"what was learned last could not be written in time\"");
+}
+
+void learned_free(struct learned **lp)
+{
+	struct learned *l = *lp;
+
+	if (!l)
+		return;
+	loop_timer_cancel(l->d->loop, &l->timer);
+	state_db_close(&l->db);
+	free(l);
+	*lp = NULL;
+}
+
+bool learned_status(struct learned *l, struct state_db_status *ret)
+{
+	if (!l->db)
+		return false;
+	state_db_status(l->db, ret);
+	return true;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Carries what the engine learned to the state file and back: all of it at the start, then what has changed,
+ * every flush_s, as much as the file's queue takes. Without a file the daemon goes on and says so.
+ */
+#ifndef FORECACHED_DAEMON_LEARNED_H
+#define FORECACHED_DAEMON_LEARNED_H
+
+#include "daemon/state_db.h"
+
+struct daemon;
+struct learned;
+
+/* Opens d->state_dir and hands every record to the engine. Never NULL; problems are logged. */
+struct learned *learned_new(struct daemon *d);
+
+/* Writes what has changed; waits for the disk, at most timeout_s. */
+void learned_save(struct learned *l, double timeout_s);
+
+void learned_free(struct learned **l);
+
+/* False when there is no file. */
+bool learned_status(struct learned *l, struct state_db_status *ret);
+
+#endif

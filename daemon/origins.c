@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/origins.h"
+
+#include "base/mem.h"
+#include "base/vec.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What the engine calls the budget of loader workers that no origin stands for. */
+#define LOADER_BUDGET "loader"
+
+struct slot {
+	struct daemon *d;
+	char *name;
+	struct http_origin *http; /* NULL: only a budget, or left out by a reload */
+	bool listed;              /* in the present configuration */
+};
+
+struct origins {
+	struct daemon *d;
+	VEC(struct slot *) slot; /* by the engine's number */
+};
+
+struct origins *origins_new(struct daemon *d)
+{
+	struct origins *o = mem_calloc(1, sizeof(*o));
+
+	o->d = d;
+	return o;
+}
+
+static void close_slot(struct slot *s)
+{
+	if (!s->http)
+		return;
+	loop_del(s->d->loop, http_origin_fd(s->http));
+	http_origin_free(&s->http);
+}
+
+void origins_free(struct origins **op)
+{
+	struct origins *o = *op;
+
+	if (!o)
+		return;
+	for (size_t i = 0; i < o->slot.n; i++) {
+		close_slot(o->slot.v[i]);
+		free(o->slot.v[i]->name);
+		free(o->slot.v[i]);
+	}
+	vec_free(&o->slot);
+	free(o);
+	*op = NULL;
+}
+
+static struct slot *slot_of(struct origins *o, const char *name)
+{
+	struct slot *s;
+
+	for (size_t i = 0; i < o->slot.n; i++)
+		if (!strcmp(o->slot.v[i]->name, name))
+			return o->slot.v[i];
+	s = mem_calloc(1, sizeof(*s));
+	*s = (struct slot){ .d = o->d, .name = mem_dup(name, strlen(name)) };
+	*vec_push(&o->slot) = s;
+	return s;
+}
+
+static void loaded(void *arg, const struct input *in)
+{
+	struct slot *s = arg;
+	char text[LOG_TEXT_BYTES];
+
+	if (in->loaded.status == LOADED_ERROR) {
+		s->d->count.jobs_failed++;
+		log_line(LOG_NOTICE, "load_failed", "origin=%s why=%s", s->name, log_quote(in->loaded.error, text));
+	}
+	daemon_input(s->d, in);
+}
+
+static void on_fd(void *arg, uint32_t events)
+{
+	struct slot *s = arg;
+
+	(void)events;
+	http_origin_run(s->http, clock_now(&s->d->clock));
+}
+
+static int set_up(void *arg, const struct http_origin_config *c)
+{
+	struct slot *s = arg;
+	struct http_origin_error err = { .text = "" };
+	int rc;
+
+	if (s->http) {
+		rc = http_origin_configure(s->http, c, &err);
+	} else {
+		rc = http_origin_new(c, loaded, s, &s->http, &err);
+		rc = rc ? rc : loop_add(s->d->loop, http_origin_fd(s->http), EPOLLIN, on_fd, s);
+	}
+	if (rc)
+		log_line(LOG_ERROR, "origin", "name=%s why=\"%s\"", s->name, err.text);
+	return rc;
+}
+
+void origins_configure(struct origins *o)
+{
+	const struct setup *setup = o->d->setup;
+
+	for (size_t i = 0; i < o->slot.n; i++)
+		o->slot.v[i]->listed = false;
+	for (size_t i = 0; i < setup->config->origins.n; i++) {
+		struct slot *s = slot_of(o, setup->config->origins.v[i].name);
+
+		s->listed = true;
+		setup_with_origin(setup, i, o->d->clock.scale, set_up, s);
+	}
+	/* one that was left out stays until its loads have ended: nobody starts new ones there */
+}
+
+void origins_note_loader(struct origins *o)
+{
+	slot_of(o, LOADER_BUDGET);
+}
+
+void origins_load(struct origins *o, const struct effect *load)
+{
+	struct slot *s = load->load.origin < o->slot.n ? o->slot.v[load->load.origin] : NULL;
+
+	if (!s || !s->http)
+		daemon_fail_load(o->d, load->load.job, "the configuration has no such origin any more");
+	else
+		http_origin_load(s->http, clock_now(&o->d->clock), load);
+}
+
+bool origins_stats(const struct origins *o, size_t i, const char **ret_name, struct http_origin_stats *ret)
+{
+	*ret = (struct http_origin_stats){ 0 };
+	if (i >= o->slot.n)
+		return false;
+	*ret_name = o->slot.v[i]->name;
+	if (o->slot.v[i]->http)
+		http_origin_stats(o->slot.v[i]->http, ret);
+	return true;
+}

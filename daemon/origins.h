@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The HTTP origins of the configuration, by the engine's numbers. Those keep their meaning over reloads: an
+ * origin that a reload leaves out keeps its number, and one that comes new gets the next.
+ */
+#ifndef FORECACHED_DAEMON_ORIGINS_H
+#define FORECACHED_DAEMON_ORIGINS_H
+
+#include "daemon/http_origin.h"
+#include "engine/engine.h"
+
+#include <stddef.h>
+
+struct daemon;
+struct origins;
+
+struct origins *origins_new(struct daemon *d);
+void origins_free(struct origins **o);
+
+/* Brings them in line with d->setup, which setup_check() has found good. What cannot be is logged. */
+void origins_configure(struct origins *o);
+
+/* The engine is about to give a number to the budget of loader workers. */
+void origins_note_loader(struct origins *o);
+
+/* Carries out an EFFECT_LOAD of an origin. */
+void origins_load(struct origins *o, const struct effect *load);
+
+/* One after the other, for statistics; false past the last. */
+bool origins_stats(const struct origins *o, size_t i, const char **ret_name, struct http_origin_stats *ret);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Questions to the daemon: answered at once, from the engine's question functions and the counts. */
+#ifndef FORECACHED_DAEMON_QUERY_H
+#define FORECACHED_DAEMON_QUERY_H
+
+#include "proto/pack.h"
+#include "proto/request.h"
+
+#include <stddef.h>
+
+struct daemon;
+
+/*
+ * Writes the result of the request, one value, to w. STATUS_OK, or another status with its text (empty: the
+ * status's own sentence); what was written is of no use then.
+ */
+int query_answer(struct daemon *d, const struct request *r, struct pack *w, char *ret_text, size_t cap);
+
+/* The map of `stats`, and of `health`: also for HTTP. */
+void query_write_stats(struct daemon *d, struct pack *w);
+void query_write_health(struct daemon *d, struct pack *w);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/rundir.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+__attribute__((format(printf, 3, 4))) static int fail(struct rundir_error *e, int rc, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	return rc;
+}
+
+char *rundir_default(void)
+{
+	const char *own = getenv("FORECACHED_DIR"), *xdg = getenv("XDG_RUNTIME_DIR");
+	char path[4096];
+
+	if (own && *own)
+		return mem_dup(own, strlen(own));
+	if (xdg && *xdg)
+		snprintf(path, sizeof(path), "%s/forecached", xdg);
+	else
+		snprintf(path, sizeof(path), "/run/forecached");
+	return mem_dup(path, strlen(path));
+}
+
+int rundir_make(const char *dir, bool group, struct rundir_error *reterr)
+{
+	struct stat st;
+
+	if (mkdir(dir, group ? 0750 : 0700) && errno != EEXIST)
+		return fail(reterr, -errno, "%s: cannot be made: %s", dir, strerror(errno));
+	if (stat(dir, &st))
+		return fail(reterr, -errno, "%s: %s", dir, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return fail(reterr, -ENOTDIR, "%s: is not a directory", dir);
+	if (access(dir, R_OK | W_OK | X_OK))
+		return fail(reterr, -errno, "%s: no permission to write there as user %u: %s", dir,
+		            (unsigned)geteuid(), strerror(errno));
+	return 0;
+}
+
+/* Who holds the lock, as far as its file says. */
+static long holder(int fd)
+{
+	char text[32] = "";
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		return 0;
+	return strtol(text, NULL, 10);
+}
+
+int rundir_lock(const char *dir, bool group, struct rundir_error *reterr)
+{
+	char path[4200], pid[32];
+	struct stat st;
+	int fd, n, rc = rundir_make(dir, group, reterr);
+
+	if (rc)
+		return rc;
+	if (stat(dir, &st))
+		return fail(reterr, -errno, "%s: %s", dir, strerror(errno));
+	if (st.st_mode & 0027)
+		return fail(reterr, -EPERM,
+		            "%s: is open to other users (mode %04o), who could read and write the cache: "
+		            "chmod 0700 it",
+		            dir, (unsigned)(st.st_mode & 07777));
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fail(reterr, -errno, "%s: %s", path, strerror(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		if (rc == -EBUSY)
+			fail(reterr, rc,
+			     "%s: forecached with pid %ld serves this directory: stop it, or give --dir",
+			     dir, holder(fd));
+		else
+			fail(reterr, rc, "%s: %s", path, strerror(errno));
+		close(fd);
+		return rc;
+	}
+	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)n, 0) != n) {
+		rc = fail(reterr, -errno, "%s: cannot be written: %s", path, strerror(errno));
+		close(fd);
+		return rc;
+	}
+	return fd;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Named schedules: recurrence rules of the configuration and those added at run time, expanded into
+ * instants for the engine, some way ahead, again and again as time goes on.
+ *
+ * HOW IT WORKS expansion is a job of the workers. The engine knows one pattern per schedule; one with
+ * more patterns is given to it as "name", "name#2", "name#3". Schedules that were added at run time are
+ * kept in schedules.json in the state directory; one of the configuration cannot be replaced by them.
+ */
+#ifndef FORECACHED_DAEMON_SCHEDULES_H
+#define FORECACHED_DAEMON_SCHEDULES_H
+
+#include "base/bytes.h"
+#include "base/instant.h"
+#include "daemon/setup.h"
+#include "proto/request.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct daemon;
+struct schedules;
+
+/* Takes those of the configuration and those kept; asks the workers to expand them. */
+struct schedules *schedules_new(struct daemon *d);
+void schedules_free(struct schedules **s);
+
+/* After a reload: those of the configuration are taken anew. */
+void schedules_configure(struct schedules *s);
+
+/* All rules once more, e.g. because the wall clock was stepped. */
+void schedules_expand(struct schedules *s);
+
+/* 0, or a status of the protocol with the text. */
+int schedules_add(struct schedules *s, const struct request *r, char *ret_text, size_t cap);
+int schedules_remove(struct schedules *s, struct bytes name, char *ret_text, size_t cap);
+
+/* A peak has come: keeps the figures for the report. Gives the schedule's name without the "#2". */
+struct bytes schedules_peak(struct schedules *s, struct bytes name, struct instant at, uint64_t wanted,
+                            uint64_t warm, uint64_t left);
+
+/* Write the rows of the protocol as an array. An empty name: all. */
+void schedules_write_list(struct schedules *s, struct pack *w);
+void schedules_write_next(struct schedules *s, struct bytes name, size_t max, struct pack *w);
+void schedules_write_report(struct schedules *s, struct bytes name, size_t max, struct pack *w);
+
+size_t schedules_count(const struct schedules *s);
+
+/* Are the rules of the configuration rules? -EINVAL with *reterr naming the schedule. */
+int schedules_check(struct setup *s, struct instant now, struct config_error *reterr);
+
+#endif

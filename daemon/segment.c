@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/segment.h"
+
+#include "base/hash.h"
+#include "store/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+__attribute__((format(printf, 3, 4))) static int fail(struct segment_error *e, int rc, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	return rc;
+}
+
+static int too_small(const char *dir, uint64_t bytes, struct segment_error *reterr)
+{
+	struct statvfs fs = { 0 };
+	double mib = 1048576.0;
+
+	if (statvfs(dir, &fs))
+		return fail(reterr, -ENOSPC, "%s: no room for a segment of %.1f MiB", dir, (double)bytes / mib);
+	return fail(reterr, -ENOSPC,
+	            "%s: has %.1f MiB free of %.1f MiB, the segment takes %.1f MiB: lower segment_bytes, or "
+	            "enlarge it (mount -o remount,size=...)",
+	            dir, (double)fs.f_bavail * (double)fs.f_frsize / mib,
+	            (double)fs.f_blocks * (double)fs.f_frsize / mib, (double)bytes / mib);
+}
+
+/* The symlink is renamed into place: a reader finds the old one or the new one. */
+static int link_to(const char *path, const char *run_dir, struct segment_error *reterr)
+{
+	char link[4200], tmp[4200];
+
+	snprintf(link, sizeof(link), "%s/segment", run_dir);
+	snprintf(tmp, sizeof(tmp), "%s/segment.new", run_dir);
+	unlink(tmp);
+	if (symlink(path, tmp) || rename(tmp, link))
+		return fail(reterr, -errno, "%s: cannot be made: %s", link, strerror(errno));
+	return 0;
+}
+
+/* An earlier file, if it can be used again; -1 otherwise, and it is gone. */
+static int reopen(const char *path, uint64_t bytes, mode_t mode)
+{
+	struct stat st;
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	    (uint64_t)st.st_size == bytes && (uint64_t)st.st_blocks * 512 >= bytes && !fchmod(fd, mode))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	unlink(path);
+	return -1;
+}
+
+int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, mode_t mode,
+                 struct segment *ret, struct segment_error *reterr)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	struct segment s = { 0 };
+	char *real = realpath(run_dir, NULL);
+	int fd, rc;
+
+	bytes = (bytes + (uint64_t)page - 1) / (uint64_t)page * (uint64_t)page;
+	s.bytes = bytes;
+	snprintf(s.path, sizeof(s.path), "%.4000s/forecached-%016" PRIx64, segment_dir,
+	         hash_bytes(bytes_str(real ? real : run_dir), 0));
+	free(real);
+	fd = reopen(s.path, bytes, mode);
+	s.used_before = fd >= 0;
+	if (fd < 0) {
+		fd = open(s.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+		if (fd < 0)
+			return fail(reterr, -errno, "%.300s: cannot be made: %s", s.path, strerror(errno));
+		rc = fchmod(fd, mode) ? errno : posix_fallocate(fd, 0, (off_t)bytes);
+		if (rc) {
+			close(fd);
+			unlink(s.path);
+			return rc == ENOSPC || rc == EFBIG ? too_small(segment_dir, bytes, reterr)
+			                                   : fail(reterr, -rc, "%.300s: %s", s.path, strerror(rc));
+		}
+	}
+	s.mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	rc = -errno;
+	close(fd);
+	if (s.mem == MAP_FAILED)
+		return fail(reterr, rc, "%.300s: cannot be mapped: %s", s.path, strerror(-rc));
+	rc = link_to(s.path, run_dir, reterr);
+	if (rc) {
+		munmap(s.mem, bytes);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+void segment_close(struct segment *s)
+{
+	if (s->mem)
+		munmap(s->mem, s->bytes);
+	s->mem = NULL;
+}
+
+struct instant segment_clock(const struct segment *s, int64_t boot_us)
+{
+	struct store_reader r;
+
+	if (!s->used_before || store_reader_init(&r, s->mem, s->bytes))
+		return INSTANT_NONE;
+	return store_reader_now(&r, boot_us);
+}

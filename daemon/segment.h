@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The file behind the store: shared memory that outlives the daemon.
+ *
+ * HOW IT WORKS a file in segment_dir named after the run directory, and a symlink `segment` to it in the
+ * run directory, where readers find it. All of it is allocated when it is made, so that no write to it
+ * can fail later. A file of the right size that an earlier daemon left is used again; one of another size
+ * is unlinked, never cut: readers may have it mapped.
+ */
+#ifndef FORECACHED_DAEMON_SEGMENT_H
+#define FORECACHED_DAEMON_SEGMENT_H
+
+#include "base/instant.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct segment {
+	void *mem;
+	uint64_t bytes;
+	char path[4200];
+	bool used_before; /* may hold an earlier daemon's entries */
+};
+
+struct segment_error {
+	char text[512];
+};
+
+/* 0; -ENOSPC: does not fit segment_dir; or another negative errno value, with the text. */
+int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, mode_t mode,
+                 struct segment *ret, struct segment_error *reterr);
+
+/* Unmaps it; the file stays. */
+void segment_close(struct segment *s);
+
+/* What an earlier daemon's clock would show now; INSTANT_NONE when there is none to be read. */
+struct instant segment_clock(const struct segment *s, int64_t boot_us);
+
+#endif
