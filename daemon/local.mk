@@ -23,7 +23,7 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 %C%_libdaemon_la_CPPFLAGS = $(OS_CPPFLAGS) $(CJSON_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS)
 %C%_libdaemon_la_LIBADD = $(CJSON_LIBS) $(ZMQ_LIBS)
 
-sbin_PROGRAMS += %D%/forecached
+EXTRA_PROGRAMS += %D%/forecached
 %C%_forecached_SOURCES = %D%/main.c
 %C%_forecached_CPPFLAGS = $(OS_CPPFLAGS) $(CURL_CFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS)
 %C%_forecached_LDADD = daemon/libdaemon.la daemon/libio.la proto/libproto.la calendar/libcalendar.la \
