@@ -98,7 +98,7 @@ static void draw_axis(FILE *f, const struct chart_point *p, size_t n)
 			last_day = tm.tm_yday;
 		}
 	}
-	hours[free_h] = days[free_d] = '\0';
+	hours[free_h - 1] = days[free_d - 1] = '\0'; /* the first column always has its labels */
 	fprintf(f, "%*s%s\n%*s%s\n", CHART_MARGIN, "", hours, CHART_MARGIN, "", days);
 }
 

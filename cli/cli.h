@@ -64,7 +64,7 @@ command_fn cmd_watch;
 command_fn cmd_schedule;
 command_fn cmd_prewarm, cmd_pause, cmd_resume, cmd_purge; /* control.c */
 command_fn cmd_export, cmd_import;                        /* state.c */
-command_fn cmd_config;
+command_fn cmd_config; /* config_check.c */
 command_fn cmd_simulate, cmd_backtest; /* simulate.c */
 command_fn cmd_help;                   /* main.c */
 

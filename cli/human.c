@@ -143,20 +143,38 @@ char *human_bytes(char *buf, double bytes)
 	return buf;
 }
 
+/* The unit in which a rate is 0.5 or more, or the longest. */
+static const struct unit *rate_unit(double per_s)
+{
+	static const struct unit unit[] = { { "s", 1 }, { "min", 60 }, { "h", 3600 }, { "d", 86400 } };
+	size_t i = 0;
+
+	if (per_s > 0)
+		while (i < 3 && per_s * unit[i].s < 0.5)
+			i++;
+	return &unit[i];
+}
+
 char *human_rate(char *buf, double per_s)
 {
+	const struct unit *u = rate_unit(per_s);
 	char a[HUMAN_MAX];
 
 	if (!isfinite(per_s))
 		return strcpy(buf, "-");
-	if (per_s >= 0.5 || per_s <= 0)
-		snprintf(buf, HUMAN_MAX, "%s per s", human_number(a, per_s));
-	else if (per_s * 60 >= 0.5)
-		snprintf(buf, HUMAN_MAX, "%s per min", human_number(a, per_s * 60));
-	else if (per_s * 3600 >= 0.5)
-		snprintf(buf, HUMAN_MAX, "%s per h", human_number(a, per_s * 3600));
-	else
-		snprintf(buf, HUMAN_MAX, "%s per d", human_number(a, per_s * 86400));
+	snprintf(buf, HUMAN_MAX, "%.32s per %s", human_number(a, per_s * u->s), u->name);
+	return buf;
+}
+
+char *human_rate_range(char *buf, double per_s, double lo, double hi)
+{
+	const struct unit *u = rate_unit(per_s);
+	char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX];
+
+	if (!isfinite(per_s))
+		return strcpy(buf, "-");
+	snprintf(buf, HUMAN_MAX, "%.16s (%.16s to %.16s) per %s", human_number(a, per_s * u->s),
+	         human_number(b, lo * u->s), human_number(c, hi * u->s), u->name);
 	return buf;
 }
 

@@ -33,6 +33,9 @@ char *human_bytes(char *buf, double bytes);
 /* "0.5 per s", "12 per min", "3 per h", "0.4 per d": the unit in which it reads best. */
 char *human_rate(char *buf, double per_s);
 
+/* A rate with its interval in one unit: "1.25 (0.87 to 1.69) per h". */
+char *human_rate_range(char *buf, double per_s, double lo, double hi);
+
 /* Local time of this machine, "2026-11-23 09:30:00"; utc: with a Z. "never" for what is not a number. */
 char *human_time(char *buf, double s, bool utc);
 

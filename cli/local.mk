@@ -12,6 +12,7 @@ bin_PROGRAMS += %D%/forecache
 	%D%/ask.h %D%/ask.c \
 	%D%/chart.h %D%/chart.c \
 	%D%/cli.h %D%/main.c \
+	%D%/config_check.c \
 	%D%/control.c \
 	%D%/forecast.c \
 	%D%/json.h %D%/json.c \
@@ -30,6 +31,7 @@ bin_PROGRAMS += %D%/forecache
 	%D%/watch.c \
 	%D%/watch_http.h %D%/watch_http.c \
 	%D%/why.c
-%C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS)
+%C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS) \
+	-DSBINDIR='"$(sbindir)"'
 %C%_forecache_LDADD = %D%/libcli.la proto/libproto.la $(SIM_LIBS) \
 	$(ZMQ_LIBS) $(MSGPACK_LIBS) $(CJSON_LIBS) $(CURL_LIBS) -lm

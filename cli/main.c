@@ -44,6 +44,7 @@ static const struct command {
 	{ "resume", cmd_resume, "End a pause", NULL },
 	{ "watch", cmd_watch, "Look at URLs again and again: how often do they change, which TTL?", "Without a daemon" },
 	{ "simulate", cmd_simulate, "What caching policies would have done with recorded requests", NULL },
+	{ "config", cmd_config, "config check: is the daemon's configuration right?", NULL },
 	{ "help", cmd_help, "This overview, or the help of one command", NULL },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -184,12 +184,11 @@ static void took_error(struct watch *w, struct watched *u, const struct watch_an
 		rest(w, u, a->retry_after_s, now_s);
 }
 
-/* "19:55:02  changed     1.2 KiB  45 ms  3.1 per h (2.2 per h to 4.1 per h)  TTL 12 s  https://..." */
+/* "19:55:02  changed     1.2 KiB  45 ms  3.1 (2.2 to 4.1) per h  TTL 12 s  https://..." */
 static void print_look(const struct watch *w, const struct watched *u, const struct watch_answer *a, const char *what,
                        double at_s)
 {
-	char when[HUMAN_MAX], bytes[HUMAN_MAX], ms[HUMAN_MAX], rate[HUMAN_MAX], lo_text[HUMAN_MAX], hi_text[HUMAN_MAX];
-	char ttl[HUMAN_MAX];
+	char when[HUMAN_MAX], bytes[HUMAN_MAX], ms[HUMAN_MAX], rate[HUMAN_MAX], ttl[HUMAN_MAX];
 	struct estimate e = change_estimate(u->target.rate);
 	bool changed = u->target.looks > 1 && !strcmp(what, "changed");
 	FILE *f = cli.json ? stderr : stdout;
@@ -203,8 +202,8 @@ static void print_look(const struct watch *w, const struct watched *u, const str
 	        changed && !cli.json ? term_off(TERM_BOLD) : "", human_bytes(bytes, (double)u->bytes),
 	        human_span(ms, a->load_ms / 1000));
 	if (u->target.looks > 1)
-		fprintf(f, "  %s (%s to %s)  TTL %s", human_rate(rate, e.mean), human_rate(lo_text, lo),
-		        human_rate(hi_text, hi), human_span(ttl, watch_advised_ttl(u->target.rate, w->max_stale)));
+		fprintf(f, "  %s  TTL %s", human_rate_range(rate, e.mean, lo, hi),
+		        human_span(ttl, watch_advised_ttl(u->target.rate, w->max_stale)));
 	fprintf(f, "  %s\n", u->name);
 	fflush(f);
 }

@@ -9,34 +9,37 @@
 #include "cli/human.h"
 #include "cli/json.h"
 #include "cli/options.h"
+#include "cli/table.h"
 #include "cli/term.h"
 #include "cli/text.h"
 #include "proto/row.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Why the TTL is what it is, by the engine's name of the reason, and what would change it. */
+/* Why the TTL is what it is, by the engine's name of the reason; which limit that is, and what would change it. */
 static const struct reason {
-	const char *name, *sentence, *remedy;
+	const char *name, *sentence, *limit;
 } reasons[] = {
-	{ "planned",
-	  "one more second of freshness costs as many loads here as at every other key of its class",
-	  "no limit applies; max_stale sets how fresh, the price follows from it" },
-	{ "min_ttl", "fresher would be better, but min_ttl forbids a shorter TTL", "lower min_ttl" },
-	{ "max_age", "it hardly changes; max_age forbids a longer TTL", "raise max_age" },
-	{ "max_stale_key", "the average would allow longer, but no single key may be stale that often: max_stale_key",
-	  "raise max_stale_key" },
-	{ "client", "the app's own TTL stands (mode obey or advise, or nothing to load and compare with)",
-	  "ttl: learn for this endpoint, and an origin, loader or change events for it" },
-	{ "static", "static_ttl: held out to compare with, learning paused, or nothing known yet",
-	  "static_ttl, or wait until it has been loaded a few times" },
-	{ "negative", "the last answer was an error or \"no such thing\": negative_ttl, doubling while it lasts",
-	  "a good answer of the origin" },
-	{ "pushed", "change events say when the value ends, so it can be kept until one comes", "raise max_age" },
+	{ "planned", "one more second of freshness costs as many loads here as at every other key of its class",
+	  "none applies; max_stale sets how fresh, and the price follows from it" },
+	{ "min_ttl", "fresher would be better, but no learned TTL may be shorter", "min_ttl: lower it for a shorter TTL" },
+	{ "max_age", "it hardly changes, but no older value may be served", "max_age: raise it for a longer TTL" },
+	{ "max_stale_key", "the average would allow longer, but a single key may not be stale that probably",
+	  "max_stale_key: raise it for a longer TTL" },
+	{ "client", "the app's own TTL stands",
+	  "mode obey or advise, or nothing to load and compare with: set ttl to learn, give it an origin, a loader or "
+	  "change events" },
+	{ "static", "the static TTL stands: held out for comparison, learning paused, or nothing known yet",
+	  "static_ttl; it gives way once values have been loaded a few times" },
+	{ "negative", "the last answer was an error, or that there is no such thing",
+	  "negative_ttl, doubled while it lasts; a good answer of the origin ends it" },
+	{ "pushed", "change events say when the value ends: it is kept until one comes", "max_age, should none come" },
 };
 
 static const struct reason *find_reason(struct bytes name)
@@ -47,20 +50,48 @@ static const struct reason *find_reason(struct bytes name)
 	return NULL;
 }
 
-static void label(const char *name)
-{
-	printf("  %s%-12s%s ", term_on(TERM_DIM), name, term_off(TERM_DIM));
-}
+/* -- Lines: a label and a text, wrapped to the terminal -------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static void line(const char *name, const char *fmt, ...)
+#define LABEL_WIDTH 15
+#define TEXT_MAX    1024
+
+struct text {
+	char s[TEXT_MAX];
+	size_t n;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *fmt, ...)
 {
 	va_list ap;
+	int n;
 
-	label(name);
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
+	n = vsnprintf(t->s + t->n, TEXT_MAX - t->n, fmt, ap);
 	va_end(ap);
-	putchar('\n');
+	t->n = t->n + (size_t)n < TEXT_MAX ? t->n + (size_t)n : TEXT_MAX - 1;
+}
+
+/* Into a pipe a line stays a line. */
+static void put(const char *name, const struct text *t, enum term_style style)
+{
+	int at = LABEL_WIDTH, width = term_is_tty() ? term_width() : INT_MAX;
+	char word[TEXT_MAX];
+
+	printf("  %s%-12s%s", term_on(TERM_DIM), name, term_off(TERM_DIM));
+	fputs(term_on(style), stdout);
+	for (const char *p = t->s; *p; p += strspn(p, " ")) {
+		size_t n = strcspn(p, " ");
+
+		snprintf(word, sizeof(word), "%.*s", (int)n, p);
+		if (at > LABEL_WIDTH && at + 1 + table_text_width(word) > width) {
+			printf("\n%*s", LABEL_WIDTH - 1, "");
+			at = LABEL_WIDTH;
+		}
+		at += 1 + table_text_width(word);
+		printf(" %s", word);
+		p += n;
+	}
+	printf("%s\n", term_off(style));
 }
 
 static bool known(struct estimate e)
@@ -78,6 +109,8 @@ static const char *ago(char *buf, struct instant t, struct instant now)
 	snprintf(buf, HUMAN_MAX, "%s ago", human_span(span, fmax(0, span_s(instant_diff(now, t)))));
 	return buf;
 }
+
+/* -- One question each ------------------------------------------------------------------------------ */
 
 static void head(const char *name, const struct row_why *w)
 {
@@ -98,146 +131,160 @@ static void held(const struct row_why *w, struct instant now)
 	char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX];
 	double fresh_s = instant_is_set(w->soft) ? span_s(instant_diff(w->soft, now)) : NAN;
 	double hard_s = instant_is_set(w->hard) ? span_s(instant_diff(w->hard, now)) : NAN;
+	struct text t = { 0 };
 
 	if (w->is_endpoint)
 		return;
 	if (!w->resident)
-		line("cached", "no value is held; the TTL is what the next one would get");
+		add(&t, "no value is held; the TTL is what the next one would get");
 	else if (fresh_s >= 0)
-		line("cached", "%s old, fresh for another %s; never served after %s from now", human_span(a, w->age_s),
-		     human_span(b, fresh_s), human_span(c, hard_s));
+		add(&t, "%s old, fresh for another %s, never served after %s", human_span(a, w->age_s),
+		    human_span(b, fresh_s), human_span(c, hard_s));
 	else
-		line("cached", "%s old, no longer fresh since %s; never served after %s from now", human_span(a, w->age_s),
-		     human_span(b, -fresh_s), human_span(c, hard_s));
+		add(&t, "%s old, no longer fresh since %s, never served after %s", human_span(a, w->age_s),
+		    human_span(b, -fresh_s), human_span(c, hard_s));
+	put("cached", &t, TERM_PLAIN);
 }
 
 static void changes(const struct row_why *w, struct instant now)
 {
-	char rate[HUMAN_MAX], every[HUMAN_MAX], lo_text[HUMAN_MAX], hi_text[HUMAN_MAX], n[HUMAN_MAX], when[HUMAN_MAX];
+	char rate[HUMAN_MAX], every[HUMAN_MAX], n[HUMAN_MAX], when[HUMAN_MAX];
 	struct estimate e = w->change_rate_mean;
+	struct text t = { 0 };
 	double lo, hi;
 
-	if (!known(e)) {
-		if (w->pool_n > 0)
-			line("changes", "not seen yet; %s keys of its endpoint change %s on average", human_number(n, w->pool_n),
-			     human_rate(rate, w->pool_mean));
-		else
-			line("changes", "not known yet: it takes two loads to see a change");
-		return;
+	if (known(e)) {
+		human_interval90(e, &lo, &hi);
+		add(&t, "%s, 90 %% sure from %s looks; once in %s; last seen to change %s", human_rate_range(rate, e.mean, lo, hi),
+		    human_number(n, e.n), human_span(every, 1 / e.mean), ago(when, w->last_changed, now));
+	} else if (w->pool_n > 0) {
+		add(&t, "not known of this key yet; the %s keys of its endpoint: %s", human_number(n, w->pool_n),
+		    human_rate(rate, w->pool_mean));
+	} else {
+		add(&t, "not known yet: it takes two loads to see a change");
 	}
-	human_interval90(e, &lo, &hi);
-	line("changes", "%s, once in %s (90 %% sure: %s to %s), from %s looks; last seen to change %s",
-	     human_rate(rate, e.mean), human_span(every, 1 / e.mean), human_rate(lo_text, lo), human_rate(hi_text, hi),
-	     human_number(n, e.n), ago(when, w->last_changed, now));
+	put("changes", &t, TERM_PLAIN);
 }
 
 static void time_of_day(const struct row_why *w)
 {
 	char factor[HUMAN_MAX], rate[HUMAN_MAX], pool[HUMAN_MAX], n[HUMAN_MAX];
+	struct text t = { 0 };
 
 	if (!isfinite(w->shape_now))
 		return;
-	label("time of day");
 	if (fabs(w->shape_now - 1) < 0.05)
-		printf("it changes now as often as on average over the week");
+		add(&t, "changes now as often as on average over the week");
 	else
-		printf("it changes now %s times as often as on average over the week: %s", human_number(factor, w->shape_now),
-		       human_rate(rate, w->change_rate_per_s.mean));
+		add(&t, "changes now %s times as often as on average over the week: %s", human_number(factor, w->shape_now),
+		    human_rate(rate, w->change_rate_per_s.mean));
 	if (!w->is_endpoint && w->pool_n > 0 && known(w->change_rate_mean))
-		printf("; its endpoint's %s keys: %s", human_number(n, w->pool_n), human_rate(pool, w->pool_mean));
-	putchar('\n');
+		add(&t, "; the %s keys of its endpoint: %s", human_number(n, w->pool_n), human_rate(pool, w->pool_mean));
+	put("time of day", &t, TERM_PLAIN);
 }
 
 static void requests(const struct row_why *w)
 {
 	char rate[HUMAN_MAX], factor[HUMAN_MAX], mase[HUMAN_MAX], hits[HUMAN_MAX];
 	double r = known(w->request_rate) ? w->request_rate.mean : w->request_rate_per_s;
+	struct text t = { 0 };
 
-	label("requests");
-	printf("%s expected in the next minute", human_rate(rate, r));
+	if (isfinite(r))
+		add(&t, "%s expected in the next minute", human_rate(rate, r));
+	else
+		add(&t, "how many will come is not known yet");
 	if (isfinite(w->demand_shape_now))
-		printf(" (%s times its average)", human_number(factor, w->demand_shape_now));
-	printf("; %" PRIu64 " so far", w->requests);
+		add(&t, ", %s times its average", human_number(factor, w->demand_shape_now));
+	add(&t, "; %" PRIu64 " so far", w->requests);
 	if (isfinite(w->hit_ratio))
-		printf(", %s hits", human_share(hits, w->hit_ratio));
+		add(&t, ", %s hits", human_share(hits, w->hit_ratio));
 	if (isfinite(w->forecast_mase))
-		printf("; forecast error %s of \"same as last week\"", human_number(mase, w->forecast_mase));
-	putchar('\n');
+		add(&t, "; forecast error %s times that of \"as yesterday\"", human_number(mase, w->forecast_mase));
+	put("requests", &t, TERM_PLAIN);
 }
 
 static void cost(const struct row_why *w, struct instant now)
 {
 	char ms[HUMAN_MAX], used[HUMAN_MAX], limit[HUMAN_MAX], when[HUMAN_MAX];
+	struct text t = { 0 };
 
-	label("cost");
-	if (isfinite(w->load_ms))
-		printf("a load takes %s", human_span(ms, w->load_ms / 1000));
+	if (w->load_ms > 0)
+		add(&t, "a load takes %s", human_span(ms, w->load_ms / 1000));
 	else
-		printf("how long a load takes is not known yet");
-	printf("; %" PRIu64 " loads, the last %s", w->loads, ago(when, w->last_load, now));
-	if (isfinite(w->origin_rate_limit))
-		printf("; background loads of its origin: %s per s of %s", human_number(used, w->origin_rate_used),
-		       human_number(limit, w->origin_rate_limit));
-	putchar('\n');
+		add(&t, "how long a load takes is not known yet");
+	add(&t, "; %" PRIu64 " loads", w->loads);
+	if (instant_is_set(w->last_load))
+		add(&t, ", the last %s", ago(when, w->last_load, now));
+	if (isfinite(w->origin_rate_limit) && w->origin_rate_limit > 0)
+		add(&t, "; background loads of its origin: %s of %s per s", human_number(used, w->origin_rate_used),
+		    human_number(limit, w->origin_rate_limit));
+	put("cost", &t, TERM_PLAIN);
 }
 
 static void freshness(const struct row_why *w)
 {
 	char objective[HUMAN_MAX], measured[HUMAN_MAX], sd[HUMAN_MAX], price[HUMAN_MAX];
-	const char *style = term_on(w->measured > w->objective ? TERM_WARN : TERM_GOOD);
+	struct text t = { 0 };
 
 	if (!isfinite(w->objective))
 		return;
-	label("freshness");
-	printf("at most %s of requests may be stale", human_share(objective, w->objective));
+	add(&t, "at most %s of requests may be stale", human_share(objective, w->objective));
 	if (isfinite(w->measured))
-		printf("; measured %s%s%s \u00b1 %s (%" PRIu64 " of %" PRIu64 " audits stale)", style,
-		       human_share(measured, w->measured), term_off(TERM_GOOD), human_share(sd, w->measured_sd),
-		       w->audits_stale, w->audits);
+		add(&t, "; measured %s \u00b1 %s (%" PRIu64 " of %" PRIu64 " audits stale)", human_share(measured, w->measured),
+		    human_share(sd, w->measured_sd), w->audits_stale, w->audits);
 	else
-		printf("; not measured yet (%" PRIu64 " audits)", w->audits);
+		add(&t, "; not measured yet (%" PRIu64 " audits)", w->audits);
 	if (isfinite(w->price))
-		printf("; so a stale answer is priced at %s loads", human_number(price, w->price));
-	putchar('\n');
+		add(&t, "; so a stale answer is priced at %s loads", human_number(price, w->price));
+	put("freshness", &t, w->measured > w->objective ? TERM_WARN : TERM_PLAIN);
 }
 
 static void decision(const struct row_why *w, bool brief)
 {
 	const struct reason *reason = find_reason(w->reason);
 	char *name = text_printable(w->reason), p[HUMAN_MAX];
+	struct text t = { 0 }, limit = { 0 };
 
-	label("decision");
-	printf("%s", reason ? reason->sentence : name);
+	add(&t, "%s", reason ? reason->sentence : name);
 	if (isfinite(w->p_stale_at_end))
-		printf("; replaced by its end with probability %s", human_share(p, w->p_stale_at_end));
-	printf("%s\n", w->refresh_ahead ? "; refreshed ahead, as requests will come" : "");
+		add(&t, "; replaced by the end of the TTL with probability %s", human_share(p, w->p_stale_at_end));
+	if (w->refresh_ahead)
+		add(&t, "; refreshed ahead, as requests will come");
+	put("decision", &t, TERM_PLAIN);
+	add(&limit, "%s", reason ? reason->limit : name);
 	if (!brief)
-		line("limit", "%s%s%s", name, reason ? ": to change it, " : "", reason ? reason->remedy : "");
+		put("limit", &limit, TERM_PLAIN);
 	free(name);
 }
 
 static void what_if(const struct row_why *w)
 {
-	char half[HUMAN_MAX], dbl[HUMAN_MAX], now[HUMAN_MAX];
+	char half[HUMAN_MAX], dbl[HUMAN_MAX];
+	struct text t = { 0 };
 
-	if (isfinite(w->ttl_at_half_price_s) && isfinite(w->ttl_at_double_price_s))
-		line("what if", "stale answers at half the price: TTL %s; at twice the price: %s (now %s)",
-		     human_span(half, w->ttl_at_half_price_s), human_span(dbl, w->ttl_at_double_price_s),
-		     human_span(now, w->ttl_s));
+	if (!isfinite(w->ttl_at_half_price_s) || !isfinite(w->ttl_at_double_price_s))
+		return;
+	add(&t, "stale answers at half the price: TTL %s; at twice the price: %s", human_span(half, w->ttl_at_half_price_s),
+	    human_span(dbl, w->ttl_at_double_price_s));
+	put("what if", &t, TERM_PLAIN);
 }
 
 static void trouble(const struct row_why *w)
 {
+	struct text t = { 0 };
 	char *text;
 
 	if (w->paused.n) {
 		text = text_printable(w->paused);
-		line("paused", "%s%s%s; `forecache resume` ends it", term_on(TERM_WARN), text, term_off(TERM_WARN));
+		add(&t, "%s; `forecache resume` ends it", text);
+		put("paused", &t, TERM_WARN);
 		free(text);
 	}
 	if (w->last_error.n) {
 		text = text_printable(w->last_error);
-		line("last error", "%s%s%s", term_on(TERM_BAD), text, term_off(TERM_BAD));
+		t = (struct text){ 0 };
+		add(&t, "%s", text);
+		put("last error", &t, TERM_BAD);
 		free(text);
 	}
 }

@@ -65,6 +65,8 @@ TEST(numbers_have_three_digits)
 	SAYS(human_rate(buf, 0.2), "12 per min");
 	SAYS(human_rate(buf, 3.0 / 3600), "3 per h");
 	SAYS(human_rate(buf, 0), "0 per s");
+	SAYS(human_rate_range(buf, 1.25 / 3600, 0.1 / 3600, 70.0 / 3600), "1.25 (0.1 to 70) per h");
+	SAYS(human_rate_range(buf, 1, 0, HUGE_VAL), "1 (0 to -) per s");
 }
 
 TEST(times_are_shown_and_far_ones_are_never)
