@@ -1,5 +1,6 @@
 # Manual pages and guides. forecached.conf(5) is made from the tables that the daemon reads.
 dist_doc_DATA += %D%/getting-started.md
+dist_doc_DATA += %D%/protocol.md
 dist_man_MANS += %D%/forecached.8 %D%/forecache.1
 
 noinst_PROGRAMS += %D%/conf_man

@@ -88,6 +88,18 @@ check_PROGRAMS += %D%/unit/t_client
 	-lpthread -lm
 TESTS += %D%/unit/t_client
 
+dist_check_SCRIPTS += %D%/scripts/client_links.sh
+TESTS += %D%/scripts/client_links.sh
+
+check_PROGRAMS += %D%/unit/proto_check
+%C%_unit_proto_check_SOURCES = %D%/unit/proto_check.c
+%C%_unit_proto_check_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_proto_check_LDADD = proto/libproto.la base/libbase.la -lm
+EXTRA_DIST += %D%/scripts/protocol_doc.py
+if HAVE_PYTHON3
+TESTS += %D%/scripts/protocol_doc.py
+endif
+
 check_PROGRAMS += %D%/unit/t_proto
 %C%_unit_t_proto_SOURCES = %D%/unit/t_proto.c
 %C%_unit_t_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
