@@ -222,7 +222,7 @@ def main():
     run = forecache("why", "/quotes/IBM")
     lines = run.stdout.decode().splitlines()
     check("why explains in about ten lines", 9 <= len(lines) <= 13 and not run.returncode, run)
-    wanted = ["TTL 42.5 s", "1.25 per h", "90 % sure", "120 looks", "14 min 3 s ago", "2.4 times", "12 per min", "180 ms",
+    wanted = ["TTL 42.5 s", "1.25 (0.869 to 1.69) per h", "90 % sure", "120 looks", "once in 48 min", "14 min 3 s ago", "2.4 times", "12 per min", "180 ms",
               "at most 1 %", "0.72 %", "12 of 1600", "35 loads", "3.2 %", "refreshed ahead", "60 s", "29 s", "timeout after 10 s"]
     missing = [w for w in wanted if w not in run.stdout.decode()]
     check("why tells rate, interval, looks, time of day, cost, objective, price, decision", not missing, run, missing)
