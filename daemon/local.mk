@@ -35,8 +35,8 @@ noinst_LTLIBRARIES += %D%/libio.la
 	%D%/content_hash.h %D%/content_hash.c \
 	%D%/http_origin.h %D%/http_origin.c \
 	%D%/http_rules.h %D%/http_rules.c \
-	%D%/record_json.h \
-	%D%/state_db.h \
+	%D%/record_json.h %D%/record_json.c \
+	%D%/state_db.h %D%/state_db.c \
 	%D%/url_template.h %D%/url_template.c \
 	%D%/validators.h %D%/validators.c
 %C%_libio_la_CPPFLAGS = $(OS_CPPFLAGS) $(CURL_CFLAGS) $(SQLITE_CFLAGS) $(CJSON_CFLAGS) \

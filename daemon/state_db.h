@@ -14,6 +14,8 @@
  * tried again every few seconds, and state_db_status says so; the queue takes no more when it is full, so
  * ask engine_dirty for at most state_db_room records: the others stay dirty in the engine.
  *
+ * PATH.lock keeps a second daemon out. While the daemon runs, the file can be read with sqlite3.
+ *
  * A file that is damaged is renamed to PATH.damaged-20261123T193000Z, one of a later version to
  * PATH.newer-..., and an empty one is begun. Nothing is deleted.
  *
@@ -28,7 +30,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 struct state_db;
 
@@ -38,6 +39,7 @@ struct state_db;
 #define STATE_DB_TABLE(X)                                                                          \
 	X(queue_records, 65536, 16, 16777216, "records", "learned records that wait to be written") \
 	X(queue_bytes, 67108864, 65536, 1073741824, "bytes", "memory for those")                   \
+	X(key_rows, 2000000, 1000, 1000000000, "rows", "learned keys kept; those written longest ago go first") \
 	X(history_rows, 200000, 0, 100000000, "rows", "TTL history kept; the oldest go first")
 
 struct state_db_config {
@@ -54,7 +56,7 @@ struct state_db_error {
 /*
  * Opens or creates the file. 0; then *reterr is empty, or says what was set aside and why (a warning).
  * Else -EACCES, -ENOENT (no such directory), -EROFS, -ENOSPC, -EBUSY (another daemon has it), -EIO, with
- * the text: the caller may go on without a file.
+ * the text: the caller may go on without a file. -EINVAL: another program's database, left as it is.
  */
 int state_db_open(const char *path, const struct state_db_config *c, struct state_db **ret,
                   struct state_db_error *reterr);
@@ -86,7 +88,10 @@ bool state_db_history_put(struct state_db *db, struct bytes endpoint, struct ins
 
 typedef void state_db_history_fn(void *arg, struct instant at, double ttl_s, double change_rate_per_s);
 
-/* The points of an endpoint from `from` on, ascending, at most max. Reads the file; 0 or -EIO. */
+/*
+ * The points of an endpoint from `from` on, ascending, at most max. Reads the file, next to the writing
+ * thread. 0, -EIO, or -EBUSY.
+ */
 int state_db_history(struct state_db *db, struct bytes endpoint, struct instant from, size_t max,
                      state_db_history_fn *fn, void *arg);
 

@@ -51,6 +51,12 @@ check_PROGRAMS += %D%/unit/t_loghist
 %C%_unit_t_loghist_LDADD = base/libbase.la -lm
 TESTS += %D%/unit/t_loghist
 
+check_PROGRAMS += %D%/unit/t_state_db
+%C%_unit_t_state_db_SOURCES = %D%/unit/t_state_db.c
+%C%_unit_t_state_db_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS) $(CJSON_CFLAGS)
+%C%_unit_t_state_db_LDADD = daemon/libio.la base/libbase.la $(SQLITE_LIBS) $(CJSON_LIBS) -lm
+TESTS += %D%/unit/t_state_db
+
 check_PROGRAMS += %D%/unit/t_zone
 %C%_unit_t_zone_SOURCES = %D%/unit/t_zone.c
 %C%_unit_t_zone_CPPFLAGS = $(UNIT_CPPFLAGS)
