@@ -399,12 +399,12 @@ static bool send_events(struct link *l, int64_t now)
 
 /* -- Loaders -------------------------------------------------------------------------------------- */
 
-static void send_loader(struct link *l, struct worker *w, const struct loader_message *m)
+static int send_loader(struct link *l, struct worker *w, const struct loader_message *m)
 {
 	pack_reset(&l->out);
 	loader_message_write(&l->out, m);
-	if (!pack_status(&l->out))
-		send_frame(w->socket, l->out.p, l->out.n);
+	return pack_status(&l->out) ? pack_status(&l->out)
+	                            : send_frame(w->socket, l->out.p, l->out.n);
 }
 
 static void send_register(struct link *l, struct worker *w, int64_t now)
@@ -412,9 +412,10 @@ static void send_register(struct link *l, struct worker *w, int64_t now)
 	struct loader_message m = { .word = LOADER_REGISTER, .concurrency = w->concurrency };
 
 	*vec_push(&m.endpoint) = bytes_str(w->endpoint);
-	send_loader(l, w, &m);
+	w->unsent = send_loader(l, w, &m) == -EAGAIN; /* not connected yet: when it can be sent */
+	if (!w->unsent)
+		w->registered_us = now;
 	vec_free(&m.endpoint);
-	w->registered_us = now;
 }
 
 static void take_jobs(struct link *l, struct worker *w, int64_t now)
@@ -533,7 +534,10 @@ static void wait_for_work(struct link *l, int64_t now, bool left)
 	pthread_mutex_lock(&l->lock);
 	for (w = l->worker; w; w = w->next)
 		if (w->socket)
-			item[n++] = (zmq_pollitem_t){ .socket = w->socket, .events = ZMQ_POLLIN };
+			item[n++] = (zmq_pollitem_t){
+				.socket = w->socket,
+				.events = (short)(ZMQ_POLLIN | (w->unsent ? ZMQ_POLLOUT : 0))
+			};
 	pthread_mutex_unlock(&l->lock);
 	zmq_poll(item, n, sleep_ms(l, now, left));
 	if (item[0].revents)

@@ -42,7 +42,8 @@ struct worker {
 	/* the link's alone */
 	void *socket;
 	int64_t next_beat_us, registered_us, heard_us;
-	int64_t beat_us;
+	int64_t beat_us; /* 0: not registered */
+	bool unsent;     /* register waits for a connection */
 	struct worker *next;
 };
 

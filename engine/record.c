@@ -230,7 +230,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		     *recent = get(r, "recent", 3), *load = get(r, "load_us", 2);
 	struct endpoint *ep;
 
-	if (!prior || !in_range(prior, 3, 1e-9, 1e15))
+	if (!prior || !in_range(prior, 2, 1e-9, 1e15) || !in_range(prior + 2, 1, 0, 1e15))
 		return bad(ret_why, "endpoint.prior: missing or out of range");
 	if (theta && !in_range(theta, DEMAND_STATE, -20, 20))
 		return bad(ret_why, "endpoint.theta: out of range");

@@ -10,7 +10,7 @@ An example is a fenced block that begins with "msgpack KIND": a line in readable
     reply like         the same status, shape, names and types, but other numbers
     events, loader, told, notice
 protocol_doc.py --write fills in the hex."""
-import os, re, subprocess, sys, tempfile, time, signal, math
+import os, re, signal, subprocess, sys, tempfile
 import msgpack
 
 top = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -78,7 +78,7 @@ def tables(text):
 
 
 def daemon(examples):
-    exe = os.path.join(build, "forecached")
+    exe = os.path.join(build, "daemon", "forecached")
     if not os.access(exe, os.X_OK):
         ok(True, "a daemon answers as the page says # SKIP no daemon is built")
         return
@@ -127,6 +127,11 @@ def requests(zmq, d, examples, p):
             w = value(want[1])
             why = alike(got[2], w[2]) if got[:2] == w[:2] else "status"
             ok(why is None, "answered: " + text, "%s: %s" % (why, got))
+    s.send(msgpack.packb([90, "export"]))
+    records = msgpack.unpackb(s.recv_multipart()[-1])[2]["records"]
+    s.send(msgpack.packb([91, "import", records]))
+    got = msgpack.unpackb(s.recv_multipart()[-1])
+    ok(len(records) > 0 and got == [91, 0, {"count": len(records)}], "what export gives, import takes", got)
     s.close()
     ctx.term()
 

@@ -1000,7 +1000,7 @@ TEST(a_loader_serves_the_daemon)
 	OK(fc_register_loader(fc, "/q", 0, load, &o) == -EINVAL);
 	OK(fc_register_loader(fc, "/q", 2, load, &o) == 0);
 	OK(fc_register_loader(fc, "/q", 2, load, &o) == -EEXIST);
-	OK(EVENTUALLY(atomic_load(&d.registered) == 1, 10));
+	OK(EVENTUALLY(atomic_load(&d.registered) == 1, 0.5), "as soon as it is connected");
 	beats = atomic_load(&d.beats);
 	pthread_mutex_lock(&d.lock);
 	next_job = (struct told){ .kind = TOLD_JOB, .job = 5, .endpoint = bytes_str("/q"),
