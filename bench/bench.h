@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Benchmarks: one program, one table. Each file measures one path and prints rows:
+ *
+ *	what was measured             figure unit    ratio  beside what
+ *
+ * HOW IT WORKS a figure is the best of BENCH_ROUNDS rounds: what else runs on the machine only ever
+ *adds to it. The ratio is to another row of the same run on the same machine, because figures of
+ *different machines do not compare. Nothing here passes or fails.
+ */
+#ifndef FORECACHED_BENCH_BENCH_H
+#define FORECACHED_BENCH_BENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_ROUNDS 7
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+int64_t bench_ns(void);
+
+/* Does the work n times. */
+typedef void bench_fn(void *arg, size_t n);
+
+/* Nanoseconds per piece of work: the best of the rounds of n pieces each, after one to warm up.
+ */
+double bench_each_ns(bench_fn *fn, void *arg, size_t n);
+
+/* A headline, and a row. versus NULL: no ratio. */
+void bench_title(const char *title);
+void bench_row(const char *what, double figure, const char *unit, double ratio, const char *versus);
+
+/* Ends the program with a word about what a system call said. */
+_Noreturn void bench_die(const char *what);
+
+/* A directory for sockets and links; removed with what is in it at the end. */
+const char *bench_dir(void);
+
+void bench_get(void);    /* get.c */
+void bench_events(void); /* events.c */
+
+#endif
