@@ -15,27 +15,42 @@
 
 static char dir[64];
 
-int64_t bench_ns(void)
+static int64_t clock_ns(clockid_t id)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(id, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-double bench_each_ns(bench_fn *fn, void *arg, size_t n)
+int64_t bench_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static double each_ns(clockid_t id, bench_fn *fn, void *arg, size_t n)
 {
 	int64_t best = INT64_MAX;
 
 	fn(arg, n / 4 + 1);
 	for (int i = 0; i < BENCH_ROUNDS; i++) {
-		int64_t start = bench_ns(), took;
+		int64_t start = clock_ns(id), took;
 
 		fn(arg, n);
-		took = bench_ns() - start;
+		took = clock_ns(id) - start;
 		best = took < best ? took : best;
 	}
 	return (double)best / (double)n;
+}
+
+double bench_cpu_ns(bench_fn *fn, void *arg, size_t n)
+{
+	return each_ns(CLOCK_THREAD_CPUTIME_ID, fn, arg, n);
+}
+
+double bench_wall_ns(bench_fn *fn, void *arg, size_t n)
+{
+	return each_ns(CLOCK_MONOTONIC, fn, arg, n);
 }
 
 void bench_title(const char *title)

@@ -22,9 +22,12 @@ int64_t bench_ns(void);
 /* Does the work n times. */
 typedef void bench_fn(void *arg, size_t n);
 
-/* Nanoseconds per piece of work: the best of the rounds of n pieces each, after one to warm up.
+/*
+ * Nanoseconds per piece of work: the best of the rounds of n pieces each, after one to warm up. CPU
+ * time of this thread for what computes; time on the wall for what waits for another thread.
  */
-double bench_each_ns(bench_fn *fn, void *arg, size_t n);
+double bench_cpu_ns(bench_fn *fn, void *arg, size_t n);
+double bench_wall_ns(bench_fn *fn, void *arg, size_t n);
 
 /* A headline, and a row. versus NULL: no ratio. */
 void bench_title(const char *title);

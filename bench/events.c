@@ -253,11 +253,11 @@ void bench_events(void)
 	events_init(&c.events);
 	message_init(&c.m);
 	encode(&c);
-	columns = bench_each_ns(decode_columns, &c, 100 * BATCH);
-	rows = bench_each_ns(decode_rows, &c, 100 * BATCH);
+	columns = bench_cpu_ns(decode_columns, &c, 100 * BATCH);
+	rows = bench_cpu_ns(decode_rows, &c, 100 * BATCH);
 
 	brain_init(&alone);
-	engine = bench_each_ns(think, &alone, 100 * BATCH);
+	engine = bench_cpu_ns(think, &alone, 100 * BATCH);
 	brain_release(&alone);
 
 	brain_init(&hosted);
@@ -265,7 +265,7 @@ void bench_events(void)
 	if (fc_open(&o, &t.fc))
 		bench_die("fc_open");
 	all = through(&h, t.fc, 500 * BATCH);
-	call = bench_each_ns(tell, &t, 20 * BATCH);
+	call = bench_cpu_ns(tell, &t, 20 * BATCH);
 	fc_close(&t.fc);
 	host_stop(&h);
 	brain_release(&hosted);
