@@ -33,6 +33,12 @@ check_PROGRAMS += %D%/unit/t_http_origin
 TESTS += %D%/unit/t_http_origin
 EXTRA_DIST += %D%/scripts/origin_faults.py
 
+check_PROGRAMS += %D%/unit/t_http_rules
+%C%_unit_t_http_rules_SOURCES = %D%/unit/t_http_rules.c
+%C%_unit_t_http_rules_CPPFLAGS = $(UNIT_CPPFLAGS) $(CURL_CFLAGS)
+%C%_unit_t_http_rules_LDADD = daemon/libio.la base/libbase.la $(CURL_LIBS) -lm
+TESTS += %D%/unit/t_http_rules
+
 check_PROGRAMS += %D%/unit/t_intern
 %C%_unit_t_intern_SOURCES = %D%/unit/t_intern.c
 %C%_unit_t_intern_CPPFLAGS = $(UNIT_CPPFLAGS)
