@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * A file of learned state, as `forecache export` writes it and `forecache import` reads it. Lines: first
- * {"forecached":"learned state","version":1}, then one record each:
- *	{"kind":"key","endpoint":"/q/<s>","name":"/q/IBM","fields":{"rate":[0.25,4],"seen":[12]}}
- * A name that is not UTF-8 stands in hexadecimal as "name_hex" (or "endpoint_hex").
- */
+/* The file that `simulate --learned-out` writes: daemon/record_json.h's, as `forecache import` reads it. */
 #ifndef FORECACHED_CLI_LEARNED_H
 #define FORECACHED_CLI_LEARNED_H
 

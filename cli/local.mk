@@ -20,6 +20,7 @@ bin_PROGRAMS += %D%/forecache
 	%D%/monitor.c \
 	%D%/options.h %D%/options.c \
 	%D%/schedule.c \
+	%D%/state.c \
 	%D%/stats.c \
 	%D%/simulate.c \
 	%D%/simulate_print.h %D%/simulate_print.c \
@@ -30,7 +31,9 @@ bin_PROGRAMS += %D%/forecache
 	%D%/value.c \
 	%D%/watch.c \
 	%D%/watch_http.h %D%/watch_http.c \
-	%D%/why.c
+	%D%/why.c \
+	daemon/content_hash.h daemon/content_hash.c \
+	daemon/record_json.h daemon/record_json.c
 %C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS) \
 	-DSBINDIR='"$(sbindir)"'
 %C%_forecache_LDADD = %D%/libcli.la proto/libproto.la $(SIM_LIBS) \

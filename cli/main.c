@@ -42,6 +42,8 @@ static const struct command {
 	{ "prewarm", cmd_prewarm, "Load now what is likely to be asked for", NULL },
 	{ "pause", cmd_pause, "Stop learning, prefetching or both for a while", NULL },
 	{ "resume", cmd_resume, "End a pause", NULL },
+	{ "export", cmd_export, "What was learned, as a file", NULL },
+	{ "import", cmd_import, "Learn from such a file: of another daemon, or of a simulation", NULL },
 	{ "watch", cmd_watch, "Look at URLs again and again: how often do they change, which TTL?", "Without a daemon" },
 	{ "simulate", cmd_simulate, "What caching policies would have done with recorded requests", NULL },
 	{ "config", cmd_config, "config check: is the daemon's configuration right?", NULL },

@@ -432,6 +432,7 @@ int cmd_watch(int argc, char **argv)
 			   "start at --every and grow where little changes, until a change between two looks is about as likely "
 			   "as not. Retry-After is honoured; a server that refuses (401, 403, 410) or fails five times in a row "
 			   "is left alone. Ctrl-C ends the watch with its result.\n"
+			   "JSON is compared by content: spacing and the order of members do not count.\n"
 			   "The TTL is the one at which the share of stale answers, averaged over the TTL, is --max-stale; how "
 			   "unsure the change rate is, is allowed for.\n"
 			   "The changes file has a row per change that was seen: several between two looks count once, and "
@@ -441,7 +442,9 @@ int cmd_watch(int argc, char **argv)
 	};
 	struct watch w = { .every_s = 10, .for_s = 600, .max_stale = 0.01, .timeout_s = 10 };
 	const char *changes = NULL, *requests = NULL;
-	struct option_list given = { 0 }, headers = { 0 };
+	struct option_list given = { 0 }, headers = { 0 }, ignore = { 0 };
+	struct content_ignore *ignored = NULL;
+	const char *why;
 	struct watch_http_options http;
 	char **kept = NULL, span[HUMAN_MAX], every[HUMAN_MAX];
 	size_t n_kept = 0;
@@ -454,6 +457,8 @@ int cmd_watch(int argc, char **argv)
 		{ "changes", 0, OPTION_TEXT, &changes, 0, 0, "FILE", "write the changes that are seen: a file for simulate" },
 		{ "requests", 0, OPTION_TEXT, &requests, 0, 0, "FILE", "write the looks as requests: a file for simulate" },
 		{ "header", 'H', OPTION_LIST, &given, 0, 0, "LINE|@FILE", "send this header, or those in the file" },
+		{ "ignore", 0, OPTION_LIST, &ignore, 0, 0, "POINTER",
+		  "JSON pointer to what does not count as content, such as /meta/generated_at; * stands for any one member" },
 		{ "answer-timeout", 0, OPTION_SPAN, &w.timeout_s, 0.1, 600, "TIME", "give up waiting for an answer (10s)" },
 		{ "quiet", 'q', OPTION_FLAG, &w.quiet, 0, 0, NULL, "only the result, not each look" },
 	};
@@ -465,11 +470,13 @@ int cmd_watch(int argc, char **argv)
 		w.max_every_s = fmax(w.every_s, fmin(w.every_s * MAX_INTERVALS, w.for_s * MAX_SHARE));
 	if (w.max_every_s < w.every_s)
 		return cli_usage("watch: --max-every is shorter than --every");
+	if (content_ignore_new(ignore.item, ignore.n, &ignored, &why))
+		return cli_usage("watch: --ignore: %s", why);
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	status = CLI_OK;
 	for (size_t i = 0; i < given.n && !status; i++)
 		status = add_header(&headers, given.item[i], &kept, &n_kept);
-	http = (struct watch_http_options){ headers.item, headers.n, w.timeout_s };
+	http = (struct watch_http_options){ headers.item, headers.n, ignored, w.timeout_s };
 	for (int i = 0; i < argc && !status; i++)
 		status = add_url(&w, argv[i], &http);
 	if (!status)
@@ -495,6 +502,7 @@ out:
 	for (size_t i = 0; i < n_kept; i++)
 		free(kept[i]);
 	free(kept);
+	content_ignore_free(&ignored);
 	curl_global_cleanup();
 	return status;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cli/watch_http.h"
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "cli/cli.h"
@@ -24,6 +23,7 @@
 
 struct watch_http {
 	CURL *curl;
+	const struct content_ignore *ignore;
 	struct curl_slist *header; /* ours, without validators */
 	char etag[VALIDATOR_MAX], last_modified[VALIDATOR_MAX]; /* of the last 200; "": none */
 	/* of the answer under way */
@@ -137,6 +137,7 @@ struct watch_http *watch_http_new(const char *url, const struct watch_http_optio
 		free(h);
 		return NULL;
 	}
+	h->ignore = o->ignore;
 	for (size_t i = 0; i < o->n_headers; i++)
 		h->header = curl_slist_append(h->header, o->header[i]);
 	curl_easy_setopt(h->curl, CURLOPT_URL, url);
@@ -217,7 +218,7 @@ void watch_http_get(struct watch_http *h, struct watch_answer *ret)
 	ret->status = (int)status;
 	ret->load_ms = (double)total_us / 1000;
 	ret->bytes = h->body.n;
-	ret->version = hash_bytes(bytes_of(h->body.v, h->body.n), 0);
+	ret->version = content_hash_json(bytes_of(h->body.v, h->body.n), h->ignore);
 	if (h->new_last_modified[0])
 		ret->last_modified_s = date_of(h->new_last_modified);
 	if (status == 200) {

@@ -5,10 +5,12 @@
  * HOW IT WORKS each URL has a libcurl handle of its own, so that its connection is kept; a call waits
  * until the answer is there, so never more than one request is on its way, to whatever host.
  *
- * OWNERSHIP url and headers must outlive the handle; texts in an answer live until the next get.
+ * OWNERSHIP url, headers and ignore must outlive the handle; texts in an answer live until the next get.
  */
 #ifndef FORECACHED_CLI_WATCH_HTTP_H
 #define FORECACHED_CLI_WATCH_HTTP_H
+
+#include "daemon/content_hash.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +23,7 @@ struct watch_http;
 
 struct watch_answer {
 	int status;          /* HTTP; 0: none came, see error */
-	uint64_t version;    /* hash of the body, with 200 */
+	uint64_t version;    /* of the content, with 200: of JSON see content_hash.h, else of the bytes */
 	size_t bytes;        /* of the body */
 	double load_ms;
 	double last_modified_s, date_s; /* NAN: not said */
@@ -32,6 +34,7 @@ struct watch_answer {
 struct watch_http_options {
 	const char *const *header; /* "Name: value", n_headers of them */
 	size_t n_headers;
+	const struct content_ignore *ignore; /* what does not count as content; NULL: all counts */
 	double timeout_s;
 };
 

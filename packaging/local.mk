@@ -4,6 +4,9 @@ sysusersdir = $(prefix)/lib/sysusers.d
 tmpfilesdir = $(prefix)/lib/tmpfiles.d
 confdir = $(sysconfdir)/forecached
 
+bashcompletiondir = $(datadir)/bash-completion/completions
+
+EXTRA_DIST += %D%/forecache.bash
 nodist_systemdunit_DATA = %D%/forecached.service
 all-local: %D%/forecached-tmpfiles.conf
 CLEANFILES += %D%/forecached.service %D%/forecached-tmpfiles.conf
@@ -20,12 +23,15 @@ packaging_subst = sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|$(sys
 
 install-data-local:
 	$(MKDIR_P) '$(DESTDIR)$(confdir)' '$(DESTDIR)$(sysusersdir)' '$(DESTDIR)$(tmpfilesdir)'
+	$(MKDIR_P) '$(DESTDIR)$(bashcompletiondir)'
+	$(INSTALL_DATA) $(srcdir)/packaging/forecache.bash '$(DESTDIR)$(bashcompletiondir)/forecache'
 	$(INSTALL_DATA) packaging/forecached-tmpfiles.conf '$(DESTDIR)$(tmpfilesdir)/forecached.conf'
 	$(INSTALL_DATA) $(srcdir)/packaging/forecached.sysusers '$(DESTDIR)$(sysusersdir)/forecached.conf'
 	test -e '$(DESTDIR)$(confdir)/forecached.conf' || \
 		$(INSTALL_DATA) $(srcdir)/packaging/forecached.conf '$(DESTDIR)$(confdir)/forecached.conf'
 
 uninstall-local:
+	rm -f '$(DESTDIR)$(bashcompletiondir)/forecache'
 	rm -f '$(DESTDIR)$(sysusersdir)/forecached.conf' '$(DESTDIR)$(tmpfilesdir)/forecached.conf'
 	! cmp -s $(srcdir)/packaging/forecached.conf '$(DESTDIR)$(confdir)/forecached.conf' || \
 		rm -f '$(DESTDIR)$(confdir)/forecached.conf'

@@ -130,6 +130,8 @@ check_PROGRAMS += %D%/unit/t_watch_target
 %C%_unit_t_watch_target_LDADD = models/libmodels.la base/libbase.la -lm
 TESTS += %D%/unit/t_watch_target
 
+TESTS += %D%/scripts/cli_docs.sh
+dist_check_SCRIPTS += %D%/scripts/cli_docs.sh
 dist_check_SCRIPTS += %D%/scripts/cli_answers.py
 dist_check_SCRIPTS += %D%/scripts/cli_watch.py
 if HAVE_PYTHON3

@@ -41,6 +41,9 @@ FORECAST = [{"time_s": NOW + 900 * i, "per_s": 5 + 4 * (i % 24) / 24, "lo80": 3 
              "hi80": 9 + 6 * (i % 24) / 24, "volatility": 0.5 + (i % 24) / 24} for i in range(96)]
 SCHEDULES = [{"name": "open", "rrule": "weekdays 09:30", "tz": "America/New_York", "calendar": "XNYS", "start": None,
               "patterns": "/quotes/<symbol>", "lead_s": 600.0, "max_keys": 100, "next_s": 1764081000.0}]
+RECORDS = [{"kind": "endpoint", "name": "/q/<s>", "fields": {"a": [0.1, 1e300, -3], "none": []}},
+           {"kind": "key", "name": b"/q/\xff\x00", "endpoint": "/q/<s>", "fields": {"rate": [0.25, 4.0]}},
+           *({"kind": "key", "name": f"/q/{i}", "endpoint": "/q/<s>", "fields": {"rate": [i / 7]}} for i in range(500))]
 OK = {"count": 1}
 
 
@@ -58,6 +61,11 @@ def answers(op, args):
         return 0, WHY_NEW
     if op == "why" and name == "/lost":
         return 0, "why not"
+    if op == "export":
+        page = RECORDS[args[0].get("offset", 0):][:args[0]["max"]]
+        return 0, {"total": len(RECORDS), "records": page}
+    if op == "import":
+        return 0, {"count": len(args[0])}
     if op == "prewarm":
         return 0, {"count": 2, "keys": ["/quotes/IBM", "/quotes/SAP"]}
     if op == "purge":
@@ -75,7 +83,6 @@ def answers(op, args):
                       "boot_id": 2**64 - 1, "learned": {"stale_share": 0.01}}),
         "schedule.list": (0, SCHEDULES), "schedule.next": (0, [{"name": "open", "time_s": 1764081000.0}]),
         "schedule.report": (0, [{"name": "open", "time_s": 1764081000.0, "wanted": 100, "warm": 97, "left": 2}]),
-        "export": (0, {"records": [], "next": None}),
     }.get(op, (0, OK))
 
 
@@ -278,6 +285,45 @@ def main():
     before = len(daemon.asked)
     run = forecache("purge", "--all", stdin=b"")
     check("purge --all does nothing unasked", run.returncode == 2 and len(daemon.asked) == before and b"--yes" in run.stderr, run)
+
+    # -- Learned state
+    path = os.path.join(DIRECTORY, "learned.jsonl")
+    run = forecache("export", path)
+    with open(path) as f:
+        lines = [json.loads(line) for line in f]
+    check("export writes a head and every record, over pages", not run.returncode and len(lines) == 1 + len(RECORDS) and
+          lines[0] == {"forecached": "learned state", "version": 1} and lines[2]["name_hex"] == "2f712fff00", run, lines[:3])
+    del daemon.asked[:]
+    run = forecache("import", path)
+    sent = [record for op, args in daemon.asked if op == "import" for record in args[0]]
+    check("import sends back what was exported, number for number", not run.returncode and sent == RECORDS, run,
+          next((pair for pair in zip(sent, RECORDS) if pair[0] != pair[1]), len(sent)))
+    with open(path, "rb") as f:
+        run = forecache("import", "--json", stdin=f.read())
+    check("import reads stdin", json.loads(run.stdout) == {"count": len(RECORDS)}, run)
+    run = forecache("import", stdin=b'{"forecached":"learned state","version":1}\n{"kind":"key"}\n')
+    check("a bad record is named by its line", run.returncode == 1 and b"line 2" in run.stderr, run)
+    run = forecache("import", stdin=b"time_s\tkey\n")
+    check("what is no export is refused", run.returncode == 1 and b"line 1" in run.stderr, run)
+    with open(path, "w") as f:
+        f.write("old")
+    run = forecache("export", path, "--dir", DIRECTORY + "/nowhere")
+    with open(path) as f:
+        check("an unreachable daemon leaves an old export alone", run.returncode == 69 and f.read() == "old", run)
+
+    # -- Configuration
+    program = os.path.join(DIRECTORY, "forecached")
+    with open(program, "w") as f:
+        f.write('#!/bin/sh\ntest "$*" = "--check-config --config good.conf" && exit 0\necho "max_stale: must be from 0 to 0.5" >&2\nexit 78\n')
+    os.chmod(program, 0o755)
+    env = {"PATH": DIRECTORY + ":" + os.environ["PATH"]}
+    run = forecache("config", "check", "good.conf", env=env)
+    check("config check asks the daemon's program", run.returncode == 0 and b"OK" in run.stderr, run)
+    run = forecache("config", "check", "bad.conf", "--json", env=env)
+    check("and hands on what it says", run.returncode == 1 and
+          json.loads(run.stdout) == {"ok": False, "said": "max_stale: must be from 0 to 0.5"}, run)
+    run = forecache("config", "check", env={"PATH": "/nowhere"})
+    check("config check without that program says what is missing", run.returncode == 1 and b"forecached" in run.stderr, run)
 
     # -- Bad answers
     run = forecache("get", "/garbage")

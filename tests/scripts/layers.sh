@@ -19,7 +19,7 @@ calendar  | base                                                   | libical/*
 daemon    | base models analyzer predictor store engine proto calendar | zmq.h curl/* microhttpd.h sqlite3.h cjson/* gsl/gsl_errno.h
 client    | base store proto                                       | zmq.h
 sim       | base models analyzer predictor store engine proto calendar | zlib.h lzma.h zstd.h
-cli       | base models engine proto client sim calendar           | cjson/* curl/* zmq.h msgpack.h gsl/gsl_errno.h
+cli       | base models engine proto client sim calendar daemon    | cjson/* curl/* zmq.h msgpack.h gsl/gsl_errno.h
 '
 pure='base models analyzer predictor store engine proto'
 # What C11 has, without clocks (time.h), signals and the environment's language.
