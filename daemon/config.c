@@ -618,7 +618,7 @@ static int parse_schedule(struct parse *p, const cJSON *v, const char *path, str
 		return rc;
 	if (!s->name || !*s->name)
 		return config_fail(p->err, path, "has no \"name\"");
-	if (!s->rrule)
+	if (!s->rrule || !*s->rrule)
 		return config_fail(p->err, path,
 		                   "has no \"rrule\", e.g. \"FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=30\"");
 	if (!s->patterns.n)
@@ -1005,11 +1005,25 @@ static size_t keep_rows(const struct option_table *t, const char *group, void *n
 	return n;
 }
 
-size_t config_keep_fixed(struct config *now, const struct config *old, char *names, size_t cap)
+/* What the command line or the environment said stands, whatever the file says now. */
+static void carry_overrides(struct config *now, const struct config *old, const char *file)
+{
+	for (size_t i = 0; i < option_n_text; i++) {
+		const char *from = source_of(old, option_text[i].name);
+
+		if (from && strcmp(from, file))
+			config_override(now, text_field(now, &option_text[i]),
+			                *text_field((struct config *)(uintptr_t)old, &option_text[i]), from);
+	}
+}
+
+size_t config_keep_fixed(struct config *now, const struct config *old, const char *file, char *names,
+                         size_t cap)
 {
 	size_t n = 0;
 
 	names[0] = '\0';
+	carry_overrides(now, old, file);
 	n += keep_rows(&option_daemon, "", now, old, names, cap);
 	n += keep_rows(&option_learned, "learned", &now->learned, &old->learned, names, cap);
 	/* the two that follow limits are judged there */

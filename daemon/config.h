@@ -178,10 +178,12 @@ void config_override(struct config *c, char **field, const char *value, const ch
 void config_show(const struct config *c, FILE *out);
 
 /*
- * Options that differ between two configurations and take a restart, as "name name ...". Gives `now`
- * the values of `old` for them, so that what is shown is what is in force. Returns how many.
+ * For a reload of `file`: options that differ between two configurations and take a restart, as
+ * "name name ...". Gives `now` the values of `old` for them, so that what is shown is what is in force, and
+ * those that did not come from a file but from the command line. Returns how many take a restart.
  */
-size_t config_keep_fixed(struct config *now, const struct config *old, char *names, size_t cap);
+size_t config_keep_fixed(struct config *now, const struct config *old, const char *file, char *names,
+                         size_t cap);
 
 /* Fills in the error; the text says what was wrong and what to do. Always gives -EINVAL. */
 __attribute__((format(printf, 3, 4))) int config_fail(struct config_error *e, const char *path,

@@ -9,6 +9,7 @@
 #include "daemon/origins.h"
 #include "daemon/requests.h"
 #include "daemon/schedules.h"
+#include "daemon/unmatched.h"
 #include "proto/notice.h"
 
 #include <errno.h>
@@ -357,14 +358,19 @@ void daemon_reload(struct daemon *d)
 	struct setup *s = NULL, *old = d->setup;
 	char names[512];
 	enum log_level level = LOG_INFO;
+	int rc;
 
 	if (!d->config_file) {
 		log_line(LOG_NOTICE, "reload", "ok=0 why=\"started without --config\"");
 		return;
 	}
-	if (config_load(d->config_file, &c, &err) || (config_keep_fixed(c, old->config, names, sizeof(names)), 0) ||
-	    setup_new(&c, clock_now(&d->clock), &s, &err) ||
-	    setup_check(s, clock_now(&d->clock), &err)) {
+	rc = config_load(d->config_file, &c, &err);
+	if (!rc) {
+		config_keep_fixed(c, old->config, d->config_file, names, sizeof(names));
+		rc = setup_new(&c, clock_now(&d->clock), &s, &err);
+	}
+	rc = rc ? rc : setup_check(s, clock_now(&d->clock), &err);
+	if (rc) {
 		log_line(LOG_WARN, "reload", "ok=0 file=%s key=%s why=\"%s\"", d->config_file, err.path, err.why);
 		n.text = bytes_str(err.why);
 		daemon_notice(d, &n);
@@ -378,6 +384,7 @@ void daemon_reload(struct daemon *d)
 	engine_configure(d->engine, clock_now(&d->clock), &s->engine);
 	origins_configure(d->origins);
 	schedules_configure(d->schedules);
+	unmatched_restart(d->unmatched);
 	setup_free(&old);
 	log_level_parse(s->config->log_level, &level);
 	log_setup(level, (unsigned)s->config->log_burst, !strcmp(s->config->log_keys, "text"));

@@ -28,6 +28,7 @@ struct load_failure;
 struct origins;
 struct row_notice;
 struct schedules;
+struct unmatched;
 
 /* The count of a reply that is one of a list: the ticket's last reply is yet to come. */
 #define TICKET_MORE UINT64_MAX
@@ -77,6 +78,7 @@ struct daemon {
 	struct loaders *loaders;
 	struct schedules *schedules;
 	struct learned *learned;
+	struct unmatched *unmatched;
 	VEC(struct ticket) ticket;
 	VEC(uint32_t) free_ticket;
 	size_t open_tickets;

@@ -18,12 +18,13 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/schedules.h %D%/schedules.c \
 	%D%/segment.h %D%/segment.c \
 	%D%/setup.h %D%/setup.c \
+	%D%/unmatched.h %D%/unmatched.c \
 	%D%/wire.h %D%/wire.c \
 	%D%/worker.h %D%/worker.c
 %C%_libdaemon_la_CPPFLAGS = $(OS_CPPFLAGS) $(CJSON_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS)
 %C%_libdaemon_la_LIBADD = $(CJSON_LIBS) $(ZMQ_LIBS)
 
-EXTRA_PROGRAMS += %D%/forecached
+sbin_PROGRAMS += %D%/forecached
 %C%_forecached_SOURCES = %D%/main.c
 %C%_forecached_CPPFLAGS = $(OS_CPPFLAGS) $(CURL_CFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS)
 %C%_forecached_LDADD = daemon/libdaemon.la daemon/libio.la proto/libproto.la calendar/libcalendar.la \

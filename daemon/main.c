@@ -29,6 +29,7 @@
 #include "daemon/origins.h"
 #include "daemon/rundir.h"
 #include "daemon/schedules.h"
+#include "daemon/unmatched.h"
 
 #include <argp.h>
 #include <curl/curl.h>
@@ -308,6 +309,7 @@ static int make_listeners(struct daemon *d)
 	d->origins = origins_new(d);
 	d->loaders = loaders_new(d);
 	d->schedules = schedules_new(d);
+	d->unmatched = unmatched_new(d);
 	origins_configure(d->origins);
 	rc = loop_signals(d->loop, signals, on_signal, d);
 	rc = rc ? rc : daemon_start(d);
@@ -340,6 +342,7 @@ static void take_down(struct daemon *d)
 {
 	if (d->learned && d->wire)
 		learned_save(d->learned, 5);
+	unmatched_free(&d->unmatched);
 	schedules_free(&d->schedules);
 	loaders_free(&d->loaders);
 	origins_free(&d->origins);

@@ -158,3 +158,12 @@ check_PROGRAMS += %D%/unit/t_walk
 %C%_unit_t_walk_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_walk_LDADD = $(MODELS_LIBS)
 TESTS += %D%/unit/t_walk
+
+# The daemon from outside, over ZeroMQ; fcd.py starts and stops one for each test.
+EXTRA_DIST += %D%/scripts/fcd.py
+dist_check_SCRIPTS += %D%/scripts/daemon_config.py
+dist_check_SCRIPTS += %D%/scripts/daemon_requests.py
+if HAVE_PYTHON3
+TESTS += %D%/scripts/daemon_config.py
+TESTS += %D%/scripts/daemon_requests.py
+endif
