@@ -157,18 +157,18 @@ bool outbox_put(struct outbox *o, const struct event *e)
 const struct batch *outbox_take(struct outbox *o, unsigned lane)
 {
 	struct outbox_lane *l = &o->lane[lane];
-	struct batch *full;
+	struct batch *full = NULL;
 
 	batch_reset(o->spare);
 	if (atomic_exchange_explicit(&l->taken, true, memory_order_acquire))
 		return NULL;
-	full = l->batch;
-	if (full->n) {
+	if (l->batch->n) {
+		full = l->batch;
 		l->batch = o->spare;
 		o->spare = full;
 	}
 	atomic_store_explicit(&l->taken, false, memory_order_release);
-	return full->n ? full : NULL;
+	return full;
 }
 
 void outbox_dropped(struct outbox *o, const struct event *list, size_t n)

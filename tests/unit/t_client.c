@@ -806,11 +806,6 @@ TEST(a_load_that_fails_gives_the_old_value)
 	daemon_start(true);
 	fc = open_client();
 	OK(LOAD(fc, "other", load, &o, &v) == -EHOSTUNREACH && !v.data);
-	d.lease = 0;
-	put_at("k", "old", 3, 1, 10, -5, -1, 1000);
-	pthread_mutex_lock(&d.lock);
-	store_remove(d.store, store_find(d.store, bytes_str("k")));
-	pthread_mutex_unlock(&d.lock);
 	put_at("stale", "old", 3, 1, 10, -5, -1, 1000);
 	atomic_store(&d.silent, true); /* the daemon's clock stands; then it is gone */
 	OK(EVENTUALLY(!fc_alive(fc), 10));
