@@ -157,14 +157,14 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 	ep->dirty = true;
 }
 
-void endpoint_audit(struct endpoint *ep, double said, bool stale)
+void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale)
 {
 	double keep = ep->audit_said > AUDIT_MEMORY ? AUDIT_MEMORY / ep->audit_said : 1;
 
 	ep->audits++;
 	ep->audits_stale += stale;
-	ep->audit_seen = ep->audit_seen * keep + stale;
-	ep->audit_said = ep->audit_said * keep + said;
+	ep->audit_seen = ep->audit_seen * keep + (stale ? weight : 0);
+	ep->audit_said = ep->audit_said * keep + weight * said;
 }
 
 double endpoint_correction(const struct endpoint *ep)

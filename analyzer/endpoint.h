@@ -73,12 +73,15 @@ double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const s
 /* The posterior with the tempo applied: what predictions are made with. */
 struct change endpoint_predictive(const struct endpoint *ep, const struct key *k);
 
-/* An audit found that the answer it checks was stale or not; said: the probability predicted for it. */
-void endpoint_audit(struct endpoint *ep, double said, bool stale);
+/*
+ * An audit found that the answer it checks was stale or not. said: the probability predicted for it;
+ * weight: the inverse of how much more often than others such answers are audited.
+ */
+void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale);
 
 /*
- * By how much predicted staleness has to be multiplied to agree with the audits, which see every
- * answer with the same probability and so are right whatever the model gets wrong. 1 without any.
+ * By how much predicted staleness has to be multiplied to agree with the audits, which are
+ * right whatever the model gets wrong. 1 without any.
  */
 double endpoint_correction(const struct endpoint *ep);
 

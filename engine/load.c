@@ -484,8 +484,8 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 		if (audit && held) {
 			struct place *p = key_place(e, k);
 
-			price_audit(key_price(e, k), !same);
-			endpoint_audit(&p->ep, endpoint_p_stale(&p->ep, p->zone, k, f->started), !same);
+			price_audit(key_price(e, k), f->audit_weight, !same);
+			endpoint_audit(&p->ep, f->audit_weight, f->audit_said, !same);
 		}
 		if (in->loaded.status == LOADED_NOT_MODIFIED) {
 			struct store_item item = { 0 };

@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <math.h>
 
+/* No hit is audited less or more often than this many times the configured share. */
+static const double AUDIT_LEAST = 0.3, AUDIT_MOST = 4;
+
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome)
 {
@@ -102,14 +105,27 @@ static void answered(struct engine *e, struct instant now, struct instant at, ui
 	}
 }
 
-/* Checks a hit against the origin now and then: the unbiased measure of staleness. */
+/*
+ * Checks a hit against the origin now and then: the unbiased measure of staleness. What is likelier to
+ * be stale is checked more often, as the square root of its probability (for a given number of audits
+ * that makes the estimate surest), and counts for less in proportion.
+ */
 static void maybe_audit(struct engine *e, struct instant now, uint32_t key, double count, struct effects *fx)
 {
-	double share = e->limits.audit_share * count;
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+	double said, usual, more, share;
 
-	if (share > 0 && rng_uniform(&e->rng) < share && e->key.v[key].flight == KEY_NONE &&
-	    !engine_paused(e, now, PAUSE_PREFETCH))
-		load_start(e, now, key, LOAD_AUDIT, fx);
+	if (k->flight != KEY_NONE || e->limits.audit_share <= 0 || engine_paused(e, now, PAUSE_PREFETCH))
+		return;
+	said = endpoint_p_stale(&p->ep, p->zone, k, now);
+	usual = fmax(price_measured(key_price(e, k)).mean, 1e-6); /* NAN before any: then 1e-6 */
+	more = fmin(fmax(sqrt(said / usual), AUDIT_LEAST), AUDIT_MOST);
+	share = e->limits.audit_share * more * count;
+	if (rng_uniform(&e->rng) < share && load_start(e, now, key, LOAD_AUDIT, fx)) {
+		e->flight.v[k->flight].audit_weight = 1 / more;
+		e->flight.v[k->flight].audit_said = said;
+	}
 }
 
 /* The old value while its origin fails or its load takes time, if it may still be served. */

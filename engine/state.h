@@ -85,6 +85,7 @@ struct flight {
 	enum budget_for budget;
 	struct instant started;
 	uint32_t first_waiter, last_waiter;
+	double audit_weight, audit_said; /* inverse of its oversampling; P(stale) predicted */
 	uint8_t retries; /* how often a change during the load has made it start again */
 	bool lease;      /* an app loads, not we */
 	bool voided;     /* changed, set or purged since it started: what it brings is not kept */

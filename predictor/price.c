@@ -47,14 +47,14 @@ void price_request(struct price *p, struct instant t, double p_stale, double cou
 	p->count += count;
 }
 
-void price_audit(struct price *p, int stale)
+void price_audit(struct price *p, double weight, bool stale)
 {
 	if (p->audits > AUDIT_MEMORY) {
 		p->audits_stale *= AUDIT_MEMORY / p->audits;
 		p->audits = AUDIT_MEMORY;
 	}
-	p->audits += 1;
-	p->audits_stale += stale ? 1 : 0;
+	p->audits += weight;
+	p->audits_stale += stale ? weight : 0;
 }
 
 double price_now(const struct price *p)

@@ -16,6 +16,7 @@
 #include "base/estimate.h"
 #include "base/instant.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PRICE_START 5.0 /* between the prices of a 1 % and a 5 % objective on most traffic */
@@ -30,7 +31,7 @@ struct price {
 	struct instant day_start; /* of the day being counted */
 	double day_count;
 	double stale, count;      /* predicted (calibrated) stale serves and requests, decayed over a day */
-	double audits, audits_stale; /* decayed over many */
+	double audits, audits_stale; /* weighted, decayed over many */
 };
 
 void price_init(struct price *p, double objective);
@@ -39,8 +40,8 @@ void price_set_objective(struct price *p, double objective);
 /* A request at t was answered with a value that was stale with probability p_stale (calibrated). */
 void price_request(struct price *p, struct instant t, double p_stale, double count);
 
-/* An audit found the served value replaced or not. */
-void price_audit(struct price *p, int stale);
+/* An audit found the served value replaced or not; weight as in endpoint_audit. */
+void price_audit(struct price *p, double weight, bool stale);
 
 double price_now(const struct price *p);
 
