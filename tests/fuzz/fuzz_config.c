@@ -68,9 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		char names[1024];
 
 		BUG_ON(!c);
-		config_keep_fixed(c, old, names, sizeof(names));
+		config_keep_fixed(c, old, "fuzz", names, sizeof(names));
 		show(c);
-		BUG_ON(config_keep_fixed(c, old, names, sizeof(names)) != 0);
+		BUG_ON(config_keep_fixed(c, old, "fuzz", names, sizeof(names)) != 0);
 		config_free(&old);
 	}
 	config_free(&c);
