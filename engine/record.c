@@ -229,6 +229,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		     *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
 		     *recent = get(r, "recent", 3), *load = get(r, "load_us", 2);
 	struct endpoint *ep;
+	uint32_t place;
 
 	if (!prior || !in_range(prior, 2, 1e-9, 1e15) || !in_range(prior + 2, 1, 0, 1e15))
 		return bad(ret_why, "endpoint.prior: missing or out of range");
@@ -237,7 +238,8 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	if (sum && (!days || !mean || !in_range(sum, DEMAND_STATE, 0, 1e12) ||
 	            !in_range(days, DEMAND_STATE, 0, 1e6) || !in_range(mean, 2, 0, 1e12)))
 		return bad(ret_why, "endpoint.demand: out of range");
-	ep = &e->place.v[keyring_place(e, now, r->name, RULE_NONE, NULL)]->ep;
+	place = keyring_place(e, now, r->name, RULE_NONE, NULL); /* moves place.v: not in one expression */
+	ep = &e->place.v[place]->ep;
 	ep->prior = (struct change){ prior[0], prior[1] };
 	ep->pool_keys = prior[2];
 	if (tempo && in_range(tempo, 1, -3, 3) && in_range(tempo + 1, 1, 0, 1e6)) {
