@@ -362,6 +362,7 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 	struct place *p;
 	struct effect *f;
 	struct key *k;
+	bool news;
 
 	e->stats.changed++;
 	if (key == INTERN_NONE) {
@@ -371,17 +372,20 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 	}
 	k = &e->key.v[key];
 	p = key_place(e, k);
-	if ((k->flags & KEY_HELD) &&
-	    (!in->changed.version || in->changed.version != k->version)) {
+	news = !(k->flags & KEY_HELD) || !in->changed.version || in->changed.version != k->version;
+	if (news)
+		load_void(e, key); /* whether or not an older value is held: what it has read is old */
+	if (news && (k->flags & KEY_HELD)) {
 		if (!engine_paused(e, now, PAUSE_LEARNING))
 			endpoint_look(&p->ep, p->zone, k, k->loaded, now, true);
 		k->last_changed = now;
 		k->flags |= KEY_EVENTS;
-		load_void(e, key);
 		serve_drop(e, key);
 		k->p_sum = 0;
 		k->hits = 0;
-		if (loads_at_once(p, k, now) && !engine_paused(e, now, PAUSE_PREFETCH))
+		/* a load that is under way was voided: it starts again by itself if someone waits */
+		if (k->flight == KEY_NONE && loads_at_once(p, k, now) &&
+		    !engine_paused(e, now, PAUSE_PREFETCH))
 			load_start(e, now, key, LOAD_EVENT, fx);
 	}
 	f = effect_add(fx, EFFECT_NOTICE);
