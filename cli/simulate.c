@@ -435,9 +435,9 @@ int cmd_simulate(int argc, char **argv)
 	status = settle_options(&g);
 	if (status != CLI_OK)
 		return status;
-	cli_catch_signals();
 	gsl_set_error_handler_off();
 	status = read_trace(&g, &t);
+	cli_catch_signals(); /* from here on there is a log to close; until here Ctrl-C just ends us */
 	if (status == CLI_OK)
 		status = settle_trace(&g, &t);
 	if (status == CLI_OK && g.learned_out) {

@@ -51,6 +51,41 @@ check_PROGRAMS += %D%/unit/t_rng
 %C%_unit_t_rng_LDADD = base/libbase.la $(GSL_LIBS)
 TESTS += %D%/unit/t_rng
 
+check_PROGRAMS += %D%/unit/t_sim_baseline
+%C%_unit_t_sim_baseline_SOURCES = %D%/unit/t_sim_baseline.c %D%/sim_made.h
+%C%_unit_t_sim_baseline_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_sim_baseline_LDADD = $(SIM_LIBS)
+TESTS += %D%/unit/t_sim_baseline
+
+check_PROGRAMS += %D%/unit/t_sim_score
+%C%_unit_t_sim_score_SOURCES = %D%/unit/t_sim_score.c %D%/sim_made.h
+%C%_unit_t_sim_score_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_sim_score_LDADD = $(SIM_LIBS)
+TESTS += %D%/unit/t_sim_score
+
+check_PROGRAMS += %D%/unit/t_sim_source
+%C%_unit_t_sim_source_SOURCES = %D%/unit/t_sim_source.c
+%C%_unit_t_sim_source_CPPFLAGS = $(UNIT_CPPFLAGS) $(ZLIB_CFLAGS) $(LZMA_CFLAGS) $(ZSTD_CFLAGS)
+%C%_unit_t_sim_source_LDADD = $(SIM_LIBS)
+TESTS += %D%/unit/t_sim_source
+
+check_PROGRAMS += %D%/unit/t_sim_trace
+%C%_unit_t_sim_trace_SOURCES = %D%/unit/t_sim_trace.c
+%C%_unit_t_sim_trace_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_sim_trace_LDADD = $(SIM_LIBS)
+TESTS += %D%/unit/t_sim_trace
+
+check_PROGRAMS += %D%/unit/t_sim_weblog
+%C%_unit_t_sim_weblog_SOURCES = %D%/unit/t_sim_weblog.c
+%C%_unit_t_sim_weblog_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_sim_weblog_LDADD = base/libbase.la
+TESTS += %D%/unit/t_sim_weblog
+
+dist_check_SCRIPTS += %D%/scripts/sim_replay.py
+if HAVE_PYTHON3
+TESTS += %D%/scripts/sim_replay.py
+endif
+
 check_PROGRAMS += %D%/unit/t_loghist
 %C%_unit_t_loghist_SOURCES = %D%/unit/t_loghist.c
 %C%_unit_t_loghist_CPPFLAGS = $(UNIT_CPPFLAGS)
