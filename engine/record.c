@@ -4,7 +4,7 @@
  *
  *	class     log_price, requests, day_requests, audits, audits_stale
  *	endpoint  prior [a, b], pool_keys, tempo [log, information], theta (volatility shape),
- *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [...], load [mean us]
+ *	          timetable [period s, theta of its phases], demand_sum, demand_days, demand_mean [mean, bins], harmonic [...], load [mean us]
  *	key       evidence [da, db], rate [n, s, last_seen], load_us, version [hi, lo], times [loaded,
  *	          last_changed], load [us, bytes], client_ttl, asked [bits, peaks] (at scheduled peaks)
  *
@@ -65,7 +65,8 @@ static void write_class(const struct class_state *c, record_fn *fn, void *arg)
 static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct endpoint *ep = &e->place.v[id]->ep;
-	double theta[DEMAND_STATE], sum[DEMAND_STATE], days[DEMAND_STATE], model[HARMONIC_TERMS + 3];
+	double theta[DEMAND_STATE], sum[DEMAND_STATE], days[DEMAND_STATE], model[HARMONIC_TERMS + 3],
+		ticks[TIMETABLE_BINS + 1];
 	struct writer w;
 
 	begin(&w, "endpoint", intern_name(&e->place_name, id), bytes_of(NULL, 0));
@@ -78,6 +79,14 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 			for (int i = 0; i < SHAPE_BINS; i++)
 				theta[k * SHAPE_BINS + i] = ep->shape->theta[k][i];
 		put(&w, "theta", theta, DEMAND_STATE);
+		if (ep->shape->timetable.chosen >= 0) {
+			const struct timetable *t = &ep->shape->timetable;
+
+			ticks[0] = timetable_period(t);
+			for (int i = 0; i < TIMETABLE_BINS; i++)
+				ticks[i + 1] = t->profile[t->chosen].theta[i];
+			put(&w, "timetable", ticks, TIMETABLE_BINS + 1);
+		}
 	}
 	if (demand_state(&ep->demand, sum, days)) {
 		put(&w, "demand_sum", sum, DEMAND_STATE);
@@ -227,7 +236,8 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		     *theta = get(r, "theta", DEMAND_STATE), *sum = get(r, "demand_sum", DEMAND_STATE),
 		     *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
 		     *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
-		     *recent = get(r, "recent", 3), *load = get(r, "load_us", 2);
+		     *recent = get(r, "recent", 3), *load = get(r, "load_us", 2),
+		     *ticks = get(r, "timetable", TIMETABLE_BINS + 1);
 	struct endpoint *ep;
 	uint32_t place;
 
@@ -261,6 +271,9 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 				factor[k][i] = exp(theta[k * SHAPE_BINS + i]);
 		if (!ep->shape)
 			ep->shape = mem_calloc(1, sizeof(*ep->shape));
+		shape_init(ep->shape);
+		if (ticks && in_range(ticks + 1, TIMETABLE_BINS, -20, 20))
+			timetable_restore(&ep->shape->timetable, ticks[0], ticks + 1);
 		shape_set(ep->shape, (const double(*)[SHAPE_BINS])factor);
 	}
 	if (sum)

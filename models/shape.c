@@ -12,26 +12,41 @@ static const double INFO_KEEP = 0.9;               /* of the old information at 
 /* A plain week has 5 + 1 + 1 days; half days are rare and do not count in the mean. */
 static const double DAYS[ZONE_DAY_KINDS] = { 5, 1, 1, 0 };
 
+/* Plain seconds of bin i on the timetable's clock: all bins are alike unless its period is longer. */
+static double bin_length(const struct shape *s, int i)
+{
+	return timetable_clock(&s->timetable, (i + 1) * SHAPE_BIN_S) -
+	       timetable_clock(&s->timetable, i * SHAPE_BIN_S);
+}
+
 static void normalise(struct shape *s)
 {
-	double sum = 0, shift;
+	double sum = 0, shift, length[SHAPE_BINS];
 
+	for (int i = 0; i < SHAPE_BINS; i++)
+		length[i] = bin_length(s, i);
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++)
-			sum += DAYS[k] * exp(s->theta[k][i]);
-	shift = log(sum / (7 * SHAPE_BINS));
+			sum += DAYS[k] * exp(s->theta[k][i]) * length[i];
+	shift = log(sum / (7 * SHAPE_DAY_S));
 	for (int k = 0; k < ZONE_DAY_KINDS; k++) {
 		s->cum[k][0] = 0;
 		for (int i = 0; i < SHAPE_BINS; i++) {
 			s->theta[k][i] -= (float)shift;
-			s->cum[k][i + 1] = s->cum[k][i] + SHAPE_BIN_S * exp(s->theta[k][i]);
+			s->cum[k][i + 1] = s->cum[k][i] + length[i] * exp(s->theta[k][i]);
 		}
 	}
+}
+
+void shape_compile(struct shape *s)
+{
+	normalise(s);
 }
 
 void shape_init(struct shape *s)
 {
 	*s = (struct shape){ 0 };
+	timetable_init(&s->timetable);
 	normalise(s);
 }
 
@@ -67,13 +82,22 @@ static void enter(struct shape_walk *w, double t_s)
 static double cum_at(const struct shape *s, int kind, double sec)
 {
 	int i = (int)(sec / SHAPE_BIN_S);
+	double from, part, length;
 
 	if (i < 0)
 		return 0;
 	if (i >= SHAPE_BINS)
 		return s->cum[kind][SHAPE_BINS];
-	return s->cum[kind][i] +
-	       (sec - i * SHAPE_BIN_S) * (s->cum[kind][i + 1] - s->cum[kind][i]) / SHAPE_BIN_S;
+	from = i * SHAPE_BIN_S;
+	part = sec - from;
+	length = SHAPE_BIN_S;
+	if (s->timetable.chosen >= 0) {
+		double start = timetable_clock(&s->timetable, from);
+
+		part = timetable_clock(&s->timetable, sec) - start;
+		length = timetable_clock(&s->timetable, from + SHAPE_BIN_S) - start;
+	}
+	return s->cum[kind][i] + part / length * (s->cum[kind][i + 1] - s->cum[kind][i]);
 }
 
 void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct zone *z, struct instant t)
@@ -105,6 +129,13 @@ double shape_walk_edge(const struct shape_walk *w, double t_s)
 	double sec = t_s - w->midnight_s;
 
 	return w->midnight_s + (floor(sec / SHAPE_BIN_S + 1e-9) + 1) * SHAPE_BIN_S;
+}
+
+double shape_walk_knot(const struct shape_walk *w, double t_s)
+{
+	if (!w->shape || w->shape->timetable.chosen < 0)
+		return HUGE_VAL;
+	return w->midnight_s + timetable_next_knot(&w->shape->timetable, t_s - w->midnight_s);
 }
 
 double shape_at(const struct shape *s, const struct zone *z, struct instant t)
@@ -200,6 +231,16 @@ void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct
 		}
 		done = now;
 		t = next;
+	}
+	if (end - instant_s(a) < SHAPE_DAY_S / 8) {
+		/* what was expected, had the timetable not had its say */
+		double local = zone_local_s(z, a), length = end - instant_s(a);
+		double said = timetable_clock(&s->timetable, local + length) -
+		              timetable_clock(&s->timetable, local);
+
+		if (said > 0 &&
+		    timetable_learn(&s->timetable, local, local + length, mass * length / said, changed))
+			normalise(s);
 	}
 	if (++s->pending >= SHAPE_BATCH) {
 		s->pending = 0;

@@ -9,14 +9,18 @@
  * of the log-likelihood in theta) and an information (its curvature); every SHAPE_BATCH observations
  * one damped Fisher step moves theta, held back towards the neighbouring bins and towards 0 (flat).
  *
- * INVARIANTS sum over the week of exp(theta) * bin length = the week: operational seconds and plain
- * seconds agree in the long run.
+ * Within the hour a timetable (timetable.h) may say that changes keep to certain seconds; its profile,
+ * with mean 1, multiplies the factors.
+ *
+ * INVARIANTS a plain week has the length of a week on the operational clock: operational seconds and
+ * plain seconds agree in the long run.
  */
 #ifndef FORECACHED_MODELS_SHAPE_H
 #define FORECACHED_MODELS_SHAPE_H
 
 #include "base/instant.h"
 #include "base/zone.h"
+#include "models/timetable.h"
 
 #include <stdbool.h>
 
@@ -31,12 +35,16 @@ struct shape {
 	float theta[ZONE_DAY_KINDS][SHAPE_BINS];
 	float score[ZONE_DAY_KINDS][SHAPE_BINS];
 	float info[ZONE_DAY_KINDS][SHAPE_BINS];
+	struct timetable timetable; /* ticks within the hour that changes keep to, if any */
 	unsigned pending; /* observations since the last step */
 	unsigned steps;
 };
 
 /* Flat. */
 void shape_init(struct shape *s);
+
+/* Computes the clock anew after the timetable was set from outside. */
+void shape_compile(struct shape *s);
 
 /* Sets all factors (each > 0, any scale; it is normalised), e.g. from a fitted profile. */
 void shape_set(struct shape *s, const double factor[ZONE_DAY_KINDS][SHAPE_BINS]);
@@ -68,6 +76,9 @@ double shape_walk_to(struct shape_walk *w, double t_s);
 
 /* The next boundary between bins after t_s, where the factor may change. */
 double shape_walk_edge(const struct shape_walk *w, double t_s);
+
+/* The next instant after t_s at which the timetable jumps; HUGE_VAL when there is none. */
+double shape_walk_knot(const struct shape_walk *w, double t_s);
 
 /*
  * Learns from one look at a key: its value had changed or not between a and b, and `mass` changes had

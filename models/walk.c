@@ -12,6 +12,9 @@ static const double STEP_FIRST_S = 0.25, STEP_GROWTH = 1.15;
 /* Beyond two days the hour no longer matters to a decision that is made again long before. */
 static const double EDGES_S = 2 * SHAPE_DAY_S;
 
+/* Single ticks of a timetable are walked to so often; after that its mean pace will do. */
+static const int MAX_TICKS = 100;
+
 /* What one of the two policies has accumulated, and where its optimum was crossed. */
 struct crossing {
 	double lhs, ttl_s, p_stale, requests, stale_serves;
@@ -55,6 +58,7 @@ struct walk_answer walk_ttl(const struct walk_question *q)
 	struct crossing on_demand = { 0 }, ahead = { 0 }, *pick;
 	double t0_s = instant_s(q->loaded), t = 0, step = STEP_FIRST_S, p = 0, m = 0, stale = 0;
 	double lag = q->tolerated_s, target_od, target_ahead;
+	int ticks = 0;
 	bool worth_ahead = q->miss_value > 0 && q->requests_per_s > 0, capped = false;
 	struct walk_answer a = { 0 };
 
@@ -72,6 +76,15 @@ struct walk_answer walk_ttl(const struct walk_question *q)
 			next = edge;
 		else
 			step *= STEP_GROWTH;
+		/* nor over a tick of a timetable, as long as single ticks matter */
+		if (ticks < MAX_TICKS) {
+			double knot = shape_walk_knot(&vol, t0_s + t) - t0_s;
+
+			if (knot > t + 1e-6 && next > knot) {
+				next = knot;
+				ticks++;
+			}
+		}
 		if (next > q->max_s)
 			next = q->max_s;
 		p1 = next > lag ? change_p(q->rate, shape_walk_to(&vol, t0_s + next - lag)) : 0;

@@ -202,3 +202,8 @@ if HAVE_PYTHON3
 TESTS += %D%/scripts/daemon_config.py
 TESTS += %D%/scripts/daemon_requests.py
 endif
+check_PROGRAMS += %D%/unit/t_timetable
+%C%_unit_t_timetable_SOURCES = %D%/unit/t_timetable.c
+%C%_unit_t_timetable_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_timetable_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_timetable

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "models/timetable.h"
+
+#include <math.h>
+
+static const double PERIOD[TIMETABLE_PERIODS] = { 60, 300, 600, 900, 1800, 3600 };
+
+static const double HOLD_FLAT = 0.3, INFO_KEEP = 0.9;
+static const double THETA_MIN = -6, THETA_MAX = 4.1; /* e^4.1 = 60: all in one bin */
+static const unsigned BATCH = 200;
+
+/* Looks over more periods than this say next to nothing about the phase. */
+static const double MAX_PERIODS = 3;
+
+/* A timetable is believed from this much log-likelihood on: odds of e^15 : 1 against chance; and given
+ * up below the lower bound. A longer period must beat one that divides it, which it can always imitate. */
+static const double GAIN_ON = 15, GAIN_OFF = 5, GAIN_KEEP = 0.9995, GAIN_LONGER = 1.1;
+
+static void compile(struct timetable_profile *p, double period)
+{
+	double sum = 0, shift;
+
+	for (int i = 0; i < TIMETABLE_BINS; i++)
+		sum += exp(p->theta[i]);
+	shift = log(sum / TIMETABLE_BINS);
+	p->cum[0] = 0;
+	for (int i = 0; i < TIMETABLE_BINS; i++) {
+		p->theta[i] -= (float)shift;
+		p->cum[i + 1] = p->cum[i] + period / TIMETABLE_BINS * exp(p->theta[i]);
+	}
+}
+
+void timetable_init(struct timetable *t)
+{
+	*t = (struct timetable){ .chosen = -1 };
+	for (int i = 0; i < TIMETABLE_PERIODS; i++)
+		compile(&t->profile[i], PERIOD[i]);
+}
+
+double timetable_period(const struct timetable *t)
+{
+	return t->chosen < 0 ? 0 : PERIOD[t->chosen];
+}
+
+static double clock_of(const struct timetable_profile *p, double period, double s)
+{
+	double whole = floor(s / period), x = (s - whole * period) / period * TIMETABLE_BINS;
+	int i = (int)x;
+
+	if (i >= TIMETABLE_BINS)
+		i = TIMETABLE_BINS - 1;
+	return whole * period + p->cum[i] + (x - i) * (p->cum[i + 1] - p->cum[i]);
+}
+
+double timetable_clock(const struct timetable *t, double local_s)
+{
+	return t->chosen < 0 ? local_s : clock_of(&t->profile[t->chosen], PERIOD[t->chosen], local_s);
+}
+
+double timetable_next_knot(const struct timetable *t, double local_s)
+{
+	double period, base, phase;
+
+	if (t->chosen < 0 || !t->n_knots)
+		return HUGE_VAL;
+	period = PERIOD[t->chosen];
+	base = floor(local_s / period) * period;
+	phase = local_s - base;
+	for (int i = 0; i < t->n_knots; i++)
+		if (t->knot[i] > phase + 1e-6)
+			return base + t->knot[i];
+	return base + period + t->knot[0];
+}
+
+/* Log-likelihood of the look when `mass` changes were expected. */
+static double log_p(double mass, bool changed)
+{
+	return changed ? log(-expm1(-fmax(mass, 1e-9))) : -mass;
+}
+
+static void learn_profile(struct timetable_profile *p, double period, double a, double b, double flat_mass,
+                          bool changed)
+{
+	double width = period / TIMETABLE_BINS, from = clock_of(p, period, a), to = clock_of(p, period, b);
+	double stretch = (to - from) / (b - a), mass = flat_mass * stretch, e = exp(-mass), g, info, t = a;
+
+	p->gain = GAIN_KEEP * p->gain + log_p(mass, changed) - log_p(flat_mass, changed);
+	/* at its lowest it can still come back within a few hundred looks */
+	if (p->gain < -GAIN_ON)
+		p->gain = -GAIN_ON;
+	if (!(mass > 1e-12) || !(to > from))
+		return;
+	g = changed ? mass * e / -expm1(-mass) : fmax(-mass, -3);
+	info = mass * mass * e / -expm1(-mass);
+	for (double done = from; t < b;) {
+		double edge = (floor(t / width + 1e-9) + 1) * width, next = edge < b ? edge : b, now;
+		int i = (int)fmod(floor(t / width + 1e-9), TIMETABLE_BINS);
+		double share;
+
+		now = clock_of(p, period, next);
+		share = (now - done) / (to - from);
+		if (i >= 0) {
+			p->score[i] += (float)(share * g);
+			p->info[i] += (float)(share * info);
+		}
+		done = now;
+		t = next;
+	}
+}
+
+static void step(struct timetable_profile *p, double period)
+{
+	for (int i = 0; i < TIMETABLE_BINS; i++) {
+		double d = (p->score[i] - (1 - INFO_KEEP) * HOLD_FLAT * p->theta[i]) / (p->info[i] + HOLD_FLAT);
+
+		d = fmin(fmax(d, -1), 1);
+		p->theta[i] = (float)fmin(fmax(p->theta[i] + d, THETA_MIN), THETA_MAX);
+		p->score[i] = 0;
+		p->info[i] *= (float)INFO_KEEP;
+	}
+	compile(p, period);
+}
+
+/* The bounds of bins at which the profile jumps by more than e, the highest jumps first if too many. */
+static void find_knots(struct timetable *t)
+{
+	const struct timetable_profile *p = &t->profile[t->chosen];
+
+	t->n_knots = 0;
+	for (double jump = 3; jump >= 1 && t->n_knots < 4; jump--) {
+		t->n_knots = 0;
+		for (int i = 0; i < TIMETABLE_BINS && t->n_knots < TIMETABLE_KNOTS; i++) {
+			int before = (i + TIMETABLE_BINS - 1) % TIMETABLE_BINS;
+
+			if (fabs(p->theta[i] - p->theta[before]) > jump)
+				t->knot[t->n_knots++] = i * PERIOD[t->chosen] / TIMETABLE_BINS;
+		}
+	}
+}
+
+static void choose(struct timetable *t)
+{
+	int best = -1;
+
+	for (int i = 0; i < TIMETABLE_PERIODS; i++) {
+		double on = i == t->chosen ? GAIN_OFF : GAIN_ON;
+
+		if (t->profile[i].gain < on)
+			continue;
+		if (best < 0 || t->profile[i].gain > GAIN_LONGER * t->profile[best].gain)
+			best = i;
+	}
+	t->chosen = best;
+	t->n_knots = 0;
+	if (best >= 0)
+		find_knots(t);
+}
+
+bool timetable_learn(struct timetable *t, double a, double b, double flat_mass, bool changed)
+{
+	if (!(b > a) || !(flat_mass > 0) || !isfinite(flat_mass))
+		return false;
+	for (int i = 0; i < TIMETABLE_PERIODS; i++)
+		if (b - a < MAX_PERIODS * PERIOD[i])
+			learn_profile(&t->profile[i], PERIOD[i], a, b, flat_mass, changed);
+	if (++t->pending < BATCH)
+		return false;
+	t->pending = 0;
+	for (int i = 0; i < TIMETABLE_PERIODS; i++)
+		step(&t->profile[i], PERIOD[i]);
+	choose(t);
+	return true;
+}
+
+bool timetable_restore(struct timetable *t, double period, const double theta[TIMETABLE_BINS])
+{
+	for (int i = 0; i < TIMETABLE_PERIODS; i++) {
+		if (PERIOD[i] != period)
+			continue;
+		for (int j = 0; j < TIMETABLE_BINS; j++)
+			t->profile[i].theta[j] = (float)theta[j];
+		compile(&t->profile[i], period);
+		t->profile[i].gain = 2 * GAIN_ON;
+		choose(t);
+		return true;
+	}
+	return false;
+}
