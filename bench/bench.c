@@ -2,9 +2,7 @@
 /* Runs all benchmarks, or those named on the command line. */
 #include "bench/bench.h"
 
-#include "base/mem.h"
-
-#include <dirent.h>
+#include <ftw.h>
 #include <gsl/gsl_errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,17 +78,27 @@ const char *bench_dir(void)
 	return dir;
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+	(void)st;
+	(void)kind;
+	(void)where;
+	return remove(path);
+}
+
 static void remove_dir(void)
 {
-	DIR *d = opendir(dir);
-	struct dirent *e;
+	char link[96], segment[128];
+	ssize_t n;
 
-	while (d && (e = readdir(d)))
-		if (e->d_name[0] != '.')
-			unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(dir);
+	/* after an early end the segment of host.c is still there */
+	snprintf(link, sizeof(link), "%s/segment", dir);
+	n = readlink(link, segment, sizeof(segment) - 1);
+	if (n > 0) {
+		segment[n] = '\0';
+		unlink(segment);
+	}
+	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* What the figures belong to: processor, its count, kernel, compiler. */
@@ -114,7 +122,7 @@ static void print_machine(void)
 static const struct {
 	const char *name;
 	void (*run)(void);
-} part[] = {{"get", bench_get}, {"events", bench_events}};
+} part[] = {{"get", bench_get}, {"events", bench_events}, {"daemon", bench_daemon}};
 #define PARTS (sizeof(part) / sizeof(part[0]))
 
 int main(int argc, char **argv)

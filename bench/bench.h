@@ -39,6 +39,12 @@ _Noreturn void bench_die(const char *what);
 /* A directory for sockets and links; removed with what is in it at the end. */
 const char *bench_dir(void);
 
+struct pack;
+
+/* Writes n events in columns, skewed as requests are (events.c). */
+void bench_pack_events(struct pack *columns, size_t n);
+
+void bench_daemon(void); /* daemon.c */
 void bench_get(void);    /* get.c */
 void bench_events(void); /* events.c */
 

@@ -56,17 +56,32 @@ struct coded {
 	size_t next;
 };
 
-static void encode(struct coded *c)
+static void make_names(void)
 {
-	struct event *list = mem_calloc(BATCH, sizeof(*list));
+	for (unsigned i = 0; i < ENDPOINTS; i++)
+		snprintf(endpoint[i], sizeof(endpoint[i]), "/e%u/<id>", i);
+	for (unsigned i = 0; i < KEYS; i++)
+		snprintf(key[i], sizeof(key[i]), "/e%u/%u", i % ENDPOINTS, i);
+}
 
-	for (size_t i = 0; i < BATCH; i++)
+static void pack_events(struct pack *columns, struct pack *rows, size_t n)
+{
+	struct event *list = mem_calloc(n, sizeof(*list));
+
+	for (size_t i = 0; i < n; i++)
 		list[i] = nth_event(i);
-	events_write_columns(&c->columns, list, BATCH);
-	events_write_rows(&c->rows, list, BATCH);
-	if (pack_status(&c->columns) || pack_status(&c->rows))
+	events_write_columns(columns, list, n);
+	if (rows)
+		events_write_rows(rows, list, n);
+	if (pack_status(columns) || (rows && pack_status(rows)))
 		bench_die("pack");
 	free(list);
+}
+
+void bench_pack_events(struct pack *columns, size_t n)
+{
+	make_names();
+	pack_events(columns, NULL, n);
 }
 
 static void decode(struct coded *c, const struct pack *from, size_t n)
@@ -244,15 +259,12 @@ void bench_events(void)
 	struct host h;
 	double columns, rows, engine, call, all;
 
-	for (unsigned i = 0; i < ENDPOINTS; i++)
-		snprintf(endpoint[i], sizeof(endpoint[i]), "/e%u/<id>", i);
-	for (unsigned i = 0; i < KEYS; i++)
-		snprintf(key[i], sizeof(key[i]), "/e%u/%u", i % ENDPOINTS, i);
+	make_names();
 	pack_init(&c.columns, 1 << 20);
 	pack_init(&c.rows, 1 << 20);
 	events_init(&c.events);
 	message_init(&c.m);
-	encode(&c);
+	pack_events(&c.columns, &c.rows, BATCH);
 	columns = bench_cpu_ns(decode_columns, &c, 100 * BATCH);
 	rows = bench_cpu_ns(decode_rows, &c, 100 * BATCH);
 

@@ -10,13 +10,14 @@ EXTRA_PROGRAMS += %D%/store
 
 # `make bench` builds and runs them all: one table, nothing passes or fails.
 EXTRA_PROGRAMS += %D%/bench
-%C%_bench_SOURCES = %D%/bench.h %D%/bench.c %D%/events.c %D%/get.c %D%/host.h %D%/host.c
+%C%_bench_SOURCES = %D%/bench.h %D%/bench.c %D%/daemon.c \
+	%D%/events.c %D%/get.c %D%/host.h %D%/host.c
 %C%_bench_CPPFLAGS = $(OS_CPPFLAGS) $(ZMQ_CFLAGS) $(GSL_CFLAGS)
 %C%_bench_LDADD = client/libforecache.la proto/libproto.la $(ENGINE_LIBS) store/libreader.la \
 	base/libbase.la $(ZMQ_LIBS) $(MSGPACK_LIBS) $(XXHASH_LIBS) -lpthread
 
-bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT)
-	%D%/bench$(EXEEXT)
+bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) daemon/forecached$(EXEEXT)
+	FORECACHED=daemon/forecached %D%/bench$(EXEEXT)
 	@echo
 	%D%/store$(EXEEXT)
 .PHONY: bench
