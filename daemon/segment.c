@@ -41,6 +41,14 @@ static int too_small(const char *dir, uint64_t bytes, struct segment_error *rete
 	            (double)fs.f_blocks * (double)fs.f_frsize / mib, (double)bytes / mib);
 }
 
+/* Asked first, so that a segment that cannot fit does not fill the memory on its way to failing. */
+static bool may_fit(const char *dir, uint64_t bytes)
+{
+	struct statvfs fs;
+
+	return statvfs(dir, &fs) || (double)bytes <= (double)fs.f_bavail * (double)fs.f_frsize;
+}
+
 /* The symlink is renamed into place: a reader finds the old one or the new one. */
 static int link_to(const char *path, const char *run_dir, struct segment_error *reterr)
 {
@@ -84,6 +92,8 @@ int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, m
 	free(real);
 	fd = reopen(s.path, bytes, mode);
 	s.used_before = fd >= 0;
+	if (fd < 0 && !may_fit(segment_dir, bytes))
+		return too_small(segment_dir, bytes, reterr);
 	if (fd < 0) {
 		fd = open(s.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 		if (fd < 0)

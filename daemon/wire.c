@@ -47,6 +47,7 @@ struct out {
 
 struct wire {
 	void *ctx, *socket[SOCKETS];
+	char *path[SOCKETS]; /* of the files that we bound */
 	struct proto_limits limits;
 	size_t parts, input_queue, input_queue_bytes, reply_queue_bytes;
 	pthread_t thread;
@@ -418,6 +419,7 @@ static int bind_socket(struct wire *w, enum socket_index k, const struct config 
 		set_option(s, ZMQ_ROUTER_MANDATORY, 1);
 	if (zmq_bind(s, address))
 		return fail(reterr, -errno, "cannot bind %.300s: %s", address, zmq_strerror(errno));
+	w->path[k] = mem_dup(path, strlen(path));
 	return 0;
 }
 
@@ -490,6 +492,11 @@ void wire_free(struct wire **w)
 			zmq_close(x->socket[k]);
 	if (x->ctx)
 		zmq_ctx_term(x->ctx);
+	for (int k = 0; k < SOCKETS; k++) {
+		if (x->path[k])
+			unlink(x->path[k]); /* libzmq leaves it */
+		free(x->path[k]);
+	}
 	if (x->in_fd >= 0)
 		close(x->in_fd);
 	if (x->out_fd >= 0)

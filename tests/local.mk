@@ -198,9 +198,11 @@ TESTS += %D%/unit/t_walk
 EXTRA_DIST += %D%/scripts/fcd.py
 dist_check_SCRIPTS += %D%/scripts/daemon_config.py
 dist_check_SCRIPTS += %D%/scripts/daemon_requests.py
+dist_check_SCRIPTS += %D%/scripts/daemon_start.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/daemon_config.py
 TESTS += %D%/scripts/daemon_requests.py
+TESTS += %D%/scripts/daemon_start.py
 endif
 check_PROGRAMS += %D%/unit/t_timetable
 %C%_unit_t_timetable_SOURCES = %D%/unit/t_timetable.c
