@@ -116,6 +116,12 @@ check_PROGRAMS += %D%/unit/t_market
 %C%_unit_t_market_LDADD = examples/market/libmarket.la base/libbase.la
 TESTS += %D%/unit/t_market
 
+check_PROGRAMS += %D%/unit/store_torture
+%C%_unit_store_torture_SOURCES = %D%/unit/store_torture.c
+%C%_unit_store_torture_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_store_torture_LDADD = store/libstore.la -lm
+TESTS += %D%/unit/store_torture
+
 check_PROGRAMS += %D%/unit/t_reader
 %C%_unit_t_reader_SOURCES = %D%/unit/t_reader.c
 %C%_unit_t_reader_CPPFLAGS = $(UNIT_CPPFLAGS)
