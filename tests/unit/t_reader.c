@@ -137,6 +137,23 @@ TEST(a_small_buffer_is_told_the_size_and_never_overrun)
 	store_release(&s);
 }
 
+TEST(only_the_very_key_is_found)
+{
+	struct store_reader r;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+	struct store_item i;
+
+	store_get(s, e, &i);
+	*(char *)(uintptr_t)i.key.p = 'x';
+	OK(get(&r, T(0)) == READER_MISS, "the tag alone is not the key");
+	*(char *)(uintptr_t)i.key.p = 'k';
+	OK(get(&r, T(0)) == READER_FRESH);
+	*(char *)(uintptr_t)i.value.p ^= 1;
+	OK(get(&r, T(0)) == READER_MISS);
+	store_release(&s);
+}
+
 TEST(another_life_of_the_segment_is_noticed)
 {
 	struct store_reader r, r2;
@@ -327,6 +344,7 @@ int main(int argc, char **argv)
 	RUN(a_value_is_fresh_then_in_grace_then_stale_then_gone);
 	RUN(times_at_the_ends_of_their_range_do_no_harm);
 	RUN(a_small_buffer_is_told_the_size_and_never_overrun);
+	RUN(only_the_very_key_is_found);
 	RUN(another_life_of_the_segment_is_noticed);
 	RUN(only_a_segment_of_ours_is_accepted);
 	RUN(the_writers_clock_and_its_silence_can_be_told);

@@ -46,7 +46,7 @@ struct model {
 };
 
 static _Alignas(4096) unsigned char segment[BYTES];
-static unsigned char buf[BYTES];
+static unsigned char buf[BYTES], whole[BYTES];
 static char names[KEYS][300];
 static struct bytes name[KEYS];
 
@@ -343,7 +343,7 @@ TEST(any_size_can_be_placed_after_others_were_there)
 	struct model m = { .next_version = 0 };
 	struct store_stats st;
 	struct rng g;
-	uint64_t before, freed_most;
+	uint64_t before, freed_most, moved, moved_most;
 	size_t n;
 
 	rng_init(&g, tap_seed);
@@ -351,8 +351,13 @@ TEST(any_size_can_be_placed_after_others_were_there)
 		n = sizes[i / 600];
 		store_stats(s, &st);
 		before = st.bytes_used;
+		moved = s->arena.moved;
 		put(s, &m, &g, i % KEYS, n);
 		store_stats(s, &st);
+		moved_most = ARENA_MOVES * layout_granules(300, n) +
+		             (UINT64_C(1) << s->arena.zone_shift);
+		OK(s->arena.moved - moved <= moved_most, "%zu bytes: moved %" PRIu64, n,
+		   s->arena.moved - moved);
 		/* a sixth, twice the footprint, and one victim more than was needed */
 		freed_most = st.bytes_total / 6 + 2 * store_footprint(s, 300, n) + 231000;
 		if (!m.e[i % KEYS].present || before > st.bytes_used + freed_most) {
@@ -389,8 +394,15 @@ TEST(small_values_fill_the_store_to_nine_tenths_of_the_index)
 		}
 	}
 	OK(refused == 20000, "%d evictions for 20000 entries", refused);
+	n = s->n_live;
+	memcpy(whole, segment, BYTES);
 	for (uint32_t b = 0; b < s->l.n_buckets; b++)
-		OK(s->bucket[b].passed <= s->n_live);
+		s->bucket[b].passed = b % 3;
+	store_release(&s);
+	s = attach();
+	OK(s->n_live == n && memcmp(s->bucket, whole + sizeof(struct layout_header),
+	                            s->l.n_buckets * sizeof(*s->bucket)) == 0,
+	   "what was passed is not counted anew");
 	while ((h = store_sample(s, &g)) != STORE_NONE)
 		store_remove(s, h);
 	for (uint32_t b = 0; b < s->l.n_buckets; b++)
@@ -416,6 +428,20 @@ TEST(what_does_not_fit_is_refused_and_takes_the_old_value_with_it)
 	item.value = bytes_of(buf, sizeof(buf));
 	OK(store_put(s, &item, &h) == -E2BIG);
 	OK(store_find(s, name[1]) == STORE_NONE);
+	/* two of these have no room beside each other */
+	item.value = bytes_of(buf, 150000);
+	OK(store_put(s, &item, &h) == 0 && store_put(s, &item, &h) == 0);
+	item.key = name[2];
+	OK(store_put(s, &item, &h) == -ENOSPC);
+	item.key = name[1];
+	OK(store_find(s, name[1]) != STORE_NONE);
+	item.value = bytes_of(buf, 10000);
+	item.key = name[3];
+	OK(store_put(s, &item, &h) == 0);
+	item.value = bytes_of(buf, 235400);
+	item.key = name[1];
+	OK(store_put(s, &item, &h) == -ENOSPC);
+	OK(store_find(s, name[1]) == STORE_NONE, "an old value stays");
 	store_release(&s);
 }
 
@@ -563,7 +589,6 @@ TEST(a_writer_killed_at_any_store_loses_no_more_than_it_was_at)
 /* -- Damage ------------------------------------------------------------------------------------ */
 
 static struct model damage_model;
-static unsigned char whole[BYTES];
 
 /* A segment of small values, a copy of which is kept in whole[]. */
 static void damage_start(void)
@@ -635,6 +660,46 @@ TEST(any_single_bit_may_flip)
 	}
 	printf("# %zu bits flipped, %zu of %zu reads missed\n", n, missing, n * FEW);
 	OK(missing > n / 8 && missing < n * FEW / 2);
+}
+
+/* Freed memory still holds whole old entries. Nothing but a slot made for it brings one back. */
+TEST(an_old_entry_stays_gone)
+{
+	struct store *s;
+	struct model m = { .next_version = 0 };
+	struct layout_bucket *b;
+	struct rng g;
+	uint64_t tag, kept;
+	uint32_t old_off, new_off, slot;
+
+	rng_init(&g, tap_seed);
+	memset(segment, 0, BYTES);
+	s = store_create(segment, BYTES, 1, clock_then);
+	put(s, &m, &g, 1, 100);
+	old_off = arena_offset(&s->arena, store_find(s, name[1]));
+	put(s, &m, &g, 1, 100);
+	new_off = arena_offset(&s->arena, store_find(s, name[1]));
+	slot = s->entry[store_find(s, name[1])].slot;
+	tag = tag_at(s, slot);
+	b = bucket_of(s, slot);
+	slot %= LAYOUT_SLOTS;
+	store_release(&s);
+	OK(old_off != new_off && readable(segment, &m, &m) == 1);
+
+	b->off[slot] = old_off;
+	OK(readable(segment, &m, &m) == 0, "a reader takes the old entry");
+	s = store_attach(segment, BYTES, 2, clock_then, NOW, &kept, NULL);
+	OK(kept == 0, "attach takes the old entry");
+	store_release(&s);
+
+	/* a forged slot does; then there are two of the key, and one must go */
+	b->off[slot] = new_off;
+	b->mark[slot] = layout_mark(tag, new_off);
+	b->off[(slot + 1) % LAYOUT_SLOTS] = old_off;
+	b->mark[(slot + 1) % LAYOUT_SLOTS] = layout_mark(tag, old_off);
+	s = store_attach(segment, BYTES, 2, clock_then, NOW, &kept, NULL);
+	OK(kept == 1 && same(s, &m, false), "kept %" PRIu64, kept);
+	store_release(&s);
 }
 
 TEST(any_garbage_may_be_in_the_segment)
@@ -784,6 +849,7 @@ int main(int argc, char **argv)
 	RUN(what_does_not_fit_is_refused_and_takes_the_old_value_with_it);
 	RUN(a_writer_killed_at_any_store_loses_no_more_than_it_was_at);
 	RUN(any_single_bit_may_flip);
+	RUN(an_old_entry_stays_gone);
 	RUN(any_garbage_may_be_in_the_segment);
 	RUN(attach_refuses_what_is_not_a_segment_of_ours);
 	RUN(attach_drops_what_has_expired_and_what_it_cannot_date);
