@@ -27,3 +27,6 @@ EXTRA_DIST += %D%/market/compare
 .PHONY: market-compare
 market-compare: %D%/market/market-trace$(EXEEXT) cli/forecache$(EXEEXT)
 	$(srcdir)/examples/market/compare .
+
+# An app that keeps its own Redis and takes its TTLs from forecached.
+EXTRA_DIST += %D%/redis-advice/README.md %D%/redis-advice/advice.py %D%/redis-advice/app.py

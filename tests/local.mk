@@ -148,9 +148,9 @@ check_PROGRAMS += %D%/unit/proto_check
 %C%_unit_proto_check_SOURCES = %D%/unit/proto_check.c
 %C%_unit_proto_check_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_proto_check_LDADD = proto/libproto.la base/libbase.la -lm
-EXTRA_DIST += %D%/scripts/protocol_doc.py
+EXTRA_DIST += %D%/scripts/protocol_doc.py %D%/scripts/redis_advice.py
 if HAVE_PYTHON3
-TESTS += %D%/scripts/protocol_doc.py
+TESTS += %D%/scripts/protocol_doc.py %D%/scripts/redis_advice.py
 endif
 
 check_PROGRAMS += %D%/unit/t_proto
