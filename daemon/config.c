@@ -449,9 +449,6 @@ static int parse_origin(struct parse *p, const cJSON *v, const char *path, struc
 		} else
 			rc = unknown_key(p, sub, e->string, names, tables, false);
 	}
-	join(sub, sizeof(sub), path, "url");
-	if (!rc && !o->url)
-		rc = config_fail(p->err, sub, "is missing: the address of the API, e.g. \"http://127.0.0.1:8080\"");
 	o->http.timeout = o->policy.timeout;
 	o->http.max_connections = o->policy.concurrency;
 	if (!rc && o->http.connect_timeout > o->http.timeout)
@@ -549,6 +546,9 @@ static int parse_rule(struct parse *p, const cJSON *v, const char *path, struct 
 	if (!rc && r->url && r->origin == ORIGIN_NONE) {
 		join(sub, sizeof(sub), path, "url");
 		rc = config_fail(p->err, sub, "needs an \"origin\" as well");
+	} else if (!rc && r->url && !p->c->origins.v[r->origin].url) {
+		join(sub, sizeof(sub), path, "url");
+		rc = config_fail(p->err, sub, "its origin has no \"url\": loader workers read it");
 	}
 	return rc ? rc : check_policy(p, path, &r->policy);
 }

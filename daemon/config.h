@@ -94,7 +94,7 @@ struct config_header {
 
 struct config_origin {
 	char *name;
-	char *url; /* http:// or https://, without a slash at its end */
+	char *url; /* http:// or https://, without a slash at its end; NULL: loader workers read it */
 	struct origin_policy policy;
 	/* http_origin.h; timeout and max_connections are policy's timeout and concurrency */
 #define X(name, def, lo, hi, unit, help) double name;

@@ -232,11 +232,12 @@ void loaders_load(struct loaders *l, const struct effect *f)
 
 static void announce(struct loaders *l, uint32_t endpoint, bool up)
 {
-	if (up)
-		origins_note_loader(l->d->origins);
+	struct bytes name = intern_name(&l->endpoint, endpoint);
+	uint32_t origin = up ? origins_for_loader(l->d->origins, name) : ORIGIN_NONE;
+
 	daemon_input(l->d, &(struct input){ .kind = INPUT_LOADER,
-	                                    .endpoint = intern_name(&l->endpoint, endpoint),
-	                                    .loader = { .up = up, .origin = ORIGIN_NONE } });
+	                                    .endpoint = name,
+	                                    .loader = { .up = up, .origin = origin } });
 }
 
 static void stop_serving(struct loaders *l, uint32_t loader)

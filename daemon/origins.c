@@ -5,6 +5,7 @@
 #include "base/vec.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/pattern.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,14 +117,29 @@ void origins_configure(struct origins *o)
 		struct slot *s = slot_of(o, setup->config->origins.v[i].name);
 
 		s->listed = true;
-		setup_with_origin(setup, i, o->d->clock.scale, set_up, s);
+		if (setup->config->origins.v[i].url)
+			setup_with_origin(setup, i, o->d->clock.scale, set_up, s);
 	}
 	/* one that was left out stays until its loads have ended: nobody starts new ones there */
 }
 
-void origins_note_loader(struct origins *o)
+uint32_t origins_for_loader(struct origins *o, struct bytes endpoint)
 {
+	const struct config *c = o->d->setup->config;
+
+	for (size_t i = 0; i < c->rules.n; i++) {
+		const struct config_rule *r = &c->rules.v[i];
+
+		if (!bytes_equal(bytes_str(r->match), endpoint) && !pattern_matches(r->match, endpoint))
+			continue;
+		if (r->origin == ORIGIN_NONE)
+			break;
+		for (size_t k = 0; k < o->slot.n; k++)
+			if (!strcmp(o->slot.v[k]->name, c->origins.v[r->origin].name))
+				return (uint32_t)k;
+	}
 	slot_of(o, LOADER_BUDGET);
+	return ORIGIN_NONE;
 }
 
 void origins_load(struct origins *o, const struct effect *load)
@@ -131,7 +147,9 @@ void origins_load(struct origins *o, const struct effect *load)
 	struct slot *s = load->load.origin < o->slot.n ? o->slot.v[load->load.origin] : NULL;
 
 	if (!s || !s->http)
-		daemon_fail_load(o->d, load->load.job, "the configuration has no such origin any more");
+		daemon_fail_load(o->d, load->load.job,
+		                 s && s->listed ? "its origin has no url, and no loader worker is registered for it"
+		                                : "the configuration has no such origin any more");
 	else
 		http_origin_load(s->http, clock_now(&o->d->clock), load);
 }

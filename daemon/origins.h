@@ -20,8 +20,11 @@ void origins_free(struct origins **o);
 /* Brings them in line with d->setup, which setup_check() has found good. What cannot be is logged. */
 void origins_configure(struct origins *o);
 
-/* The engine is about to give a number to the budget of loader workers. */
-void origins_note_loader(struct origins *o);
+/*
+ * The number of the origin whose budget and timeout hold for loader workers of this endpoint; ORIGIN_NONE when
+ * no rule names one: the engine gives a number of its own to that then, and this counts with it.
+ */
+uint32_t origins_for_loader(struct origins *o, struct bytes endpoint);
 
 /* Carries out an EFFECT_LOAD of an origin. */
 void origins_load(struct origins *o, const struct effect *load);

@@ -214,7 +214,7 @@ int setup_check(struct setup *s, struct instant now, struct config_error *reterr
 	char path[256];
 
 	for (size_t i = 0; i < s->config->origins.n; i++) {
-		int rc = setup_with_origin(s, i, 1, check_origin, &k);
+		int rc = s->config->origins.v[i].url ? setup_with_origin(s, i, 1, check_origin, &k) : 0;
 
 		if (!rc)
 			continue;

@@ -40,7 +40,7 @@ int setup_zone(struct setup *s, const char *name, const char *calendar, struct i
                const struct zone **ret, struct config_error *reterr);
 
 /*
- * Origin i as http_origin_new() takes it; call fn with it, for it lives during the call only. Its routes are
+ * Origin i, which must have a url, as http_origin_new() takes it; call fn with it, for it lives during the call only. Its routes are
  * the endpoints that name the origin, and one for all other keys.
  */
 typedef int setup_origin_fn(void *arg, const struct http_origin_config *c);

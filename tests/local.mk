@@ -203,10 +203,12 @@ TESTS += %D%/unit/t_walk
 # The daemon from outside, over ZeroMQ; fcd.py starts and stops one for each test.
 EXTRA_DIST += %D%/scripts/fcd.py
 dist_check_SCRIPTS += %D%/scripts/daemon_config.py
+dist_check_SCRIPTS += %D%/scripts/daemon_loaders.py
 dist_check_SCRIPTS += %D%/scripts/daemon_requests.py
 dist_check_SCRIPTS += %D%/scripts/daemon_start.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/daemon_config.py
+TESTS += %D%/scripts/daemon_loaders.py
 TESTS += %D%/scripts/daemon_requests.py
 TESTS += %D%/scripts/daemon_start.py
 endif

@@ -106,7 +106,7 @@ def names_that_do_not_exist_are_refused():
     refused({"endpoints": [{"match": "*", "calendar": "XXXX"}]}, "endpoints[0].calendar")
     refused({"endpoints": [{"match": "*", "origin": "api"}]}, "endpoints[0].origin", "origins")
     refused({"origin": "api"}, "origin", "origins")
-    refused({"origins": {"api": {}}}, "origins.api.url", "missing")
+    refused({"origins": {"db": {}}, "endpoints": [{"match": "*", "origin": "db", "url": "/x"}]}, "endpoints[0].url")
     refused({"origins": {"api": {"url": "ftp://x"}}}, "origins.api.url", "http://")
     refused({"origins": {"api": {"url": "http://a", "headers": {"A": {"file": "/does/not/exist"}}}}}, "origins.api")
     refused({"origins": {"api": {"url": "http://a", "headers": {"A": {"env": "FCD_TEST_UNSET"}}}}}, "origins.api")
