@@ -154,29 +154,27 @@ static char *read_stdin(size_t *ret_n)
 	return in.v;
 }
 
-static int print_count(const cJSON *result, const char *what)
-{
-	double n = json_num(result, "count");
-
-	if (isfinite(n))
-		cli_say("%s %.0f", what, n);
-	return CLI_OK;
-}
-
-/* A request whose result is {"count": n} and whose success needs no more than a word. */
-static int ask_count(const struct request *r, const char *what)
+/* A request whose result is {"count": n}, of which nothing need be said. CLI_NOT_FOUND when n is 0. */
+static int ask_count(const struct request *r)
 {
 	cJSON *result;
+	double count;
 	int status = ask_json(r, &result);
 
 	if (status)
 		return status;
+	count = json_num(result, "count");
+	if (count == 0) {
+		char *name = text_printable(r->key);
+
+		cli_say("%s %s: there is no such key", op_name(r->op), name);
+		free(name);
+	}
 	if (cli.json)
-		return json_print(result);
-	if (what)
-		print_count(result, what);
-	cJSON_Delete(result);
-	return CLI_OK;
+		json_print(result);
+	else
+		cJSON_Delete(result);
+	return count == 0 ? CLI_NOT_FOUND : CLI_OK;
 }
 
 int cmd_set(int argc, char **argv)
@@ -219,7 +217,7 @@ int cmd_set(int argc, char **argv)
 	r.set.load = span_from_s(load_s);
 	r.set.version = (uint64_t)version;
 	r.set.read = INSTANT_NONE;
-	status = ask_count(&r, NULL);
+	status = ask_count(&r);
 	request_release(&r);
 	free(in);
 	return status;
@@ -234,7 +232,7 @@ static int for_each_key(struct request *r, int n, char **key)
 		int status;
 
 		r->key = bytes_str(key[i]);
-		status = ask_count(r, NULL);
+		status = ask_count(r);
 		if (status == CLI_UNREACHABLE)
 			return status;
 		if (status && worst != CLI_ERROR)

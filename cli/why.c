@@ -94,9 +94,10 @@ static void put(const char *name, const struct text *t, enum term_style style)
 	printf("%s\n", term_off(style));
 }
 
+/* Less than one observation is only what was assumed to begin with. */
 static bool known(struct estimate e)
 {
-	return e.n > 0 && isfinite(e.mean);
+	return e.n >= 1 && isfinite(e.mean);
 }
 
 /* "14 min 3 s ago", by the daemon's clock. */
@@ -140,9 +141,12 @@ static void held(const struct row_why *w, struct instant now)
 	else if (fresh_s >= 0)
 		add(&t, "%s old, fresh for another %s, never served after %s", human_span(a, w->age_s),
 		    human_span(b, fresh_s), human_span(c, hard_s));
-	else
+	else if (hard_s > 0)
 		add(&t, "%s old, no longer fresh since %s, never served after %s", human_span(a, w->age_s),
 		    human_span(b, -fresh_s), human_span(c, hard_s));
+	else
+		add(&t, "%s old, no longer fresh since %s, and not served any more", human_span(a, w->age_s),
+		    human_span(b, -fresh_s));
 	put("cached", &t, TERM_PLAIN);
 }
 
@@ -161,7 +165,8 @@ static void changes(const struct row_why *w, struct instant now)
 		add(&t, "not known of this key yet; the %s keys of its endpoint: %s", human_number(n, w->pool_n),
 		    human_rate(rate, w->pool_mean));
 	} else {
-		add(&t, "not known yet: it takes two loads to see a change");
+		add(&t, "not known yet: it takes two loads to see a change%s%s", e.mean > 0 ? "; assumed for now: " : "",
+		    e.mean > 0 ? human_rate(rate, e.mean) : "");
 	}
 	put("changes", &t, TERM_PLAIN);
 }
@@ -195,7 +200,8 @@ static void requests(const struct row_why *w)
 		add(&t, "how many will come is not known yet");
 	if (isfinite(w->demand_shape_now))
 		add(&t, ", %s times its average", human_number(factor, w->demand_shape_now));
-	add(&t, "; %" PRIu64 " so far", w->requests);
+	if (w->requests > 0) /* counted per endpoint, not per key */
+		add(&t, "; %" PRIu64 " so far", w->requests);
 	if (isfinite(w->hit_ratio))
 		add(&t, ", %s hits", human_share(hits, w->hit_ratio));
 	if (isfinite(w->forecast_mase))
@@ -212,9 +218,10 @@ static void cost(const struct row_why *w, struct instant now)
 		add(&t, "a load takes %s", human_span(ms, w->load_ms / 1000));
 	else
 		add(&t, "how long a load takes is not known yet");
-	add(&t, "; %" PRIu64 " loads", w->loads);
+	if (w->loads > 0)
+		add(&t, "; %" PRIu64 " loads", w->loads);
 	if (instant_is_set(w->last_load))
-		add(&t, ", the last %s", ago(when, w->last_load, now));
+		add(&t, "; the last one %s", ago(when, w->last_load, now));
 	if (isfinite(w->origin_rate_limit) && w->origin_rate_limit > 0)
 		add(&t, "; background loads of its origin: %s of %s per s", human_number(used, w->origin_rate_used),
 		    human_number(limit, w->origin_rate_limit));
@@ -246,7 +253,7 @@ static void decision(const struct row_why *w, bool brief)
 	struct text t = { 0 }, limit = { 0 };
 
 	add(&t, "%s", reason ? reason->sentence : name);
-	if (isfinite(w->p_stale_at_end))
+	if (w->p_stale_at_end > 0)
 		add(&t, "; replaced by the end of the TTL with probability %s", human_share(p, w->p_stale_at_end));
 	if (w->refresh_ahead)
 		add(&t, "; refreshed ahead, as requests will come");

@@ -174,8 +174,10 @@ TESTS += %D%/unit/t_watch_target
 TESTS += %D%/scripts/cli_docs.sh
 dist_check_SCRIPTS += %D%/scripts/cli_docs.sh
 dist_check_SCRIPTS += %D%/scripts/cli_answers.py
+dist_check_SCRIPTS += %D%/scripts/cli_daemon.py
 dist_check_SCRIPTS += %D%/scripts/cli_watch.py
 if HAVE_PYTHON3
+TESTS += %D%/scripts/cli_daemon.py
 TESTS += %D%/scripts/cli_answers.py
 TESTS += %D%/scripts/cli_watch.py
 endif
