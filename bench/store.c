@@ -2,8 +2,8 @@
 /*
  * What the store costs: bench/store [MiB]. One segment of 256 MiB unless told otherwise.
  *	same size    ns per get by a reader and per put by the writer, bytes of segment per key
- *	mixed sizes  how full a store is kept by evicting what store_sample gives until a put succeeds,
- *	             how much is moved per byte put, and the longest put
+ *	mixed sizes  how full a store is that evicts what store_sample gives until a put succeeds,
+ *	             and what a put takes with the evictions it needs
  */
 #include "base/bug.h"
 #include "base/mem.h"
@@ -21,8 +21,8 @@
 
 #define OPS 1000000u
 
-static const struct store_clock epoch = { 0, { 0 }, 1.0 };
-static const struct instant now = { 1000000 };
+static const struct store_clock epoch = {0, {0}, 1.0};
+static const struct instant now = {1000000};
 static unsigned char *value, *buf;
 
 static double clock_ns(void)
@@ -42,9 +42,13 @@ static struct bytes key_name(uint64_t k)
 
 static struct store_item item_of(uint64_t k, size_t n)
 {
-	return (struct store_item){ .key = key_name(k), .value = bytes_of(value, n), .version = k,
-		                    .loaded = now, .soft = INSTANT_NEVER, .hard = INSTANT_NEVER,
-		                    .max_age = SPAN_MAX };
+	return (struct store_item){.key = key_name(k),
+	                           .value = bytes_of(value, n),
+	                           .version = k,
+	                           .loaded = now,
+	                           .soft = INSTANT_NEVER,
+	                           .hard = INSTANT_NEVER,
+	                           .max_age = SPAN_MAX};
 }
 
 /* Puts it, evicting at random; returns how many that took. */
@@ -133,7 +137,7 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Sizes from lo to hi, their logarithms evenly spread, then the same with sizes ten times as large. */
+/* Sizes from lo to hi, their logarithms evenly spread; then all ten times as large. */
 static void mixed(void *mem, uint64_t bytes, double lo, double hi)
 {
 	struct store *s = store_create(mem, bytes, 1, epoch);
@@ -166,8 +170,9 @@ static void mixed(void *mem, uint64_t bytes, double lo, double hi)
 		qsort(ns, n_puts, sizeof(*ns), by_size);
 		store_stats(s, &st);
 		printf("%8.0f %9.0f | %6.2f %% %8.2f | %8.0f %8.0f %9.0f %9.0f\n", lo, hi,
-		       100 * fill / (n_puts - from), (double)evicted / n_puts, sum / (n_puts - from), ns[n_puts / 2],
-		       ns[(size_t)(n_puts * 0.99)], ns[n_puts - 1]);
+		       100 * fill / (n_puts - from), (double)evicted / n_puts,
+		       sum / (n_puts - from), ns[n_puts / 2], ns[(size_t)(n_puts * 0.99)],
+		       ns[n_puts - 1]);
 		free(ns);
 	}
 	store_release(&s);
@@ -186,7 +191,8 @@ int main(int argc, char **argv)
 		((unsigned char *)mem)[k % bytes] = 0;
 	}
 	printf("segment %" PRIu64 " MiB; times in ns\n", bytes >> 20);
-	printf(" value     keys bytes/key |     get get/100   miss |     put replace   evict | attach ms\n");
+	printf(" value     keys bytes/key |     get get/100   miss |     put replace   evict | "
+	       "attach ms\n");
 	same_size(mem, bytes, 100);
 	same_size(mem, bytes, 100);
 	same_size(mem, bytes, 1024);

@@ -13,10 +13,10 @@
 #define MIN_ZONE_SHIFT 8u
 #define MAX_ZONES      4096u
 
-/* Up to this share of a zone a block is small: for it the zone with the most room is tidied. */
+/* A block of up to this part of a zone is small: for it the zone with the most room is tidied. */
 #define SMALL 8u
 
-/* Gaps of a size's own bin that are looked at before a larger bin is taken, where any gap will do. */
+/* How many gaps of a size's own bin are looked at; in a larger bin any gap will do. */
 #define LOOK_AT 8
 
 static uint32_t end_of(const struct arena *a, uint32_t b)
@@ -159,8 +159,8 @@ static void zone_leave(struct arena *a, uint32_t b)
 
 	if (a->zone_first[z] != b)
 		return;
-	a->zone_first[z] = next != a->max_blocks && zone_of(a, a->block[next].off) == z ? next
-	                                                                               : ARENA_NONE;
+	a->zone_first[z] =
+	        next != a->max_blocks && zone_of(a, a->block[next].off) == z ? next : ARENA_NONE;
 }
 
 /* -- Windows ----------------------------------------------------------------------------------- */
@@ -201,8 +201,8 @@ static bool window_find(const struct arena *a, uint32_t size, uint32_t *ret_lo, 
 }
 
 /*
- * Makes one gap of all those in zones lo .. hi and returns the block before it. Blocks that reach into
- * the window from below or out of it above stay; what they leave of it lies between them.
+ * Makes one gap of all those in zones lo .. hi and returns the block before it. Blocks that reach
+ * into the window from below or out of it above stay; what they leave of it lies between them.
  */
 static uint32_t window_slide(struct arena *a, uint32_t lo, uint32_t hi)
 {
@@ -238,7 +238,7 @@ static void insert(struct arena *a, uint32_t b, uint32_t before, uint32_t off, u
 	uint32_t next = a->block[before].next;
 
 	gap_unlink(a, before);
-	a->block[b] = (struct arena_block){ off, size, before, next, ARENA_NONE, ARENA_NONE };
+	a->block[b] = (struct arena_block){off, size, before, next, ARENA_NONE, ARENA_NONE};
 	a->block[before].next = b;
 	a->block[next].prev = b;
 	gap_link(a, before);
@@ -312,7 +312,7 @@ void arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_bloc
 {
 	uint32_t all = max_blocks;
 
-	*a = (struct arena){ .start = start, .end = end, .max_blocks = max_blocks };
+	*a = (struct arena){.start = start, .end = end, .max_blocks = max_blocks};
 	a->failed_size = UINT32_MAX;
 	a->move = move;
 	a->arg = arg;
@@ -331,7 +331,7 @@ void arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_bloc
 	for (unsigned i = 0; i < ARENA_BINS; i++)
 		a->bin[i] = ARENA_NONE;
 	a->block = mem_calloc((size_t)max_blocks + 1, sizeof(*a->block));
-	a->block[all] = (struct arena_block){ start, 0, all, all, ARENA_NONE, ARENA_NONE };
+	a->block[all] = (struct arena_block){start, 0, all, all, ARENA_NONE, ARENA_NONE};
 	gap_link(a, all);
 }
 
@@ -340,5 +340,5 @@ void arena_release(struct arena *a)
 	free(a->block);
 	free(a->room);
 	free(a->zone_first);
-	*a = (struct arena){ 0 };
+	*a = (struct arena){0};
 }

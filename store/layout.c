@@ -25,7 +25,7 @@ struct instant layout_now(const struct layout_header *h, int64_t boottime_us)
 			passed = span_from_s((double)passed * 1e-6 * scale).us;
 		if (__builtin_add_overflow((int64_t)base, passed, &at))
 			break;
-		return (struct instant){ at };
+		return (struct instant){at};
 	}
 	return INSTANT_NEVER;
 }

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What writer and readers of the segment agree on: where things lie, what covers what, and how words
- * are read and written while the other side is at work. See store.h for what the store is for.
+ * What writer and readers of the segment agree on: where things lie, what covers what, and how
+ * words are read and written while the other side is at work. See store.h for what the store is
+ * for.
  *
  *	header | buckets: 1/16 of the segment | arena: entries, in granules of 16 bytes
  *
- * HOW IT WORKS Everything but the header's content follows from the size of the segment, so a reader
- * that knows how much it has mapped can check every offset before it uses it. A key hashes to a home
- * bucket; if that is full the entry goes to the next with room, and every bucket that it had to pass
- * counts it, so that a reader knows where to stop looking. A bucket is two cache lines
+ * HOW IT WORKS Everything but the header's content follows from the size of the segment, so a
+ * reader that knows how much it has mapped can check every offset before it uses it. A key hashes
+ * to a home bucket; if that is full the entry goes to the next with room, and every bucket that it
+ * had to pass counts it, so that a reader knows where to stop looking. A bucket is two cache lines
  * and carries the sequence number of all that it refers to: odd while the writer changes a slot, or
  * moves the entry behind it. Memory of an entry is used for something else only after the sequence
  * number of its bucket went on.
  *
  * A slot's mark joins the hash of the key, which is the entry's tag, with the offset of the entry.
  * An entry is a struct layout_entry, the key, and the value, the latter two padded to 8 bytes:
- *	check          covers tag, sizes, version, loaded, max_age and the value (and by the tag the key)
+ *	check          covers tag (and so the key), sizes, version, loaded, max_age and the value
  *	expiry_check   covers soft and hard, which change alone and without the sequence number
  *
  * INVARIANTS every word of the segment that a reader looks at is written with an atomic store and
@@ -35,12 +36,12 @@
 #define LAYOUT_MAGIC           UINT64_C(0x65726f7473206366) /* "fc store" */
 #define LAYOUT_VERSION         1u
 #define LAYOUT_GRANULE         16u
-#define LAYOUT_SLOTS           10u /* per bucket */
-#define LAYOUT_PROBES          512u /* buckets in which an entry may be; the table may have fewer */
+#define LAYOUT_SLOTS           10u  /* per bucket */
+#define LAYOUT_PROBES          512u /* buckets in which an entry may be, if there are so many */
 #define LAYOUT_MIN_BYTES       (256u * 1024)
-#define LAYOUT_MAX_BYTES       (UINT64_C(1) << 36)  /* granules are counted in 32 bits: 64 GiB */
-#define LAYOUT_MAX_KEY_BYTES   65536u               /* the highest limits a configuration can set */
-#define LAYOUT_MAX_VALUE_BYTES (UINT32_C(1) << 29)  /* 512 MiB */
+#define LAYOUT_MAX_BYTES       (UINT64_C(1) << 36) /* granules are counted in 32 bits: 64 GiB */
+#define LAYOUT_MAX_KEY_BYTES   65536u              /* the highest limits a configuration can set */
+#define LAYOUT_MAX_VALUE_BYTES (UINT32_C(1) << 29) /* 512 MiB */
 
 /* The writer's clock; instant = base + (boottime - boottime_us) * scale. */
 struct layout_clock {
@@ -110,8 +111,8 @@ static inline uint32_t layout_home(struct layout l, uint64_t tag)
 }
 
 /*
- * Ties a tag to the offset beside it, so that neither can change alone: memory that was given back may
- * still hold a whole old entry of the same key. Of a mark and its offset it gives the tag.
+ * Ties a tag to the offset beside it, so that neither can change alone: memory that was given back
+ * may still hold a whole old entry of the same key. Of a mark and its offset it gives the tag.
  */
 static inline uint64_t layout_mark(uint64_t tag, uint32_t off)
 {
@@ -242,30 +243,30 @@ static inline bool layout_equal(const uint64_t *seg, struct bytes b)
 
 static inline uint64_t layout_header_check(uint64_t version, uint64_t bytes, uint64_t seed)
 {
-	uint64_t w[] = { LAYOUT_MAGIC, version, bytes, seed };
+	uint64_t w[] = {LAYOUT_MAGIC, version, bytes, seed};
 
 	return hash_bytes(bytes_of(w, sizeof(w)), 1);
 }
 
-/* The part of an entry's check that is not the hash of its value; the check is the xor of the two. */
+/* An entry's check is the hash of its value xor this. */
 static inline uint64_t layout_entry_check(uint64_t tag, uint64_t sizes, uint64_t version,
                                           uint64_t loaded_us, uint64_t max_age_us)
 {
-	uint64_t w[] = { tag, sizes, version, loaded_us, max_age_us };
+	uint64_t w[] = {tag, sizes, version, loaded_us, max_age_us};
 
 	return hash_bytes(bytes_of(w, sizeof(w)), 2);
 }
 
 static inline uint64_t layout_expiry_check(uint64_t tag, uint64_t soft_us, uint64_t hard_us)
 {
-	uint64_t w[] = { tag, soft_us, hard_us };
+	uint64_t w[] = {tag, soft_us, hard_us};
 
 	return hash_bytes(bytes_of(w, sizeof(w)), 3);
 }
 
 static inline uint64_t layout_clock_check(uint64_t boottime_us, uint64_t base_us, uint64_t scale)
 {
-	uint64_t w[] = { boottime_us, base_us, scale };
+	uint64_t w[] = {boottime_us, base_us, scale};
 
 	return hash_bytes(bytes_of(w, sizeof(w)), 4);
 }
@@ -278,8 +279,8 @@ static inline uint64_t layout_heartbeat_check(uint64_t heartbeat_us)
 /* Whether the segment is one of ours, of this size. */
 static inline bool layout_header_ok(const struct layout_header *h, uint64_t bytes)
 {
-	return layout_load(&h->magic) == LAYOUT_MAGIC && layout_load(&h->version) == LAYOUT_VERSION &&
-	       layout_load(&h->bytes) == bytes &&
+	return layout_load(&h->magic) == LAYOUT_MAGIC &&
+	       layout_load(&h->version) == LAYOUT_VERSION && layout_load(&h->bytes) == bytes &&
 	       layout_load(&h->check) ==
 	               layout_header_check(LAYOUT_VERSION, bytes, layout_load(&h->seed));
 }

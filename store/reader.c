@@ -11,7 +11,7 @@
  */
 #define TRIES 64
 
-/* A heartbeat this far in the future is not one that the writer gave a moment ago: it is garbage. */
+/* A heartbeat further in the future was not given a moment ago: it is garbage. */
 #define FUTURE_US 1000000
 
 static const struct layout_header *header(const struct store_reader *r)
@@ -52,7 +52,7 @@ struct span store_reader_silence(const struct store_reader *r, int64_t boottime_
 			continue;
 		if (__builtin_sub_overflow(boottime_us, (int64_t)beat, &d) || d < -FUTURE_US)
 			break;
-		return (struct span){ d < 0 ? 0 : d > SPAN_MAX.us ? SPAN_MAX.us : d };
+		return (struct span){d < 0 ? 0 : d > SPAN_MAX.us ? SPAN_MAX.us : d};
 	}
 	return SPAN_MAX;
 }

@@ -24,7 +24,7 @@ enum reader_outcome {
 	READER_MISS,  /* not there, expired, or torn */
 	READER_FRESH, /* before its soft expiry */
 	READER_GRACE, /* between soft and hard expiry: serve it while one load runs */
-	READER_STALE, /* past hard expiry but not past max_age: only when daemon and origin are gone */
+	READER_STALE, /* past hard expiry, within max_age: only when daemon and origin are gone */
 	READER_GONE,  /* not a segment of ours, or another life of it: map it again or use ZeroMQ */
 	READER_SMALL, /* the value does not fit the buffer; ret->value_bytes says what it takes */
 };
@@ -43,17 +43,18 @@ struct reader_value {
 int store_reader_init(struct store_reader *r, const void *mem, uint64_t bytes);
 
 /*
- * The writer's clock at this CLOCK_BOOTTIME: NEVER when the segment's clock is torn, so that everything
- * has expired. And how long the writer has been silent, in real time: SPAN_MAX when that is torn.
+ * The writer's clock at this CLOCK_BOOTTIME: NEVER when the segment's clock is torn, so that
+ * everything has expired. And how long the writer has been silent, in real time: SPAN_MAX when that
+ * is torn.
  */
 struct instant store_reader_now(const struct store_reader *r, int64_t boottime_us);
 struct span store_reader_silence(const struct store_reader *r, int64_t boottime_us);
 
 /*
- * Copies the value into buf (cap bytes, whose content is undefined unless the outcome is FRESH, GRACE
- * or STALE). ret is filled for every outcome but MISS and GONE. With SMALL nothing in it has been
- * checked against the checksum, as that takes the value: it is good for choosing a buffer. No value is
- * larger than the segment.
+ * Copies the value into buf (cap bytes, whose content is undefined unless the outcome is FRESH,
+ * GRACE or STALE). ret is filled for every outcome but MISS and GONE. With SMALL nothing in it has
+ * been checked against the checksum, as that takes the value: it is good for choosing a buffer. No
+ * value is larger than the segment.
  */
 enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes key,
                                      struct instant now, void *buf, uint64_t cap,

@@ -13,16 +13,16 @@
 _Static_assert(STORE_MIN_BYTES == LAYOUT_MIN_BYTES, "the two headers agree");
 
 /*
- * Entries at most, as a share of the slots. A run of LAYOUT_PROBES full buckets, which would keep a key
- * out that hashes to its start, is 7.6 standard deviations away then.
+ * Entries at most, as a share of the slots. A run of LAYOUT_PROBES full buckets, which would keep a
+ * key out that hashes to its start, is 7.6 standard deviations away then.
  */
 #define FULL_NUM 9u
 #define FULL_DEN 10u
 
-/* A new writer's clock may be this much behind the old one's: they were read one after the other. */
+/* How far a new writer's clock may be behind the old one's: they are read one after the other. */
 #define CLOCK_SLACK_US 100000
 
-/* What the writer knows of an entry besides its place in the arena; the entry's number is its handle. */
+/* What the writer knows of an entry, by its handle, besides its place in the arena. */
 struct entry {
 	uint32_t slot; /* bucket * LAYOUT_SLOTS + place in it */
 	uint32_t key_bytes, value_bytes;
@@ -108,10 +108,10 @@ static void write_entry(struct layout_entry *e, uint64_t tag, const struct store
 	layout_store(&e->version, i->version);
 	layout_store(&e->loaded_us, (uint64_t)i->loaded.us);
 	layout_store(&e->max_age_us, (uint64_t)i->max_age.us);
-	layout_store(&e->check, hash_bytes(i->value, 0) ^
-	                                layout_entry_check(tag, sizes, i->version,
-	                                                   (uint64_t)i->loaded.us,
-	                                                   (uint64_t)i->max_age.us));
+	layout_store(&e->check,
+	             hash_bytes(i->value, 0) ^ layout_entry_check(tag, sizes, i->version,
+	                                                          (uint64_t)i->loaded.us,
+	                                                          (uint64_t)i->max_age.us));
 	write_expiry(e, tag, i->soft, i->hard);
 	layout_copy_in(p, i->key.p, i->key.n);
 	layout_copy_in(p + layout_pad(i->key.n) / 8, i->value.p, i->value.n);
@@ -145,7 +145,8 @@ static void write_clock(struct store *s, struct store_clock c)
 	layout_store(&w->boottime_us, (uint64_t)c.boottime_us);
 	layout_store(&w->base_us, (uint64_t)c.base.us);
 	layout_store(&w->scale, scale);
-	layout_store(&w->check, layout_clock_check((uint64_t)c.boottime_us, (uint64_t)c.base.us, scale));
+	layout_store(&w->check,
+	             layout_clock_check((uint64_t)c.boottime_us, (uint64_t)c.base.us, scale));
 }
 
 /* -- Handles ----------------------------------------------------------------------------------- */
@@ -242,7 +243,7 @@ static void slot_set(struct store *s, uint32_t slot, uint64_t tag, uint32_t off)
 
 /* -- Life -------------------------------------------------------------------------------------- */
 
-static struct store *new(void *mem, uint64_t bytes)
+static struct store *new_over(void *mem, uint64_t bytes)
 {
 	struct store *s = mem_calloc(1, sizeof(*s));
 	uint32_t slots;
@@ -282,8 +283,8 @@ struct store *store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct s
 
 	if (!layout_size_ok(bytes))
 		return NULL;
-	s = new(mem, bytes);
-	/* the magic comes last: a store that is killed in here leaves nothing that looks like one */
+	s = new_over(mem, bytes);
+	/* the magic comes last: a writer killed in here leaves nothing that looks whole */
 	layout_store(&s->head->magic, 0);
 	layout_fence_release();
 	for (size_t i = 1; i < (size_t)s->l.arena * LAYOUT_GRANULE / 8; i++)
@@ -343,9 +344,9 @@ static bool verify(const struct store *s, uint32_t slot, struct instant now)
 	if (hash_bytes(bytes_of(p, key_bytes), s->seed) != tag)
 		return false;
 	p += layout_pad(key_bytes);
-	return e->check == (hash_bytes(bytes_of(p, value_bytes), 0) ^
-	                    layout_entry_check(tag, e->sizes, e->version, e->loaded_us,
-	                                       e->max_age_us));
+	return e->check ==
+	       (hash_bytes(bytes_of(p, value_bytes), 0) ^
+	        layout_entry_check(tag, e->sizes, e->version, e->loaded_us, e->max_age_us));
 }
 
 static int by_number(const void *a, const void *b)
@@ -391,8 +392,8 @@ static void count_passed(struct store *s)
 
 	for (uint32_t i = 0; i < s->n_live; i++) {
 		slot = s->entry[s->order[i]].slot;
-		for (uint32_t b = layout_home(s->l, tag_at(s, slot));
-		     b != slot / LAYOUT_SLOTS; b = bucket_next(s, b))
+		for (uint32_t b = layout_home(s->l, tag_at(s, slot)); b != slot / LAYOUT_SLOTS;
+		     b = bucket_next(s, b))
 			passed[b]++;
 	}
 	for (uint32_t b = 0; b < s->l.n_buckets; b++)
@@ -413,7 +414,7 @@ struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct s
 	BUG_ON((uintptr_t)mem % 64);
 	if (!layout_size_ok(bytes) || !layout_header_ok(mem, bytes))
 		return NULL;
-	s = new(mem, bytes);
+	s = new_over(mem, bytes);
 	s->seed = s->head->seed;
 	/* a torn clock counts as ahead, too: then nobody knows how old the entries are */
 	old = layout_now(s->head, clock.boottime_us);
@@ -438,7 +439,7 @@ struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct s
 	adopt(s, found, n);
 	free(found);
 	count_passed(s);
-	/* of two entries of one key, which only a foreign hand can make, the one that is found stays */
+	/* two entries of one key can only be forged: the one that is found stays */
 	for (h = arena_next(&s->arena, ARENA_NONE); h != ARENA_NONE; h = next) {
 		next = arena_next(&s->arena, h);
 		if (store_find(s, key_of(s, h)) != h)
@@ -489,7 +490,7 @@ static bool points_into(const struct store *s, struct bytes b)
 	       (const unsigned char *)b.p < s->mem + s->bytes;
 }
 
-/* A new entry in the place of `old`, which may be NONE. STORE_NONE when there is no room beside it. */
+/* A new entry in the place of `old` (or NONE); STORE_NONE when there is no room beside it. */
 static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_item *i, uint32_t old)
 {
 	uint32_t h, slot;
@@ -561,7 +562,8 @@ int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct i
 	b = bucket_of(s, s->entry[entry].slot);
 	tag = tag_at(s, s->entry[entry].slot);
 	/* the hash of the value is taken over, not made again: what was torn stays torn */
-	value = e->check ^ layout_entry_check(tag, e->sizes, e->version, e->loaded_us, e->max_age_us);
+	value = e->check ^
+	        layout_entry_check(tag, e->sizes, e->version, e->loaded_us, e->max_age_us);
 	bucket_open(b);
 	layout_store(&e->loaded_us, (uint64_t)loaded.us);
 	layout_store(&e->check, value ^ layout_entry_check(tag, e->sizes, e->version,

@@ -5,25 +5,26 @@
  * a shared mapping in the daemon, plain memory in the simulator and in tests.
  *
  * An entry has an immutable part (key, value, version, load time, max_age), covered by a checksum,
- * and mutable words (soft and hard expiry) that check themselves. A reader that finds anything torn or
- * out of bounds reports a miss.
+ * and mutable words (soft and hard expiry) that check themselves. A reader that finds anything torn
+ * or out of bounds reports a miss.
  *
- * HOW IT WORKS layout.h says what lies where and how readers and the writer share it. Values are in one
- * piece each, so that a view of one is a view into the segment; arena.h places them, and moves others
- * together when the room left is in pieces, with work bounded by the size of what is placed. So any
- * size can be placed again after enough was evicted, no matter what sizes were there before. An entry
- * takes 64 bytes plus key and value, rounded up to 16; one sixteenth of the segment is the index.
+ * HOW IT WORKS layout.h says what lies where and how readers and the writer share it. Values are in
+ * one piece each, so that a view of one is a view into the segment; arena.h places them, and moves
+ * others together when the room left is in pieces, with work bounded by the size of what is placed.
+ * So any size can be placed again after enough was evicted, no matter what sizes were there before.
+ * An entry takes 64 bytes plus key and value, rounded up to 16; one sixteenth of the segment is the
+ * index.
  *
  * INVARIANTS entries keep their handle until they are removed or replaced. The writer can be killed
- * between any two of its stores: what it was putting may be lost, and one entry that it was moving to
- * make room, no other, and none is wrong.
+ * between any two of its stores: what it was putting may be lost, and one entry that it was moving
+ * to make room, no other, and none is wrong.
  *
  * Times are instants of the writer's clock. The header tells readers how to get the same clock from
  * CLOCK_BOOTTIME: instant = base + (boottime - boottime at base) * scale.
  *
  * OWNERSHIP the caller owns the memory, which must stay mapped until store_release. The store keeps
- * bookkeeping of its own outside the segment; all of it can be rebuilt from the segment, which is how
- * a segment outlives the daemon (store_attach). What `owner` was is not rebuilt.
+ * bookkeeping of its own outside the segment; all of it can be rebuilt from the segment, which is
+ * how a segment outlives the daemon (store_attach). What `owner` was is not rebuilt.
  */
 #ifndef FORECACHED_STORE_STORE_H
 #define FORECACHED_STORE_STORE_H
@@ -61,23 +62,24 @@ struct store_item {
 #define STORE_MIN_BYTES (256u * 1024)
 
 /*
- * How many bytes of segment an item of these sizes takes; 0 when it can never fit: a key above 64 KiB,
- * a value above 512 MiB, or more than the segment has.
+ * How many bytes of segment an item of these sizes takes; 0 when it can never fit: a key above 64
+ * KiB, a value above 512 MiB, or more than the segment has.
  */
 uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t value_bytes);
 
 /*
  * Lays out an empty store in mem (page aligned). NULL when bytes < STORE_MIN_BYTES or above 64 GiB.
- * boot_id tells this life of the segment from the next; readers fall back when it changes under them.
+ * boot_id tells this life of the segment from the next; readers fall back when it changes under
+ * them.
  */
 struct store *store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock);
 
 /*
- * Takes over a segment that an earlier writer left, verifies every entry, drops what is torn or past
- * its hard expiry or max_age at `now`, and evens what that writer left half done. Drops everything when
- * the new clock is behind the one in the segment by more than 100 ms: ages would come out too small.
- * Every owner is STORE_NONE then. ret_kept and ret_dropped (may be NULL) say how many. NULL when the
- * layout version or size is not ours: create a new one then.
+ * Takes over a segment that an earlier writer left, verifies every entry, drops what is torn or
+ * past its hard expiry or max_age at `now`, and evens what that writer left half done. Drops
+ * everything when the new clock is behind the one in the segment by more than 100 ms: ages would
+ * come out too small. Every owner is STORE_NONE then. ret_kept and ret_dropped (may be NULL) say
+ * how many. NULL when the layout version or size is not ours: create a new one then.
  */
 struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
                            struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped);
@@ -92,12 +94,12 @@ void store_set_clock(struct store *s, struct store_clock clock);
 uint32_t store_find(const struct store *s, struct bytes key);
 
 /*
- * Puts the item in the place of any entry of the same key, and gives its handle (the old one's is no
- * longer valid). Its views must not point into the segment. -E2BIG: it can never fit. -ENOSPC: no room;
- * evict something and try again, which will do at the latest when a sixth of the segment and twice
- * the item's footprint are free. It saves time to evict the item's footprint at once before the next
- * try. On an error the old entry of the key, if any, is gone: better a
- * miss than an old value.
+ * Puts the item in the place of any entry of the same key, and gives its handle (the old one's is
+ * no longer valid). Its views must not point into the segment. -E2BIG: it can never fit. -ENOSPC:
+ * no room; evict something and try again, which will do at the latest when a sixth of the segment
+ * and twice the item's footprint are free. It saves time to evict the item's footprint at once
+ * before the next try. On an error the old entry of the key, if any, is gone: better a miss than an
+ * old value.
  */
 int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entry);
 
@@ -120,8 +122,8 @@ void store_set_owner(struct store *s, uint32_t entry, uint32_t owner);
 uint32_t store_sample(const struct store *s, struct rng *g);
 
 /*
- * Calls fn for every live entry in an order that depends on the segment alone. fn may remove the entry
- * that it is called for, and nothing else.
+ * Calls fn for every live entry in an order that depends on the segment alone. fn may remove the
+ * entry that it is called for, and nothing else.
  */
 typedef void store_each_fn(void *arg, uint32_t entry);
 void store_each(const struct store *s, store_each_fn *fn, void *arg);

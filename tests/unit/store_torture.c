@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * A writer process that is killed with SIGKILL at random instants, again and again, while other
- * processes read its segment: ./store_torture [seed [kills]]. Each new writer takes over what the one
- * before left, verifies all of it and goes on; many are killed while they still do that.
+ * processes read its segment: ./store_torture [seed [kills]]. Each new writer takes over what the
+ * one before left, verifies all of it and goes on; many are killed while they still do that.
  *
  * Every word of a value depends on its key and version, so a wrong or mixed value shows. An old one
- * does, too: before a version is forgotten for good (replaced or removed, and that call has returned),
- * the writer raises the key's floor, and no reader may get a version below the floor it saw first.
+ * does, too: before a version is forgotten for good (replaced or removed, and that call has
+ * returned), the writer raises the key's floor, and no reader may get a version below the floor it
+ * saw first.
  */
 #include "base/hash.h"
 #include "base/rng.h"
@@ -26,10 +27,10 @@
 #define KEYS    400u
 #define READERS 3u
 #define MAX     30000u
-#define NOW     ((struct instant){ INT64_C(1770000000000000) })
+#define NOW     ((struct instant){INT64_C(1770000000000000)})
 #define MAX_AGE SPAN_S(1000)
 
-static const struct store_clock clock_then = { 5000000, { INT64_C(1770000000000000) }, 1.0 };
+static const struct store_clock clock_then = {5000000, {INT64_C(1770000000000000)}, 1.0};
 
 /* What the processes share besides the segment; all words are atomic. */
 struct shared {
@@ -107,7 +108,7 @@ static void reader(uint64_t seed)
 {
 	static char buf[MAX + 8];
 	const void *mem = map(PROT_READ);
-	struct store_reader r = { 0 };
+	struct store_reader r = {0};
 	struct reader_value v;
 	enum reader_outcome o = READER_GONE;
 	uint64_t floor;
@@ -173,7 +174,7 @@ static struct store *take_over(void)
 
 static void put(struct store *s, struct rng *g, unsigned k)
 {
-	struct store_item item = { .loaded = NOW, .max_age = MAX_AGE };
+	struct store_item item = {.loaded = NOW, .max_age = MAX_AGE};
 	size_t n = (size_t)exp(rng_uniform(g) * log(MAX));
 	uint32_t h;
 
@@ -240,7 +241,7 @@ static void start_writer(uint64_t seed)
 TEST(a_writer_killed_anywhere_leaves_nothing_wrong)
 {
 	pid_t readers[READERS], w;
-	struct timespec pause = { 0, 0 };
+	struct timespec pause = {0, 0};
 	struct store *s;
 	struct rng g;
 	int status;

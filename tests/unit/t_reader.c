@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a reader makes of a segment: every outcome, the clock, silence, another life of the segment. And
- * readers in threads beside a writer that puts, moves and removes all the time: never a wrong value.
- * (Damage of every kind is in t_store, kills of the writer in store_torture.)
+ * What a reader makes of a segment: every outcome, the clock, silence, another life of the segment.
+ * And readers in threads beside a writer that puts, moves and removes all the time: never a wrong
+ * value. (Damage of every kind is in t_store, kills of the writer in store_torture.)
  */
 #include "store/reader.h"
 
@@ -16,10 +16,10 @@
 #include <pthread.h>
 
 #define BYTES (256u * 1024)
-#define T(s)  ((struct instant){ INT64_C(1770000000000000) + (int64_t)(s)*1000000 })
+#define T(s)  ((struct instant){INT64_C(1770000000000000) + (int64_t)(s)*1000000})
 
 static _Alignas(4096) unsigned char segment[BYTES];
-static const struct store_clock start_clock = { 7000000, { INT64_C(1770000000000000) }, 1.0 };
+static const struct store_clock start_clock = {7000000, {INT64_C(1770000000000000)}, 1.0};
 
 static struct layout_header *head(void)
 {
@@ -30,9 +30,13 @@ static struct layout_header *head(void)
 static struct store *one_entry(struct store_reader *r, uint32_t *ret_entry)
 {
 	struct store *s = store_create(segment, BYTES, 77, start_clock);
-	struct store_item item = { .key = bytes_str("k"), .value = bytes_str("value"), .version = 5,
-		                   .loaded = T(0), .soft = T(10), .hard = T(20),
-		                   .max_age = SPAN_S(30) };
+	struct store_item item = {.key = bytes_str("k"),
+	                          .value = bytes_str("value"),
+	                          .version = 5,
+	                          .loaded = T(0),
+	                          .soft = T(10),
+	                          .hard = T(20),
+	                          .max_age = SPAN_S(30)};
 
 	OK(store_put(s, &item, ret_entry) == 0);
 	OK(store_reader_init(r, segment, BYTES) == 0);
@@ -41,7 +45,7 @@ static struct store *one_entry(struct store_reader *r, uint32_t *ret_entry)
 
 static enum reader_outcome get(const struct store_reader *r, struct instant now)
 {
-	struct reader_value v = { 0 };
+	struct reader_value v = {0};
 	char buf[8];
 	enum reader_outcome o = store_reader_get(r, bytes_str("k"), now, buf, sizeof(buf), &v);
 
@@ -59,17 +63,17 @@ TEST(a_value_is_fresh_then_in_grace_then_stale_then_gone)
 
 	OK(get(&r, T(0)) == READER_FRESH);
 	OK(get(&r, T(-1)) == READER_FRESH, "a reader's clock may be a moment behind");
-	OK(get(&r, (struct instant){ T(10).us - 1 }) == READER_FRESH);
+	OK(get(&r, (struct instant){T(10).us - 1}) == READER_FRESH);
 	OK(get(&r, T(10)) == READER_GRACE);
-	OK(get(&r, (struct instant){ T(20).us - 1 }) == READER_GRACE);
+	OK(get(&r, (struct instant){T(20).us - 1}) == READER_GRACE);
 	OK(get(&r, T(20)) == READER_STALE);
 	OK(get(&r, T(30)) == READER_STALE);
-	OK(get(&r, (struct instant){ T(30).us + 1 }) == READER_MISS);
+	OK(get(&r, (struct instant){T(30).us + 1}) == READER_MISS);
 	OK(get(&r, INSTANT_NEVER) == READER_MISS);
 	/* expiry that promises more than max_age does not get it */
 	store_set_expiry(s, e, INSTANT_NEVER, INSTANT_NEVER);
 	OK(get(&r, T(30)) == READER_FRESH);
-	OK(get(&r, (struct instant){ T(30).us + 1 }) == READER_MISS);
+	OK(get(&r, (struct instant){T(30).us + 1}) == READER_MISS);
 	/* hard stands above soft */
 	store_set_expiry(s, e, T(20), T(5));
 	OK(get(&r, T(4)) == READER_FRESH);
@@ -77,7 +81,7 @@ TEST(a_value_is_fresh_then_in_grace_then_stale_then_gone)
 	OK(store_renew(s, e, T(25), T(40), T(50)) == 0);
 	OK(get(&r, T(31)) == READER_FRESH);
 	OK(get(&r, T(55)) == READER_STALE);
-	OK(get(&r, (struct instant){ T(55).us + 1 }) == READER_MISS);
+	OK(get(&r, (struct instant){T(55).us + 1}) == READER_MISS);
 	store_remove(s, e);
 	OK(get(&r, T(25)) == READER_MISS);
 	store_release(&s);
@@ -85,8 +89,9 @@ TEST(a_value_is_fresh_then_in_grace_then_stale_then_gone)
 
 TEST(times_at_the_ends_of_their_range_do_no_harm)
 {
-	static const int64_t ends[] = { INT64_MIN, INT64_MIN + 1, -1, 0, 1, INT64_MAX - 1, INT64_MAX };
-	struct store_item item = { .key = bytes_str("k"), .value = bytes_str("value"), .version = 5 };
+	static const int64_t ends[] = {INT64_MIN, INT64_MIN + 1, -1,       0,
+	                               1,         INT64_MAX - 1, INT64_MAX};
+	struct store_item item = {.key = bytes_str("k"), .value = bytes_str("value"), .version = 5};
 	struct store_reader r;
 	struct reader_value v;
 	struct store *s;
@@ -101,7 +106,7 @@ TEST(times_at_the_ends_of_their_range_do_no_harm)
 		item.max_age.us = ends[i / 7 % 7];
 		item.soft.us = item.hard.us = ends[i / 49 % 7];
 		OK(store_put(s, &item, &e) == 0);
-		o = store_reader_get(&r, item.key, (struct instant){ ends[i / 343] }, buf, 8, &v);
+		o = store_reader_get(&r, item.key, (struct instant){ends[i / 343]}, buf, 8, &v);
 		age = (__int128)ends[i / 343] - item.loaded.us;
 		OK(o == READER_MISS || age <= item.max_age.us, "age beyond max_age, case %u", i);
 		OK(o != READER_FRESH || ends[i / 343] < item.hard.us, "case %u", i);
@@ -115,8 +120,11 @@ TEST(a_small_buffer_is_told_the_size_and_never_overrun)
 	struct reader_value v;
 	uint32_t e;
 	struct store *s = one_entry(&r, &e);
-	struct store_item item = { .key = bytes_str("empty"), .loaded = T(0), .soft = T(1),
-		                   .hard = T(1), .max_age = SPAN_S(1) };
+	struct store_item item = {.key = bytes_str("empty"),
+	                          .loaded = T(0),
+	                          .soft = T(1),
+	                          .hard = T(1),
+	                          .max_age = SPAN_S(1)};
 	char buf[8];
 
 	for (uint64_t cap = 0; cap <= 5; cap++) {
@@ -290,8 +298,8 @@ static void *read_all_the_time(void *arg)
 TEST(readers_beside_a_busy_writer_never_see_a_wrong_value)
 {
 	struct store *s = store_create(segment, BYTES, 1, start_clock);
-	struct store_item item = { .loaded = T(0), .max_age = SPAN_S(1) };
-	struct tally t[READERS] = { 0 };
+	struct store_item item = {.loaded = T(0), .max_age = SPAN_S(1)};
+	struct tally t[READERS] = {0};
 	pthread_t id[READERS];
 	uint64_t *value = calloc(1, MAX + 8), hits = 0, version;
 	struct instant soon;
@@ -310,7 +318,7 @@ TEST(readers_beside_a_busy_writer_never_see_a_wrong_value)
 	for (version = 0; version < 80000; version++) {
 		k = (unsigned)rng_below(&g, KEYS);
 		e = store_find(s, key_name(key, k));
-		soon = (struct instant){ T(1).us + (int64_t)rng_below(&g, 100) };
+		soon = (struct instant){T(1).us + (int64_t)rng_below(&g, 100)};
 		if (e != STORE_NONE && rng_below(&g, 3) == 0) {
 			store_set_expiry(s, e, soon, soon);
 			continue;
