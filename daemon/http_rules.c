@@ -123,8 +123,12 @@ static void add_vary(struct http_answer *a, const char *s, size_t n)
 static void copy(char *to, size_t size, const char *s, size_t n)
 {
 	*to = '\0';
-	if (n >= size || memchr(s, '\0', n))
+	if (n >= size)
 		return;
+	/* a bare CR would begin a line of its own in the request that carries it back */
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
+			return;
 	memcpy(to, s, n);
 	to[n] = '\0';
 }

@@ -2,7 +2,9 @@
 # FUZZ_RUNS=2000 of them; `make fuzz FUZZ_RUNS=1000000 [FUZZ_SEED=7]` runs long, by hand.
 FUZZERS = \
 	%D%/fuzz_config \
+	%D%/fuzz_http \
 	%D%/fuzz_proto \
+	%D%/fuzz_record \
 	%D%/fuzz_store \
 	%D%/fuzz_trace \
 	%D%/fuzz_weblog
@@ -19,6 +21,14 @@ CLEANFILES += *.crash
 %C%_fuzz_proto_SOURCES = %D%/fuzz_proto.c $(FUZZ_MAIN)
 %C%_fuzz_proto_CPPFLAGS = $(UNIT_CPPFLAGS) $(MSGPACK_CFLAGS)
 %C%_fuzz_proto_LDADD = proto/libproto.la base/libbase.la -lm
+
+%C%_fuzz_http_SOURCES = %D%/fuzz_http.c $(FUZZ_MAIN)
+%C%_fuzz_http_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_fuzz_http_LDADD = daemon/libio.la base/libbase.la -lm
+
+%C%_fuzz_record_SOURCES = %D%/fuzz_record.c $(FUZZ_MAIN)
+%C%_fuzz_record_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_fuzz_record_LDADD = daemon/libio.la $(ENGINE_LIBS)
 
 %C%_fuzz_store_SOURCES = %D%/fuzz_store.c $(FUZZ_MAIN)
 %C%_fuzz_store_CPPFLAGS = $(UNIT_CPPFLAGS)
