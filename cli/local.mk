@@ -10,6 +10,7 @@ noinst_LTLIBRARIES += %D%/libcli.la
 bin_PROGRAMS += %D%/forecache
 %C%_forecache_SOURCES = \
 	%D%/ask.h %D%/ask.c \
+	%D%/backtest.c \
 	%D%/chart.h %D%/chart.c \
 	%D%/cli.h %D%/main.c \
 	%D%/config_check.c \

@@ -46,6 +46,7 @@ static const struct command {
 	{ "import", cmd_import, "Learn from such a file: of another daemon, or of a simulation", NULL },
 	{ "watch", cmd_watch, "Look at URLs again and again: how often do they change, which TTL?", "Without a daemon" },
 	{ "simulate", cmd_simulate, "What caching policies would have done with recorded requests", NULL },
+	{ "backtest", cmd_backtest, "How good demand forecasts would have been on a recorded series", NULL },
 	{ "config", cmd_config, "config check: is the daemon's configuration right?", NULL },
 	{ "help", cmd_help, "This overview, or the help of one command", NULL },
 };

@@ -1,5 +1,6 @@
 noinst_LTLIBRARIES += %D%/libsim.la
 %C%_libsim_la_SOURCES = \
+	%D%/backtest.h %D%/backtest.c \
 	%D%/baseline.h %D%/baseline.c \
 	%D%/fault.h %D%/fault.c \
 	%D%/fixed.h %D%/fixed.c \

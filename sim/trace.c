@@ -12,9 +12,6 @@
 /* Keys are looked up by hash only, so any seed will do; ids do not depend on it. */
 #define KEY_SEED 1
 
-/* The last second of the year 9999. */
-#define LAST_US (INT64_C(253402300799) * 1000000)
-
 bool trace_decimal(const char *p, size_t n, unsigned digits, int64_t max, int64_t *ret)
 {
 	const char *end = p + n;
@@ -107,7 +104,7 @@ static bool is_unknown(struct bytes b)
 
 static int read_time(const struct source *s, struct bytes f, struct instant *ret, struct fault *reterr)
 {
-	if (!trace_decimal(f.p, f.n, 6, LAST_US, &ret->us))
+	if (!trace_decimal(f.p, f.n, 6, TRACE_LAST_US, &ret->us))
 		return source_fault(s, -EINVAL, reterr, "time_s",
 		                    "must be a decimal number from 0 to 253402300799 s");
 	return 0;

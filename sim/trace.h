@@ -29,6 +29,7 @@
 #define TRACE_MAX_KEY_BYTES 65536u
 #define TRACE_MAX_LOAD_MS   600000u /* as origin_policy.timeout allows */
 #define TRACE_MAX_BYTES     UINT32_MAX
+#define TRACE_LAST_US       (INT64_C(253402300799) * 1000000) /* the last second of the year 9999 */
 #define TRACE_LOG_WINDOW_S  120 /* log lines this much out of order are put in order */
 
 struct trace_change {

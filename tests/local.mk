@@ -81,8 +81,10 @@ check_PROGRAMS += %D%/unit/t_sim_weblog
 %C%_unit_t_sim_weblog_LDADD = base/libbase.la
 TESTS += %D%/unit/t_sim_weblog
 
+dist_check_SCRIPTS += %D%/scripts/sim_backtest.py
 dist_check_SCRIPTS += %D%/scripts/sim_replay.py
 if HAVE_PYTHON3
+TESTS += %D%/scripts/sim_backtest.py
 TESTS += %D%/scripts/sim_replay.py
 endif
 

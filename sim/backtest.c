@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "sim/backtest.h"
+
+#include "engine/engine.h"
+#include "sim/source.h"
+#include "sim/trace.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define DAY SPAN_S(86400)
+
+static const struct span FIT_TAKES = { 1000000 };
+
+/*
+ * So finely a step is looked at: its count comes in equal parts, and its forecast is their sum. The
+ * engine counts by the quarter of an hour, which a step may be longer than.
+ */
+#define PARTS 6
+
+/* -- The series ------------------------------------------------------------------------------------- */
+
+static int read_row(struct series *s, const struct source *src, struct bytes line, struct fault *reterr)
+{
+	const char *tab = memchr(line.p, '\t', line.n);
+	size_t n = tab ? (size_t)(tab - (const char *)line.p) : 0;
+	struct instant at;
+	int64_t count_e6;
+
+	if (!tab)
+		return source_fault(src, -EINVAL, reterr, "row", "must have 2 fields (time_s count)");
+	if (!trace_decimal(line.p, n, 6, TRACE_LAST_US, &at.us))
+		return source_fault(src, -EINVAL, reterr, "time_s",
+		                    "must be a decimal number from 0 to 253402300799 s");
+	if (!trace_decimal(tab + 1, line.n - n - 1, 6, (int64_t)(SERIES_MAX_COUNT * 1e6), &count_e6))
+		return source_fault(src, -EINVAL, reterr, "count", "must be a number from 0 to %.0f",
+		                    SERIES_MAX_COUNT);
+	if (s->at.n && at.us <= s->at.v[s->at.n - 1].us)
+		return source_fault(src, -EINVAL, reterr, "time_s", "is not after the row above");
+	if (s->at.n == 1)
+		s->step = instant_diff(at, s->at.v[0]);
+	if (s->at.n > 1 && instant_diff(at, s->at.v[s->at.n - 1]).us < s->step.us)
+		return source_fault(src, -EINVAL, reterr, "time_s",
+		                    "comes sooner after the row above than the second row after the first");
+	if (s->at.n == SERIES_MAX_ROWS)
+		return source_fault(src, -E2BIG, reterr, "file", "more than %u rows", SERIES_MAX_ROWS);
+	*vec_push(&s->at) = at;
+	*vec_push(&s->count) = (double)count_e6 * 1e-6;
+	return 0;
+}
+
+int series_read(struct series *s, const char *path, struct fault *reterr)
+{
+	struct source *src = source_open(path, reterr);
+	struct bytes line;
+	int r;
+
+	*s = (struct series){ 0 };
+	if (!src)
+		return -EIO;
+	r = source_line(src, &line, reterr);
+	if (r == 0 || (r > 0 && !bytes_equal(line, bytes_str("time_s\tcount"))))
+		r = source_fault(src, -EINVAL, reterr, "header", "is not `time_s count` (a tab between)");
+	while (r >= 0 && (r = source_line(src, &line, reterr)) > 0)
+		r = read_row(s, src, line, reterr);
+	if (r == 0 && s->at.n < 2)
+		r = source_fault(src, -ENODATA, reterr, "file", "holds fewer than two rows");
+	source_close(&src);
+	return r;
+}
+
+void series_release(struct series *s)
+{
+	vec_free(&s->at);
+	vec_free(&s->count);
+}
+
+double series_count(const struct series *s, struct instant at)
+{
+	size_t lo = 0, hi = s->at.n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (s->at.v[mid].us < at.us)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->at.n && s->at.v[lo].us == at.us ? s->count.v[lo] : NAN;
+}
+
+/* -- The engine, fed with it ------------------------------------------------------------------------ */
+
+struct fit {
+	uint64_t id;
+	struct instant ends;
+	int status;
+	struct harmonic model;
+};
+
+struct run {
+	struct engine *engine;
+	struct effects fx;
+	VEC(struct fit) fit; /* under way, in order of their start */
+};
+
+static const struct bytes SERIES_NAME = { "series", 6 };
+
+static void take_fits(struct run *r, struct instant now)
+{
+	for (size_t i = 0; i < r->fx.list.n; i++) {
+		const struct effect *x = &r->fx.list.v[i];
+		struct harmonic_data *data;
+		struct fit *f;
+
+		if (x->kind != EFFECT_FIT)
+			continue;
+		data = x->fit.data;
+		f = vec_push(&r->fit);
+		*f = (struct fit){ .id = x->fit.fit, .ends = instant_add(now, FIT_TAKES) };
+		f->status = harmonic_fit(data, &f->model);
+		harmonic_data_free(&data);
+	}
+	effects_clear(&r->fx);
+}
+
+/* Lets timers and ends of fits happen up to `until`. */
+static void advance(struct run *r, struct instant until)
+{
+	for (;;) {
+		struct instant timer = engine_next(r->engine);
+
+		if (r->fit.n && r->fit.v[0].ends.us <= until.us && r->fit.v[0].ends.us <= timer.us) {
+			struct input in = { .kind = INPUT_FITTED };
+
+			in.fitted.fit = r->fit.v[0].id;
+			in.fitted.status = r->fit.v[0].status;
+			in.fitted.model = r->fit.v[0].model;
+			engine_input(r->engine, r->fit.v[0].ends, &in, &r->fx);
+			memmove(r->fit.v, r->fit.v + 1, --r->fit.n * sizeof(*r->fit.v));
+			take_fits(r, r->fit.v[0].ends);
+		} else if (timer.us <= until.us) {
+			engine_tick(r->engine, timer, 0, &r->fx);
+			take_fits(r, timer);
+		} else {
+			return;
+		}
+	}
+}
+
+static struct instant part_middle(struct instant start, struct span step, int part)
+{
+	return (struct instant){ start.us + step.us * (2 * part + 1) / (2 * PARTS) };
+}
+
+static void feed_step(struct run *r, struct instant start, struct span step, double count)
+{
+	uint64_t n = (uint64_t)round(count);
+
+	for (uint64_t i = 0; i < PARTS; i++) {
+		struct instant at = part_middle(start, step, (int)i);
+		struct input in = { .kind = INPUT_EVENT, .endpoint = SERIES_NAME, .key = SERIES_NAME };
+
+		in.event.outcome = OUTCOME_HIT;
+		in.event.at = INSTANT_NONE;
+		in.event.count = (uint32_t)((i + 1) * n / PARTS - i * n / PARTS);
+		advance(r, at);
+		if (in.event.count == 0) /* would count as one */
+			continue;
+		engine_input(r->engine, at, &in, &r->fx);
+		take_fits(r, at);
+	}
+}
+
+/* A count scatters around its rate as Poisson does; the engine's interval is that of the rate. */
+static void widen(struct forecast *f)
+{
+	static const double Z80 = 1.2815515655446004; /* 80 % of a normal lie within +-Z80 sd */
+	double up = f->hi80 - f->median, down = f->median - f->lo80, noise = Z80 * Z80 * f->median;
+
+	f->hi80 = f->median + sqrt(up * up + noise);
+	f->lo80 = fmax(0, f->median - sqrt(down * down + noise));
+}
+
+static struct forecast forecast_step(struct run *r, struct instant now, struct instant issued,
+                                     struct instant target, struct span step)
+{
+	struct forecast f = { .issued = issued, .target = target };
+	double part_s = span_s(step) / PARTS;
+
+	for (int i = 0; i < PARTS; i++) {
+		struct instant at = part_middle(target, step, i);
+		struct forecast_row row[2];
+
+		if (!engine_forecast(r->engine, now, SERIES_NAME, instant_diff(at, now), 2, row))
+			return f; /* nothing but zeros so far */
+		f.median += row[1].per_s * part_s;
+		f.lo80 += row[1].lo80 * part_s;
+		f.hi80 += row[1].hi80 * part_s;
+	}
+	widen(&f);
+	return f;
+}
+
+int backtest_run(const struct series *s, const struct backtest *b, struct forecast *ret)
+{
+	struct engine_config c = {
+		.limits = engine_limits_default(),
+		.policy = policy_default(),
+		.origin = ORIGIN_NONE,
+		.zone = b->zone,
+	};
+	struct run r = { .engine = engine_new(&c, NULL, s->at.v[0]) };
+	size_t i;
+
+	for (i = 0; i < s->at.n && !(b->interrupted && b->interrupted()); i++) {
+		struct instant start = s->at.v[i];
+		struct instant end = instant_add(start, SPAN_US(s->step.us - 1)); /* still in the step */
+
+		feed_step(&r, start, s->step, s->count.v[i]);
+		advance(&r, end);
+		ret[i] = forecast_step(&r, end, start, instant_add(start, b->horizon), s->step);
+	}
+	engine_free(&r.engine);
+	effects_release(&r.fx);
+	vec_free(&r.fit);
+	return i < s->at.n ? -EINTR : 0;
+}
+
+struct backtest_score backtest_score(const struct series *s, struct span horizon, const struct forecast *f)
+{
+	struct backtest_score r = { 0 };
+	uint64_t inside = 0;
+
+	for (size_t i = s->at.n / 2; i < s->at.n; i++) {
+		double truth = series_count(s, instant_add(s->at.v[i], horizon));
+		double yesterday = series_count(s, instant_add(s->at.v[i], SPAN_US(horizon.us - DAY.us)));
+
+		if (isnan(truth) || isnan(yesterday))
+			continue;
+		r.targets++;
+		r.mae += fabs(f[i].median - truth);
+		r.mae_yesterday += fabs(yesterday - truth);
+		inside += f[i].lo80 <= truth && truth <= f[i].hi80;
+	}
+	r.mase = r.mae / r.mae_yesterday;
+	r.mae /= (double)r.targets;
+	r.mae_yesterday /= (double)r.targets;
+	r.inside_80 = (double)inside / (double)r.targets;
+	return r;
+}
