@@ -315,6 +315,24 @@ static int old_value(struct fc *fc, struct bytes key, int rc, struct fc_value *r
 	return 0;
 }
 
+/* Tells the daemon that nothing will come of a lease: those who wait for it need not. */
+static void give_up(struct fc *fc, const char *endpoint, struct bytes key, uint64_t lease)
+{
+	struct request r;
+	void *frame;
+	size_t bytes;
+
+	if (!lease)
+		return;
+	request_init(&r);
+	r.op = OP_LEASE;
+	r.key = key;
+	r.endpoint = bytes_str(endpoint);
+	r.get.failed = lease;
+	if (!fc_ask(fc, &r, fc->opt.timeout_s, &frame, &bytes))
+		free(frame);
+}
+
 /* Loads with the daemon's leave, and gives it the value. */
 static int load_leased(struct fc *fc, const char *endpoint, struct bytes key, fc_load_fn *fn, void *arg,
                        struct fc_value *ret)
@@ -324,8 +342,10 @@ static int load_leased(struct fc *fc, const char *endpoint, struct bytes key, fc
 
 	/* When the origin is read counts: the daemon's own clock says when, as the load time is told. */
 	rc = load(fc, key, fn, arg, &set.load_ms, &set.ttl_s, ret);
-	if (rc)
+	if (rc) {
+		give_up(fc, endpoint, key, set.lease);
 		return old_value(fc, key, rc, ret);
+	}
 	set.version = ret->version;
 	/* Whatever becomes of it, the caller has its value. */
 	(void)fc_set(fc, endpoint, key.p, key.n, ret->data, ret->bytes, &set);
@@ -370,7 +390,9 @@ int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key_p, size_
 		rc = load_leased(fc, endpoint, key, fn, arg, ret);
 	else if (fn && rc == -ENOTCONN)
 		rc = load_alone(fc, key, fn, arg, ret);
-	else if (fn && rc && rc != -EINVAL) {
+	else if (fn && rc == -EIO) {
+		rc = old_value(fc, key, rc, ret); /* who had the lease could not load: no need to try as well */
+	} else if (fn && rc && rc != -EINVAL) {
 		/* busy, too slow, or a value that the daemon must not keep: load for this caller alone */
 		ret->lease = 0;
 		rc = load_leased(fc, endpoint, key, fn, arg, ret);

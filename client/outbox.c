@@ -81,10 +81,15 @@ void outbox_release(struct outbox *o)
 
 void outbox_forked(struct outbox *o)
 {
+	bool taken = false;
 	int i;
 
+	for (i = 0; i < OUTBOX_LANES; i++)
+		taken |= atomic_load(&o->lane[i].taken);
+	/* what was never written to stays untouched: a child should not pay for memory it does not use */
 	for (i = 0; i <= OUTBOX_LANES; i++)
-		batch_wipe(&o->all[i]);
+		if (taken || o->all[i].n)
+			batch_wipe(&o->all[i]);
 	set_lanes(o);
 }
 

@@ -289,6 +289,20 @@ static void simple(struct daemon *d, const struct wire_item *i, struct input *in
 	daemon_input(d, in);
 }
 
+/* The holder of a lease could not load. */
+static void give_up_lease(struct daemon *d, const struct wire_item *i)
+{
+	const struct request *r = &i->request;
+	struct input in = { .kind = INPUT_LOADED,
+		            .key = r->key,
+		            .loaded = { .job = r->get.failed,
+		                        .status = LOADED_ERROR,
+		                        .last_modified = INSTANT_NONE,
+		                        .error = bytes_str("the app that held the lease could not load") } };
+
+	simple(d, i, &in);
+}
+
 static void prewarm(struct daemon *d, const struct wire_item *i)
 {
 	const struct request *r = &i->request;
@@ -454,9 +468,14 @@ static void request(struct daemon *d, struct wire_item *i)
 		return;
 	}
 	switch (r->op) {
+	case OP_LEASE:
+		if (r->get.failed)
+			give_up_lease(d, i);
+		else
+			get(d, i);
+		break;
 	case OP_GET:
 	case OP_MGET:
-	case OP_LEASE:
 		get(d, i);
 		break;
 	case OP_SET:

@@ -118,7 +118,7 @@ enum input_kind {
 	INPUT_SET,
 	INPUT_DELETE,
 	INPUT_CHANGED, /* the origin's value has changed: a change event */
-	INPUT_LOADED,  /* the end of an EFFECT_LOAD */
+	INPUT_LOADED,  /* the end of an EFFECT_LOAD; with a ticket: the key's lease (job) ends without a value */
 	INPUT_LOADER,  /* a loader worker for an endpoint came or went */
 	INPUT_FITTED,  /* the end of an EFFECT_FIT */
 	INPUT_SCHEDULE, /* sets or replaces a schedule by name; no instants: removes it */

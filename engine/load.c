@@ -423,6 +423,20 @@ static void failed(struct engine *e, struct instant now, uint32_t flight, struct
 	end_flight(e, flight);
 }
 
+/* The app that holds a lease could not load: those who wait need not wait until it runs out. */
+static void lease_failed(struct engine *e, struct instant now, uint32_t flight, const struct input *in,
+                         struct effects *fx)
+{
+	uint32_t key = intern_find(&e->key_name, in->key);
+
+	if (flight == FLIGHT_NONE || !e->flight.v[flight].lease || e->flight.v[flight].key != key) {
+		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_LEASE_LOST, OUTCOME_MISS);
+		return;
+	}
+	serve_reply(e, fx, in->ticket, key, REPLY_OK, OUTCOME_MISS);
+	failed(e, now, flight, in->loaded.error, SPAN_ZERO, fx);
+}
+
 void load_ended(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
 	uint32_t flight = load_find(e, in->loaded.job), key;
@@ -431,6 +445,10 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	struct key *k;
 	struct span took;
 
+	if (in->ticket) {
+		lease_failed(e, now, flight, in, fx);
+		return;
+	}
 	if (flight == FLIGHT_NONE || e->flight.v[flight].lease)
 		return; /* late, twice, or somebody else's: already answered */
 	f = &e->flight.v[flight];

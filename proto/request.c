@@ -192,10 +192,12 @@ static int read_get(struct reading *x)
 
 static int read_lease(struct reading *x)
 {
+	const struct msgpack_object *failed = option(x, "failed");
 	int rc = read_key(x, cursor_next(&x->args), "key", &x->r->key);
 
 	x->r->get.mode = MODE_LEASE;
-	return rc ? rc : option_endpoint(x);
+	rc = rc ? rc : option_endpoint(x);
+	return rc || !failed ? rc : value_uint(failed, "failed", UINT64_MAX, &x->r->get.failed, x->err);
 }
 
 static int read_mget(struct reading *x)
@@ -503,7 +505,7 @@ static const struct rule {
 	[OP_MSET] = { 1, read_mset, { "endpoint", "ttl_s", "load_ms", "read_s" } },
 	[OP_DELETE] = { 1, read_delete, { NULL } },
 	[OP_CHANGED] = { 1, read_changed, { "endpoint", "version" } },
-	[OP_LEASE] = { 1, read_lease, { "endpoint" } },
+	[OP_LEASE] = { 1, read_lease, { "endpoint", "failed" } },
 	[OP_EVENT] = { 1, read_event, { NULL } },
 	[OP_TTL] = { 1, read_ttl, { "endpoint" } },
 	[OP_TTLS] = { 0, read_ttls, { "endpoint", "max" } },
@@ -699,6 +701,9 @@ static void put_options(struct options *o, const struct request *r)
 		put_uint(o, "version", r->changed.version, 0);
 		return;
 	case OP_LEASE:
+		put_name(o, "endpoint", r->endpoint);
+		put_uint(o, "failed", r->get.failed, 0);
+		return;
 	case OP_TTL:
 		put_name(o, "endpoint", r->endpoint);
 		return;

@@ -5,7 +5,7 @@
  *
  *	get KEY {endpoint, mode}			mode: "load" (default), "lease", "peek"
  *	mget [KEY...] {endpoint, mode}
- *	lease KEY {endpoint}				get with mode "lease"
+ *	lease KEY {endpoint, failed}			get with mode "lease"; failed: a lease whose load failed
  *	set KEY VALUE {endpoint, ttl_s, lease, load_ms, version, read_s}
  *	mset [[KEY, VALUE]...] {endpoint, ttl_s, load_ms, read_s}
  *	delete KEY · changed KEY {endpoint, version}
@@ -113,6 +113,7 @@ struct request {
 	union {
 		struct {
 			enum request_mode mode;
+			uint64_t failed; /* lease: not 0: no get, but the load under this lease failed */
 		} get; /* get, mget, lease (always MODE_LEASE) */
 		struct {
 			struct bytes value;  /* set alone */

@@ -132,8 +132,34 @@ def requests(zmq, d, examples, p):
     s.send(msgpack.packb([91, "import", records]))
     got = msgpack.unpackb(s.recv_multipart()[-1])
     ok(len(records) > 0 and got == [91, 0, {"count": len(records)}], "what export gives, import takes", got)
+    leases(s)
     s.close()
     ctx.term()
+
+
+def leases(s):
+    """Of three who want to load, one gets to; its word that it could not frees the others; a set does, too."""
+    def send(*request):
+        s.send(msgpack.packb(request))
+
+    def receive():
+        return msgpack.unpackb(s.recv_multipart()[-1])
+    for i in 100, 101, 102:
+        send(i, "lease", "/jobs/1")
+    first = receive()
+    lease = first[2].get("lease")
+    send(103, "lease", "/jobs/1", {"failed": lease})
+    got = {r[0]: r[1] for r in [receive() for _ in range(3)]}
+    ok(first[0] == 100 and lease and got == {101: 6, 102: 6, 103: 0}, "a failed lease frees those who wait", got)
+    for i in 110, 111:
+        send(i, "lease", "/jobs/2")
+    lease = receive()[2]["lease"]
+    send(112, "set", "/jobs/2", b"done", {"lease": lease})
+    got = {r[0]: r[2].get("value") for r in [receive() for _ in range(2)]}
+    ok(got == {111: b"done", 112: None}, "those who wait for a lease get what was set", got)
+    send(113, "set", "/jobs/2", b"late", {"lease": lease})
+    got = receive()
+    ok(got[1] == 7, "a lease is good for one set", got)
 
 
 def main():

@@ -82,7 +82,7 @@ static struct daemon {
 	/* answers */
 	uint64_t lease; /* of any key; 0: free */
 	struct waiter waiter[MAX_WAITERS];
-	atomic_uint requests_seen, sets_seen, events_seen[EVENT_OUTCOMES], event_messages;
+	atomic_uint requests_seen, sets_seen, failed_seen, events_seen[EVENT_OUTCOMES], event_messages;
 	atomic_uint registered, beats, answers;
 	char last_value[64], last_text[64];
 	unsigned last_word;
@@ -178,6 +178,20 @@ static void handle(struct request *r, zmq_msg_t *envelope)
 		pack_array(&w, (uint32_t)r->pair.n);
 		for (i = 0; i < r->pair.n; i++)
 			write_got(&w, r->pair.v[i].key, 0);
+		break;
+	case OP_LEASE: /* failed: those who wait are told */
+		atomic_fetch_add(&d.failed_seen, r->get.failed == 42);
+		d.lease = 0;
+		for (i = 0; i < MAX_WAITERS; i++)
+			if (d.waiter[i].used) {
+				pack_reset(&w);
+				reply_error(&w, d.waiter[i].id, true, STATUS_LOAD_FAILED, NULL);
+				answer(&d.waiter[i].envelope, &w);
+				zmq_msg_close(&d.waiter[i].envelope);
+				d.waiter[i].used = false;
+			}
+		pack_reset(&w);
+		reply_count(&w, r->id, true, 1);
 		break;
 	case OP_SET:
 		atomic_fetch_add(&d.sets_seen, 1);
@@ -797,6 +811,37 @@ TEST(one_caller_loads_and_the_others_wait)
 	daemon_stop();
 }
 
+static void *get_or_fail(void *arg)
+{
+	struct fc_value v;
+	intptr_t rc = LOAD(shared, "k", load, arg, &v);
+
+	fc_value_release(&v);
+	return (void *)rc;
+}
+
+TEST(when_one_caller_cannot_load_the_others_do_not_try)
+{
+	struct origin o = { .rc = -EHOSTUNREACH, .pause_ms = 300 };
+	int i, failed = 0, told = 0;
+	pthread_t t[8];
+	void *rc;
+
+	daemon_start(true);
+	shared = open_client();
+	for (i = 0; i < 8; i++)
+		pthread_create(&t[i], NULL, get_or_fail, &o);
+	for (i = 0; i < 8; i++) {
+		pthread_join(t[i], &rc);
+		failed += (intptr_t)rc == -EHOSTUNREACH;
+		told += (intptr_t)rc == -EIO;
+	}
+	OK(failed == 1 && told == 7, "%d failed, %d were told", failed, told);
+	OK(atomic_load(&o.loads) == 1 && atomic_load(&d.failed_seen) == 1);
+	fc_close(&shared);
+	daemon_stop();
+}
+
 TEST(a_load_that_fails_gives_the_old_value)
 {
 	struct origin o = { .rc = -EHOSTUNREACH };
@@ -1114,6 +1159,7 @@ int main(int argc, char **argv)
 	RUN(requests_are_answered);
 	RUN(without_a_segment_the_daemon_is_asked);
 	RUN(one_caller_loads_and_the_others_wait);
+	RUN(when_one_caller_cannot_load_the_others_do_not_try);
 	RUN(a_load_that_fails_gives_the_old_value);
 	RUN(a_silent_daemon_is_not_waited_for);
 	RUN(no_daemon_at_all_is_said_at_once);

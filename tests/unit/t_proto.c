@@ -88,6 +88,7 @@ static void some_request(struct request *r)
 		r->key = some_bytes(40);
 		r->endpoint = maybe_bytes(20);
 		r->get.mode = r->op == OP_LEASE ? MODE_LEASE : (enum request_mode)rng_below(&rng, 3);
+		r->get.failed = r->op == OP_LEASE ? maybe_u64() : 0;
 		break;
 	case OP_MGET:
 	case OP_MSET:
