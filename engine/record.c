@@ -362,10 +362,12 @@ static void adopt_one(void *arg, uint32_t entry)
 	struct adoption *a = arg;
 	struct engine *e = a->e;
 	struct store_item item;
+	bool known;
 	uint32_t id;
 	struct key *k;
 
 	store_get(e->store, entry, &item);
+	known = intern_find(&e->key_name, item.key) != INTERN_NONE;
 	id = keyring_key(e, a->now, bytes_of(NULL, 0), item.key, NULL);
 	if (id == KEY_NONE || item.loaded.us > a->now.us) {
 		*vec_push(&a->drop) = entry;
@@ -380,6 +382,11 @@ static void adopt_one(void *arg, uint32_t entry)
 	k->hard = item.hard;
 	k->bytes = (uint32_t)item.value.n;
 	k->flags |= KEY_HELD | KEY_OURS;
+	/* what the app said of its TTL is lost: what came of it must not grow by that */
+	if (!known && item.soft.us > item.loaded.us) {
+		k->client_ttl = (float)span_s(instant_diff(item.soft, item.loaded));
+		k->flags |= KEY_CLIENT_TTL;
+	}
 }
 
 void engine_adopt(struct engine *e, struct instant now)

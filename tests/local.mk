@@ -221,3 +221,12 @@ check_PROGRAMS += %D%/unit/t_timetable
 %C%_unit_t_timetable_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_timetable_LDADD = $(MODELS_LIBS)
 TESTS += %D%/unit/t_timetable
+
+check_PROGRAMS += %D%/herd
+%C%_herd_SOURCES = %D%/herd.c
+%C%_herd_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_herd_LDADD = client/libforecache.la
+dist_check_SCRIPTS += %D%/scripts/daemon_kill.py
+if HAVE_PYTHON3
+TESTS += %D%/scripts/daemon_kill.py
+endif

@@ -3,6 +3,7 @@
 """Loads: loader workers that behave and that do not, and an HTTP origin."""
 import http.server
 import os
+import signal
 import sys
 import threading
 import time
@@ -185,6 +186,23 @@ def words_that_are_wrong_and_values_that_are_too_long():
             raise AssertionError("one loader too many")
         assert d.alive()
         c.close()
+
+
+@test
+def sigterm_lets_what_is_being_loaded_come_in():
+    with Daemon({"drain_s": 20}) as d:
+        w = Loader(d, ["/l/<x>"])
+        c = asked(d, "/l/1")
+        job = w.job()
+        d.signal(signal.SIGTERM)
+        d.wait_log("event=stop waiting=1")
+        late = Client(d.dir)
+        late.send("health")
+        w.say("value", job[0], b"in time", {"max_age_s": 60})
+        assert c.receive()[2]["value"] == b"in time"
+        assert d.process.wait(timeout=30) == 0
+        assert "unanswered=0" in d.log()
+        late.close()
 
 
 class Api(http.server.BaseHTTPRequestHandler):

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A herd of client processes for the test that kills the daemon: each asks for keys in a loop, loads what it
+ * is told to load, and checks every value that it gets.
+ *
+ *	herd DIR PROCESSES SECONDS KEYS LOADS-FILE
+ *
+ * A value says of itself what it is: "key read_us checksum". Even keys live for a second, odd ones for ten
+ * minutes. Each load is a line in the file: "key start_us end_us pid". At the end, one line per process on
+ * stdout: "gets misses wrong old failed". `old`: a value that was older than its TTL allows.
+ */
+#include "base/hash.h"
+#include "client/forecache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SHORT_S 1.0
+#define LONG_S  600.0
+
+/* How long a load takes, and what may pass between a look at the clock and the answer's use. */
+#define LOAD_US  2000
+#define SLACK_US 1500000
+
+struct child {
+	int loads_fd;
+	unsigned long gets, misses, wrong, old, failed;
+};
+
+static int64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static uint64_t sum(unsigned key, int64_t read_us)
+{
+	return hash_u64(hash_u64(key + 1) ^ (uint64_t)read_us);
+}
+
+static double ttl_s(unsigned key)
+{
+	return key % 2 ? LONG_S : SHORT_S;
+}
+
+static int load(void *arg, const void *key, size_t key_bytes, struct fc_loaded *ret)
+{
+	struct child *c = arg;
+	unsigned k = (unsigned)strtoul((const char *)key + strlen("/herd/"), NULL, 10);
+	struct timespec pause = { 0, LOAD_US * 1000 };
+	int64_t start = now_us();
+	char line[128];
+	int n;
+
+	(void)key_bytes;
+	nanosleep(&pause, NULL);
+	ret->data = malloc(128);
+	if (!ret->data)
+		return -ENOMEM;
+	ret->bytes = (size_t)snprintf(ret->data, 128, "%u %" PRId64 " %" PRIx64, k, start, sum(k, start));
+	ret->ttl_s = ttl_s(k);
+	n = snprintf(line, sizeof(line), "%u %" PRId64 " %" PRId64 " %ld\n", k, start, now_us(), (long)getpid());
+	return write(c->loads_fd, line, (size_t)n) == n ? 0 : -EIO;
+}
+
+static void check(struct child *c, unsigned key, const struct fc_value *v)
+{
+	char text[128];
+	unsigned k = 0;
+	int64_t read_us = 0;
+	uint64_t s = 0;
+
+	snprintf(text, sizeof(text), "%.*s", (int)(v->bytes < 127 ? v->bytes : 127), (const char *)v->data);
+	if (sscanf(text, "%u %" SCNd64 " %" SCNx64, &k, &read_us, &s) != 3 || k != key || s != sum(k, read_us)) {
+		c->wrong++;
+		fprintf(stderr, "wrong: key %u has \"%s\"\n", key, text);
+	} else if (v->outcome != FC_GRACE && now_us() - read_us > (int64_t)(ttl_s(key) * 1e6) + SLACK_US) {
+		if (c->old < 3)
+			fprintf(stderr, "old: key %u is %.3f s old\n", key, (double)(now_us() - read_us) * 1e-6);
+		c->old++;
+	}
+}
+
+static void run(const char *dir, unsigned seed, double seconds, unsigned keys, int loads_fd, int out)
+{
+	struct fc_options options = { .size = sizeof(options), .dir = dir, .timeout_s = 3 };
+	struct child c = { .loads_fd = loads_fd };
+	int64_t end = now_us() + (int64_t)(seconds * 1e6);
+	uint64_t chance = hash_u64(seed + 1);
+	struct timespec pause = { 0, 2000000 };
+	struct fc *fc;
+	char line[160];
+	int n;
+
+	if (fc_open(&options, &fc))
+		_exit(1);
+	while (now_us() < end) {
+		unsigned key = (unsigned)((chance = hash_u64(chance + 1)) % keys);
+		struct fc_value v = { 0 };
+		char name[32];
+		int rc;
+
+		n = snprintf(name, sizeof(name), "/herd/%u", key);
+		rc = fc_get_or_load(fc, "/herd/<k>", name, (size_t)n, load, &c, &v);
+		c.gets++;
+		if (rc)
+			c.failed++;
+		else
+			check(&c, key, &v);
+		c.misses += !rc && v.outcome == FC_MISS;
+		fc_value_release(&v);
+		nanosleep(&pause, NULL);
+	}
+	fc_close(&fc);
+	n = snprintf(line, sizeof(line), "%lu %lu %lu %lu %lu\n", c.gets, c.misses, c.wrong, c.old, c.failed);
+	_exit(write(out, line, (size_t)n) == n ? 0 : 1);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned processes, keys;
+	double seconds;
+	int fd, status, bad = 0;
+
+	if (argc != 6) {
+		fprintf(stderr, "usage: herd DIR PROCESSES SECONDS KEYS LOADS-FILE\n");
+		return 2;
+	}
+	processes = (unsigned)strtoul(argv[2], NULL, 10);
+	seconds = strtod(argv[3], NULL);
+	keys = (unsigned)strtoul(argv[4], NULL, 10);
+	fd = open(argv[5], O_WRONLY | O_CREAT | O_APPEND, 0600);
+	if (fd < 0) {
+		perror(argv[5]);
+		return 1;
+	}
+	for (unsigned i = 0; i < processes; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0) {
+			perror("fork");
+			return 1;
+		}
+		if (pid == 0)
+			run(argv[1], i, seconds, keys, fd, STDOUT_FILENO);
+	}
+	while (wait(&status) > 0)
+		bad += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	return bad ? 1 : 0;
+}

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kill -9 under load: 64 client processes of one host, no wrong value, one load per key and expiry, and warm
+when it comes back."""
+import collections
+import os
+import random
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fcd import BUILD, Daemon, main, test, until
+
+HERD = os.path.join(BUILD, "tests", "herd")
+CONF = {"segment_bytes": 4 << 20, "endpoints": [{"match": "/herd/<k>", "ttl": "obey", "jitter": 0}]}
+KEYS = 40
+# the TTL counts from when the library let go of its caller, on two cores with 64 processes
+EARLY_US = 300000
+PROCESSES = 64
+
+
+def boot_us():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def loads_of(path):
+    """key -> [(start, end)], in order."""
+    loads = collections.defaultdict(list)
+    with open(path) as f:
+        for line in f:
+            key, start, end, _ = map(int, line.split())
+            loads[key].append((start, end))
+    for rows in loads.values():
+        rows.sort()
+    return loads
+
+
+@test
+def killed_under_load_it_never_lies_and_comes_back_warm():
+    seed = int(os.environ.get("SEED", "1"))
+    kills = int(os.environ.get("KILLS", "4"))
+    print("# seed %d" % seed)
+    rng = random.Random(seed)
+    outages = []
+    with Daemon(CONF) as d:
+        loads_file = d.base + "/loads"
+        seconds = 3 + 2.5 * kills
+        herd = subprocess.Popen([HERD, d.dir, str(PROCESSES), str(seconds), str(KEYS), loads_file],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            until("all keys are loaded", lambda: os.path.exists(loads_file) and len(loads_of(loads_file)) == KEYS)
+            until("all long ones are held", lambda: d.ask("stats")["store"]["entries"] >= KEYS // 2)
+            for _ in range(kills):
+                end = time.monotonic() + rng.uniform(0.5, 1.2)
+                until("some time under load", lambda: time.monotonic() > end)
+                began = boot_us()
+                d.kill9()
+                end = time.monotonic() + rng.choice([0, 0.1, 0.8])
+                until("some time without it", lambda: time.monotonic() > end)
+                d.start()
+                # clients need some time to find the way back: their heartbeat limit, reconnects
+                outages.append((began - 50000, boot_us() + 600000))
+                warm = d.ask("health")["restored_entries"]
+                assert warm >= KEYS // 2, "only %d entries came back" % warm
+            out, err = herd.communicate(timeout=120)
+        finally:
+            if herd.poll() is None:
+                herd.kill()
+                herd.communicate()
+        rows = [list(map(int, line.split())) for line in out.splitlines()]
+        gets, misses, wrong, old, failed = map(sum, zip(*rows))
+        loads = loads_of(loads_file)
+        total = sum(map(len, loads.values()))
+        print("# %d processes: gets %d misses %d loads %d wrong %d old %d failed %d; kills %d"
+              % (len(rows), gets, misses, total, wrong, old, failed, kills))
+        assert herd.returncode == 0 and len(rows) == PROCESSES, err[:2000]
+        assert wrong == 0 and old == 0, err[:2000]
+        assert failed == 0, "%d calls failed" % failed
+        twice = in_outage = 0
+        for key, rows in loads.items():
+            ttl_us = 600e6 if key % 2 else 1e6
+            for (a, _), (b, _) in zip(rows, rows[1:]):
+                if b - a >= ttl_us - EARLY_US:
+                    continue
+                if any(lo <= a <= hi or lo <= b <= hi for lo, hi in outages):
+                    in_outage += 1  # what was loaded while it was away could not be kept
+                else:
+                    twice += 1
+                    print("# key %d loaded twice, %.3f s apart" % (key, (b - a) * 1e-6))
+        print("# loaded again before its TTL: %d with the daemon there, %d around kills" % (twice, in_outage))
+        assert twice == 0
+        long_again = sum(len(rows) - 1 for key, rows in loads.items() if key % 2)
+        assert long_again == 0, "%d loads of keys that were held over the kill" % long_again
+
+
+@test
+def one_load_per_key_and_expiry_with_64_processes():
+    with Daemon(CONF) as d:
+        loads_file = d.base + "/loads"
+        herd = subprocess.run([HERD, d.dir, str(PROCESSES), "4", "10", loads_file], capture_output=True, text=True,
+                              timeout=120)
+        rows = [list(map(int, line.split())) for line in herd.stdout.splitlines()]
+        gets, misses, wrong, old, failed = map(sum, zip(*rows))
+        loads = loads_of(loads_file)
+        total = sum(map(len, loads.values()))
+        print("# gets %d loads %d wrong %d old %d failed %d" % (gets, total, wrong, old, failed))
+        assert herd.returncode == 0 and wrong == old == failed == 0, herd.stderr[:2000]
+        for key, rows in loads.items():
+            gaps = [b[0] - a[0] for a, b in zip(rows, rows[1:])]
+            assert all(g >= (600e6 if key % 2 else 1e6) - EARLY_US for g in gaps), (key, gaps)
+
+
+if __name__ == "__main__":
+    main()
