@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An HTTP origin that misbehaves on request: the first part of the path says how.
 
-    origin_faults.py [PORT]      prints "port N" and serves 127.0.0.1 until stdin ends
+    origin_faults.py [PORT [PEM]]   prints "port N" and serves 127.0.0.1 until stdin ends;
+                                    with PEM (certificate and key), over TLS
 
 /ok/X             200, text/plain, body "value of X"
 /json/N           200, application/json, the same content in N different spellings
@@ -30,6 +31,7 @@
 """
 import gzip
 import os
+import ssl
 import sys
 import threading
 import time
@@ -214,6 +216,10 @@ class Server(ThreadingHTTPServer):
 
 def main():
     server = Server(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0), Handler)
+    if len(sys.argv) > 2:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[2])
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     print("port %d" % server.server_address[1], flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.buffer.read()

@@ -10,6 +10,7 @@
 
 #include <curl/curl.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -482,6 +483,89 @@ TEST(an_origin_may_be_dropped_with_loads_in_flight)
 	OK(answered <= 1 && got[0].times == 0);
 }
 
+/* Starts the origin; with pem, over TLS. Its port goes to *ret_port; it ends with its stdin. */
+static pid_t server(const char *pem, int *ret_stdin, int *ret_port)
+{
+	const char *python = getenv("PYTHON3"), *src = getenv("top_srcdir");
+	char script[4096], line[64] = "";
+	int in[2], out[2];
+	pid_t pid;
+	FILE *f;
+
+	*ret_port = 0;
+	snprintf(script, sizeof script, "%s/tests/scripts/origin_faults.py", src ? src : ".");
+	if (pipe(in) < 0 || pipe(out) < 0 || (pid = fork()) < 0)
+		return -1;
+	if (pid == 0) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		close(in[0]);
+		close(in[1]);
+		close(out[0]);
+		close(out[1]);
+		execlp(python ? python : "python3", "python3", script, "0", pem, (char *)NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	fcntl(in[1], F_SETFD, FD_CLOEXEC); /* or a second origin would keep the first one's stdin open */
+	*ret_stdin = in[1];
+	f = fdopen(out[0], "r");
+	if (!fgets(line, sizeof line, f) || sscanf(line, "port %d", ret_port) != 1)
+		*ret_port = 0;
+	fclose(f);
+	return pid;
+}
+
+TEST(a_certificate_that_nobody_vouches_for_is_refused)
+{
+	static const char make[] = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+	                           "-subj /CN=%s -addext subjectAltName=%s -keyout %s.key -out %s.crt 2>/dev/null && "
+	                           "cat %s.crt %s.key > %s.pem";
+	static const char *const name[] = { "DNS:elsewhere", "IP:127.0.0.1" };
+	struct http_origin_config c = config();
+	struct http_route r = plain;
+	struct http_origin *o;
+	char dir[] = "/tmp/t_http_origin.XXXXXX", stem[64], pem[80], crt[80], url[80], command[600];
+	int i, stdin_fd, tls_port, status;
+	pid_t pid;
+
+	OK(mkdtemp(dir) != NULL);
+	for (i = 0; i < 2; i++) {
+		snprintf(stem, sizeof stem, "%s/%d", dir, i);
+		snprintf(pem, sizeof pem, "%s.pem", stem);
+		snprintf(crt, sizeof crt, "%s.crt", stem);
+		snprintf(command, sizeof command, make, "test", name[i], stem, stem, stem, stem, stem);
+		if (system(command) != 0) {
+			printf("# skipped: no openssl to make a certificate with\n");
+			break;
+		}
+		pid = server(pem, &stdin_fd, &tls_port);
+		OK(pid > 0 && tls_port);
+		snprintf(url, sizeof url, "https://127.0.0.1:%d{+key}", tls_port);
+		r.url = url;
+		c.route = &r;
+		c.ca_file = NULL;
+		o = origin(&c);
+		OK(load(o, "/ok/x", 0)->status == LOADED_ERROR && strstr(got[1].error, "SSL certificate problem"), "%s",
+		   got[1].error);
+		printf("# %s\n", got[1].error);
+		http_origin_free(&o);
+		c.ca_file = crt;
+		o = origin(&c);
+		load(o, "/ok/x", 0);
+		if (i == 0) /* vouched for, but it is another host's */
+			OK(got[1].status == LOADED_ERROR && strstr(got[1].error, "127.0.0.1"), "%s", got[1].error);
+		else
+			OK(got[1].status == LOADED_OK && strcmp(got[1].value, "value of x") == 0, "%s", got[1].error);
+		http_origin_free(&o);
+		close(stdin_fd);
+		waitpid(pid, &status, 0);
+	}
+	snprintf(command, sizeof command, "rm -rf %s", dir);
+	OK(system(command) == 0);
+}
+
 /* Loads of all kinds at once, at random: each is answered once. */
 TEST(everything_at_once)
 {
@@ -508,37 +592,6 @@ TEST(everything_at_once)
 	http_origin_free(&o);
 }
 
-static pid_t server(int *ret_stdin)
-{
-	const char *python = getenv("PYTHON3"), *src = getenv("top_srcdir");
-	char script[4096], line[64] = "";
-	int in[2], out[2];
-	pid_t pid;
-	FILE *f;
-
-	snprintf(script, sizeof script, "%s/tests/scripts/origin_faults.py", src ? src : ".");
-	if (pipe(in) < 0 || pipe(out) < 0 || (pid = fork()) < 0)
-		return -1;
-	if (pid == 0) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[0]);
-		close(in[1]);
-		close(out[0]);
-		close(out[1]);
-		execlp(python ? python : "python3", "python3", script, (char *)NULL);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	*ret_stdin = in[1];
-	f = fdopen(out[0], "r");
-	if (!fgets(line, sizeof line, f) || sscanf(line, "port %d", &port) != 1)
-		port = 0;
-	fclose(f);
-	return pid;
-}
-
 int main(int argc, char **argv)
 {
 	int stdin_fd = -1, status;
@@ -546,7 +599,7 @@ int main(int argc, char **argv)
 
 	tap_start(argc, argv);
 	signal(SIGPIPE, SIG_IGN);
-	pid = server(&stdin_fd);
+	pid = server(NULL, &stdin_fd, &port);
 	if (pid < 0 || !port) {
 		printf("1..0 # SKIP no python3 to run the origin\n");
 		return 0;
@@ -569,6 +622,7 @@ int main(int argc, char **argv)
 	RUN(urls_and_headers_are_what_was_configured);
 	RUN(bad_configurations_are_refused_by_name);
 	RUN(an_origin_may_be_dropped_with_loads_in_flight);
+	RUN(a_certificate_that_nobody_vouches_for_is_refused);
 	RUN(everything_at_once);
 	curl_global_cleanup();
 	close(stdin_fd);
