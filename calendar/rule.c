@@ -713,7 +713,10 @@ static bool emit(struct expansion *x, int64_t local_s)
 	return true;
 }
 
-/* Calls emit for the times of the period's days, all or those that BYSETPOS names. */
+/*
+ * Calls emit for the times of the period's days, all or those that BYSETPOS names: at most 366 days of
+ * RULE_MAX_PER_DAY.
+ */
 static void emit_period(struct expansion *x, uint32_t hours)
 {
 	bool choose = x->r->set_pos.any;
@@ -736,8 +739,6 @@ static void emit_period(struct expansion *x, uint32_t hours)
 					                     __builtin_ctzll(m) * 60 + __builtin_ctzll(s)))
 						return;
 				}
-		if (x->steps > RULE_MAX_STEPS)
-			return;
 	}
 }
 
