@@ -368,7 +368,7 @@ TEST(rules_give_what_libical_gives)
 		   rule, e.text);
 		recur = icalrecurrencetype_from_string(rule);
 		it = icalrecur_iterator_new(recur, t);
-		OK(it != NULL, "%s", rule);
+		OK(it || n == 0, "%s: libical says that it never fires", rule);
 		for (k = 0; it && k < n; k++) {
 			struct icaltimetype next = icalrecur_iterator_next(it);
 			int64_t want = icaltime_is_null_time(next) ? -1 : icaltime_as_timet(next);
@@ -379,7 +379,8 @@ TEST(rules_give_what_libical_gives)
 			if (want != out[k].us / 1000000)
 				break;
 		}
-		icalrecur_iterator_free(it);
+		if (it)
+			icalrecur_iterator_free(it);
 	}
 	OK(compared > 10000, "%d", compared);
 }
