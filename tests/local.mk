@@ -3,8 +3,10 @@
 UNIT_CPPFLAGS = $(OS_CPPFLAGS)
 EXTRA_DIST += %D%/tap.h
 
+dist_check_SCRIPTS += %D%/scripts/install.sh
 dist_check_SCRIPTS += %D%/scripts/layers.sh
 dist_check_SCRIPTS += %D%/scripts/purity.sh
+TESTS += %D%/scripts/install.sh
 TESTS += %D%/scripts/layers.sh
 TESTS += %D%/scripts/purity.sh
 
