@@ -304,6 +304,20 @@ int daemon_start(struct daemon *d)
 	return 0;
 }
 
+void daemon_give_up(struct daemon *d)
+{
+	for (uint32_t i = 0; i < d->ticket.n; i++) {
+		struct ticket *t = &d->ticket.v[i];
+		struct effect f = { .kind = EFFECT_REPLY,
+			            .ticket = (uint64_t)t->serial << 32 | (i + 1),
+			            .reply = { .status = REPLY_BUSY, .outcome = OUTCOME_MISS } };
+
+		if (t->fn)
+			reply(d, &f);
+	}
+	wire_flush(d->wire);
+}
+
 void daemon_stop(struct daemon *d)
 {
 	loop_timer_cancel(d->loop, &d->tick);

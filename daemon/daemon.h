@@ -120,6 +120,9 @@ void daemon_turn_end(void *arg);
 int daemon_start(struct daemon *d);
 void daemon_stop(struct daemon *d);
 
+/* Tells all who still wait to try again: after the loop has ended. */
+void daemon_give_up(struct daemon *d);
+
 /* SIGHUP. */
 void daemon_reload(struct daemon *d);
 

@@ -388,6 +388,7 @@ static int serve(struct daemon *d, const struct options *o)
 		log_line(LOG_INFO, "ready", "pid=%ld dir=%s", (long)getpid(), d->dir);
 		notify("READY=1");
 		rc = loop_run(d->loop) ? 1 : 0;
+		daemon_give_up(d);
 		notify("STOPPING=1");
 	}
 	take_down(d);

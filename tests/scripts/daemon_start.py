@@ -232,6 +232,8 @@ def sigterm_answers_what_waits_and_exits_with_0():
         assert d.process.poll() is None
         # nothing new is taken: the wait ends with the lease, 10 s, or with the second signal
         d.signal(signal.SIGTERM)
+        reply = other.receive()
+        assert reply[1] == 5, reply  # busy
         assert d.process.wait(timeout=30) == 0
         assert lease and not os.path.exists(d.dir + "/requests")
         other.close()
