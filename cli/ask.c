@@ -19,7 +19,10 @@
 #include <unistd.h>
 #include <zmq.h>
 
-/* Learned state comes in pages, so no answer needs to be larger than what the daemon accepts itself. */
+/*
+ * Learned state comes in pages, so no answer needs to be larger than what the daemon accepts
+ * itself.
+ */
 #define ANSWER_MAX_ELEMENTS 4194304
 
 static struct {
@@ -60,7 +63,8 @@ static int unreachable(const char *path, const char *why)
 
 	cli_say("no daemon at ipc://%s: %s", path, why);
 	if (from)
-		cli_say("the directory is from %s; to start a daemon there: forecached --dir %s", from, ask_dir());
+		cli_say("the directory is from %s; to start a daemon there: forecached --dir %s",
+		        from, ask_dir());
 	else
 		cli_say("start it with `systemctl start forecached` or `forecached`, or say where it runs with "
 		        "--dir DIR or $FORECACHED_DIR");
@@ -82,10 +86,13 @@ int ask_address(const char *name, char ret[ASK_ADDRESS_MAX])
 	rc = connect(fd, (struct sockaddr *)&un, sizeof(un)) ? errno : 0;
 	close(fd);
 	if (rc)
-		return unreachable(path, rc == ENOENT         ? "there is no such socket"
-		                         : rc == ECONNREFUSED ? "the socket is there, but nobody listens (a daemon that was killed?)"
-		                         : rc == EACCES       ? "permission denied (is your user in the group forecached?)"
-		                                              : strerror(rc));
+		return unreachable(
+		        path,
+		        rc == ENOENT ? "there is no such socket"
+		        : rc == ECONNREFUSED
+		                ? "the socket is there, but nobody listens (a daemon that was killed?)"
+		        : rc == EACCES ? "permission denied (is your user in the group forecached?)"
+		                       : strerror(rc));
 	snprintf(ret, ASK_ADDRESS_MAX, "ipc://%s", path);
 	return CLI_OK;
 }
@@ -131,7 +138,7 @@ void ask_teardown(void)
 	asking.socket = asking.context = NULL;
 }
 
-/* -- Question and answer ------------------------------------------------------------------------ */
+/* -- Question and answer ----------------------------------------------------------------------- */
 
 static int64_t now_ms(void)
 {
@@ -193,17 +200,20 @@ static int no_answer(const char *op)
 	snprintf(path, sizeof(path), "%.200s/requests", ask_dir());
 	if (errno != EAGAIN)
 		return cli_error("%s: %s", op, zmq_strerror(errno));
-	snprintf(why, sizeof(why), "no answer to \"%s\" within %g s (--timeout)", op, cli.timeout_s);
+	snprintf(why, sizeof(why), "no answer to \"%s\" within %g s (--timeout)", op,
+	         cli.timeout_s);
 	return unreachable(path, why);
 }
 
 static int failed(const struct request *r, const struct reply *reply, bool quietly)
 {
-	char *text = text_printable(reply->text), *name = text_printable(r->key.n ? r->key : r->endpoint);
+	char *text = text_printable(reply->text),
+	     *name = text_printable(r->key.n ? r->key : r->endpoint);
 	int status = reply->status == STATUS_NOT_FOUND ? CLI_NOT_FOUND : CLI_ERROR;
 
 	if (!(quietly && status == CLI_NOT_FOUND))
-		cli_say("%s%s%s: %s", op_name(r->op), *name ? " " : "", name, *text ? text : status_text(reply->status));
+		cli_say("%s%s%s: %s", op_name(r->op), *name ? " " : "", name,
+		        *text ? text : status_text(reply->status));
 	free(text);
 	free(name);
 	return status;
@@ -222,7 +232,7 @@ static int exchange(const struct request *asked, struct answer *ret, bool quietl
 
 	if (status)
 		return status;
-	limits.max_frame_bytes = 1 << 30; /* our own daemon's answers are as large as it says they may be */
+	limits.max_frame_bytes = 1 << 30; /* our own daemon's answers may be as large as it likes */
 	limits.max_value_bytes = 1 << 29;
 	limits.max_elements = ANSWER_MAX_ELEMENTS;
 	r.id = ++asking.last_id;
@@ -234,7 +244,8 @@ static int exchange(const struct request *asked, struct answer *ret, bool quietl
 		return cli_error("%s: the request is too large", op_name(r.op));
 	}
 	/* an empty frame first, as a REQ socket would send it */
-	if (wait_for(ZMQ_POLLOUT, deadline) || zmq_send(asking.socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+	if (wait_for(ZMQ_POLLOUT, deadline) ||
+	    zmq_send(asking.socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
 	    zmq_send(asking.socket, w.p, w.n, ZMQ_DONTWAIT) < 0)
 		status = no_answer(op_name(r.op));
 	pack_release(&w);
@@ -249,7 +260,8 @@ static int exchange(const struct request *asked, struct answer *ret, bool quietl
 			return no_answer(op_name(r.op));
 		}
 		if (reply_read(&a.reply, &a.message, bytes_of(a.frame, n), &limits, &err)) {
-			status = cli_error("%s: the answer cannot be read: %s", op_name(r.op), err.text);
+			status = cli_error("%s: the answer cannot be read: %s", op_name(r.op),
+			                   err.text);
 			answer_release(&a);
 			return status;
 		}
@@ -297,7 +309,7 @@ int ask_json_quietly(const struct request *r, cJSON **ret)
 	return exchange_json(r, ret, true);
 }
 
-/* -- msgpack to JSON ---------------------------------------------------------------------------- */
+/* -- msgpack to JSON --------------------------------------------------------------------------- */
 
 /* Integers that a double cannot hold go out digit by digit; cJSON would round them. */
 #define EXACT_MAX (UINT64_C(1) << 53)
@@ -322,8 +334,9 @@ static cJSON *string(const char *p, size_t n)
 }
 
 /*
- * JSON has no bytes, no infinity and no keys but strings: bytes that are not UTF-8 become \xHH, numbers
- * that are not finite become null, other keys their text. The walk is as deep as message_read allows.
+ * JSON has no bytes, no infinity and no keys but strings: bytes that are not UTF-8 become \xHH,
+ * numbers that are not finite become null, other keys their text. The walk is as deep as
+ * message_read allows.
  */
 cJSON *ask_to_json(const struct msgpack_object *v)
 {

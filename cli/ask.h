@@ -10,9 +10,9 @@
  *	r.key = bytes_str("/quotes/IBM");
  *	status = ask_json(&r, &result);
  *
- * HOW IT WORKS not through libforecache, which fails open: a person at a terminal wants to be told at
- * once which socket was tried and what is wrong with it. So the socket is tried with a plain connect
- * first, which tells "not there" from "nobody listens" from "not allowed" without waiting.
+ * HOW IT WORKS not through libforecache, which fails open: a person at a terminal wants to be told
+ * at once which socket was tried and what is wrong with it. So the socket is tried with a plain
+ * connect first, which tells "not there" from "nobody listens" from "not allowed" without waiting.
  * The connection is opened at the first question and used by all others of the process.
  *
  * OWNERSHIP what an answer points into lives until answer_release; a cJSON tree is the caller's.
@@ -49,7 +49,10 @@ int ask_json_quietly(const struct request *r, cJSON **ret);
 /* Any msgpack value as JSON: see there for what JSON cannot say. */
 cJSON *ask_to_json(const struct msgpack_object *v);
 
-/* The daemon's directory, and "ipc://DIR/NAME" (CLI_OK, or CLI_UNREACHABLE when nobody listens there). */
+/*
+ * The daemon's directory, and "ipc://DIR/NAME" (CLI_OK, or CLI_UNREACHABLE when nobody listens
+ * there).
+ */
 const char *ask_dir(void);
 #define ASK_ADDRESS_MAX 256
 int ask_address(const char *name, char ret[ASK_ADDRESS_MAX]);

@@ -9,7 +9,8 @@
 #include <time.h>
 
 /* Eighths of a cell, filled from below. */
-static const char *const eighth_utf8[] = { " ", "\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588" };
+static const char *const eighth_utf8[] = { " ",      "\u2581", "\u2582", "\u2583", "\u2584",
+	                                   "\u2585", "\u2586", "\u2587", "\u2588" };
 static const char *const eighth_ascii[] = { " ", "_", "_", "_", "#", "#", "#", "#", "#" };
 
 double chart_step(double span_s, size_t n)
@@ -52,7 +53,8 @@ static void draw_cell(FILE *f, const struct chart_point *p, double y, double cel
 	double hi = isfinite(p->hi) ? p->hi : mid;
 
 	if (mid > 0 && mid >= y && mid < y + cell)
-		fprintf(f, "%s%s%s", term_on(TERM_BOLD), utf8 ? "\u2501" : "=", term_off(TERM_BOLD));
+		fprintf(f, "%s%s%s", term_on(TERM_BOLD), utf8 ? "\u2501" : "=",
+		        term_off(TERM_BOLD));
 	else if (lo >= y + cell)
 		fputs(eighth[8], f);
 	else if (lo > y && mid < y)
@@ -108,10 +110,14 @@ void chart_draw(FILE *f, const struct chart_point *p, size_t n, int height, bool
 
 	for (int row = height - 1; row >= 0; row--) {
 		char label[HUMAN_MAX];
-		/* the label of a row is its upper edge; only every other one, so that it can be read */
+		/*
+		 * the label of a row is its upper edge; only every other one, so that it can be
+		 * read
+		 */
 		bool labelled = (height - 1 - row) % 2 == 0;
 
-		fprintf(f, "%*s %s", CHART_MARGIN - 2, labelled ? human_number(label, cell * (row + 1)) : "",
+		fprintf(f, "%*s %s", CHART_MARGIN - 2,
+		        labelled ? human_number(label, cell * (row + 1)) : "",
 		        utf8 ? "\u2502" : "|");
 		for (size_t i = 0; i < n; i++)
 			draw_cell(f, &p[i], cell * row, cell, utf8);
@@ -133,5 +139,8 @@ void chart_spark(FILE *f, const double *v, size_t n, bool utf8)
 		if (isfinite(v[i]))
 			max = fmax(max, v[i]);
 	for (size_t i = 0; i < n; i++)
-		fputs(isfinite(v[i]) && max > 0 && v[i] > 0 ? eighth[1 + (int)fmin(7, v[i] / max * 7.999)] : " ", f);
+		fputs(isfinite(v[i]) && max > 0 && v[i] > 0
+		              ? eighth[1 + (int)fmin(7, v[i] / max * 7.999)]
+		              : " ",
+		      f);
 }

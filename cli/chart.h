@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A forecast drawn with block characters: solid up to where it surely goes, shaded where it may go, a
- * heavy line where it most likely goes, with a scale on the left and the time below.
+ * A forecast drawn with block characters: solid up to where it surely goes, shaded where it may go,
+ * a heavy line where it most likely goes, with a scale on the left and the time below.
  *
  *	  12 |            ▒▒▒
  *	     |       ▒▒▒▒▒━━━▒▒
@@ -32,7 +32,10 @@ void chart_draw(FILE *f, const struct chart_point *p, size_t n, int height, bool
 /* One line of n columns whose heights are v / max(v); "" for what is not finite. */
 void chart_spark(FILE *f, const double *v, size_t n, bool utf8);
 
-/* The smallest pleasant step in seconds (1 min, 2, 5, 10, 15, 20, 30, 1 h, ...) that covers span in n steps. */
+/*
+ * The smallest pleasant step in seconds (1 min, 2, 5, 10, 15, 20, 30, 1 h, ...) that covers span in
+ * n steps.
+ */
 double chart_step(double span_s, size_t n);
 
 #endif

@@ -3,11 +3,12 @@
  * The forecache command: what its subcommands share.
  *
  * HOW IT WORKS main.c has one row per subcommand; each row's function gets its own argc and argv
- * (argv[0] is the subcommand), parses them with options.h, does its work and returns an exit status.
- * Data goes to stdout, talk to stderr (cli_say, cli_error), so that `forecache ttls --json | jq` works
- * whatever else is being said.
+ * (argv[0] is the subcommand), parses them with options.h, does its work and returns an exit
+ * status. Data goes to stdout, talk to stderr (cli_say, cli_error), so that `forecache ttls --json
+ * | jq` works whatever else is being said.
  *
- * OWNERSHIP `cli` is filled by the option parser before a subcommand does anything, and then read only.
+ * OWNERSHIP `cli` is filled by the option parser before a subcommand does anything, and then read
+ * only.
  */
 #ifndef FORECACHED_CLI_CLI_H
 #define FORECACHED_CLI_CLI_H
@@ -32,14 +33,16 @@ struct cli {
 };
 extern struct cli cli;
 
-/* One line on stderr, "forecache: ..." in front. cli_error returns CLI_ERROR, cli_usage CLI_USAGE. */
+/*
+ * One line on stderr, "forecache: ..." in front. cli_error returns CLI_ERROR, cli_usage CLI_USAGE.
+ */
 __attribute__((format(printf, 1, 2))) void cli_say(const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) int cli_error(const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) int cli_usage(const char *fmt, ...);
 
 /*
- * The one of `word[0..n)` that `typed` most likely means: a unique prefix, or at most two slips of the
- * finger away (one for words of up to three letters). NULL when nothing is near.
+ * The one of `word[0..n)` that `typed` most likely means: a unique prefix, or at most two slips of
+ * the finger away (one for words of up to three letters). NULL when nothing is near.
  */
 const char *cli_nearest(const char *typed, const char *const *word, size_t n);
 

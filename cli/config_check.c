@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * config check: is this configuration right? The daemon itself answers, so that there is one reader of
- * configurations and what is checked is what will run.
+ * config check: is this configuration right? The daemon itself answers, so that there is one reader
+ * of configurations and what is checked is what will run.
  */
 #include "cli/cli.h"
 
@@ -21,15 +21,16 @@
 #define SAID_MAX 8192 /* of the daemon's words */
 
 /*
- * Runs forecached: the one on $PATH, else where it is installed. Does not return. Only one that is not
- * there is passed by; what else is wrong with it is for the user to see.
+ * Runs forecached: the one on $PATH, else where it is installed. Does not return. Only one that is
+ * not there is passed by; what else is wrong with it is for the user to see.
  */
 static _Noreturn void become_daemon(char *const argv[])
 {
 	execvp("forecached", argv);
 	if (errno == ENOENT)
 		execv(SBINDIR "/forecached", argv);
-	fprintf(stderr, "forecached: %s (looked for on $PATH and in %s)\n", strerror(errno), SBINDIR);
+	fprintf(stderr, "forecached: %s (looked for on $PATH and in %s)\n", strerror(errno),
+	        SBINDIR);
 	_exit(127);
 }
 
@@ -52,7 +53,8 @@ static int run(char *const argv[], char *said, size_t cap)
 		become_daemon(argv);
 	}
 	close(fd[1]);
-	while (pid > 0 && ((got = read(fd[0], said + n, cap - 1 - n)) > 0 || (got < 0 && errno == EINTR)))
+	while (pid > 0 &&
+	       ((got = read(fd[0], said + n, cap - 1 - n)) > 0 || (got < 0 && errno == EINTR)))
 		n += got > 0 ? (size_t)got : 0;
 	close(fd[0]); /* what says more than we can hold is told so by SIGPIPE */
 	said[n] = '\0';
@@ -66,11 +68,13 @@ static int check(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "[FILE]",
-		.brief = "Says whether a configuration is right; if not, which key is wrong, its limits and its unit.",
+		.brief = "Says whether a configuration is right; if not, which key is wrong, its "
+		         "limits and its unit.",
 		.examples = "forecache config check\n"
 		            "forecache config check ./forecached.conf && systemctl reload forecached\n",
-		.details = "Without FILE: the one that the daemon would read. Runs `forecached --check-config`, which reads zone "
-			   "files and calendars too. Nothing is changed, and no daemon need run.",
+		.details = "Without FILE: the one that the daemon would read. Runs `forecached "
+			   "--check-config`, which reads zone files and calendars too. Nothing is "
+			   "changed, and no daemon need run.",
 		.max_args = 1,
 	};
 	char *args[] = { (char *)"forecached", (char *)"--check-config", NULL, NULL, NULL };

@@ -29,7 +29,8 @@ static void print_plan(const cJSON *list)
 	cJSON_ArrayForEach(row, list)
 	{
 		table_cell(&t, "%d", ++i);
-		table_cell(&t, "%s", cJSON_IsString(row) ? row->valuestring : json_text(row, "key"));
+		table_cell(&t, "%s",
+		           cJSON_IsString(row) ? row->valuestring : json_text(row, "key"));
 		table_cell(&t, "%s", json_text(row, "endpoint"));
 		table_cell(&t, "%s", human_number(n, json_num(row, "request_rate_per_s")));
 		table_cell(&t, "%s", human_number(n, json_num(row, "load_ms")));
@@ -42,19 +43,23 @@ int cmd_prewarm(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "PATTERN",
-		.brief = "Loads now what matches and is likely to be asked for, within the origin's budget.",
+		.brief = "Loads now what matches and is likely to be asked for, within the "
+		         "origin's budget.",
 		.examples = "forecache prewarm '/quotes/<symbol>' --dry-run     # what would be loaded, in which order\n"
 		            "forecache prewarm '/quotes/<symbol>' --max-keys 500\n",
-		.details = "PATTERN is an endpoint, a key, or a template whose <segments> stand for anything. Without a dry "
-			   "run the number of loads planned is said; `forecache monitor` shows them arrive.",
+		.details = "PATTERN is an endpoint, a key, or a template whose <segments> stand "
+			   "for anything. Without a dry run the number of loads planned is said; "
+			   "`forecache monitor` shows them arrive.",
 		.min_args = 1,
 		.max_args = 1,
 	};
 	bool dry_run = false;
 	double max_keys = 0;
 	const struct option_row rows[] = {
-		{ "dry-run", 'n', OPTION_FLAG, &dry_run, 0, 0, NULL, "only list what would be loaded, in order" },
-		{ "max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N", "the N most wanted at most" },
+		{ "dry-run", 'n', OPTION_FLAG, &dry_run, 0, 0, NULL,
+		  "only list what would be loaded, in order" },
+		{ "max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N",
+		  "the N most wanted at most" },
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	const cJSON *list = NULL;
@@ -83,7 +88,8 @@ int cmd_prewarm(int argc, char **argv)
 	if (cJSON_IsArray(list) && count > 0)
 		print_plan(list);
 	if (count > 0)
-		cli_say("%s%.0f loads%s", dry_run ? "" : "planned ", count, dry_run ? " would be made" : "");
+		cli_say("%s%.0f loads%s", dry_run ? "" : "planned ", count,
+		        dry_run ? " would be made" : "");
 	else
 		cli_say("nothing to load: no known key matches, or all that do are fresh");
 	cJSON_Delete(result);
@@ -94,15 +100,16 @@ int cmd_prewarm(int argc, char **argv)
 static unsigned pause_what(const char *word)
 {
 	static const char *const words[] = { "all", "learning", "prefetch" };
-	static const unsigned bits[] = { REQUEST_LEARNING | REQUEST_PREFETCH, REQUEST_LEARNING, REQUEST_PREFETCH };
+	static const unsigned bits[] = { REQUEST_LEARNING | REQUEST_PREFETCH, REQUEST_LEARNING,
+		                         REQUEST_PREFETCH };
 	const char *nearest;
 
 	for (size_t i = 0; i < 3; i++)
 		if (!strcmp(words[i], word))
 			return bits[i];
 	nearest = cli_nearest(word, words, 3);
-	cli_say("\"%s\" is not one of learning, prefetch, all%s%s%s", word, nearest ? "; did you mean " : "",
-	        nearest ? nearest : "", nearest ? "?" : "");
+	cli_say("\"%s\" is not one of learning, prefetch, all%s%s%s", word,
+	        nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
 	return 0;
 }
 
@@ -130,17 +137,20 @@ int cmd_pause(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "learning|prefetch|all",
-		.brief = "Stops a part of the daemon's own doing, at once. The cache goes on serving.",
+		.brief = "Stops a part of the daemon's own doing, at once. The cache goes on "
+		         "serving.",
 		.examples = "forecache pause prefetch --for 1h    # the origin is being repaired\n"
 		            "forecache pause learning             # a load test is about to run\n",
-		.details = "learning: what happens is counted but not learned from, TTLs stay as they are. prefetch: no refresh "
-			   "ahead, no prewarming, no audits. Without --for it lasts until `forecache resume`.",
+		.details = "learning: what happens is counted but not learned from, TTLs stay as "
+			   "they are. prefetch: no refresh ahead, no prewarming, no audits. "
+			   "Without --for it lasts until `forecache resume`.",
 		.min_args = 1,
 		.max_args = 1,
 	};
 	double for_s = 0;
 	const struct option_row rows[] = {
-		{ "for", 0, OPTION_SPAN, &for_s, 1, 31536000, "TIME", "resume by itself after this time" },
+		{ "for", 0, OPTION_SPAN, &for_s, 1, 31536000, "TIME",
+		  "resume by itself after this time" },
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv);
 	char span[HUMAN_MAX];
@@ -217,7 +227,8 @@ int cmd_purge(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "KEY|ENDPOINT",
-		.brief = "Takes values out of the cache: of a key, or of all keys of an endpoint. What was learned stays.",
+		.brief = "Takes values out of the cache: of a key, or of all keys of an endpoint. "
+		         "What was learned stays.",
 		.examples = "forecache purge /quotes/IBM\n"
 		            "forecache purge '/quotes/<symbol>'\n"
 		            "forecache purge --all --yes\n",
@@ -226,7 +237,8 @@ int cmd_purge(int argc, char **argv)
 	};
 	bool endpoint = false, all = false, yes = false;
 	const struct option_row rows[] = {
-		{ "endpoint", 'e', OPTION_FLAG, &endpoint, 0, 0, NULL, "the name is an endpoint's" },
+		{ "endpoint", 'e', OPTION_FLAG, &endpoint, 0, 0, NULL,
+		  "the name is an endpoint's" },
 		{ "all", 0, OPTION_FLAG, &all, 0, 0, NULL, "everything; asks first" },
 		{ "yes", 'y', OPTION_FLAG, &yes, 0, 0, NULL, "do not ask" },
 	};
@@ -236,7 +248,8 @@ int cmd_purge(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (all == (argc == 1))
-		return cli_usage(all ? "purge: either a name or --all" : "purge needs KEY|ENDPOINT, or --all");
+		return cli_usage(all ? "purge: either a name or --all"
+		                     : "purge needs KEY|ENDPOINT, or --all");
 	if (all) {
 		if (!yes && !confirmed("Take all values out of the cache?"))
 			return CLI_USAGE;

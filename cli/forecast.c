@@ -32,7 +32,8 @@ static int draw(const char *name, const struct answer *a, double step_s, int hei
 	while (c.left > 0 && n < COLUMNS_MAX) {
 		if (row_read(&row_forecast, cursor_next(&c), &row, &err))
 			return cli_error("the answer cannot be read: %s", err.text);
-		point[n] = (struct chart_point){ instant_s(row.time_s), row.per_s, row.lo80, row.hi80 };
+		point[n] = (struct chart_point){ instant_s(row.time_s), row.per_s, row.lo80,
+			                         row.hi80 };
 		volatility[n++] = row.volatility;
 		if (row.per_s > peak) {
 			peak = row.per_s;
@@ -42,16 +43,18 @@ static int draw(const char *name, const struct answer *a, double step_s, int hei
 	if (n == 0)
 		return cli_error("the daemon sent an empty forecast");
 	shown = text_printable(bytes_str(name));
-	printf("%s%s%s  requests per second, each column %s\n", term_on(TERM_BOLD), shown, term_off(TERM_BOLD),
-	       human_span(step, step_s));
+	printf("%s%s%s  requests per second, each column %s\n", term_on(TERM_BOLD), shown,
+	       term_off(TERM_BOLD), human_span(step, step_s));
 	free(shown);
 	chart_draw(stdout, point, n, height, term_has_utf8());
 	printf("%*s", CHART_MARGIN, "changes ");
 	chart_spark(stdout, volatility, n, term_has_utf8());
 	printf("\n%s forecast  %s 80 %% band  %s at least; changes: how volatile it is at that time of day\n",
-	       term_has_utf8() ? "\u2501" : "=", term_has_utf8() ? "\u2592" : ":", term_has_utf8() ? "\u2588" : "#");
+	       term_has_utf8() ? "\u2501" : "=", term_has_utf8() ? "\u2592" : ":",
+	       term_has_utf8() ? "\u2588" : "#");
 	if (isfinite(peak_s))
-		printf("highest: %s at %s local time\n", human_rate(rate, peak), human_time(when, peak_s, false));
+		printf("highest: %s at %s local time\n", human_rate(rate, peak),
+		       human_time(when, peak_s, false));
 	return CLI_OK;
 }
 
@@ -59,8 +62,8 @@ int cmd_forecast(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "ENDPOINT",
-		.brief = "Draws the requests that are expected, with the band that holds 80 % of what may come, and how "
-			 "volatile the endpoint is at each time of day.",
+		.brief = "Draws the requests that are expected, with the band that holds 80 % of "
+			 "what may come, and how volatile the endpoint is at each time of day.",
 		.examples = "forecache forecast '/quotes/<symbol>'\n"
 		            "forecache forecast '/quotes/<symbol>' --for 2h --step 5m\n"
 		            "forecache forecast '/quotes/<symbol>' --json | jq '.[0]'\n",
@@ -70,7 +73,8 @@ int cmd_forecast(int argc, char **argv)
 	double for_s = 86400, step_s = 0, height = 12;
 	const struct option_row rows[] = {
 		{ "for", 0, OPTION_SPAN, &for_s, 60, 604800, "TIME", "so far ahead (24h)" },
-		{ "step", 0, OPTION_SPAN, &step_s, 1, 86400, "TIME", "length of a step (else: as fits the terminal)" },
+		{ "step", 0, OPTION_SPAN, &step_s, 1, 86400, "TIME",
+		  "length of a step (else: as fits the terminal)" },
 		{ "height", 0, OPTION_COUNT, &height, 4, 60, "N", "rows of the drawing (12)" },
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
@@ -86,9 +90,12 @@ int cmd_forecast(int argc, char **argv)
 		step_s = chart_step(for_s, (size_t)columns);
 	steps = fmax(1, round(for_s / step_s));
 	if (steps > REQUEST_MAX_STEPS)
-		return cli_usage("forecast: %g steps are more than %d; a longer --step will do", steps, REQUEST_MAX_STEPS);
+		return cli_usage("forecast: %g steps are more than %d; a longer --step will do",
+		                 steps, REQUEST_MAX_STEPS);
 	if (!cli.json && steps > columns)
-		return cli_usage("forecast: %g steps do not fit into %d columns; a longer --step will do", steps, columns);
+		return cli_usage(
+		        "forecast: %g steps do not fit into %d columns; a longer --step will do",
+		        steps, columns);
 	request_init(&r);
 	r.op = OP_FORECAST;
 	r.endpoint = bytes_str(argv[0]);
@@ -98,7 +105,8 @@ int cmd_forecast(int argc, char **argv)
 	request_release(&r);
 	if (status)
 		return status;
-	status = cli.json ? json_print(ask_to_json(a.reply.result)) : draw(argv[0], &a, step_s, (int)height);
+	status = cli.json ? json_print(ask_to_json(a.reply.result))
+	                  : draw(argv[0], &a, step_s, (int)height);
 	answer_release(&a);
 	return status;
 }

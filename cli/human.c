@@ -15,7 +15,8 @@ static const struct unit {
 	const char *name;
 	double s;
 } units[] = {
-	{ "ms", 1e-3 }, { "s", 1 }, { "min", 60 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { "w", 604800 },
+	{ "ms", 1e-3 }, { "s", 1 },     { "min", 60 },   { "m", 60 },
+	{ "h", 3600 },  { "d", 86400 }, { "w", 604800 },
 };
 
 int human_parse_span(const char *text, double *ret_s)
@@ -40,7 +41,7 @@ int human_parse_span(const char *text, double *ret_s)
 			if (n == strlen(units[i].name) && !strncmp(end, units[i].name, n))
 				unit_s = units[i].s;
 		if (n == 0 && p == text && !*end)
-			unit_s = 1; /* a bare number is seconds, but only on its own: 1h30 is unclear */
+			unit_s = 1; /* a bare number is seconds, if alone: 1h30 is unclear */
 		if (unit_s == 0)
 			return -EINVAL;
 		sum += x * unit_s;
@@ -63,7 +64,12 @@ char *human_number(char *buf, double x)
 		snprintf(buf, HUMAN_MAX, "%.3g", x);
 		return buf;
 	}
-	digits = a >= 99.95 ? 0 : a >= 9.995 ? 1 : a >= 0.9995 ? 2 : a >= 0.09995 ? 3 : a >= 0.01 ? 4 : 5;
+	digits = a >= 99.95     ? 0
+	         : a >= 9.995   ? 1
+	         : a >= 0.9995  ? 2
+	         : a >= 0.09995 ? 3
+	         : a >= 0.01    ? 4
+	                        : 5;
 	snprintf(buf, HUMAN_MAX, "%.*f", digits, x);
 	if (strchr(buf, '.')) { /* 1.50 -> 1.5, 2.00 -> 2 */
 		char *end = buf + strlen(buf) - 1;
@@ -77,7 +83,8 @@ char *human_number(char *buf, double x)
 }
 
 /* "3 min 20 s", without the second part when it is 0. */
-static char *two_parts(char *buf, double big, const char *big_unit, double small, const char *small_unit)
+static char *two_parts(char *buf, double big, const char *big_unit, double small,
+                       const char *small_unit)
 {
 	int n = snprintf(buf, HUMAN_MAX, "%.0f %s", big, big_unit);
 
@@ -146,7 +153,9 @@ char *human_bytes(char *buf, double bytes)
 /* The unit in which a rate is 0.5 or more, or the longest. */
 static const struct unit *rate_unit(double per_s)
 {
-	static const struct unit unit[] = { { "s", 1 }, { "min", 60 }, { "h", 3600 }, { "d", 86400 } };
+	static const struct unit unit[] = {
+		{ "s", 1 }, { "min", 60 }, { "h", 3600 }, { "d", 86400 }
+	};
 	size_t i = 0;
 
 	if (per_s > 0)

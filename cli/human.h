@@ -2,8 +2,8 @@
 /*
  * Numbers and times as people write and read them.
  *
- * OWNERSHIP each human_*() that formats writes into the caller's buffer of HUMAN_MAX bytes and returns
- * it, so that calls nest in a printf.
+ * OWNERSHIP each human_*() that formats writes into the caller's buffer of HUMAN_MAX bytes and
+ * returns it, so that calls nest in a printf.
  */
 #ifndef FORECACHED_CLI_HUMAN_H
 #define FORECACHED_CLI_HUMAN_H
@@ -36,7 +36,10 @@ char *human_rate(char *buf, double per_s);
 /* A rate with its interval in one unit: "1.25 (0.87 to 1.69) per h". */
 char *human_rate_range(char *buf, double per_s, double lo, double hi);
 
-/* Local time of this machine, "2026-11-23 09:30:00"; utc: with a Z. "never" for what is not a number. */
+/*
+ * Local time of this machine, "2026-11-23 09:30:00"; utc: with a Z. "never" for what is not a
+ * number.
+ */
 char *human_time(char *buf, double s, bool utc);
 
 /*

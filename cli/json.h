@@ -5,7 +5,10 @@
 
 #include <cjson/cJSON.h>
 
-/* Prints the tree on stdout (indented on a terminal, on one line else), and deletes it. Gives CLI_OK. */
+/*
+ * Prints the tree on stdout (indented on a terminal, on one line else), and deletes it. Gives
+ * CLI_OK.
+ */
 int json_print(cJSON *item);
 
 /* Of an object: NAN, or "", when there is no such member of that type. */

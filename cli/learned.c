@@ -46,7 +46,8 @@ int learned_close(struct learned **lp)
 	int status = CLI_OK;
 
 	if (fclose(l->f) != 0 || l->failed)
-		status = cli_error("%s: %s", l->path, errno ? strerror(errno) : "not all of it could be written");
+		status = cli_error("%s: %s", l->path,
+		                   errno ? strerror(errno) : "not all of it could be written");
 	free(l->path);
 	free(l);
 	*lp = NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The file that `simulate --learned-out` writes: daemon/record_json.h's, as `forecache import` reads it. */
+/*
+ * The file that `simulate --learned-out` writes: daemon/record_json.h's, as `forecache import`
+ * reads it.
+ */
 #ifndef FORECACHED_CLI_LEARNED_H
 #define FORECACHED_CLI_LEARNED_H
 

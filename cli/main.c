@@ -38,15 +38,20 @@ static const struct command {
 	{ "changed", cmd_changed, "Say that the origin's value has changed", NULL },
 	{ "ttl", cmd_ttl, "The TTL that is advised for a key", NULL },
 	{ "purge", cmd_purge, "Take out a key, all of an endpoint, or everything", NULL },
-	{ "schedule", cmd_schedule, "Peaks that are known beforehand: add, list, remove, next, report", "Operate" },
+	{ "schedule", cmd_schedule, "Peaks that are known beforehand: add, list, remove, next, report",
+	  "Operate" },
 	{ "prewarm", cmd_prewarm, "Load now what is likely to be asked for", NULL },
 	{ "pause", cmd_pause, "Stop learning, prefetching or both for a while", NULL },
 	{ "resume", cmd_resume, "End a pause", NULL },
 	{ "export", cmd_export, "What was learned, as a file", NULL },
-	{ "import", cmd_import, "Learn from such a file: of another daemon, or of a simulation", NULL },
-	{ "watch", cmd_watch, "Look at URLs again and again: how often do they change, which TTL?", "Without a daemon" },
-	{ "simulate", cmd_simulate, "What caching policies would have done with recorded requests", NULL },
-	{ "backtest", cmd_backtest, "How good demand forecasts would have been on a recorded series", NULL },
+	{ "import", cmd_import,
+	  "Learn from such a file: of another daemon, or of a simulation", NULL },
+	{ "watch", cmd_watch, "Look at URLs again and again: how often do they change, which TTL?",
+	  "Without a daemon" },
+	{ "simulate", cmd_simulate,
+	  "What caching policies would have done with recorded requests", NULL },
+	{ "backtest", cmd_backtest,
+	  "How good demand forecasts would have been on a recorded series", NULL },
 	{ "config", cmd_config, "config check: is the daemon's configuration right?", NULL },
 	{ "help", cmd_help, "This overview, or the help of one command", NULL },
 };
@@ -103,7 +108,10 @@ int cli_usage(const char *fmt, ...)
 
 #define WORD_MAX 32
 
-/* Insertions, deletions, replacements and swaps of neighbours that turn a into b (Damerau's distance). */
+/*
+ * Insertions, deletions, replacements and swaps of neighbours that turn a into b (Damerau's
+ * distance).
+ */
 static size_t distance(const char *a, const char *b)
 {
 	size_t d[3][WORD_MAX + 1], n = strlen(a), m = strlen(b);
@@ -123,7 +131,8 @@ static size_t distance(const char *a, const char *b)
 				best = up[j] + 1;
 			if (row[j - 1] + 1 < best)
 				best = row[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && up2[j - 2] + 1 < best)
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    up2[j - 2] + 1 < best)
 				best = up2[j - 2] + 1;
 			row[j] = best;
 		}
@@ -195,7 +204,8 @@ static void overview(void)
 	       term_on(TERM_BOLD), term_off(TERM_BOLD), term_on(TERM_BOLD), term_off(TERM_BOLD));
 	for (size_t i = 0; i < N_COMMANDS; i++) {
 		if (commands[i].group)
-			printf("\n%s%s%s\n", term_on(TERM_BOLD), commands[i].group, term_off(TERM_BOLD));
+			printf("\n%s%s%s\n", term_on(TERM_BOLD), commands[i].group,
+			       term_off(TERM_BOLD));
 		printf("  %-10s %s\n", commands[i].name, commands[i].brief);
 	}
 	printf("\n`forecache COMMAND --help` has examples and options of each.\n"
@@ -225,7 +235,8 @@ int cmd_help(int argc, char **argv)
 	};
 	bool words = false;
 	const struct option_row rows[] = {
-		{ "words", 0, OPTION_FLAG, &words, 0, 0, NULL, "only the names of all commands, one a line" },
+		{ "words", 0, OPTION_FLAG, &words, 0, 0, NULL,
+		  "only the names of all commands, one a line" },
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv);
 	const struct command *c;

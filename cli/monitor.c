@@ -20,11 +20,13 @@
 
 static void print_line(const struct row_notice *n)
 {
-	char when[HUMAN_MAX], x[HUMAN_MAX], *what = text_printable(n->what), *endpoint = text_printable(n->endpoint);
-	char *key = text_printable(n->key), *name = text_printable(n->name), *text = text_printable(n->text);
+	char when[HUMAN_MAX], x[HUMAN_MAX], *what = text_printable(n->what),
+	                                    *endpoint = text_printable(n->endpoint);
+	char *key = text_printable(n->key), *name = text_printable(n->name),
+	     *text = text_printable(n->text);
 
-	printf("%s  %s%-8s%s", human_time(when, instant_s(n->time_s), false), term_on(TERM_BOLD), what,
-	       term_off(TERM_BOLD));
+	printf("%s  %s%-8s%s", human_time(when, instant_s(n->time_s), false), term_on(TERM_BOLD),
+	       what, term_off(TERM_BOLD));
 	if (*name)
 		printf("  %s", name);
 	if (*key)
@@ -32,7 +34,8 @@ static void print_line(const struct row_notice *n)
 	if (*endpoint)
 		printf("  %s", endpoint);
 	if (n->wanted || n->warm || n->left)
-		printf("  %" PRIu64 " of %" PRIu64 " warm, %" PRIu64 " left to demand", n->warm, n->wanted, n->left);
+		printf("  %" PRIu64 " of %" PRIu64 " warm, %" PRIu64 " left to demand", n->warm,
+		       n->wanted, n->left);
 	if (isfinite(n->value) && n->value != 0)
 		printf("  x%s", human_number(x, n->value));
 	if (n->count)
@@ -60,7 +63,8 @@ static void show(struct bytes frame, uint64_t *seq, bool all)
 		cli_say("a notice that cannot be read: %s", err.text);
 	} else {
 		if (all && *seq && n.seq > *seq + 1)
-			cli_say("%" PRIu64 " notice%s missed", n.seq - *seq - 1, n.seq - *seq > 2 ? "s were" : " was");
+			cli_say("%" PRIu64 " notice%s missed", n.seq - *seq - 1,
+			        n.seq - *seq > 2 ? "s were" : " was");
 		*seq = n.seq;
 		if (cli.json) {
 			cJSON *item = ask_to_json(m.root);
@@ -77,7 +81,9 @@ static void show(struct bytes frame, uint64_t *seq, bool all)
 	message_release(&m);
 }
 
-/* Both frames of the next notice within a quarter of a second, so that signals are seen. 0 or -1. */
+/*
+ * Both frames of the next notice within a quarter of a second, so that signals are seen. 0 or -1.
+ */
 static int receive(void *s, zmq_msg_t *topic, zmq_msg_t *body)
 {
 	zmq_pollitem_t item = { .socket = s, .events = ZMQ_POLLIN };
@@ -93,13 +99,14 @@ int cmd_monitor(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "[KIND[:ENDPOINT]]",
-		.brief = "Prints the daemon's notices as they come, until Ctrl-C: changed values, schedules whose time has "
-			 "come, new endpoints, alarms, refused events.",
+		.brief = "Prints the daemon's notices as they come, until Ctrl-C: changed values, "
+			 "schedules whose time has come, new endpoints, alarms, refused events.",
 		.examples = "forecache monitor\n"
 		            "forecache monitor 'changed:/quotes/<symbol>'\n"
 		            "forecache monitor alarm --json\n",
-		.details = "KIND is changed, peak, endpoint, alarm, refused, reload or stop. With --json each line is an object. "
-			   "Notices are hints: a slow reader misses some, and is told so.",
+		.details = "KIND is changed, peak, endpoint, alarm, refused, reload or stop. With "
+			   "--json each line is an object. Notices are hints: a slow reader "
+			   "misses some, and is told so.",
 		.max_args = 1,
 	};
 	double count = HUGE_VAL;

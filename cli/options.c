@@ -25,15 +25,18 @@
 static const struct option_row common[] = {
 	{ "json", 0, OPTION_FLAG, &cli.json, 0, 0, NULL, "print JSON" },
 	{ "dir", 0, OPTION_TEXT, &cli.dir, 0, 0, "DIR",
-	  "where the daemon's sockets are (else $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached, /run/forecached)" },
-	{ "timeout", 0, OPTION_SPAN, &cli.timeout_s, 0.01, 600, "TIME", "wait this long for the daemon (5s)" },
+	  "where the daemon's sockets are (else $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached, "
+	  "/run/forecached)" },
+	{ "timeout", 0, OPTION_SPAN, &cli.timeout_s, 0.01, 600, "TIME",
+	  "wait this long for the daemon (5s)" },
 	{ "no-color", 0, OPTION_FLAG, &cli.no_color, 0, 0, NULL, "no colours (also: $NO_COLOR)" },
 };
 #define N_COMMON (sizeof(common) / sizeof(common[0]))
 
 static int complain(const char *command, const char *what)
 {
-	return cli_usage("%s; try `forecache %s%s--help`", what, command ? command : "", command ? " " : "");
+	return cli_usage("%s; try `forecache %s%s--help`", what, command ? command : "",
+	                 command ? " " : "");
 }
 
 /* The option's value into its variable. */
@@ -53,7 +56,8 @@ static int take(const char *command, const struct option_row *row, const char *t
 		struct option_list *list = row->into;
 
 		if (list->n == OPTION_LIST_MAX) {
-			snprintf(what, sizeof(what), "--%s: given more than %d times", row->name, OPTION_LIST_MAX);
+			snprintf(what, sizeof(what), "--%s: given more than %d times", row->name,
+			         OPTION_LIST_MAX);
 			return complain(command, what);
 		}
 		list->item[list->n++] = text;
@@ -61,8 +65,9 @@ static int take(const char *command, const struct option_row *row, const char *t
 	}
 	case OPTION_SPAN:
 		if (human_parse_span(text, &x)) {
-			snprintf(what, sizeof(what), "--%s: \"%.40s\" is not a time like 30s, 5m, 1.5h or 2d", row->name,
-			         text);
+			snprintf(what, sizeof(what),
+			         "--%s: \"%.40s\" is not a time like 30s, 5m, 1.5h or 2d",
+			         row->name, text);
 			return complain(command, what);
 		}
 		break;
@@ -70,23 +75,25 @@ static int take(const char *command, const struct option_row *row, const char *t
 	case OPTION_COUNT:
 		errno = 0;
 		x = strtod(text, &end);
-		if (end == text || *end || !isfinite(x) || (row->kind == OPTION_COUNT && x != floor(x))) {
-			snprintf(what, sizeof(what), "--%s: \"%.40s\" is not a %snumber", row->name, text,
-			         row->kind == OPTION_COUNT ? "whole " : "");
+		if (end == text || *end || !isfinite(x) ||
+		    (row->kind == OPTION_COUNT && x != floor(x))) {
+			snprintf(what, sizeof(what), "--%s: \"%.40s\" is not a %snumber", row->name,
+			         text, row->kind == OPTION_COUNT ? "whole " : "");
 			return complain(command, what);
 		}
 		break;
 	}
 	if (!(x >= row->lo && x <= row->hi)) {
-		snprintf(what, sizeof(what), "--%s: %.40s is not within %g .. %g%s", row->name, text, row->lo, row->hi,
-		         row->kind == OPTION_SPAN ? " seconds" : "");
+		snprintf(what, sizeof(what), "--%s: %.40s is not within %g .. %g%s", row->name,
+		         text, row->lo, row->hi, row->kind == OPTION_SPAN ? " seconds" : "");
 		return complain(command, what);
 	}
 	*(double *)row->into = x;
 	return -1;
 }
 
-static int unknown_option(const char *command, const char *typed, const struct option_row *const *row, size_t n)
+static int unknown_option(const char *command, const char *typed,
+                          const struct option_row *const *row, size_t n)
 {
 	const char *word[ROWS_MAX + 1], *nearest;
 	char what[160], name[64];
@@ -101,15 +108,16 @@ static int unknown_option(const char *command, const char *typed, const struct o
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(typed + 2, "="), typed + 2);
 	nearest = cli_nearest(name, word, n + 1);
 	if (nearest)
-		snprintf(what, sizeof(what), "unknown option --%s; did you mean --%s?", name, nearest);
+		snprintf(what, sizeof(what), "unknown option --%s; did you mean --%s?", name,
+		         nearest);
 	else
 		snprintf(what, sizeof(what), "unknown option --%s", name);
 	return complain(command, what);
 }
 
 /* Runs getopt_long over the rows. `in_order`: stop at the first positional argument. */
-static int parse(const char *command, const struct option_row *const *row, size_t n, int *argc, char ***argv,
-                 bool in_order, bool *ret_help, bool *ret_words, bool *ret_version)
+static int parse(const char *command, const struct option_row *const *row, size_t n, int *argc,
+                 char ***argv, bool in_order, bool *ret_help, bool *ret_words, bool *ret_version)
 {
 	struct option lo[ROWS_MAX + 4] = { 0 };
 	char letters[2 * ROWS_MAX + 8], *l = letters;
@@ -162,10 +170,12 @@ static int parse(const char *command, const struct option_row *const *row, size_
 			char letter[3] = { '-', (char)optopt, '\0' };
 
 			if (optopt >= ROW_BASE) {
-				snprintf(what, sizeof(what), "%.60s takes no value", (*argv)[optind - 1]);
+				snprintf(what, sizeof(what), "%.60s takes no value",
+				         (*argv)[optind - 1]);
 				return complain(command, what);
 			}
-			return unknown_option(command, optopt ? letter : (*argv)[optind - 1], row, n);
+			return unknown_option(command, optopt ? letter : (*argv)[optind - 1], row,
+			                      n);
 		}
 		if (c >= ROW_BASE) {
 			status = take(command, row[c - ROW_BASE], optarg);
@@ -222,15 +232,16 @@ static void help_row(const struct option_row *row)
 	wrapped(row->help, 27, 96);
 }
 
-void options_help(const char *command, const struct usage *u, const struct option_row *row, size_t n)
+void options_help(const char *command, const struct usage *u, const struct option_row *row,
+                  size_t n)
 {
 	const char *bold = term_on(TERM_BOLD), *off = term_off(TERM_BOLD);
 
 	printf("%sExamples%s\n", bold, off);
 	for (const char *p = u->examples; *p; p = strchr(p, '\n') + 1)
 		printf("  %.*s\n", (int)strcspn(p, "\n"), p);
-	printf("\n%sUsage%s  forecache %s%s%s [OPTION]...\n\n", bold, off, command, *u->synopsis ? " " : "",
-	       u->synopsis);
+	printf("\n%sUsage%s  forecache %s%s%s [OPTION]...\n\n", bold, off, command,
+	       *u->synopsis ? " " : "", u->synopsis);
 	wrapped(u->brief, 0, 96);
 	if (u->details) {
 		putchar('\n');
@@ -244,7 +255,8 @@ void options_help(const char *command, const struct usage *u, const struct optio
 	help_row(&(struct option_row){ .name = "help", .letter = 'h', .help = "this text" });
 }
 
-int options_parse(const struct usage *u, const struct option_row *row, size_t n, int *argc, char ***argv)
+int options_parse(const struct usage *u, const struct option_row *row, size_t n, int *argc,
+                  char ***argv)
 {
 	const struct option_row *all[ROWS_MAX];
 	const char *command = (*argv)[0];
@@ -275,13 +287,15 @@ int options_parse(const struct usage *u, const struct option_row *row, size_t n,
 		return complain(command, what);
 	}
 	if (u->max_args >= 0 && *argc > u->max_args) {
-		snprintf(what, sizeof(what), "%s: \"%.60s\" is one argument too many", command, (*argv)[u->max_args]);
+		snprintf(what, sizeof(what), "%s: \"%.60s\" is one argument too many", command,
+		         (*argv)[u->max_args]);
 		return complain(command, what);
 	}
 	return -1;
 }
 
-int options_subcommand(const struct usage *u, const struct subcommand *sub, size_t n, int argc, char **argv)
+int options_subcommand(const struct usage *u, const struct subcommand *sub, size_t n, int argc,
+                       char **argv)
 {
 	const char *word[ROWS_MAX], *command = argv[0], *nearest;
 	bool words = argc == 2 && !strcmp(argv[1], "--help-words");
@@ -304,7 +318,8 @@ int options_subcommand(const struct usage *u, const struct subcommand *sub, size
 		return status;
 	nearest = cli_nearest(argv[0], word, n);
 	return cli_usage("%s: there is no \"%s\" in %s%s%s%s", command, argv[0], u->synopsis,
-	                 nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+	                 nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+	                 nearest ? "\"?" : "");
 }
 
 int options_parse_common(int *argc, char ***argv, bool *ret_help, bool *ret_version)

@@ -25,8 +25,8 @@ enum option_kind {
 	OPTION_TEXT,   /* into: const char *, pointing into argv */
 	OPTION_NUMBER, /* into: double within lo .. hi */
 	OPTION_COUNT,  /* into: double, whole, within lo .. hi */
-	OPTION_SPAN,   /* into: double seconds within lo .. hi, typed as 30, 30s, 5m, 1.5h, 2d, 250ms */
-	OPTION_LIST,   /* into: struct option_list; may be given again and again */
+	OPTION_SPAN, /* into: double seconds within lo .. hi, typed as 30, 30s, 5m, 1.5h, 2d, 250ms */
+	OPTION_LIST, /* into: struct option_list; may be given again and again */
 };
 
 #define OPTION_LIST_MAX 64
@@ -54,10 +54,12 @@ struct usage {
 };
 
 /*
- * Parses argv[1..], moves positional arguments to the front (argv[0] is the first of them when done).
- * Returns -1 to go on, else the exit status: CLI_OK after --help, CLI_USAGE after a complaint on stderr.
+ * Parses argv[1..], moves positional arguments to the front (argv[0] is the first of them when
+ * done). Returns -1 to go on, else the exit status: CLI_OK after --help, CLI_USAGE after a
+ * complaint on stderr.
  */
-int options_parse(const struct usage *u, const struct option_row *row, size_t n, int *argc, char ***argv);
+int options_parse(const struct usage *u, const struct option_row *row, size_t n, int *argc,
+                  char ***argv);
 
 /* A word that stands after a command: `schedule add`. */
 struct subcommand {
@@ -66,12 +68,14 @@ struct subcommand {
 };
 
 /* Runs the one that argv[1] names, or says which there are. Gives the exit status. */
-int options_subcommand(const struct usage *u, const struct subcommand *sub, size_t n, int argc, char **argv);
+int options_subcommand(const struct usage *u, const struct subcommand *sub, size_t n, int argc,
+                       char **argv);
 
 /* The common options in front of the subcommand, as main() gets them. Returns as options_parse. */
 int options_parse_common(int *argc, char ***argv, bool *ret_help, bool *ret_version);
 
 /* Prints the usage of a command as --help does. */
-void options_help(const char *command, const struct usage *u, const struct option_row *row, size_t n);
+void options_help(const char *command, const struct usage *u, const struct option_row *row,
+                  size_t n);
 
 #endif

@@ -15,8 +15,8 @@
 #include <time.h>
 
 /*
- * "Mon 2026-11-23 09:30 EST", in the zone of that name ("": UTC). This process shows times of one zone
- * after another and has a single thread, so glibc's own zone may follow.
+ * "Mon 2026-11-23 09:30 EST", in the zone of that name ("": UTC). This process shows times of one
+ * zone after another and has a single thread, so glibc's own zone may follow.
  */
 static char *local_time(char *buf, double s, const char *tz)
 {
@@ -59,18 +59,20 @@ static int ask_list(cJSON **ret)
 	return status;
 }
 
-/* -- add ---------------------------------------------------------------------------------------- */
+/* -- add --------------------------------------------------------------------------------------- */
 
 static const struct usage add_usage = {
 	.synopsis = "NAME RULE",
-	.brief = "Adds a schedule, or replaces the one of that name: what matches the patterns is warm at each of its "
-		 "instants.",
+	.brief = "Adds a schedule, or replaces the one of that name: what matches the patterns is "
+		 "warm at each of its instants.",
 	.examples = "forecache schedule add open 'weekdays 09:30' --tz America/New_York --pattern '/quotes/<symbol>'\n"
 	            "forecache schedule add open 'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=30' \\\n"
-	            "    --tz America/New_York --calendar XNYS --pattern '/quotes/<symbol>' --lead 10m\n",
-	.details = "RULE is an RRULE of RFC 5545, a shorthand (daily 07:00, weekdays 09:30,16:00, mon,wed-fri 18:15, "
-		   "hourly :15) or the five fields of cron, in local time of the zone. Without --lead the start is computed "
-		   "from what the loads cost and what the origin's budget allows.",
+	            "    --tz America/New_York --calendar XNYS --pattern '/quotes/<symbol>' "
+	            "--lead 10m\n",
+	.details = "RULE is an RRULE of RFC 5545, a shorthand (daily 07:00, weekdays 09:30,16:00, "
+		   "mon,wed-fri 18:15, hourly :15) or the five fields of cron, in local time of "
+		   "the zone. Without --lead the start is computed from what the loads cost and "
+		   "what the origin's budget allows.",
 	.min_args = 2,
 	.max_args = 2,
 };
@@ -83,11 +85,14 @@ static int add(int argc, char **argv)
 	const struct option_row rows[] = {
 		{ "pattern", 'p', OPTION_LIST, &patterns, 0, 0, "PATTERN",
 		  "endpoint or key template to warm; may be given again" },
-		{ "tz", 0, OPTION_TEXT, &tz, 0, 0, "ZONE", "time zone of the rule (UTC)" },
+		{ "tz", 0, OPTION_TEXT, &tz, 0, 0, "ZONE", "time zone of the rule (the daemon's `zone`)" },
 		{ "calendar", 0, OPTION_TEXT, &calendar, 0, 0, "MIC|FILE", "skip its holidays" },
-		{ "start", 0, OPTION_TEXT, &start, 0, 0, "TIME", "DTSTART of the rule, local time of the zone" },
-		{ "lead", 0, OPTION_SPAN, &lead_s, 1, 86400, "TIME", "warm this long before (else: computed)" },
-		{ "max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N", "the N most wanted keys (10000)" },
+		{ "start", 0, OPTION_TEXT, &start, 0, 0, "TIME",
+		  "DTSTART of the rule, local time of the zone" },
+		{ "lead", 0, OPTION_SPAN, &lead_s, 1, 86400, "TIME",
+		  "warm this long before (else: computed)" },
+		{ "max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N",
+		  "the N most wanted keys (10000)" },
 	};
 	int status = options_parse(&add_usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct request r;
@@ -116,11 +121,12 @@ static int add(int argc, char **argv)
 	if (cli.json)
 		return json_print(result);
 	cJSON_Delete(result);
-	cli_say("schedule \"%s\" is set; `forecache schedule next %s` shows when", argv[0], argv[0]);
+	cli_say("schedule \"%s\" is set; `forecache schedule next %s` shows when", argv[0],
+	        argv[0]);
 	return CLI_OK;
 }
 
-/* -- list, next, report --------------------------------------------------------------------------- */
+/* -- list, next, report ------------------------------------------------------------------------ */
 
 static const struct usage list_usage = {
 	.synopsis = "",
@@ -160,7 +166,8 @@ static int list(int argc, char **argv)
 		table_cell(&t, "%s", json_text(row, "calendar"));
 		table_cell(&t, "%s", json_text(row, "patterns"));
 		table_cell(&t, "%s", lead_s > 0 ? human_span(buf, lead_s) : "computed");
-		table_cell(&t, "%s", local_time(buf, json_num(row, "next_s"), json_text(row, "tz")));
+		table_cell(&t, "%s",
+		           local_time(buf, json_num(row, "next_s"), json_text(row, "tz")));
 	}
 	if (cJSON_GetArraySize(result) > 0)
 		table_print(&t, stdout);
@@ -173,7 +180,8 @@ static int list(int argc, char **argv)
 
 static const struct usage next_usage = {
 	.synopsis = "[NAME]",
-	.brief = "Shows the next instants of one schedule or all, in local time of the schedule and in UTC.",
+	.brief = "Shows the next instants of one schedule or all, in local time of the schedule "
+	         "and in UTC.",
 	.examples = "forecache schedule next\n"
 	            "forecache schedule next open --limit 3\n",
 	.max_args = 1,
@@ -183,7 +191,8 @@ static int next(int argc, char **argv)
 {
 	double limit = 10;
 	const struct option_row rows[] = {
-		{ "limit", 'n', OPTION_COUNT, &limit, 1, REQUEST_MAX_STEPS, "N", "at most N instants (10)" },
+		{ "limit", 'n', OPTION_COUNT, &limit, 1, REQUEST_MAX_STEPS, "N",
+		  "at most N instants (10)" },
 	};
 	int status = options_parse(&next_usage, rows, 1, &argc, &argv);
 	cJSON *result, *schedules = NULL;
@@ -217,7 +226,8 @@ static int next(int argc, char **argv)
 
 		table_cell(&t, "%s", name);
 		table_cell(&t, "%s",
-		           local_time(buf, json_num(row, "time_s"), schedule ? json_text(schedule, "tz") : ""));
+		           local_time(buf, json_num(row, "time_s"),
+		                      schedule ? json_text(schedule, "tz") : ""));
 		table_cell(&t, "%s", human_time(buf, json_num(row, "time_s"), true));
 	}
 	if (cJSON_GetArraySize(result) > 0)
@@ -236,8 +246,9 @@ static const struct usage report_usage = {
 	.brief = "Shows how warm the cache was at past instants of one schedule or all.",
 	.examples = "forecache schedule report\n"
 	            "forecache schedule report open --json\n",
-	.details = "wanted: keys that were to be warm. warm: of those, held and fresh at that instant. left: those too "
-		   "volatile to load beforehand, left to the first request.",
+	.details = "wanted: keys that were to be warm. warm: of those, held and fresh at that "
+		   "instant. left: those too volatile to load beforehand, left to the first "
+		   "request.",
 	.max_args = 1,
 };
 
@@ -292,7 +303,7 @@ static int report(int argc, char **argv)
 	return CLI_OK;
 }
 
-/* -- remove ---------------------------------------------------------------------------------------- */
+/* -- remove ------------------------------------------------------------------------------------ */
 
 static const struct usage remove_usage = {
 	.synopsis = "NAME",
@@ -327,7 +338,8 @@ int cmd_schedule(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "add|list|remove|next|report",
-		.brief = "Peaks that are known beforehand, such as an opening bell: what is wanted then is warm in time.",
+		.brief = "Peaks that are known beforehand, such as an opening bell: what is "
+		         "wanted then is warm in time.",
 		.examples = "forecache schedule add open 'weekdays 09:30' --tz America/New_York --pattern '/quotes/<symbol>'\n"
 		            "forecache schedule next            # local time and UTC\n"
 		            "forecache schedule report          # how warm it was at the bell\n"
@@ -336,7 +348,8 @@ int cmd_schedule(int argc, char **argv)
 		.max_args = -1,
 	};
 	static const struct subcommand subs[] = {
-		{ "add", add }, { "list", list }, { "remove", remove_one }, { "next", next }, { "report", report },
+		{ "add", add },   { "list", list },     { "remove", remove_one },
+		{ "next", next }, { "report", report },
 	};
 
 	return options_subcommand(&usage, subs, sizeof(subs) / sizeof(subs[0]), argc, argv);

@@ -19,9 +19,12 @@
 /* Records per question: the daemon's limits are 1000 by default, and some records are long. */
 #define PAGE 200
 
-/* -- Export ---------------------------------------------------------------------------------------- */
+/* -- Export ------------------------------------------------------------------------------------ */
 
-/* {kind, name, endpoint?, fields: {name: [numbers]}}; texts are copied into `kept`, to be freed each. */
+/*
+ * {kind, name, endpoint?, fields: {name: [numbers]}}; texts are copied into `kept`, to be freed
+ * each.
+ */
 struct kept {
 	VEC(void *) memory;
 };
@@ -41,7 +44,8 @@ static void forget(struct kept *k)
 	vec_free(&k->memory);
 }
 
-static int read_numbers(struct kept *k, const struct msgpack_object *v, struct record_field *ret, struct proto_error *err)
+static int read_numbers(struct kept *k, const struct msgpack_object *v, struct record_field *ret,
+                        struct proto_error *err)
 {
 	struct cursor c;
 	double *number;
@@ -58,7 +62,8 @@ static int read_numbers(struct kept *k, const struct msgpack_object *v, struct r
 	return rc;
 }
 
-static int read_record(struct kept *k, const struct msgpack_object *v, struct record *ret, struct proto_error *err)
+static int read_record(struct kept *k, const struct msgpack_object *v, struct record *ret,
+                       struct proto_error *err)
 {
 	const struct msgpack_object *numbers, *endpoint;
 	struct bytes kind;
@@ -112,7 +117,8 @@ static int export_page(FILE *f, uint64_t offset, size_t *ret_n, uint64_t *ret_to
 	while (!rc && !status && c.left > 0) {
 		rc = read_record(&kept, cursor_next(&c), &record, &err);
 		if (!rc && (errno = -record_export(f, &record)))
-			status = cli_error("export: a record cannot be written: %s", strerror(errno));
+			status = cli_error("export: a record cannot be written: %s",
+			                   strerror(errno));
 		forget(&kept);
 	}
 	if (rc)
@@ -125,7 +131,8 @@ int cmd_export(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "[FILE]",
-		.brief = "Writes what was learned, one JSON object a line, to FILE or stdout. No values of the cache are in it.",
+		.brief = "Writes what was learned, one JSON object a line, to FILE or stdout. No "
+		         "values of the cache are in it.",
 		.examples = "forecache export learned.jsonl\n"
 		            "forecache export | ssh other-host forecache import -\n",
 		.max_args = 1,
@@ -138,7 +145,10 @@ int cmd_export(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	/* the first question comes before the file, so that an unreachable daemon leaves an old file alone */
+	/*
+	 * the first question comes before the file, so that an unreachable daemon leaves an old
+	 * file alone
+	 */
 	status = ask_address("requests", (char[ASK_ADDRESS_MAX]){ "" });
 	if (status)
 		return status;
@@ -160,7 +170,7 @@ int cmd_export(int argc, char **argv)
 	return status;
 }
 
-/* -- Import ---------------------------------------------------------------------------------------- */
+/* -- Import ------------------------------------------------------------------------------------ */
 
 struct import {
 	struct request request;
@@ -203,7 +213,8 @@ static int take(void *arg, const struct record *r, const char **ret_why)
 	};
 	for (size_t i = 0; i < r->n_fields; i++) {
 		row->field[i].name = keep_bytes(&im->kept, bytes_str(r->field[i].name));
-		row->field[i].v = (double *)keep_text(&im->kept, bytes_of(r->field[i].v, r->field[i].n * sizeof(double)));
+		row->field[i].v = (double *)keep_text(
+		        &im->kept, bytes_of(r->field[i].v, r->field[i].n * sizeof(double)));
 		row->field[i].n = r->field[i].n;
 	}
 	if (im->request.record.n == PAGE)
@@ -216,8 +227,9 @@ int cmd_import(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "[FILE]",
-		.brief = "Hands what another daemon learned (`forecache export`), or what a simulation learned from a log "
-			 "(`forecache simulate --learned-out`), to this one. FILE - or none: stdin.",
+		.brief = "Hands what another daemon learned (`forecache export`), or what a "
+			 "simulation learned from a log (`forecache simulate --learned-out`), to "
+			 "this one. FILE - or none: stdin.",
 		.examples = "forecache import learned.jsonl\n"
 		            "forecache simulate --requests access.log.gz --learned-out seed.jsonl && forecache import seed.jsonl\n",
 		.details = "Records replace those of the same kind and name; all others stay.",

@@ -36,7 +36,9 @@ static void number_cell(struct table *t, const char *name, double x)
 		table_cell(t, "%s", human_number(buf, x));
 }
 
-/* One row per number or text, named by its path: "loads.demand". Bounded by the depth of a message. */
+/*
+ * One row per number or text, named by its path: "loads.demand". Bounded by the depth of a message.
+ */
 static void flatten(struct table *t, const char *path, const cJSON *item)
 {
 	const cJSON *child;
@@ -47,7 +49,8 @@ static void flatten(struct table *t, const char *path, const cJSON *item)
 		cJSON_ArrayForEach(child, item)
 		{
 			if (child->string)
-				snprintf(name, sizeof(name), "%.120s%s%.120s", path, *path ? "." : "", child->string);
+				snprintf(name, sizeof(name), "%.120s%s%.120s", path,
+				         *path ? "." : "", child->string);
 			else
 				snprintf(name, sizeof(name), "%.200s[%d]", path, i++);
 			flatten(t, name, child);
@@ -72,8 +75,8 @@ int cmd_stats(int argc, char **argv)
 		.brief = "Prints everything that the daemon counts since its start.",
 		.examples = "forecache stats\n"
 		            "forecache stats --json | jq '.learned, .held_out'     # with learning, and without\n",
-		.details = "With `holdout` in the configuration, learned and held_out are the two arms: keys whose TTL is "
-			   "learned, and keys that keep the static one.",
+		.details = "With `holdout` in the configuration, learned and held_out are the two "
+			   "arms: keys whose TTL is learned, and keys that keep the static one.",
 	};
 	int status = options_parse(&usage, NULL, 0, &argc, &argv);
 	struct table t = { 0 };

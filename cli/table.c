@@ -65,7 +65,8 @@ static void fit(struct table *t, int width)
 
 		for (size_t c = 0; c < t->n_columns; c++)
 			if (t->column[c].align == TABLE_LEFT && t->column[c].width > NARROWEST &&
-			    (widest == t->n_columns || t->column[c].width > t->column[widest].width))
+			    (widest == t->n_columns ||
+			     t->column[c].width > t->column[widest].width))
 				widest = c;
 		if (widest == t->n_columns)
 			return;

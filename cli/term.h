@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the terminal can do. Colour only on a terminal, never when $NO_COLOR is set, $TERM is "dumb" or
- * --no-color was given; block characters only in a UTF-8 locale.
+ * What the terminal can do. Colour only on a terminal, never when $NO_COLOR is set, $TERM is "dumb"
+ * or --no-color was given; block characters only in a UTF-8 locale.
  */
 #ifndef FORECACHED_CLI_TERM_H
 #define FORECACHED_CLI_TERM_H

@@ -21,8 +21,8 @@ static size_t sequence(const unsigned char *s, size_t n)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
 	/* overlong forms, surrogates, beyond U+10FFFF */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf0 && s[1] < 0x90) ||
-	    (s[0] == 0xf4 && s[1] >= 0x90))
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
 		return 0;
 	return len;
 }
@@ -76,13 +76,15 @@ bool text_is_utf8(struct bytes b)
 
 char *text_base64(struct bytes b)
 {
-	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digit[] =
+	        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const unsigned char *s = b.p;
 	char *text = mem_calloc((b.n + 2) / 3 * 4 + 1, 1), *out = text;
 
 	for (size_t i = 0; i < b.n; i += 3) {
 		size_t left = b.n - i;
-		unsigned x = (unsigned)s[i] << 16 | (left > 1 ? s[i + 1] : 0u) << 8 | (left > 2 ? s[i + 2] : 0u);
+		unsigned x = (unsigned)s[i] << 16 | (left > 1 ? s[i + 1] : 0u) << 8 |
+		             (left > 2 ? s[i + 2] : 0u);
 
 		*out++ = digit[x >> 18];
 		*out++ = digit[x >> 12 & 63];

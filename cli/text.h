@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Bytes that came from elsewhere as text that is safe to show. The results are the caller's to free.
+ * Bytes that came from elsewhere as text that is safe to show. The results are the caller's to
+ * free.
  */
 #ifndef FORECACHED_CLI_TEXT_H
 #define FORECACHED_CLI_TEXT_H
@@ -12,7 +13,9 @@
 /* For a terminal: control characters (C0, DEL, C1) and what is not UTF-8 become \xHH. */
 char *text_printable(struct bytes b);
 
-/* For a JSON string: only what is not UTF-8, and NUL, become \xHH; JSON has escapes for the rest. */
+/*
+ * For a JSON string: only what is not UTF-8, and NUL, become \xHH; JSON has escapes for the rest.
+ */
 char *text_json(struct bytes b);
 
 /* Is it UTF-8 without NUL? */

@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Home, and clear what is below: no flicker, and nothing of what stood above the program is lost. */
+/*
+ * Home, and clear what is below: no flicker, and nothing of what stood above the program is lost.
+ */
 #define HOME_AND_CLEAR "\033[H\033[J"
 #define ALTERNATE_ON   "\033[?1049h"
 #define ALTERNATE_OFF  "\033[?1049l"
@@ -72,9 +74,13 @@ static void print_head(const struct counters *c, const struct counters *was, dou
 		printf("%.0f requests since the start of the daemon\n\n", c->requests);
 		return;
 	}
-	printf("%s requests/s, %s hits, %s loads/s, %s errors/s\n\n", human_number(rate, requests / dt_s),
-	       human_share(hits, requests > 0 ? (c->hits + c->grace - was->hits - was->grace) / requests : NAN),
-	       human_number(loads, (c->loads - was->loads) / dt_s), human_number(errors, (c->errors - was->errors) / dt_s));
+	printf("%s requests/s, %s hits, %s loads/s, %s errors/s\n\n",
+	       human_number(rate, requests / dt_s),
+	       human_share(hits, requests > 0
+	                                 ? (c->hits + c->grace - was->hits - was->grace) / requests
+	                                 : NAN),
+	       human_number(loads, (c->loads - was->loads) / dt_s),
+	       human_number(errors, (c->errors - was->errors) / dt_s));
 }
 
 /* Sleeps; false when a signal ended it. */
@@ -89,7 +95,8 @@ int cmd_top(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "[ENDPOINT]",
-		.brief = "Shows the endpoints, or the hottest keys of one, and refreshes until Ctrl-C.",
+		.brief = "Shows the endpoints, or the hottest keys of one, and refreshes until "
+		         "Ctrl-C.",
 		.examples = "forecache top\n"
 		            "forecache top '/quotes/<symbol>' --every 1s\n"
 		            "forecache top --count 1 > snapshot.txt\n",

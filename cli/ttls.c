@@ -25,7 +25,8 @@ static void rate_cell(struct table *t, struct estimate e, double scale)
 	else if (!isfinite(e.sd))
 		table_cell(t, "%s", human_number(mean, e.mean * scale));
 	else
-		table_cell(t, "%s \u00b1%s", human_number(mean, e.mean * scale), human_number(sd, e.sd * scale));
+		table_cell(t, "%s \u00b1%s", human_number(mean, e.mean * scale),
+		           human_number(sd, e.sd * scale));
 }
 
 static void row_cells(struct table *t, const struct row_ttl *row, bool keys)
@@ -96,7 +97,8 @@ static int print_rows(const struct request *r)
 
 	if (status)
 		return status;
-	status = cli.json ? json_print(ask_to_json(a.reply.result)) : ttls_table(&a, SIZE_MAX, stdout);
+	status = cli.json ? json_print(ask_to_json(a.reply.result))
+	                  : ttls_table(&a, SIZE_MAX, stdout);
 	answer_release(&a);
 	return status;
 }
@@ -109,8 +111,8 @@ int cmd_ttls(int argc, char **argv)
 		.examples = "forecache ttls\n"
 		            "forecache ttls '/quotes/<symbol>' --limit 20\n"
 		            "forecache ttls --json | jq '.[] | select(.stale_share > 0.01)'\n",
-		.details = "changes/h is the change rate at this time of day with its standard deviation. `forecache why KEY` "
-			   "says how a TTL came about.",
+		.details = "changes/h is the change rate at this time of day with its standard "
+			   "deviation. `forecache why KEY` says how a TTL came about.",
 		.max_args = 1,
 	};
 	double limit = 100;
@@ -135,14 +137,15 @@ int cmd_endpoints(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "",
-		.brief = "Lists the endpoints with what was learned of each. The TTL is the median of their cached "
-			 "keys, weighted by requests.",
+		.brief = "Lists the endpoints with what was learned of each. The TTL is the "
+			 "median of their cached keys, weighted by requests.",
 		.examples = "forecache endpoints\n"
 		            "forecache endpoints --json | jq -r '.[].endpoint'\n",
 	};
 	double limit = 1000;
 	const struct option_row rows[] = {
-		{ "limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N", "at most N endpoints (1000)" },
+		{ "limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N",
+		  "at most N endpoints (1000)" },
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv);
 	struct request r;

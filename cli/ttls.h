@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 
-/* The first max_rows rows of an answer to ops ttls or endpoints. CLI_OK, or CLI_ERROR after a complaint. */
+/*
+ * The first max_rows rows of an answer to ops ttls or endpoints. CLI_OK, or CLI_ERROR after a
+ * complaint.
+ */
 int ttls_table(const struct answer *a, size_t max_rows, FILE *f);
 
 #endif

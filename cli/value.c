@@ -70,16 +70,16 @@ static void say_got(const struct got *g)
 		cli_say("%s: %s old, no longer fresh since %s", event_outcome_name(g->outcome),
 		        human_span(age, g->age_s), human_span(ttl, -g->ttl_s));
 	else
-		cli_say("%s: %s old, fresh for another %s", event_outcome_name(g->outcome), human_span(age, g->age_s),
-		        human_span(ttl, g->ttl_s));
+		cli_say("%s: %s old, fresh for another %s", event_outcome_name(g->outcome),
+		        human_span(age, g->age_s), human_span(ttl, g->ttl_s));
 }
 
 int cmd_get(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "KEY",
-		.brief = "Prints the value of a key, byte for byte. A miss is loaded if there is an origin or a "
-			 "loader for it; else the exit status is 3.",
+		.brief = "Prints the value of a key, byte for byte. A miss is loaded if there is "
+			 "an origin or a loader for it; else the exit status is 3.",
 		.examples = "forecache get /quotes/IBM\n"
 		            "forecache get /quotes/IBM --peek --info     # only what is cached, and how old it is\n",
 		.min_args = 1,
@@ -89,8 +89,10 @@ int cmd_get(int argc, char **argv)
 	bool peek = false, info = false;
 	const struct option_row rows[] = {
 		endpoint_row(&endpoint),
-		{ "peek", 0, OPTION_FLAG, &peek, 0, 0, NULL, "only what is in the cache; load nothing" },
-		{ "info", 'i', OPTION_FLAG, &info, 0, 0, NULL, "say on stderr how old it is and how long it is fresh" },
+		{ "peek", 0, OPTION_FLAG, &peek, 0, 0, NULL,
+		  "only what is in the cache; load nothing" },
+		{ "info", 'i', OPTION_FLAG, &info, 0, 0, NULL,
+		  "say on stderr how old it is and how long it is fresh" },
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct proto_limits limits = proto_limits_default();
@@ -154,7 +156,9 @@ static char *read_stdin(size_t *ret_n)
 	return in.v;
 }
 
-/* A request whose result is {"count": n}, of which nothing need be said. CLI_NOT_FOUND when n is 0. */
+/*
+ * A request whose result is {"count": n}, of which nothing need be said. CLI_NOT_FOUND when n is 0.
+ */
 static int ask_count(const struct request *r)
 {
 	cJSON *result;
@@ -183,7 +187,8 @@ int cmd_set(int argc, char **argv)
 		.synopsis = "KEY VALUE|-",
 		.brief = "Puts a value into the cache. VALUE - reads it from stdin.",
 		.examples = "forecache set /quotes/IBM '{\"bid\": 170.1}'\n"
-		            "curl -s https://api.example/q/IBM | forecache set /quotes/IBM - --endpoint '/quotes/<symbol>'\n",
+		            "curl -s https://api.example/q/IBM | forecache set /quotes/IBM - "
+		            "--endpoint '/quotes/<symbol>'\n",
 		.min_args = 2,
 		.max_args = 2,
 	};
@@ -193,8 +198,10 @@ int cmd_set(int argc, char **argv)
 		endpoint_row(&endpoint),
 		{ "ttl", 't', OPTION_SPAN, &ttl_s, 0.001, 31536000, "TIME",
 		  "your own TTL; what it means is the endpoint's `ttl` setting: obey, learn or advise" },
-		{ "load-time", 0, OPTION_SPAN, &load_s, 0, 86400, "TIME", "what producing the value took" },
-		{ "version", 0, OPTION_COUNT, &version, 1, VERSION_MAX, "N", "version of the content (else its hash)" },
+		{ "load-time", 0, OPTION_SPAN, &load_s, 0, 86400, "TIME",
+		  "what producing the value took" },
+		{ "version", 0, OPTION_COUNT, &version, 1, VERSION_MAX, "N",
+		  "version of the content (else its hash)" },
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct request r;
@@ -268,8 +275,8 @@ int cmd_changed(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "KEY...",
-		.brief = "Says that the origin's value has changed: a change event, the most exact evidence there is. "
-			 "The old value is not served as fresh any more.",
+		.brief = "Says that the origin's value has changed: a change event, the most "
+			 "exact evidence there is. The old value is not served as fresh any more.",
 		.examples = "forecache changed /quotes/IBM\n"
 		            "forecache changed /articles/17 --version 42\n",
 		.min_args = 1,
@@ -279,7 +286,8 @@ int cmd_changed(int argc, char **argv)
 	double version = 0;
 	const struct option_row rows[] = {
 		endpoint_row(&endpoint),
-		{ "version", 0, OPTION_COUNT, &version, 1, VERSION_MAX, "N", "the new version (else: an unknown one)" },
+		{ "version", 0, OPTION_COUNT, &version, 1, VERSION_MAX, "N",
+		  "the new version (else: an unknown one)" },
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct request r;
@@ -299,9 +307,11 @@ int cmd_ttl(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "KEY",
-		.brief = "Prints the TTL that is advised for a key, in seconds. The key need not be cached.",
+		.brief = "Prints the TTL that is advised for a key, in seconds. The key need not "
+		         "be cached.",
 		.examples = "forecache ttl /quotes/IBM\n"
-		            "redis-cli expire quotes:IBM \"$(forecache ttl /quotes/IBM | cut -d. -f1)\"\n",
+		            "redis-cli expire quotes:IBM \"$(forecache ttl /quotes/IBM | cut -d. "
+		            "-f1)\"\n",
 		.min_args = 1,
 		.max_args = 1,
 	};

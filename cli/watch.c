@@ -2,8 +2,9 @@
 /*
  * watch: measures how often URLs change, before any cache stands in front of them. Needs no daemon.
  *
- * It is a guest at somebody's API: one request at a time, conditional ones wherever the server allows
- * them, intervals that grow when nothing happens, Retry-After and refusals honoured, and an end.
+ * It is a guest at somebody's API: one request at a time, conditional ones wherever the server
+ * allows them, intervals that grow when nothing happens, Retry-After and refusals honoured, and an
+ * end.
  */
 #include "cli/cli.h"
 
@@ -77,7 +78,7 @@ static void sleep_until(double at_s)
 		nanosleep(&ts, NULL);
 }
 
-/* -- Files ----------------------------------------------------------------------------------------- */
+/* -- Files ------------------------------------------------------------------------------------- */
 
 /* 0, or CLI_ERROR after a complaint. path NULL: no file. */
 static int open_file(const char *path, const char *head, FILE **ret)
@@ -137,7 +138,7 @@ static void put_change(const struct watch *w, const struct watched *u, double at
 	fflush(w->changes);
 }
 
-/* -- One look -------------------------------------------------------------------------------------- */
+/* -- One look ---------------------------------------------------------------------------------- */
 
 static void leave_alone(struct watched *u, const char *why)
 {
@@ -163,9 +164,11 @@ static void rest(struct watch *w, const struct watched *asked, double s, double 
 	}
 }
 
-static void took_error(struct watch *w, struct watched *u, const struct watch_answer *a, double now_s)
+static void took_error(struct watch *w, struct watched *u, const struct watch_answer *a,
+                       double now_s)
 {
-	double wait_s = fmin(w->every_s * pow(2, u->errors_in_row + 1), fmax(BACKOFF_MAX_S, w->every_s));
+	double wait_s =
+	        fmin(w->every_s * pow(2, u->errors_in_row + 1), fmax(BACKOFF_MAX_S, w->every_s));
 	char span[HUMAN_MAX];
 
 	u->errors++;
@@ -185,8 +188,8 @@ static void took_error(struct watch *w, struct watched *u, const struct watch_an
 }
 
 /* "19:55:02  changed     1.2 KiB  45 ms  3.1 (2.2 to 4.1) per h  TTL 12 s  https://..." */
-static void print_look(const struct watch *w, const struct watched *u, const struct watch_answer *a, const char *what,
-                       double at_s)
+static void print_look(const struct watch *w, const struct watched *u, const struct watch_answer *a,
+                       const char *what, double at_s)
 {
 	char when[HUMAN_MAX], bytes[HUMAN_MAX], ms[HUMAN_MAX], rate[HUMAN_MAX], ttl[HUMAN_MAX];
 	struct estimate e = change_estimate(u->target.rate);
@@ -198,9 +201,10 @@ static void print_look(const struct watch *w, const struct watched *u, const str
 		return;
 	human_interval90(e, &lo, &hi);
 	human_time(when, at_s, false);
-	fprintf(f, "%s  %s%-9s%s  %9s  %8s", when + 11, changed && !cli.json ? term_on(TERM_BOLD) : "", what,
-	        changed && !cli.json ? term_off(TERM_BOLD) : "", human_bytes(bytes, (double)u->bytes),
-	        human_span(ms, a->load_ms / 1000));
+	fprintf(f, "%s  %s%-9s%s  %9s  %8s", when + 11,
+	        changed && !cli.json ? term_on(TERM_BOLD) : "", what,
+	        changed && !cli.json ? term_off(TERM_BOLD) : "",
+	        human_bytes(bytes, (double)u->bytes), human_span(ms, a->load_ms / 1000));
 	if (u->target.looks > 1)
 		fprintf(f, "  %s  TTL %s", human_rate_range(rate, e.mean, lo, hi),
 		        human_span(ttl, watch_advised_ttl(u->target.rate, w->max_stale)));
@@ -273,7 +277,7 @@ static void run(struct watch *w)
 	}
 }
 
-/* -- The result ------------------------------------------------------------------------------------ */
+/* -- The result -------------------------------------------------------------------------------- */
 
 static cJSON *summary_json(const struct watch *w, const struct watched *u)
 {
@@ -300,8 +304,10 @@ static cJSON *summary_json(const struct watch *w, const struct watched *u)
 	cJSON_AddItemToArray(interval, json_number(known ? lo : NAN));
 	cJSON_AddItemToArray(interval, json_number(known ? hi : NAN));
 	cJSON_AddNumberToObject(o, "max_stale", w->max_stale);
-	cJSON_AddItemToObject(o, "ttl_s", json_number(known ? watch_advised_ttl(t->rate, w->max_stale) : NAN));
-	cJSON_AddItemToObject(o, "load_ms", json_number(t->looks ? u->load_ms_sum / t->looks : NAN));
+	cJSON_AddItemToObject(o, "ttl_s",
+	                      json_number(known ? watch_advised_ttl(t->rate, w->max_stale) : NAN));
+	cJSON_AddItemToObject(o, "load_ms",
+	                      json_number(t->looks ? u->load_ms_sum / t->looks : NAN));
 	cJSON_AddNumberToObject(o, "bytes", (double)u->bytes);
 	cJSON_AddBoolToObject(o, "last_modified_believed", watch_target_believes_last_modified(t));
 	return o;
@@ -318,7 +324,8 @@ static int print_json(const struct watch *w)
 
 static void print_summary(const struct watch *w)
 {
-	char head[64], share[HUMAN_MAX], mean[HUMAN_MAX], lo_text[HUMAN_MAX], hi_text[HUMAN_MAX], ttl[HUMAN_MAX];
+	char head[64], share[HUMAN_MAX], mean[HUMAN_MAX], lo_text[HUMAN_MAX], hi_text[HUMAN_MAX],
+	        ttl[HUMAN_MAX];
 	struct table t = { 0 };
 
 	snprintf(head, sizeof(head), "TTL s for %s stale", human_share(share, w->max_stale));
@@ -346,15 +353,19 @@ static void print_summary(const struct watch *w)
 		table_cell(&t, "%s", human_number(mean, known ? e.mean * 3600 : NAN));
 		table_cell(&t, "%s to %s", human_number(lo_text, known ? lo * 3600 : NAN),
 		           human_number(hi_text, known ? hi * 3600 : NAN));
-		table_cell(&t, "%s", human_number(mean, u->target.looks ? u->load_ms_sum / u->target.looks : NAN));
-		table_cell(&t, "%s", human_number(ttl, known ? watch_advised_ttl(u->target.rate, w->max_stale) : NAN));
+		table_cell(&t, "%s",
+		           human_number(mean,
+		                        u->target.looks ? u->load_ms_sum / u->target.looks : NAN));
+		table_cell(&t, "%s",
+		           human_number(ttl, known ? watch_advised_ttl(u->target.rate, w->max_stale)
+		                                   : NAN));
 	}
 	putchar('\n');
 	table_print(&t, stdout);
 	table_release(&t);
 }
 
-/* -- Setting out ------------------------------------------------------------------------------------ */
+/* -- Setting out ------------------------------------------------------------------------------- */
 
 /* Lines of a file that hold secrets better than a command line does: "Name: value" each. */
 static int add_header(struct option_list *list, const char *text, char ***kept, size_t *n_kept)
@@ -389,12 +400,14 @@ static int add_url(struct watch *w, const char *url, const struct watch_http_opt
 	bool loopback;
 
 	if (watch_http_host(url, &u->host, &loopback))
-		return cli_usage("watch: \"%s\" is not a URL that begins with http:// or https://", url);
+		return cli_usage("watch: \"%s\" is not a URL that begins with http:// or https://",
+		                 url);
 	w->n++;
 	u->url = url;
 	u->name = text_printable(bytes_str(url));
 	if (!loopback && w->every_s < POLITE_EVERY_S)
-		return cli_usage("watch: %s is not on this machine: --every must be 1s or longer", u->host);
+		return cli_usage("watch: %s is not on this machine: --every must be 1s or longer",
+		                 u->host);
 	u->http = watch_http_new(url, o);
 	if (!u->http)
 		return cli_error("watch: libcurl cannot be set up");
@@ -423,20 +436,25 @@ int cmd_watch(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "URL...",
-		.brief = "Looks at URLs again and again, and tells how often each really changes and which TTL keeps stale "
-			 "answers below a share. Needs no daemon.",
+		.brief = "Looks at URLs again and again, and tells how often each really changes "
+			 "and which TTL keeps stale answers below a share. Needs no daemon.",
 		.examples = "forecache watch https://api.example/quotes/IBM\n"
 		            "forecache watch --for 2h --max-stale 0.05 https://api.example/a https://api.example/b\n"
 		            "forecache watch --changes C.tsv --requests R.tsv --header @token.txt https://api.example/a\n",
-		.details = "One request at a time; conditional ones where the server gives an ETag or Last-Modified. Intervals "
-			   "start at --every and grow where little changes, until a change between two looks is about as likely "
-			   "as not. Retry-After is honoured; a server that refuses (401, 403, 410) or fails five times in a row "
-			   "is left alone. Ctrl-C ends the watch with its result.\n"
-			   "JSON is compared by content: spacing and the order of members do not count.\n"
-			   "The TTL is the one at which the share of stale answers, averaged over the TTL, is --max-stale; how "
-			   "unsure the change rate is, is allowed for.\n"
-			   "The changes file has a row per change that was seen: several between two looks count once, and "
-			   "without Last-Modified the time is the middle between the two.",
+		.details = "One request at a time; conditional ones where the server gives an "
+			   "ETag or Last-Modified. Intervals start at --every and grow where "
+			   "little changes, until a change between two looks is about as likely "
+			   "as not. Retry-After is honoured; a server that refuses (401, 403, "
+			   "410) or fails five times in a row is left alone. Ctrl-C ends the "
+			   "watch with its result.\n"
+			   "JSON is compared by content: spacing and the order of members do not "
+			   "count.\n"
+			   "The TTL is the one at which the share of stale answers, averaged over "
+			   "the TTL, is --max-stale; how unsure the change rate is, is allowed "
+			   "for.\n"
+			   "The changes file has a row per change that was seen: several between "
+			   "two looks count once, and without Last-Modified the time is the "
+			   "middle between the two.",
 		.min_args = 1,
 		.max_args = URLS_MAX,
 	};
@@ -449,25 +467,33 @@ int cmd_watch(int argc, char **argv)
 	char **kept = NULL, span[HUMAN_MAX], every[HUMAN_MAX];
 	size_t n_kept = 0;
 	const struct option_row rows[] = {
-		{ "every", 0, OPTION_SPAN, &w.every_s, 0.01, 86400, "TIME", "shortest interval between two looks at a URL (10s)" },
+		{ "every", 0, OPTION_SPAN, &w.every_s, 0.01, 86400, "TIME",
+		  "shortest interval between two looks at a URL (10s)" },
 		{ "for", 0, OPTION_SPAN, &w.for_s, 0.1, 31536000, "TIME", "watch so long (10m)" },
 		{ "max-every", 0, OPTION_SPAN, &w.max_every_s, 0.01, 86400, "TIME",
 		  "longest interval (12 times --every, at most a twentieth of --for)" },
-		{ "max-stale", 0, OPTION_NUMBER, &w.max_stale, 0.0001, 0.5, "SHARE", "share of answers that may be stale (0.01)" },
-		{ "changes", 0, OPTION_TEXT, &changes, 0, 0, "FILE", "write the changes that are seen: a file for simulate" },
-		{ "requests", 0, OPTION_TEXT, &requests, 0, 0, "FILE", "write the looks as requests: a file for simulate" },
-		{ "header", 'H', OPTION_LIST, &given, 0, 0, "LINE|@FILE", "send this header, or those in the file" },
+		{ "max-stale", 0, OPTION_NUMBER, &w.max_stale, 0.0001, 0.5, "SHARE",
+		  "share of answers that may be stale (0.01)" },
+		{ "changes", 0, OPTION_TEXT, &changes, 0, 0, "FILE",
+		  "write the changes that are seen: a file for simulate" },
+		{ "requests", 0, OPTION_TEXT, &requests, 0, 0, "FILE",
+		  "write the looks as requests: a file for simulate" },
+		{ "header", 'H', OPTION_LIST, &given, 0, 0, "LINE|@FILE",
+		  "send this header, or those in the file" },
 		{ "ignore", 0, OPTION_LIST, &ignore, 0, 0, "POINTER",
 		  "JSON pointer to what does not count as content, such as /meta/generated_at; * stands for any one member" },
-		{ "answer-timeout", 0, OPTION_SPAN, &w.timeout_s, 0.1, 600, "TIME", "give up waiting for an answer (10s)" },
-		{ "quiet", 'q', OPTION_FLAG, &w.quiet, 0, 0, NULL, "only the result, not each look" },
+		{ "answer-timeout", 0, OPTION_SPAN, &w.timeout_s, 0.1, 600, "TIME",
+		  "give up waiting for an answer (10s)" },
+		{ "quiet", 'q', OPTION_FLAG, &w.quiet, 0, 0, NULL,
+		  "only the result, not each look" },
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 
 	if (status >= 0)
 		return status;
 	if (w.max_every_s == 0)
-		w.max_every_s = fmax(w.every_s, fmin(w.every_s * MAX_INTERVALS, w.for_s * MAX_SHARE));
+		w.max_every_s =
+		        fmax(w.every_s, fmin(w.every_s * MAX_INTERVALS, w.for_s * MAX_SHARE));
 	if (w.max_every_s < w.every_s)
 		return cli_usage("watch: --max-every is shorter than --every");
 	if (content_ignore_new(ignore.item, ignore.n, &ignored, &why))
@@ -482,12 +508,13 @@ int cmd_watch(int argc, char **argv)
 	if (!status)
 		status = open_file(changes, "time_s\tkey\n", &w.changes);
 	if (!status)
-		status = open_file(requests, "time_s\tendpoint\tkey\tbytes\tload_ms\n", &w.requests);
+		status =
+		        open_file(requests, "time_s\tendpoint\tkey\tbytes\tload_ms\n", &w.requests);
 	if (status)
 		goto out;
 	cli_catch_signals();
-	cli_say("watching %zu URL%s for %s, each at most once in %s; one request at a time; Ctrl-C ends it", w.n,
-	        w.n > 1 ? "s" : "", human_span(span, w.for_s), human_span(every, w.every_s));
+	cli_say("watching %zu URL%s for %s, each at most once in %s; one request at a time; Ctrl-C ends it",
+	        w.n, w.n > 1 ? "s" : "", human_span(span, w.for_s), human_span(every, w.every_s));
 	run(&w);
 	if (cli.json)
 		print_json(&w);

@@ -204,10 +204,12 @@ void watch_http_get(struct watch_http *h, struct watch_answer *ret)
 	curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
 	curl_slist_free_all(header);
 	if (rc) {
-		char *why = text_printable(bytes_str(*h->curl_error ? h->curl_error : curl_easy_strerror(rc)));
+		char *why = text_printable(
+		        bytes_str(*h->curl_error ? h->curl_error : curl_easy_strerror(rc)));
 
 		if (h->too_large)
-			snprintf(ret->error, sizeof(ret->error), "the answer is longer than %u bytes", WATCH_HTTP_MAX_BYTES);
+			snprintf(ret->error, sizeof(ret->error),
+			         "the answer is longer than %u bytes", WATCH_HTTP_MAX_BYTES);
 		else
 			snprintf(ret->error, sizeof(ret->error), "%.200s", why);
 		free(why);
@@ -231,7 +233,8 @@ void watch_http_get(struct watch_http *h, struct watch_answer *ret)
 
 static bool is_loopback(const char *host)
 {
-	return !strcasecmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "[::1]");
+	return !strcasecmp(host, "localhost") || !strncmp(host, "127.", 4) ||
+	       !strcmp(host, "[::1]");
 }
 
 int watch_http_host(const char *url, char **ret_host, bool *ret_loopback)
@@ -240,7 +243,8 @@ int watch_http_host(const char *url, char **ret_host, bool *ret_loopback)
 	CURLU *u = curl_url();
 	int rc = -EINVAL;
 
-	if (u && !curl_url_set(u, CURLUPART_URL, url, 0) && !curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) &&
+	if (u && !curl_url_set(u, CURLUPART_URL, url, 0) &&
+	    !curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) &&
 	    !curl_url_get(u, CURLUPART_HOST, &host, 0) &&
 	    !curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) && *host &&
 	    (!strcmp(scheme, "http") || !strcmp(scheme, "https"))) {

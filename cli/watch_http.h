@@ -2,10 +2,11 @@
 /*
  * One conditional GET at a time, for `watch`.
  *
- * HOW IT WORKS each URL has a libcurl handle of its own, so that its connection is kept; a call waits
- * until the answer is there, so never more than one request is on its way, to whatever host.
+ * HOW IT WORKS each URL has a libcurl handle of its own, so that its connection is kept; a call
+ * waits until the answer is there, so never more than one request is on its way, to whatever host.
  *
- * OWNERSHIP url, headers and ignore must outlive the handle; texts in an answer live until the next get.
+ * OWNERSHIP url, headers and ignore must outlive the handle; texts in an answer live until the next
+ * get.
  */
 #ifndef FORECACHED_CLI_WATCH_HTTP_H
 #define FORECACHED_CLI_WATCH_HTTP_H
@@ -23,7 +24,7 @@ struct watch_http;
 
 struct watch_answer {
 	int status;          /* HTTP; 0: none came, see error */
-	uint64_t version;    /* of the content, with 200: of JSON see content_hash.h, else of the bytes */
+	uint64_t version;    /* of the content, with 200: content_hash.h */
 	size_t bytes;        /* of the body */
 	double load_ms;
 	double last_modified_s, date_s; /* NAN: not said */
@@ -42,12 +43,15 @@ struct watch_http_options {
 struct watch_http *watch_http_new(const char *url, const struct watch_http_options *o);
 void watch_http_free(struct watch_http **h);
 
-/* Asks with If-None-Match and If-Modified-Since of the last 200. Gives up early when cli_interrupted(). */
+/*
+ * Asks with If-None-Match and If-Modified-Since of the last 200. Gives up early when
+ * cli_interrupted().
+ */
 void watch_http_get(struct watch_http *h, struct watch_answer *ret);
 
 /*
- * Scheme and host of a URL for http and https, and whether it is this machine. 0 or -EINVAL. The host
- * (with its port) is the caller's to free.
+ * Scheme and host of a URL for http and https, and whether it is this machine. 0 or -EINVAL. The
+ * host (with its port) is the caller's to free.
  */
 int watch_http_host(const char *url, char **ret_host, bool *ret_loopback);
 

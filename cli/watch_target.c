@@ -3,7 +3,10 @@
 
 #include <math.h>
 
-/* Last-Modified has whole seconds: between looks closer than this it says no more than the hash does. */
+/*
+ * Last-Modified has whole seconds: between looks closer than this it says no more than the hash
+ * does.
+ */
 #define LAST_MODIFIED_MIN_S 5.0
 
 void watch_target_init(struct watch_target *t, double every_s, double past_cap_s)
@@ -24,7 +27,8 @@ bool watch_target_believes_last_modified(const struct watch_target *t)
 }
 
 /* Did Last-Modified move as the content did? */
-static void compare_last_modified(struct watch_target *t, const struct watch_look *look, bool changed)
+static void compare_last_modified(struct watch_target *t, const struct watch_look *look,
+                                  bool changed)
 {
 	bool moved;
 
@@ -40,8 +44,9 @@ static void compare_last_modified(struct watch_target *t, const struct watch_loo
 }
 
 /*
- * The first answer's Last-Modified says that the last change before the watch was so long ago. A file of
- * ten years would then outweigh all that is seen now, so its weight is bounded: its mean stays.
+ * The first answer's Last-Modified says that the last change before the watch was so long ago. A
+ * file of ten years would then outweigh all that is seen now, so its weight is bounded: its mean
+ * stays.
  */
 static void take_first_age(struct watch_target *t)
 {
@@ -53,7 +58,8 @@ static void take_first_age(struct watch_target *t)
 	t->first_age_s = NAN;
 }
 
-enum watch_verdict watch_target_look(struct watch_target *t, const struct watch_look *look, double *ret_changed_s)
+enum watch_verdict watch_target_look(struct watch_target *t, const struct watch_look *look,
+                                     double *ret_changed_s)
 {
 	double tau_s = look->at_s - t->last_s, age_s = look->date_s - look->last_modified_s;
 	enum watch_verdict verdict;
@@ -69,8 +75,8 @@ enum watch_verdict watch_target_look(struct watch_target *t, const struct watch_
 	changed = !look->not_modified && look->version != t->version;
 	compare_last_modified(t, look, changed);
 	if (changed) {
-		bool exact = watch_target_believes_last_modified(t) && tau_s >= LAST_MODIFIED_MIN_S && age_s >= 0 &&
-			     age_s <= tau_s;
+		bool exact = watch_target_believes_last_modified(t) &&
+		             tau_s >= LAST_MODIFIED_MIN_S && age_s >= 0 && age_s <= tau_s;
 
 		*ret_changed_s = exact ? look->at_s - age_s : look->at_s - tau_s / 2;
 		if (exact)
@@ -114,7 +120,10 @@ double watch_advised_ttl(struct change rate, double max_stale)
 
 	if (stale_share(rate, exp(hi)) < max_stale)
 		return HUGE_VAL;
-	/* for short TTLs the share is a T / 2b, below what 1 - x can tell from 0: start where it can */
+	/*
+	 * for short TTLs the share is a T / 2b, below what 1 - x can tell from 0: start where it
+	 * can
+	 */
 	if (max_stale < 1e-6)
 		return 2 * max_stale * rate.b / rate.a;
 	for (int i = 0; i < 100; i++) {

@@ -3,13 +3,13 @@
  * What looking at one URL again and again tells: how often its content changes, how surely, when to
  * look next, and what TTL follows. Pure: times are handed in, nothing is fetched here.
  *
- * HOW IT WORKS each look gives evidence for a posterior of the change rate (models/change.h). A look
- * that finds a change says only "at least one since the last look"; naive counting would miss the
- * others. Last-Modified says more, namely when, and is believed once it has stood still while the
- * content did and has never contradicted it.
+ * HOW IT WORKS each look gives evidence for a posterior of the change rate (models/change.h). A
+ * look that finds a change says only "at least one since the last look"; naive counting would miss
+ * the others. Last-Modified says more, namely when, and is believed once it has stood still while
+ * the content did and has never contradicted it.
  *
- * The next look comes when a change has become about as likely as not: looks that nearly always or nearly
- * never find one teach little.
+ * The next look comes when a change has become about as likely as not: looks that nearly always or
+ * nearly never find one teach little.
  *
  * INVARIANTS looks come in time order.
  */
@@ -40,20 +40,22 @@ struct watch_target {
 	uint64_t version;
 	double last_modified_s;
 	double first_age_s; /* of the first Last-Modified, until it is believed; else NAN */
-	unsigned lm_stood, lm_moved, lm_wrong; /* it stood still, or moved, with the content; or not */
+	/* Last-Modified stood still, or moved, with the content; or it did not */
+	unsigned lm_stood, lm_moved, lm_wrong;
 };
 
 /*
- * every_s > 0: the shortest interval between looks, which also sets the prior: a change per interval,
- * believed as much as half a change seen.
+ * every_s > 0: the shortest interval between looks, which also sets the prior: a change per
+ * interval, believed as much as half a change seen.
  */
 void watch_target_init(struct watch_target *t, double every_s, double past_cap_s);
 
 /*
- * Takes a look in. With WATCH_CHANGED *ret_changed_s is when: by a believed Last-Modified, else in the
- * middle between the two looks.
+ * Takes a look in. With WATCH_CHANGED *ret_changed_s is when: by a believed Last-Modified, else in
+ * the middle between the two looks.
  */
-enum watch_verdict watch_target_look(struct watch_target *t, const struct watch_look *look, double *ret_changed_s);
+enum watch_verdict watch_target_look(struct watch_target *t, const struct watch_look *look,
+                                     double *ret_changed_s);
 
 bool watch_target_believes_last_modified(const struct watch_target *t);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * why: explains a TTL to somebody who knows caching but no statistics. Each line answers one question
- * and says from how much evidence; a line about what is not known yet says that instead of a number.
+ * why: explains a TTL to somebody who knows caching but no statistics. Each line answers one
+ * question and says from how much evidence; a line about what is not known yet says that instead of
+ * a number.
  */
 #include "cli/cli.h"
 
@@ -22,24 +23,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Why the TTL is what it is, by the engine's name of the reason; which limit that is, and what would change it. */
+/*
+ * Why the TTL is what it is, by the engine's name of the reason; which limit that is, and what
+ * would change it.
+ */
 static const struct reason {
 	const char *name, *sentence, *limit;
 } reasons[] = {
-	{ "planned", "one more second of freshness costs as many loads here as at every other key of its class",
+	{ "planned",
+	  "one more second of freshness costs as many loads here as at every other key of its class",
 	  "none applies; max_stale sets how fresh, and the price follows from it" },
-	{ "min_ttl", "fresher would be better, but no learned TTL may be shorter", "min_ttl: lower it for a shorter TTL" },
-	{ "max_age", "it hardly changes, but no older value may be served", "max_age: raise it for a longer TTL" },
-	{ "max_stale_key", "the average would allow longer, but a single key may not be stale that probably",
+	{ "min_ttl", "fresher would be better, but no learned TTL may be shorter",
+	  "min_ttl: lower it for a shorter TTL" },
+	{ "max_age", "it hardly changes, but no older value may be served",
+	  "max_age: raise it for a longer TTL" },
+	{ "max_stale_key",
+	  "the average would allow longer, but a single key may not be stale that probably",
 	  "max_stale_key: raise it for a longer TTL" },
 	{ "client", "the app's own TTL stands",
-	  "mode obey or advise, or nothing to load and compare with: set ttl to learn, give it an origin, a loader or "
+	  "mode obey or advise, or nothing to load and compare with: set ttl to learn, give it an "
+	  "origin, a loader or "
 	  "change events" },
-	{ "static", "the static TTL stands: held out for comparison, learning paused, or nothing known yet",
+	{ "static",
+	  "the static TTL stands: held out for comparison, learning paused, or nothing known yet",
 	  "static_ttl; it gives way once values have been loaded a few times" },
 	{ "negative", "the last answer was an error, or that there is no such thing",
 	  "negative_ttl, doubled while it lasts; a good answer of the origin ends it" },
-	{ "pushed", "change events say when the value ends: it is kept until one comes", "max_age, should none come" },
+	{ "pushed", "change events say when the value ends: it is kept until one comes",
+	  "max_age, should none come" },
 };
 
 static const struct reason *find_reason(struct bytes name)
@@ -50,7 +61,7 @@ static const struct reason *find_reason(struct bytes name)
 	return NULL;
 }
 
-/* -- Lines: a label and a text, wrapped to the terminal -------------------------------------------- */
+/* -- Lines: a label and a text, wrapped to the terminal ---------------------------------------- */
 
 #define LABEL_WIDTH 15
 #define TEXT_MAX    1024
@@ -111,14 +122,15 @@ static const char *ago(char *buf, struct instant t, struct instant now)
 	return buf;
 }
 
-/* -- One question each ------------------------------------------------------------------------------ */
+/* -- One question each ------------------------------------------------------------------------- */
 
 static void head(const char *name, const struct row_why *w)
 {
-	char ttl[HUMAN_MAX], *mode = text_printable(w->mode), *endpoint = text_printable(w->endpoint);
+	char ttl[HUMAN_MAX], *mode = text_printable(w->mode),
+	                     *endpoint = text_printable(w->endpoint);
 
-	printf("%s%s%s  TTL %s%s%s", term_on(TERM_BOLD), name, term_off(TERM_BOLD), term_on(TERM_GOOD),
-	       human_span(ttl, w->ttl_s), term_off(TERM_GOOD));
+	printf("%s%s%s  TTL %s%s%s", term_on(TERM_BOLD), name, term_off(TERM_BOLD),
+	       term_on(TERM_GOOD), human_span(ttl, w->ttl_s), term_off(TERM_GOOD));
 	if (w->is_endpoint)
 		printf(" (median of its cached keys, weighted by requests; mode %s)\n", mode);
 	else
@@ -139,14 +151,14 @@ static void held(const struct row_why *w, struct instant now)
 	if (!w->resident)
 		add(&t, "no value is held; the TTL is what the next one would get");
 	else if (fresh_s >= 0)
-		add(&t, "%s old, fresh for another %s, never served after %s", human_span(a, w->age_s),
-		    human_span(b, fresh_s), human_span(c, hard_s));
+		add(&t, "%s old, fresh for another %s, never served after %s",
+		    human_span(a, w->age_s), human_span(b, fresh_s), human_span(c, hard_s));
 	else if (hard_s > 0)
-		add(&t, "%s old, no longer fresh since %s, never served after %s", human_span(a, w->age_s),
-		    human_span(b, -fresh_s), human_span(c, hard_s));
+		add(&t, "%s old, no longer fresh since %s, never served after %s",
+		    human_span(a, w->age_s), human_span(b, -fresh_s), human_span(c, hard_s));
 	else
-		add(&t, "%s old, no longer fresh since %s, and not served any more", human_span(a, w->age_s),
-		    human_span(b, -fresh_s));
+		add(&t, "%s old, no longer fresh since %s, and not served any more",
+		    human_span(a, w->age_s), human_span(b, -fresh_s));
 	put("cached", &t, TERM_PLAIN);
 }
 
@@ -159,13 +171,15 @@ static void changes(const struct row_why *w, struct instant now)
 
 	if (known(e)) {
 		human_interval90(e, &lo, &hi);
-		add(&t, "%s, 90 %% sure from %s looks; once in %s; last seen to change %s", human_rate_range(rate, e.mean, lo, hi),
-		    human_number(n, e.n), human_span(every, 1 / e.mean), ago(when, w->last_changed, now));
+		add(&t, "%s, 90 %% sure from %s looks; once in %s; last seen to change %s",
+		    human_rate_range(rate, e.mean, lo, hi), human_number(n, e.n),
+		    human_span(every, 1 / e.mean), ago(when, w->last_changed, now));
 	} else if (w->pool_n > 0) {
-		add(&t, "not known of this key yet; the %s keys of its endpoint: %s", human_number(n, w->pool_n),
-		    human_rate(rate, w->pool_mean));
+		add(&t, "not known of this key yet; the %s keys of its endpoint: %s",
+		    human_number(n, w->pool_n), human_rate(rate, w->pool_mean));
 	} else {
-		add(&t, "not known yet: it takes two loads to see a change%s%s", e.mean > 0 ? "; assumed for now: " : "",
+		add(&t, "not known yet: it takes two loads to see a change%s%s",
+		    e.mean > 0 ? "; assumed for now: " : "",
 		    e.mean > 0 ? human_rate(rate, e.mean) : "");
 	}
 	put("changes", &t, TERM_PLAIN);
@@ -181,10 +195,12 @@ static void time_of_day(const struct row_why *w)
 	if (fabs(w->shape_now - 1) < 0.05)
 		add(&t, "changes now as often as on average over the week");
 	else
-		add(&t, "changes now %s times as often as on average over the week: %s", human_number(factor, w->shape_now),
+		add(&t, "changes now %s times as often as on average over the week: %s",
+		    human_number(factor, w->shape_now),
 		    human_rate(rate, w->change_rate_per_s.mean));
 	if (!w->is_endpoint && w->pool_n > 0 && known(w->change_rate_mean))
-		add(&t, "; the %s keys of its endpoint: %s", human_number(n, w->pool_n), human_rate(pool, w->pool_mean));
+		add(&t, "; the %s keys of its endpoint: %s", human_number(n, w->pool_n),
+		    human_rate(pool, w->pool_mean));
 	put("time of day", &t, TERM_PLAIN);
 }
 
@@ -205,7 +221,8 @@ static void requests(const struct row_why *w)
 	if (isfinite(w->hit_ratio))
 		add(&t, ", %s hits", human_share(hits, w->hit_ratio));
 	if (isfinite(w->forecast_mase))
-		add(&t, "; forecast error %s times that of \"as yesterday\"", human_number(mase, w->forecast_mase));
+		add(&t, "; forecast error %s times that of \"as yesterday\"",
+		    human_number(mase, w->forecast_mase));
 	put("requests", &t, TERM_PLAIN);
 }
 
@@ -223,7 +240,8 @@ static void cost(const struct row_why *w, struct instant now)
 	if (instant_is_set(w->last_load))
 		add(&t, "; the last one %s", ago(when, w->last_load, now));
 	if (isfinite(w->origin_rate_limit) && w->origin_rate_limit > 0)
-		add(&t, "; background loads of its origin: %s of %s per s", human_number(used, w->origin_rate_used),
+		add(&t, "; background loads of its origin: %s of %s per s",
+		    human_number(used, w->origin_rate_used),
 		    human_number(limit, w->origin_rate_limit));
 	put("cost", &t, TERM_PLAIN);
 }
@@ -237,8 +255,9 @@ static void freshness(const struct row_why *w)
 		return;
 	add(&t, "at most %s of requests may be stale", human_share(objective, w->objective));
 	if (isfinite(w->measured))
-		add(&t, "; measured %s \u00b1 %s (%" PRIu64 " of %" PRIu64 " audits stale)", human_share(measured, w->measured),
-		    human_share(sd, w->measured_sd), w->audits_stale, w->audits);
+		add(&t, "; measured %s \u00b1 %s (%" PRIu64 " of %" PRIu64 " audits stale)",
+		    human_share(measured, w->measured), human_share(sd, w->measured_sd),
+		    w->audits_stale, w->audits);
 	else
 		add(&t, "; not measured yet (%" PRIu64 " audits)", w->audits);
 	if (isfinite(w->price))
@@ -254,7 +273,8 @@ static void decision(const struct row_why *w, bool brief)
 
 	add(&t, "%s", reason ? reason->sentence : name);
 	if (w->p_stale_at_end > 0)
-		add(&t, "; replaced by the end of the TTL with probability %s", human_share(p, w->p_stale_at_end));
+		add(&t, "; replaced by the end of the TTL with probability %s",
+		    human_share(p, w->p_stale_at_end));
 	if (w->refresh_ahead)
 		add(&t, "; refreshed ahead, as requests will come");
 	put("decision", &t, TERM_PLAIN);
@@ -271,8 +291,8 @@ static void what_if(const struct row_why *w)
 
 	if (!isfinite(w->ttl_at_half_price_s) || !isfinite(w->ttl_at_double_price_s))
 		return;
-	add(&t, "stale answers at half the price: TTL %s; at twice the price: %s", human_span(half, w->ttl_at_half_price_s),
-	    human_span(dbl, w->ttl_at_double_price_s));
+	add(&t, "stale answers at half the price: TTL %s; at twice the price: %s",
+	    human_span(half, w->ttl_at_half_price_s), human_span(dbl, w->ttl_at_double_price_s));
 	put("what if", &t, TERM_PLAIN);
 }
 
@@ -343,8 +363,8 @@ int cmd_why(int argc, char **argv)
 {
 	static const struct usage usage = {
 		.synopsis = "KEY|ENDPOINT",
-		.brief = "Says why a TTL is what it is: what was measured and how surely, what was decided, which "
-			 "limit applied, and what would change it.",
+		.brief = "Says why a TTL is what it is: what was measured and how surely, what "
+			 "was decided, which limit applied, and what would change it.",
 		.examples = "forecache why /quotes/IBM\n"
 		            "forecache why '/quotes/<symbol>' --brief\n"
 		            "forecache why /quotes/IBM --json | jq .change_rate_mean\n",

@@ -7,11 +7,11 @@
 #include <gsl/gsl_cdf.h>
 #include <string.h>
 
-#define SAYS(call, want)                                                                                                 \
-	do {                                                                                                             \
-		char buf[HUMAN_MAX];                                                                                     \
-		const char *got = call;                                                                                  \
-		OK(!strcmp(got, want), "got \"%s\"", got);                                                               \
+#define SAYS(call, want)                                                                           \
+	do {                                                                                       \
+		char buf[HUMAN_MAX];                                                               \
+		const char *got = call;                                                            \
+		OK(!strcmp(got, want), "got \"%s\"", got);                                         \
 	} while (0)
 
 TEST(spans_are_read_in_every_unit)
@@ -19,9 +19,11 @@ TEST(spans_are_read_in_every_unit)
 	static const struct {
 		const char *text;
 		double s;
-	} good[] = { { "30", 30 },    { "30s", 30 },      { "5m", 300 },  { "5min", 300 }, { "1.5h", 5400 },
-		     { "2d", 172800 }, { "250ms", 0.25 }, { "1h30m", 5400 }, { "0.05", 0.05 }, { "1w", 604800 } };
-	static const char *const bad[] = { "", "s", "1x", "-5", "1h30", "5 m", "nan", "inf", "1e999", "0x10q", "1hh", "5m ", "+3" };
+	} good[] = { { "30", 30 },     { "30s", 30 },    { "5m", 300 },     { "5min", 300 },
+		     { "1.5h", 5400 }, { "2d", 172800 }, { "250ms", 0.25 }, { "1h30m", 5400 },
+		     { "0.05", 0.05 }, { "1w", 604800 } };
+	static const char *const bad[] = { "",    "s",     "1x",    "-5",  "1h30", "5 m", "nan",
+		                           "inf", "1e999", "0x10q", "1hh", "5m ",  "+3" };
 	double s;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -131,8 +133,10 @@ TEST(text_from_elsewhere_is_made_safe)
 
 TEST(base64_is_that_of_rfc_4648)
 {
-	static const char *const row[][2] = { { "", "" },         { "f", "Zg==" },     { "fo", "Zm8=" },
-		                              { "foo", "Zm9v" },   { "foob", "Zm9vYg==" }, { "\xff\xfe\xfd", "//79" } };
+	static const char *const row[][2] = {
+		{ "", "" },        { "f", "Zg==" },        { "fo", "Zm8=" },
+		{ "foo", "Zm9v" }, { "foob", "Zm9vYg==" }, { "\xff\xfe\xfd", "//79" }
+	};
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		char *text = text_base64(bytes_str(row[i][0]));

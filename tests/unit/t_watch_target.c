@@ -17,7 +17,9 @@ static double share_by_sum(struct change c, double ttl_s)
 
 TEST(the_advised_ttl_gives_the_stated_share_of_stale_answers)
 {
-	static const struct change c[] = { { 0.5, 600 }, { 1, 30 }, { 1.0000001, 30 }, { 2.5, 0.4 }, { 80, 1e6 } };
+	static const struct change c[] = {
+		{ 0.5, 600 }, { 1, 30 }, { 1.0000001, 30 }, { 2.5, 0.4 }, { 80, 1e6 }
+	};
 	static const double share[] = { 0.0001, 0.01, 0.05, 0.5 };
 
 	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
@@ -50,7 +52,10 @@ static struct watch_target watched(struct rng *g, double rate, double every_s, d
 			next_change += rng_exponential(g, rate);
 		}
 		watch_target_look(&t,
-		                  &(struct watch_look){ .at_s = now, .version = version, .last_modified_s = NAN, .date_s = NAN },
+		                  &(struct watch_look){ .at_s = now,
+		                                        .version = version,
+		                                        .last_modified_s = NAN,
+		                                        .date_s = NAN },
 		                  &ignored);
 		now += watch_target_interval(&t, 12 * every_s);
 	}
@@ -58,12 +63,13 @@ static struct watch_target watched(struct rng *g, double rate, double every_s, d
 }
 
 /*
- * The 90 % interval (mean +- 1.645 sd, as the rates here are well known) holds the truth in about 90 %
- * of watches, whether changes come between most looks or few; and the mean is not off.
+ * The 90 % interval (mean +- 1.645 sd, as the rates here are well known) holds the truth in about
+ * 90 % of watches, whether changes come between most looks or few; and the mean is not off.
  */
 TEST(the_rate_is_calibrated_for_slow_and_fast_pages)
 {
-	static const double rate[] = { 0.02, 0.1, 0.3 }; /* per second, with looks 1 s to 12 s apart */
+	static const double rate[] = { 0.02, 0.1,
+		                       0.3 }; /* per second, with looks 1 s to 12 s apart */
 	struct rng g;
 
 	rng_init(&g, tap_seed);
@@ -96,14 +102,16 @@ TEST(intervals_shrink_where_much_changes_and_grow_where_little_does)
 	NEAR(change_p(fast.rate, 1), 0.86, 0.1);
 }
 
-static enum watch_verdict look(struct watch_target *t, double at_s, uint64_t version, double modified_s, double *ret)
+static enum watch_verdict look(struct watch_target *t, double at_s, uint64_t version,
+                               double modified_s, double *ret)
 {
-	return watch_target_look(t,
-	                         &(struct watch_look){ .at_s = at_s,
-	                                               .version = version,
-	                                               .last_modified_s = modified_s,
-	                                               .date_s = at_s + 500 }, /* the origin's clock is off */
-	                         ret);
+	return watch_target_look(
+	        t,
+	        &(struct watch_look){ .at_s = at_s,
+	                              .version = version,
+	                              .last_modified_s = modified_s,
+	                              .date_s = at_s + 500 }, /* the origin's clock is off */
+	        ret);
 }
 
 TEST(a_believed_last_modified_dates_a_change)
@@ -152,7 +160,11 @@ TEST(a_304_is_unchanged_whatever_the_version_says)
 
 	watch_target_init(&t, 10, 600);
 	look(&t, 100, 7, NAN, &when);
-	OK(watch_target_look(&t, &(struct watch_look){ .at_s = 110, .not_modified = true, .last_modified_s = NAN, .date_s = NAN },
+	OK(watch_target_look(&t,
+	                     &(struct watch_look){ .at_s = 110,
+	                                           .not_modified = true,
+	                                           .last_modified_s = NAN,
+	                                           .date_s = NAN },
 	                     &when) == WATCH_UNCHANGED);
 	OK(t.version == 7 && t.not_modified == 1);
 }
