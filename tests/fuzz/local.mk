@@ -1,6 +1,7 @@
 # Every reader of bytes from outside, fed with its corpus and with mutations of it. `make check` runs
 # FUZZ_RUNS=2000 of them; `make fuzz FUZZ_RUNS=1000000 [FUZZ_SEED=7]` runs long, by hand.
 FUZZERS = \
+	%D%/fuzz_calendar \
 	%D%/fuzz_config \
 	%D%/fuzz_http \
 	%D%/fuzz_proto \
@@ -13,6 +14,10 @@ EXTRA_DIST += %D%/corpus
 check_PROGRAMS += $(FUZZERS)
 TESTS += $(FUZZERS)
 CLEANFILES += *.crash
+
+%C%_fuzz_calendar_SOURCES = %D%/fuzz_calendar.c $(FUZZ_MAIN)
+%C%_fuzz_calendar_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_fuzz_calendar_LDADD = calendar/libcalendar.la base/libbase.la $(ICAL_LIBS)
 
 %C%_fuzz_config_SOURCES = %D%/fuzz_config.c $(FUZZ_MAIN)
 %C%_fuzz_config_CPPFLAGS = $(UNIT_CPPFLAGS)
