@@ -34,7 +34,7 @@ static int by_haste(const void *a, const void *b)
 size_t prewarm_plan(const struct prewarm_terms *t, struct prewarm_candidate *c, size_t n)
 {
 	size_t take = 0, out = 0;
-	double start, gap, peak = instant_s(t->peak), now = instant_s(t->now);
+	double start, gap, slowest = 0, peak = instant_s(t->peak), now = instant_s(t->now);
 
 	/* the most wanted first, as far as they pay and fit */
 	qsort(c, n, sizeof(*c), by_use);
@@ -49,12 +49,13 @@ size_t prewarm_plan(const struct prewarm_terms *t, struct prewarm_candidate *c, 
 			c[i] = c[out];
 			c[out++] = x;
 			take++;
+			slowest = fmax(slowest, x.load_s);
 		}
 	}
 	if (!take)
 		return 0;
 	gap = 1 / t->rate;
-	start = peak - (t->lead_s > 0 ? t->lead_s : SLACK * (double)take * gap);
+	start = peak - (t->lead_s > 0 ? t->lead_s : SLACK * ((double)take * gap + slowest));
 	if (start < now)
 		start = now;
 	if (start + (double)take * gap > peak && peak > start) {
@@ -69,7 +70,7 @@ size_t prewarm_plan(const struct prewarm_terms *t, struct prewarm_candidate *c, 
 	qsort(c, take, sizeof(*c), by_haste);
 	/* end as close to the peak as the rate and the load times allow */
 	for (size_t i = 0; i < take; i++) {
-		double at = peak - SLACK * (double)(take - i) * gap - c[i].load_s;
+		double at = peak - SLACK * ((double)(take - i) * gap + c[i].load_s);
 
 		c[i].at = instant_from_s(fmax(at, start));
 	}

@@ -232,3 +232,8 @@ dist_check_SCRIPTS += %D%/scripts/daemon_kill.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/daemon_kill.py
 endif
+check_PROGRAMS += %D%/unit/t_engine
+%C%_unit_t_engine_SOURCES = %D%/unit/t_engine.c
+%C%_unit_t_engine_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
+%C%_unit_t_engine_LDADD = $(ENGINE_LIBS)
+TESTS += %D%/unit/t_engine

@@ -1,0 +1,971 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/engine.h"
+
+#include "base/hash.h"
+#include "base/rng.h"
+#include "tests/tap.h"
+
+#include <gsl/gsl_errno.h>
+#include <string.h>
+
+static struct rng rng;
+
+/* 2026-11-23 12:00 UTC, a Monday */
+static const struct instant NOON = { INT64_C(1795435200) * 1000000 };
+
+/* An engine with one origin and a store in plain memory, and the clock it is run by. */
+struct bench {
+	struct engine *e;
+	struct store *store;
+	void *mem;
+	struct effects fx;
+	struct instant now;
+	uint64_t ticket;
+};
+
+#define STORE_BYTES (4u << 20)
+
+static struct engine_config config_of(const struct policy *y)
+{
+	static const struct engine_origin origin = { "api", { 100, 100, 50, 10 } };
+	struct engine_config c = { .seed = 7, .limits = engine_limits_default(), .policy = policy_default() };
+
+	c.limits.audit_share = 0;
+	if (y)
+		c.policy = *y;
+	c.origins = &origin;
+	c.n_origins = 1;
+	return c;
+}
+
+static struct bench bench_new(const struct engine_config *c)
+{
+	struct bench b = { .now = NOON };
+
+	b.mem = aligned_alloc(4096, STORE_BYTES);
+	b.store = store_create(b.mem, STORE_BYTES, 1, (struct store_clock){ 0, NOON, 1 });
+	b.e = engine_new(c, b.store, NOON);
+	return b;
+}
+
+static struct bench bench_policy(const struct policy *y)
+{
+	struct engine_config c = config_of(y);
+
+	return bench_new(&c);
+}
+
+static void bench_free(struct bench *b)
+{
+	engine_free(&b->e);
+	store_release(&b->store);
+	effects_release(&b->fx);
+	free(b->mem);
+}
+
+static void input(struct bench *b, const struct input *in)
+{
+	effects_clear(&b->fx);
+	engine_input(b->e, b->now, in, &b->fx);
+}
+
+/* Lets time pass, with every tick at its instant. Effects of all of them are kept. */
+static void pass(struct bench *b, double s)
+{
+	struct instant end = instant_add(b->now, span_from_s(s));
+
+	effects_clear(&b->fx);
+	while (engine_next(b->e).us <= end.us) {
+		b->now = instant_max(b->now, engine_next(b->e));
+		engine_tick(b->e, b->now, 0, &b->fx);
+	}
+	b->now = end;
+}
+
+/* The i-th effect of that kind, or NULL. */
+static struct effect *find(struct bench *b, enum effect_kind kind, size_t i)
+{
+	for (size_t j = 0; j < b->fx.list.n; j++)
+		if (b->fx.list.v[j].kind == kind && i-- == 0)
+			return &b->fx.list.v[j];
+	return NULL;
+}
+
+static uint64_t get(struct bench *b, const char *key, enum get_mode mode)
+{
+	struct input in = { .kind = INPUT_GET, .ticket = ++b->ticket, .key = bytes_str(key) };
+
+	in.get.mode = mode;
+	input(b, &in);
+	return b->ticket;
+}
+
+static void loaded(struct bench *b, uint64_t job, enum load_status status, const char *value)
+{
+	struct input in = { .kind = INPUT_LOADED };
+
+	in.loaded.job = job;
+	in.loaded.status = status;
+	in.loaded.value = bytes_str(value);
+	in.loaded.last_modified = INSTANT_NONE;
+	in.loaded.error = bytes_str("it broke");
+	input(b, &in);
+}
+
+/* Asks for the key and answers the load after `s`; the value is then held. */
+static void warm(struct bench *b, const char *key, const char *value, double s)
+{
+	struct effect *load;
+	uint64_t job;
+
+	get(b, key, GET_LOAD);
+	load = find(b, EFFECT_LOAD, 0);
+	if (!load)
+		return;
+	job = load->load.job;
+	pass(b, s);
+	loaded(b, job, LOADED_OK, value);
+}
+
+static bool replied(struct bench *b, uint64_t ticket, enum reply_status status, enum outcome outcome,
+                    const char *value)
+{
+	struct effect *f;
+
+	for (size_t i = 0; (f = find(b, EFFECT_REPLY, i)); i++)
+		if (f->ticket == ticket)
+			return f->reply.status == status && f->reply.outcome == outcome &&
+			       (!value || bytes_equal(f->reply.value, bytes_str(value)));
+	return false;
+}
+
+static struct why why(struct bench *b, const char *name)
+{
+	struct why w;
+
+	engine_why(b->e, b->now, bytes_str(name), &w);
+	return w;
+}
+
+TEST(a_miss_loads_once_and_everybody_gets_the_value)
+{
+	struct bench b = bench_policy(NULL);
+	uint64_t first, second, third, job;
+	struct effect *load;
+
+	first = get(&b, "/quotes/7", GET_LOAD);
+	load = find(&b, EFFECT_LOAD, 0);
+	OK(load && load->load.reason == LOAD_DEMAND && load->load.origin == 0);
+	OK(find(&b, EFFECT_WAIT, 0)->wait.outcome == OUTCOME_MISS);
+	job = load->load.job;
+	pass(&b, 0.1);
+	second = get(&b, "/quotes/7", GET_LOAD);
+	OK(!find(&b, EFFECT_LOAD, 0) && find(&b, EFFECT_WAIT, 0)->wait.outcome == OUTCOME_JOINED);
+	OK(find(&b, EFFECT_WAIT, 0)->wait.job == job);
+	pass(&b, 0.1);
+	loaded(&b, job, LOADED_OK, "12.5");
+	OK(replied(&b, first, REPLY_OK, OUTCOME_MISS, "12.5"));
+	OK(replied(&b, second, REPLY_OK, OUTCOME_JOINED, "12.5"));
+	third = get(&b, "/quotes/7", GET_LOAD);
+	OK(replied(&b, third, REPLY_OK, OUTCOME_HIT, "12.5"));
+	/* age counts from when the origin was read, not from when the answer came */
+	OK(find(&b, EFFECT_REPLY, 0)->reply.loaded.us == NOON.us);
+	bench_free(&b);
+}
+
+TEST(a_load_that_ends_twice_or_for_another_job_does_nothing)
+{
+	struct bench b = bench_policy(NULL);
+	uint64_t job;
+
+	get(&b, "k", GET_LOAD);
+	job = find(&b, EFFECT_LOAD, 0)->load.job;
+	loaded(&b, job + 1, LOADED_OK, "wrong");
+	OK(b.fx.list.n == 0);
+	loaded(&b, job, LOADED_OK, "right");
+	loaded(&b, job, LOADED_OK, "late");
+	OK(b.fx.list.n == 0);
+	get(&b, "k", GET_LOAD);
+	OK(bytes_equal(find(&b, EFFECT_REPLY, 0)->reply.value, bytes_str("right")));
+	bench_free(&b);
+}
+
+TEST(an_error_is_told_when_there_is_nothing_old)
+{
+	struct bench b = bench_policy(NULL);
+	uint64_t t = get(&b, "k", GET_LOAD);
+
+	loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_ERROR, "");
+	OK(replied(&b, t, REPLY_ERROR, OUTCOME_MISS, NULL));
+	OK(bytes_equal(find(&b, EFFECT_REPLY, 0)->reply.error, bytes_str("it broke")));
+	bench_free(&b);
+}
+
+TEST(the_old_value_stands_in_for_an_error_until_max_age)
+{
+	struct policy y = policy_default();
+	struct bench b;
+	uint64_t t;
+
+	y.max_age = 3600;
+	y.ttl = TTL_OBEY;
+	y.static_ttl = 60;
+	b = bench_policy(&y);
+	warm(&b, "k", "old", 0.2);
+	pass(&b, 100);
+	t = get(&b, "k", GET_LOAD);
+	OK(find(&b, EFFECT_LOAD, 0) != NULL, "expired");
+	loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_ERROR, "");
+	OK(replied(&b, t, REPLY_OK, OUTCOME_GRACE, "old"));
+	/* past max_age nothing old is served, whatever happens */
+	pass(&b, 3600);
+	t = get(&b, "k", GET_LOAD);
+	loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_ERROR, "");
+	OK(replied(&b, t, REPLY_ERROR, OUTCOME_MISS, NULL));
+	bench_free(&b);
+}
+
+TEST(no_answer_before_the_deadline_is_an_error)
+{
+	struct bench b = bench_policy(NULL);
+	uint64_t t = get(&b, "k", GET_LOAD);
+
+	pass(&b, 10.5);
+	OK(!find(&b, EFFECT_REPLY, 0), "whoever loads has a second to say so himself");
+	pass(&b, 1);
+	OK(replied(&b, t, REPLY_ERROR, OUTCOME_MISS, NULL));
+	bench_free(&b);
+}
+
+TEST(what_the_origin_does_not_have_is_remembered_for_a_moment)
+{
+	struct bench b = bench_policy(NULL);
+	uint64_t t = get(&b, "k", GET_LOAD);
+
+	loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_ABSENT, "");
+	OK(replied(&b, t, REPLY_ABSENT, OUTCOME_MISS, NULL));
+	t = get(&b, "k", GET_LOAD);
+	OK(replied(&b, t, REPLY_ABSENT, OUTCOME_HIT, NULL) && !find(&b, EFFECT_LOAD, 0));
+	pass(&b, 2);
+	get(&b, "k", GET_LOAD);
+	OK(find(&b, EFFECT_LOAD, 0) != NULL);
+	bench_free(&b);
+}
+
+TEST(what_may_not_be_kept_reaches_those_who_wait_only)
+{
+	struct bench b = bench_policy(NULL);
+	uint64_t t = get(&b, "k", GET_LOAD);
+
+	loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_UNCACHEABLE, "secret");
+	OK(replied(&b, t, REPLY_OK, OUTCOME_MISS, "secret"));
+	get(&b, "k", GET_LOAD);
+	OK(find(&b, EFFECT_LOAD, 0) != NULL);
+	bench_free(&b);
+}
+
+TEST(not_modified_renews_the_value_that_is_held)
+{
+	struct policy y = policy_default();
+	struct bench b;
+	struct effect *load;
+	uint64_t t;
+
+	y.ttl = TTL_OBEY;
+	b = bench_policy(&y);
+	warm(&b, "k", "v1", 0.1);
+	pass(&b, 80);
+	t = get(&b, "k", GET_LOAD);
+	load = find(&b, EFFECT_LOAD, 0);
+	OK(load->load.have && load->load.version);
+	loaded(&b, load->load.job, LOADED_NOT_MODIFIED, "");
+	OK(replied(&b, t, REPLY_OK, OUTCOME_MISS, "v1"));
+	t = get(&b, "k", GET_LOAD);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_HIT, "v1"));
+	bench_free(&b);
+}
+
+TEST(a_lease_goes_to_one_and_the_others_wait_for_its_value)
+{
+	struct bench b = bench_policy(NULL);
+	struct input set = { .kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000 };
+	uint64_t first, second;
+
+	first = get(&b, "k", GET_LEASE);
+	OK(replied(&b, first, REPLY_LEASE, OUTCOME_MISS, NULL));
+	set.set.lease = find(&b, EFFECT_REPLY, 0)->reply.lease;
+	set.set.value = bytes_str("mine");
+	set.set.read = INSTANT_NONE;
+	second = get(&b, "k", GET_LEASE);
+	OK(!find(&b, EFFECT_REPLY, 0));
+	pass(&b, 1);
+	input(&b, &set);
+	OK(replied(&b, second, REPLY_OK, OUTCOME_JOINED, "mine"));
+	OK(replied(&b, 1000, REPLY_OK, OUTCOME_SET, NULL));
+	input(&b, &set);
+	OK(replied(&b, 1000, REPLY_LEASE_LOST, OUTCOME_SET, NULL), "a lease is good for one set");
+	bench_free(&b);
+}
+
+TEST(a_lease_that_is_not_used_passes_to_the_next)
+{
+	struct bench b = bench_policy(NULL);
+	struct input set = { .kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000 };
+	uint64_t second;
+
+	get(&b, "k", GET_LEASE);
+	set.set.lease = find(&b, EFFECT_REPLY, 0)->reply.lease;
+	set.set.value = bytes_str("late");
+	set.set.read = INSTANT_NONE;
+	second = get(&b, "k", GET_LEASE);
+	pass(&b, 10.5);
+	OK(replied(&b, second, REPLY_LEASE, OUTCOME_MISS, NULL));
+	input(&b, &set);
+	OK(replied(&b, 1000, REPLY_LEASE_LOST, OUTCOME_SET, NULL), "the first holder is too late");
+	bench_free(&b);
+}
+
+TEST(a_change_voids_the_lease_that_was_read_before_it)
+{
+	struct bench b = bench_policy(NULL);
+	struct input set = { .kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000 };
+	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+
+	get(&b, "k", GET_LEASE);
+	set.set.lease = find(&b, EFFECT_REPLY, 0)->reply.lease;
+	set.set.value = bytes_str("read before the change");
+	set.set.read = INSTANT_NONE;
+	input(&b, &changed);
+	input(&b, &set);
+	OK(replied(&b, 1000, REPLY_LEASE_LOST, OUTCOME_SET, NULL));
+	get(&b, "k", GET_PEEK);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_ABSENT);
+	bench_free(&b);
+}
+
+TEST(a_change_during_a_load_makes_it_load_again)
+{
+	struct bench b = bench_policy(NULL);
+	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+	uint64_t t = get(&b, "k", GET_LOAD), job = find(&b, EFFECT_LOAD, 0)->load.job;
+	struct effect *again;
+
+	input(&b, &changed);
+	loaded(&b, job, LOADED_OK, "before");
+	again = find(&b, EFFECT_LOAD, 0);
+	OK(again && !find(&b, EFFECT_REPLY, 0), "nobody gets the value from before the change");
+	loaded(&b, again->load.job, LOADED_OK, "after");
+	OK(replied(&b, t, REPLY_OK, OUTCOME_MISS, "after"));
+	bench_free(&b);
+}
+
+TEST(a_change_event_ends_the_value)
+{
+	struct bench b = bench_policy(NULL);
+	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k"), .ticket = 99 };
+
+	warm(&b, "k", "v1", 0.1);
+	input(&b, &changed);
+	OK(replied(&b, 99, REPLY_OK, OUTCOME_CHANGED, NULL));
+	get(&b, "k", GET_PEEK);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_ABSENT);
+	bench_free(&b);
+}
+
+TEST(obey_keeps_to_the_ttl_that_the_app_gives)
+{
+	struct policy y = policy_default();
+	struct input set = { .kind = INPUT_SET, .key = bytes_str("k") };
+	struct bench b;
+
+	y.ttl = TTL_OBEY;
+	y.jitter = 0;
+	b = bench_policy(&y);
+	set.set.value = bytes_str("v");
+	set.set.ttl = SPAN_S(30);
+	set.set.read = INSTANT_NONE;
+	input(&b, &set);
+	pass(&b, 29.9);
+	get(&b, "k", GET_PEEK);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.outcome == OUTCOME_HIT);
+	pass(&b, 0.2);
+	get(&b, "k", GET_PEEK);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_ABSENT);
+	OK(why(&b, "k").row.reason == TTL_CLIENT);
+	bench_free(&b);
+}
+
+TEST(without_anything_to_load_from_learning_never_exceeds_the_apps_ttl)
+{
+	struct engine_config c = config_of(NULL);
+	struct input set = { .kind = INPUT_SET, .key = bytes_str("k") };
+	struct bench b;
+
+	c.origin = ORIGIN_NONE;
+	b = bench_new(&c);
+	for (int i = 0; i < 50; i++) {
+		set.set.value = bytes_str("never another");
+		set.set.ttl = SPAN_S(20);
+		set.set.read = INSTANT_NONE;
+		input(&b, &set);
+		pass(&b, 60);
+	}
+	OK(why(&b, "k").row.ttl_s <= 20, "%g", why(&b, "k").row.ttl_s);
+	bench_free(&b);
+}
+
+/* Plays one key for a while: asked for every `gap` s, its value replaced every `period` s. */
+static void play(struct bench *b, const char *key, double gap, double period, double until)
+{
+	char value[32];
+	double at;
+
+	for (at = 0; at < until; at += gap) {
+		struct effect *load;
+		size_t i = 0;
+
+		get(b, key, GET_LOAD);
+		snprintf(value, sizeof(value), "v%.0f", floor(span_s(instant_diff(b->now, NOON)) / period));
+		if ((load = find(b, EFFECT_LOAD, 0)))
+			loaded(b, load->load.job, LOADED_OK, value);
+		pass(b, gap);
+		while ((load = find(b, EFFECT_LOAD, i++))) {
+			struct effects keep = b->fx;
+
+			b->fx = (struct effects){ 0 };
+			snprintf(value, sizeof(value), "v%.0f",
+			         floor(span_s(instant_diff(b->now, NOON)) / period));
+			loaded(b, load->load.job, LOADED_OK, value);
+			effects_release(&b->fx);
+			b->fx = keep;
+		}
+	}
+}
+
+TEST(what_never_changes_lives_long_and_what_always_changes_does_not)
+{
+	struct bench b = bench_policy(NULL);
+
+	play(&b, "/still/1", 10, 1e9, 100000);
+	/* no period of which an hour is a multiple: not a timetable */
+	play(&b, "/busy/1", 10, 23.7, 100000);
+	OK(why(&b, "/still/1").row.ttl_s > 300, "%g", why(&b, "/still/1").row.ttl_s);
+	OK(why(&b, "/busy/1").row.ttl_s < 15, "%g", why(&b, "/busy/1").row.ttl_s);
+	NEAR(log(why(&b, "/busy/1").row.change_rate_per_s.mean * 23.7), 0, 0.9);
+	bench_free(&b);
+}
+
+TEST(bounds_of_the_user_hold)
+{
+	struct policy y = policy_default();
+	struct bench b;
+
+	y.min_ttl = 40;
+	y.max_age = 300;
+	b = bench_policy(&y);
+	play(&b, "/still/1", 10, 1e9, 200000);
+	play(&b, "/busy/1", 10, 5, 20000);
+	NEAR(why(&b, "/still/1").row.ttl_s, 300, 1e-6);
+	OK(why(&b, "/still/1").row.reason == TTL_MAX_AGE);
+	NEAR(why(&b, "/busy/1").row.ttl_s, 40, 1e-6);
+	OK(why(&b, "/busy/1").row.reason == TTL_MIN);
+	bench_free(&b);
+}
+
+TEST(hot_keys_are_refreshed_before_they_expire)
+{
+	struct policy y = policy_default();
+	struct engine_stats s;
+	struct bench b;
+
+	y.latency_value = 2;
+	b = bench_policy(&y);
+	play(&b, "/quotes/1", 0.5, 400, 10000);
+	engine_stats(b.e, &s);
+	OK(s.loads[LOAD_REFRESH] > 10, "%" PRIu64, s.loads[LOAD_REFRESH]);
+	OK(s.loads[LOAD_DEMAND] < s.loads[LOAD_REFRESH], "%" PRIu64, s.loads[LOAD_DEMAND]);
+	bench_free(&b);
+}
+
+TEST(a_paused_prefetch_starts_no_background_load)
+{
+	struct policy y = policy_default();
+	struct input pause = { .kind = INPUT_PAUSE };
+	struct engine_stats s;
+	struct bench b;
+
+	y.latency_value = 2;
+	b = bench_policy(&y);
+	pause.pause.what = PAUSE_PREFETCH;
+	pause.pause.until = INSTANT_NEVER;
+	input(&b, &pause);
+	play(&b, "/quotes/1", 0.5, 400, 5000);
+	engine_stats(b.e, &s);
+	OK(s.loads[LOAD_REFRESH] == 0 && s.loads[LOAD_AUDIT] == 0);
+	pause.pause.until = b.now;
+	input(&b, &pause);
+	play(&b, "/quotes/1", 0.5, 400, 5000);
+	engine_stats(b.e, &s);
+	OK(s.loads[LOAD_REFRESH] > 0);
+	bench_free(&b);
+}
+
+TEST(audits_are_taken_and_counted)
+{
+	struct engine_config c = config_of(NULL);
+	struct bench b;
+	struct why w;
+
+	c.limits.audit_share = 0.1;
+	b = bench_new(&c);
+	play(&b, "/a/1", 1, 30, 5000);
+	w = why(&b, "/a/1");
+	OK(w.audits > 20, "%" PRIu64, w.audits);
+	OK(w.audits_stale > 0 && w.audits_stale < w.audits);
+	bench_free(&b);
+}
+
+TEST(events_outside_the_window_are_refused)
+{
+	struct bench b = bench_policy(NULL);
+	struct input in = { .kind = INPUT_EVENT, .key = bytes_str("k"), .ticket = 5 };
+	struct engine_stats s;
+
+	in.event.at = instant_add(b.now, SPAN_S(2));
+	input(&b, &in);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_ERROR);
+	in.event.at = instant_add(b.now, SPAN_S(-3601));
+	input(&b, &in);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_ERROR);
+	in.event.at = instant_add(b.now, SPAN_S(-3599));
+	input(&b, &in);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_OK);
+	engine_stats(b.e, &s);
+	OK(s.events_refused == 2 && s.events == 1);
+	bench_free(&b);
+}
+
+TEST(an_app_with_a_cache_of_its_own_gets_advice)
+{
+	struct engine_config c = config_of(NULL);
+	struct bench b;
+
+	c.origin = ORIGIN_NONE;
+	b = bench_new(&c);
+	for (int i = 0; i < 400; i++) {
+		struct input in = { .kind = INPUT_EVENT };
+
+		in.key = bytes_str(i % 2 ? "/still/1" : "/busy/1");
+		in.event.at = INSTANT_NONE;
+		in.event.outcome = OUTCOME_MISS;
+		in.event.load = SPAN_MS(200);
+		in.event.version = i % 2 ? 1 : (uint64_t)i + 1;
+		input(&b, &in);
+		pass(&b, 30);
+	}
+	OK(span_s(engine_ttl(b.e, b.now, bytes_str(""), bytes_str("/still/1"), NULL)) >
+	           10 * span_s(engine_ttl(b.e, b.now, bytes_str(""), bytes_str("/busy/1"), NULL)),
+	   "%g %g", span_s(engine_ttl(b.e, b.now, bytes_str(""), bytes_str("/still/1"), NULL)),
+	   span_s(engine_ttl(b.e, b.now, bytes_str(""), bytes_str("/busy/1"), NULL)));
+	bench_free(&b);
+}
+
+TEST(rules_and_mining_name_endpoints)
+{
+	struct engine_config c = config_of(NULL);
+	struct engine_rule rule = { .match = "/users/<id>/orders", .origin = 0, .policy = policy_default() };
+	struct bench b;
+
+	rule.policy.max_age = 77;
+	c.rule = &rule;
+	c.n_rules = 1;
+	b = bench_new(&c);
+	warm(&b, "/users/ann/orders", "x", 0.1);
+	warm(&b, "/items/42?page=2&a=b", "x", 0.1);
+	OK(bytes_equal(why(&b, "/users/ann/orders").row.endpoint, bytes_str("/users/<id>/orders")));
+	OK(bytes_equal(why(&b, "/items/42?page=2&a=b").row.endpoint, bytes_str("/items/<id>?a&page")));
+	OK(why(&b, "/users/ann/orders").row.ttl_s <= 77);
+	bench_free(&b);
+}
+
+/* Three days on which ten keys are asked for right after nine o'clock, and otherwise seldom. */
+TEST(a_schedule_warms_what_was_wanted_on_like_days)
+{
+	struct policy y = policy_default();
+	struct instant peaks[5];
+	struct input in = { .kind = INPUT_SCHEDULE };
+	struct bench b;
+	struct effect *f, *peak = NULL;
+	size_t prewarm = 0;
+	char key[32];
+
+	y.latency_value = 1;
+	y.max_age = 7200;
+	b = bench_policy(&y);
+	for (int d = 0; d < 5; d++)
+		peaks[d] = instant_add(NOON, SPAN_S(21 * 3600 + d * 86400));
+	in.schedule.name = bytes_str("nine");
+	in.schedule.pattern = bytes_str("/m/<id>");
+	in.schedule.at = peaks;
+	in.schedule.n_at = 5;
+	input(&b, &in);
+	for (int d = 0; d < 4; d++) {
+		pass(&b, span_s(instant_diff(peaks[d], b.now)) - 1800);
+		for (int s = 0; s < 1800 * 4; s++) {
+			/* a load takes a quarter of a second at most */
+			pass(&b, 0.25);
+			for (size_t i = 0; (f = find(&b, EFFECT_LOAD, i)); i++) {
+				struct effects keep = b.fx;
+
+				prewarm += d == 3 && f->load.reason == LOAD_PREWARM;
+				b.fx = (struct effects){ 0 };
+				loaded(&b, f->load.job, LOADED_OK, "value");
+				effects_release(&b.fx);
+				b.fx = keep;
+			}
+			for (size_t i = 0; (f = find(&b, EFFECT_NOTICE, i)); i++)
+				if (f->notice.what == NOTICE_PEAK && d == 3)
+					peak = f;
+		}
+		if (d == 3) {
+			OK(peak != NULL);
+			if (peak)
+				OK(peak->notice.wanted == 10 && peak->notice.warm == 10,
+				   "warm %" PRIu64 " of %" PRIu64, peak->notice.warm, peak->notice.wanted);
+			OK(prewarm == 10, "%zu loads before the peak", prewarm);
+		}
+		for (int i = 0; i < 10; i++) {
+			pass(&b, 1);
+			snprintf(key, sizeof(key), "/m/%d", i);
+			warm(&b, key, "value", 0.25);
+			OK(d < 3 || replied(&b, b.ticket, REPLY_OK, OUTCOME_HIT, "value"), "day %d key %d", d, i);
+		}
+	}
+	bench_free(&b);
+}
+
+TEST(a_purge_empties_and_what_was_learned_stays)
+{
+	struct bench b = bench_policy(NULL);
+	struct input in = { .kind = INPUT_PURGE, .ticket = 77, .endpoint = bytes_str("/a/<id>") };
+	double before;
+
+	play(&b, "/a/1", 10, 1e9, 10000);
+	warm(&b, "/b/1", "x", 0.1);
+	before = why(&b, "/a/1").row.change_rate_per_s.mean;
+	in.purge.what = PURGE_ENDPOINT;
+	input(&b, &in);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.count == 1);
+	OK(!why(&b, "/a/1").resident && why(&b, "/b/1").resident);
+	NEAR(why(&b, "/a/1").row.change_rate_per_s.mean / before, 1, 1e-9);
+	bench_free(&b);
+}
+
+/* -- Learned state ----------------------------------------------------------------------------- */
+
+struct shelf {
+	struct record r[256];
+	size_t n;
+};
+
+static void keep(void *arg, const struct record *r)
+{
+	struct shelf *s = arg;
+	struct record *c = &s->r[s->n++];
+
+	*c = *r;
+	c->name.p = memcpy(malloc(r->name.n + 1), r->name.p, r->name.n);
+	if (r->endpoint.n)
+		c->endpoint.p = memcpy(malloc(r->endpoint.n), r->endpoint.p, r->endpoint.n);
+	for (size_t i = 0; i < r->n_fields; i++)
+		c->field[i].v = memcpy(malloc(r->field[i].n * sizeof(double)), r->field[i].v,
+		                       r->field[i].n * sizeof(double));
+}
+
+static void shelf_free(struct shelf *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		free((void *)s->r[i].name.p);
+		if (s->r[i].endpoint.n)
+			free((void *)s->r[i].endpoint.p);
+		for (size_t j = 0; j < s->r[i].n_fields; j++)
+			free((void *)s->r[i].field[j].v);
+	}
+}
+
+TEST(what_was_learned_survives_a_restart)
+{
+	struct bench a = bench_policy(NULL), b = bench_policy(NULL);
+	struct shelf *s = calloc(1, sizeof(*s));
+	struct why x, y;
+	const char *bad;
+
+	play(&a, "/still/1", 10, 1e9, 20000);
+	play(&a, "/busy/1", 10, 15, 20000);
+	engine_export(a.e, a.now, keep, s);
+	b.now = a.now;
+	for (size_t i = 0; i < s->n; i++)
+		OK(engine_import(b.e, b.now, &s->r[i], &bad) == 0, "%s: %s", s->r[i].kind, bad);
+	x = why(&a, "/busy/1");
+	y = why(&b, "/busy/1");
+	NEAR(y.row.change_rate_per_s.mean / x.row.change_rate_per_s.mean, 1, 1e-4);
+	NEAR(y.price / x.price, 1, 1e-9);
+	NEAR(y.row.request_rate_per_s / x.row.request_rate_per_s, 1, 0.1);
+	OK(bytes_equal(y.row.endpoint, bytes_str("/busy/<id>")) || bytes_equal(y.row.endpoint, x.row.endpoint));
+	shelf_free(s);
+	free(s);
+	bench_free(&a);
+	bench_free(&b);
+}
+
+TEST(damaged_records_are_refused_by_name)
+{
+	struct bench b = bench_policy(NULL);
+	double nan3[3] = { NAN, 1, 1 }, huge[3] = { 1e300, 1, 1 }, ok[3] = { 1, 1, 1 };
+	struct record r = { .kind = "key", .name = bytes_str("k"), .field = { { "evidence", nan3, 3 }, { "rate", ok, 3 } }, .n_fields = 2 };
+	const char *why_not = NULL;
+
+	OK(engine_import(b.e, b.now, &r, &why_not) < 0 && strstr(why_not, "evidence"));
+	r.field[0].v = huge;
+	OK(engine_import(b.e, b.now, &r, &why_not) < 0 && strstr(why_not, "evidence"));
+	r.field[0].v = ok;
+	r.field[1].n = 2;
+	OK(engine_import(b.e, b.now, &r, &why_not) < 0 && strstr(why_not, "rate"));
+	r.kind = "poem";
+	OK(engine_import(b.e, b.now, &r, &why_not) < 0 && strstr(why_not, "kind"));
+	bench_free(&b);
+}
+
+TEST(dirty_records_come_once)
+{
+	struct bench b = bench_policy(NULL);
+	struct shelf *s = calloc(1, sizeof(*s));
+
+	warm(&b, "/a/1", "x", 0.1);
+	warm(&b, "/a/2", "x", 0.1);
+	engine_dirty(b.e, b.now, 100, keep, s);
+	OK(s->n >= 2, "%zu", s->n);
+	shelf_free(s);
+	s->n = 0;
+	engine_dirty(b.e, b.now, 100, keep, s);
+	OK(s->n == 0, "%zu", s->n);
+	shelf_free(s);
+	free(s);
+	bench_free(&b);
+}
+
+TEST(values_in_a_segment_that_outlived_the_daemon_are_served)
+{
+	struct engine_config c = config_of(NULL);
+	struct bench b = bench_new(&c);
+	struct engine *second;
+	uint64_t t;
+
+	warm(&b, "/a/1", "kept", 0.1);
+	store_release(&b.store);
+	engine_free(&b.e);
+	b.store = store_attach(b.mem, STORE_BYTES, 2, (struct store_clock){ 0, NOON, 1 }, b.now, NULL, NULL);
+	OK(b.store != NULL);
+	second = engine_new(&c, b.store, b.now);
+	b.e = second;
+	engine_adopt(b.e, b.now);
+	t = get(&b, "/a/1", GET_LOAD);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_HIT, "kept"));
+	bench_free(&b);
+}
+
+/* -- Anything at any time ---------------------------------------------------------------------- */
+
+/* One random run; returns a hash of all effects. Every get must be answered exactly once. */
+static uint64_t random_run(uint64_t seed, size_t steps)
+{
+	enum { JOBS = 64, TICKETS = 100000 };
+	struct policy y = policy_default();
+	struct engine_config c;
+	struct bench b;
+	uint64_t hash = 0, job[JOBS] = { 0 }, lease[JOBS] = { 0 };
+	uint8_t *answers = calloc(TICKETS, 1), *asked = calloc(TICKETS, 1);
+	char loading[40] = { 0 }, value[600];
+	size_t jobs = 0, leases = 0;
+	struct rng g;
+
+	rng_init(&g, seed);
+	y.grace = rng_below(&g, 2) * 5.0;
+	y.latency_value = 1;
+	y.holdout = 0.1;
+	c = config_of(&y);
+	c.limits.audit_share = 0.05;
+	c.limits.max_keys = 30;
+	c.limits.max_waiters = 20;
+	b = bench_new(&c);
+	memset(value, 'x', sizeof(value));
+	for (size_t i = 0; i < steps; i++) {
+		struct input in = { .ticket = i + 1 };
+		char key[16];
+		int k = (int)rng_below(&g, 40);
+
+		snprintf(key, sizeof(key), "/k/%d", k);
+		in.key = bytes_str(key);
+		in.kind = (enum input_kind)rng_below(&g, INPUT_CLOCK + 1);
+		if (rng_below(&g, 2))
+			in.kind = rng_below(&g, 3) ? INPUT_GET : INPUT_LOADED;
+		asked[in.ticket] = in.kind == INPUT_GET;
+		switch (in.kind) {
+		case INPUT_GET:
+			in.get.mode = (enum get_mode)rng_below(&g, 3);
+			break;
+		case INPUT_EVENT:
+			in.event.outcome = (enum outcome)rng_below(&g, 6);
+			in.event.at = INSTANT_NONE;
+			in.event.count = (uint32_t)rng_below(&g, 5);
+			in.event.version = rng_below(&g, 3);
+			break;
+		case INPUT_SET:
+			in.set.value = bytes_of(value, rng_below(&g, sizeof(value)));
+			in.set.read = INSTANT_NONE;
+			in.set.lease = leases && rng_below(&g, 2) ? lease[rng_below(&g, leases)] : 0;
+			in.set.ttl = SPAN_S(rng_below(&g, 3) * 20);
+			break;
+		case INPUT_LOADED:
+			if (!jobs)
+				continue;
+			in.loaded.job = job[rng_below(&g, jobs)];
+			in.loaded.status = (enum load_status)rng_below(&g, 5);
+			in.loaded.value = bytes_of(value, rng_below(&g, sizeof(value)));
+			in.loaded.last_modified = INSTANT_NONE;
+			break;
+		case INPUT_LOADER:
+			in.endpoint = bytes_str("/k/<id>");
+			in.loader.up = rng_below(&g, 2);
+			in.loader.origin = ORIGIN_NONE;
+			break;
+		case INPUT_FITTED:
+			in.fitted.fit = rng_below(&g, 5);
+			break;
+		case INPUT_PURGE:
+			in.purge.what = (enum purge_what)rng_below(&g, 3);
+			if (rng_below(&g, 10))
+				in.purge.what = PURGE_KEY;
+			break;
+		case INPUT_PAUSE:
+			in.pause.what = (unsigned)rng_below(&g, 4);
+			in.pause.until = instant_add(b.now, SPAN_S(rng_below(&g, 60)));
+			break;
+		case INPUT_SCHEDULE: {
+			static struct instant at[2];
+
+			at[0] = instant_add(b.now, SPAN_S(60));
+			at[1] = instant_add(b.now, SPAN_S(600));
+			in.schedule.name = bytes_str("s");
+			in.schedule.pattern = bytes_str("/k/<id>");
+			in.schedule.at = at;
+			in.schedule.n_at = rng_below(&g, 3);
+			break;
+		}
+		case INPUT_PREWARM:
+			in.prewarm.pattern = bytes_str("*");
+			in.prewarm.dry_run = rng_below(&g, 2);
+			break;
+		case INPUT_CLOCK:
+			in.clock.offset = SPAN_S((int64_t)rng_below(&g, 7200) - 3600);
+			break;
+		default:
+			break;
+		}
+		effects_clear(&b.fx);
+		engine_input(b.e, b.now, &in, &b.fx);
+		if (rng_below(&g, 2))
+			b.now = instant_add(b.now, SPAN_MS(rng_below(&g, 3000)));
+		engine_tick(b.e, b.now, 0, &b.fx);
+		for (size_t j = 0; j < b.fx.list.n; j++) {
+			struct effect *f = &b.fx.list.v[j];
+
+			hash = hash_u64(hash ^ f->kind) ^ hash_bytes(f->key, f->ticket);
+			if (f->kind == EFFECT_REPLY && f->ticket < TICKETS && asked[f->ticket]) {
+				answers[f->ticket]++;
+				OK(answers[f->ticket] == 1, "ticket %" PRIu64 " was answered twice", f->ticket);
+				if (f->reply.status == REPLY_LEASE && leases < JOBS)
+					lease[leases++] = f->reply.lease;
+				hash ^= hash_bytes(f->reply.value, f->reply.status * 10 + f->reply.outcome);
+			}
+			if (f->kind == EFFECT_LOAD) {
+				job[jobs % JOBS] = f->load.job;
+				jobs = jobs < JOBS ? jobs + 1 : JOBS;
+				if (jobs == JOBS)
+					job[rng_below(&g, JOBS)] = f->load.job;
+			}
+			if (f->kind == EFFECT_FIT)
+				harmonic_data_free(&f->fit.data);
+		}
+	}
+	/* all deadlines pass: whoever still waits is told */
+	for (int i = 0; i < 100; i++) {
+		b.now = instant_add(b.now, SPAN_S(12));
+		effects_clear(&b.fx);
+		engine_tick(b.e, b.now, 0, &b.fx);
+		for (size_t j = 0; j < b.fx.list.n; j++)
+			if (b.fx.list.v[j].kind == EFFECT_REPLY && asked[b.fx.list.v[j].ticket])
+				answers[b.fx.list.v[j].ticket]++;
+	}
+	for (size_t i = 0; i < TICKETS; i++)
+		OK(answers[i] == asked[i], "ticket %zu was answered %d times", i, answers[i]);
+	(void)loading;
+	free(answers);
+	free(asked);
+	bench_free(&b);
+	return hash;
+}
+
+TEST(every_get_is_answered_once_whatever_happens)
+{
+	for (int i = 0; i < 20; i++)
+		random_run(rng_u64(&rng), 5000);
+}
+
+TEST(the_same_seed_and_inputs_give_the_same_effects)
+{
+	for (int i = 0; i < 5; i++) {
+		uint64_t seed = rng_u64(&rng);
+
+		OK(random_run(seed, 3000) == random_run(seed, 3000), "seed %" PRIu64, seed);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	gsl_set_error_handler_off();
+	tap_start(argc, argv);
+	rng_init(&rng, tap_seed);
+	RUN(a_miss_loads_once_and_everybody_gets_the_value);
+	RUN(a_load_that_ends_twice_or_for_another_job_does_nothing);
+	RUN(an_error_is_told_when_there_is_nothing_old);
+	RUN(the_old_value_stands_in_for_an_error_until_max_age);
+	RUN(no_answer_before_the_deadline_is_an_error);
+	RUN(what_the_origin_does_not_have_is_remembered_for_a_moment);
+	RUN(what_may_not_be_kept_reaches_those_who_wait_only);
+	RUN(not_modified_renews_the_value_that_is_held);
+	RUN(a_lease_goes_to_one_and_the_others_wait_for_its_value);
+	RUN(a_lease_that_is_not_used_passes_to_the_next);
+	RUN(a_change_voids_the_lease_that_was_read_before_it);
+	RUN(a_change_during_a_load_makes_it_load_again);
+	RUN(a_change_event_ends_the_value);
+	RUN(obey_keeps_to_the_ttl_that_the_app_gives);
+	RUN(without_anything_to_load_from_learning_never_exceeds_the_apps_ttl);
+	RUN(what_never_changes_lives_long_and_what_always_changes_does_not);
+	RUN(bounds_of_the_user_hold);
+	RUN(hot_keys_are_refreshed_before_they_expire);
+	RUN(a_paused_prefetch_starts_no_background_load);
+	RUN(audits_are_taken_and_counted);
+	RUN(events_outside_the_window_are_refused);
+	RUN(an_app_with_a_cache_of_its_own_gets_advice);
+	RUN(rules_and_mining_name_endpoints);
+	RUN(a_schedule_warms_what_was_wanted_on_like_days);
+	RUN(a_purge_empties_and_what_was_learned_stays);
+	RUN(what_was_learned_survives_a_restart);
+	RUN(damaged_records_are_refused_by_name);
+	RUN(dirty_records_come_once);
+	RUN(values_in_a_segment_that_outlived_the_daemon_are_served);
+	RUN(every_get_is_answered_once_whatever_happens);
+	RUN(the_same_seed_and_inputs_give_the_same_effects);
+	return tap_done();
+}
