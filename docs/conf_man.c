@@ -106,10 +106,11 @@ static void head(void)
 static void by_hand_origins(void)
 {
 	puts(".Ss origins\n"
-	     "An object: each name stands for an HTTP API that forecached may ask by itself.\n"
+	     "An object: each name stands for an HTTP API that forecached may ask by itself, or for loader workers.\n"
 	     ".Bl -tag -width Ds\n"
 	     ".It Cm url\n"
 	     "Its address, http or https; the key is put behind it.\n"
+	     "Without one the origin is read by loader workers, whose budget and timeout this is.\n"
 	     ".It Cm headers\n"
 	     "An object of headers that are sent with every request.\n"
 	     "A value is a text, or\n"

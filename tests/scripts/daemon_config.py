@@ -220,5 +220,29 @@ def a_pattern_that_matches_nothing_is_warned_of():
         assert "endpoints[0].match" not in d.log()
 
 
+@test
+def the_examples_of_the_manual_are_right():
+    path = os.path.join(os.environ.get("top_srcdir", os.path.dirname(os.path.abspath(__file__)) + "/../.."),
+                        "docs/configuration.md")
+    with open(path) as f:
+        text = f.read()
+    blocks = re.findall(r"(?:^    .*\n)+", text, re.M)
+    origins = {"api": {"url": "http://127.0.0.1:8080"}, "db": {}}
+    tried = 0
+    for b in blocks:
+        if not b.lstrip().startswith("{"):
+            continue
+        conf = json.loads(b)
+        if "origins" in conf:
+            conf["origins"]["api"]["headers"].pop("Authorization")  # its file is not here
+        else:
+            conf["origins"] = origins
+        os.environ["FORECACHED_CALENDARS"] = os.path.join(os.path.dirname(path), "../models/calendars")
+        code, said = check(conf)
+        assert code == 0, (b, said)
+        tried += 1
+    assert tried == 4, tried
+
+
 if __name__ == "__main__":
     main()
