@@ -80,11 +80,9 @@ static bool with_suffix(const char *text, const char *const *suffix, const doubl
 	char *end;
 	double v;
 
-	/* strtod also takes "inf", "nan" and hexadecimal, none of which anybody means here */
-	if (!*text || strspn(text, "0123456789.") == 0)
-		return false;
+	/* strtod also takes "inf", "nan", exponents and hexadecimal, none of which anybody means here */
 	v = strtod(text, &end);
-	if (!isfinite(v))
+	if (end == text || end != text + strspn(text, "0123456789.") || !isfinite(v))
 		return false;
 	while (*end == ' ')
 		end++;

@@ -237,3 +237,15 @@ check_PROGRAMS += %D%/unit/t_engine
 %C%_unit_t_engine_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
 %C%_unit_t_engine_LDADD = $(ENGINE_LIBS)
 TESTS += %D%/unit/t_engine
+
+check_PROGRAMS += %D%/unit/t_daemon_parts
+%C%_unit_t_daemon_parts_SOURCES = %D%/unit/t_daemon_parts.c
+%C%_unit_t_daemon_parts_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_daemon_parts_LDADD = daemon/libdaemon.la base/libbase.la -lm
+TESTS += %D%/unit/t_daemon_parts
+
+check_PROGRAMS += %D%/unit/t_loop
+%C%_unit_t_loop_SOURCES = %D%/unit/t_loop.c
+%C%_unit_t_loop_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_loop_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_loop
