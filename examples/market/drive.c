@@ -37,6 +37,8 @@
 #include <unistd.h>
 
 #define THREADS 48
+#define LATE_US 3000 /* a thread that wakes up later than this lives on a busy machine */
+#define MAX_FAILED 0.01 /* of the requests: a machine that stalls for seconds may cost some */
 
 static const char usage[] =
 	"usage: market-drive zero --time-start TIME\n"
@@ -55,7 +57,7 @@ struct drive {
 	struct fc *fc;
 	struct answer *answer;
 	size_t n;
-	atomic_size_t next, done, hits;
+	atomic_size_t next, done, hits, late;
 	pthread_mutex_t lock;
 	char error[160]; /* the first thing that went wrong */
 	/* what the daemon said of the bell; guarded by lock */
@@ -153,6 +155,8 @@ static void *user(void *arg)
 		if (begin < due) { /* waking up late is not the cache's fault; having had no thread free is */
 			when_sleep_until(due);
 			begin = when_boot_us();
+			if (begin - due > LATE_US)
+				atomic_fetch_add(&d->late, 1);
 			a->at.us += (int64_t)((double)(begin - due) * d->clock.scale);
 			due = begin;
 		}
@@ -258,33 +262,39 @@ static void read_origin_log(struct drive *d, struct loads *l, uint64_t *ret_by_k
 	fclose(f);
 }
 
-static void say_bell(struct drive *d, const struct loads *fixed, double fixed_ttl_s)
+static void say_bell(struct drive *d, const struct loads *fixed)
 {
 	struct instant from = { d->bell.us - 60 * INT64_C(1000000) }, until = { d->bell.us + 120 * INT64_C(1000000) };
 	struct loads learned;
 	char when[32];
 
 	read_origin_log(d, &learned, NULL);
-	printf("%s  the bell: ", when_text(d->bell, when));
+	printf("%s  ", when_text(d->bell, when));
 	pthread_mutex_lock(&d->lock);
 	if (d->rang) {
 		printf("%" PRIu64 " of %" PRIu64 " wanted keys warm", d->warm, d->wanted);
 		if (d->left > 0)
 			printf(", %" PRIu64 " left to demand because too volatile", d->left);
+		if (d->wanted > d->warm + d->left)
+			printf(", %" PRIu64 " not in time", d->wanted - d->warm - d->left);
 	} else {
 		printf("the daemon has not said how many keys are warm");
 	}
 	pthread_mutex_unlock(&d->lock);
-	printf("; origin peak %.0f loads/s, static TTL of %.3g s %.0f\n", loads_peak(&learned, from, until), fixed_ttl_s,
+	printf("; origin peak %.0f loads/s, static TTL %.0f\n", loads_peak(&learned, from, until),
 	       loads_peak(fixed, from, until));
 	loads_release(&learned);
 }
 
+#define HEADS "%-30s %7s %9s %9s %7s %7s %8s\n"
+#define CELLS "%-30s %5.1f %% %6.0f ms %6.0f ms %7" PRIu64 " %7s %6.2f %%\n"
+
 static void row(const char *name, const struct figures *f, const struct loads *l, const struct drive *d)
 {
-	printf("%-34s %6.1f %% %8.0f ms %8.0f ms %8" PRIu64 " %8.3f %8.1f %8.2f %%\n", name, 100 * f->hit_ratio,
-	       f->mean_ms, f->p99_ms, l->sum, (double)l->sum / (double)f->n, loads_peak(l, d->from, d->until),
-	       100 * f->stale);
+	char peak[16];
+
+	snprintf(peak, sizeof(peak), "%.1f", loads_peak(l, d->from, d->until));
+	printf(CELLS, name, 100 * f->hit_ratio, f->mean_ms, f->p99_ms, l->sum, peak, 100 * f->stale);
 }
 
 static void by_endpoint(struct drive *d)
@@ -296,15 +306,15 @@ static void by_endpoint(struct drive *d)
 	read_origin_log(d, &l, by_kind);
 	for (int kind = 0; kind < TRUTH_KINDS; kind++) {
 		struct figures f;
+		char name[40];
 		size_t n = 0;
 
 		for (size_t i = 0; i < d->n; i++)
 			if ((int)truth_kind_of(d->answer[i].key) == kind)
 				part[n++] = d->answer[i];
 		f = figures_of(d->truth, part, n);
-		printf("  %-32s %6.1f %% %8.0f ms %8.0f ms %8" PRIu64 " %8.3f %8s %8.2f %%\n", truth_endpoint(kind),
-		       100 * f.hit_ratio, f.mean_ms, f.p99_ms, by_kind[kind], (double)by_kind[kind] / (double)(n > 0 ? n : 1),
-		       "", 100 * f.stale);
+		snprintf(name, sizeof(name), "  %s", truth_endpoint(kind));
+		printf(CELLS, name, 100 * f.hit_ratio, f.mean_ms, f.p99_ms, by_kind[kind], "", 100 * f.stale);
 	}
 	loads_release(&l);
 	free(part);
@@ -367,8 +377,7 @@ static int run(struct drive *d)
 	guess = figures_of(d->truth, same, d->n);
 	static_run(d->truth, best_ttl_s, same, d->n, &best_loads);
 
-	printf("%zu requests from %s", d->n, when_text(d->from, when));
-	printf(" to %s, %g times as fast\n", when_text(d->until, when), d->clock.scale);
+	printf("%s  the first of %zu requests\n", when_text(d->from, when), d->n);
 	fflush(stdout);
 	if (pthread_create(&bell, NULL, listen_for_bell, d) != 0)
 		die("thread", "cannot be started");
@@ -380,9 +389,9 @@ static int run(struct drive *d)
 		size_t done, hits;
 		struct instant now;
 
-		/* a line every five minutes of the market's time */
+		/* a line every ten minutes of the market's time */
 		now = when_now(&d->clock);
-		now.us = (now.us / 300000000 + 1) * 300000000;
+		now.us = (now.us / 600000000 + 1) * 600000000;
 		if (!said_bell && now.us > d->bell.us + 120 * INT64_C(1000000))
 			now.us = d->bell.us + 120 * INT64_C(1000000);
 		if (now.us > d->until.us)
@@ -398,11 +407,11 @@ static int run(struct drive *d)
 		if (terminal)
 			printf("\r\033[K");
 		if (!said_bell && now.us == d->bell.us + 120 * INT64_C(1000000)) {
-			say_bell(d, &best_loads, best_ttl_s);
+			say_bell(d, &best_loads);
 			said_bell = true;
 		} else {
-			printf("%s  %6zu requests, %3.0f %% of them hits\n", when_text(now, when), done - seen,
-			       done > seen ? 100.0 * (double)(hits - seen_hits) / (double)(done - seen) : 0);
+			printf("%s  %6zu requests, %2.0f %% of them hits\n", when_text(now, when), done - seen,
+			       done > seen ? 100.0 * (double)(hits - seen_hits) / (double)(done - seen) : 0.0);
 			seen = done, seen_hits = hits;
 		}
 		fflush(stdout);
@@ -423,26 +432,28 @@ static int run(struct drive *d)
 	static_run(d->truth, best_ttl_s, same, d->n, &best_loads);
 	best = figures_of(d->truth, same, d->n);
 	free(same);
-	printf("\n%-34s %8s %11s %11s %8s %8s %8s %10s\n", "", "hits", "response", "p99", "loads", "/request", "peak/s",
-	       "stale");
-	row("static TTL 60 s, a usual guess", &guess, &guess_loads, d);
+	printf("\n" HEADS, "", "hits", "response", "p99", "loads", "peak/s", "stale");
+	row("static TTL 60 s, a guess", &guess, &guess_loads, d);
 	snprintf(name, sizeof(name), "static TTL %.2g s, hindsight", best_ttl_s);
 	row(name, &best, &best_loads, d);
 	row("forecached, learned", &learned, &learned_loads, d);
 	by_endpoint(d);
-	printf("\nStale answers are counted by the origin's true changes; the objective is %g %%. The static TTL of the second row\n"
-	       "is the longest with as many stale answers, found afterwards on the same requests. peak/s: the busiest %d s.\n"
-	       "Response times from forecached contain this machine's own work: 1 ms here counts as %g ms there.\n",
+	printf("\nStale answers are counted by the origin's true changes; the objective is %g %%.\n"
+	       "The TTL of the second row is the longest that has as many, found afterwards on\n"
+	       "the same requests. peak/s: loads per second in the busiest %d s. Response times\n"
+	       "from forecached contain this machine's own work: 1 ms here counts as %g ms.\n",
 	       100 * d->max_stale, LOADS_STEP_S, d->clock.scale);
 	wrong = impossible(d);
 	if (wrong > 0)
 		printf("%zu answers had a version that the origin did not have.\n", wrong);
 	if (learned.failed > 0)
 		printf("%zu requests failed, the first: %s\n", learned.failed, d->error);
+	if ((double)atomic_load(&d->late) > 0.02 * (double)d->n)
+		printf("This machine was busy with other things: the response times are its own, not forecached's.\n");
 	loads_release(&guess_loads);
 	loads_release(&best_loads);
 	loads_release(&learned_loads);
-	return wrong > 0 || learned.failed > 0 ? 1 : 0;
+	return wrong > 0 || (double)learned.failed > MAX_FAILED * (double)d->n ? 1 : 0;
 }
 
 static double number(const char *name, const char *text, double low, double high)
@@ -468,7 +479,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	static struct drive d = { .clock = { .scale = 60 }, .max_stale = 0.02, .seed = 1 };
-	struct fc_options fc = { .size = sizeof(fc), .name = "market-drive", .timeout_s = 5 };
+	struct fc_options fc = { .size = sizeof(fc), .name = "market-drive", .timeout_s = 60 };
 	const char *what;
 	int c, rc;
 
