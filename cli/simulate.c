@@ -8,6 +8,7 @@
 #include "cli/learned.h"
 #include "cli/options.h"
 #include "cli/simulate_print.h"
+#include "sim/eviction.h"
 #include "sim/learn.h"
 #include "sim/simulate.h"
 
@@ -77,7 +78,8 @@ static void bar_clear(struct bar *b)
 /* Everything that the command line says, and what is made of it. */
 struct given {
 	const char *requests, *changes, *log, *learned_out, *push_mode, *calendar, *zone, *budget;
-	double score_from, max_stale, latency_value, seed, threads;
+	const char *keys;
+	double entries, score_from, max_stale, latency_value, seed, threads;
 	bool by_endpoint, pool, no_prewarm;
 	struct option_list policies, push, schedules, set;
 	struct trace_options trace;
@@ -360,6 +362,30 @@ static int compare_policies(const struct given *g, const struct trace *t, const 
 	return status;
 }
 
+/* --keys: what is kept when memory is short. */
+static int compare_eviction(const struct given *g)
+{
+	struct eviction v = { g->keys, (uint32_t)g->entries, (uint64_t)g->seed, cli_interrupted };
+	struct eviction_result r;
+	char share[HUMAN_MAX];
+	struct fault fault;
+	int err;
+
+	cli_catch_signals();
+	err = eviction_run(&v, &r, &fault);
+	if (err == -EINTR)
+		return cli_signal_status();
+	if (err < 0)
+		return cli_error("%s", fault.text);
+	if (cli.json)
+		printf("{\"requests\": %" PRIu64 ", \"misses\": %" PRIu64 ", \"miss_ratio\": %.9g}\n", r.requests,
+		       r.misses, (double)r.misses / (double)r.requests);
+	else
+		printf("%" PRIu64 " requests, %u entries: %" PRIu64 " misses, %s\n", r.requests, v.entries, r.misses,
+		       human_share(share, (double)r.misses / (double)r.requests));
+	return CLI_OK;
+}
+
 int cmd_simulate(int argc, char **argv)
 {
 	static const struct usage usage = {
@@ -369,6 +395,7 @@ int cmd_simulate(int argc, char **argv)
 		        "forecache simulate --requests R.tsv.xz --changes C.tsv.xz --max-stale 0.01\n"
 		        "forecache simulate --requests access.log.gz --policy static:60     # demand only\n"
 		        "forecache simulate --requests R.tsv --changes C.tsv --policy learn --log L.tsv\n"
+		        "forecache simulate --keys K.txt.xz --entries 1000                  # eviction only\n"
 		        "forecache simulate --requests R.tsv --changes C.tsv --calendar XNYS \\\n"
 		        "    --schedule 'weekdays 09:30 @ /quotes/<symbol>'                 # the opening bell\n",
 		.details =
@@ -409,6 +436,8 @@ int cmd_simulate(int argc, char **argv)
 		{ "latency-value", 0, OPTION_NUMBER, &g.latency_value, 0, 1000, "LOADS",
 		  "learn: loads that sparing a user one miss is worth (0.2)" },
 		{ "set", 0, OPTION_LIST, &g.set, 0, 0, "NAME=VALUE", "learn: any number of the configuration" },
+		{ "keys", 0, OPTION_TEXT, &g.keys, 0, 0, "FILE", "eviction only: keys in the order of asking, one a line" },
+		{ "entries", 0, OPTION_COUNT, &g.entries, 1, EVICTION_MAX_ENTRIES, "N", "eviction only: what the cache holds" },
 		{ "keep-query", 0, OPTION_FLAG, &g.trace.keep_query, 0, 0, NULL,
 		  "access logs: what follows ? belongs to the key" },
 		{ "seed", 0, OPTION_COUNT, &g.seed, 0, 9007199254740992.0, "N", "of what is random in the policies (1)" },
@@ -423,6 +452,10 @@ int cmd_simulate(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (g.keys && g.entries == 0)
+		return cli_usage("--keys needs --entries N");
+	if (g.keys)
+		return compare_eviction(&g);
 	if (!g.requests)
 		return cli_usage("--requests FILE is needed; try `forecache simulate --help`");
 	if (g.log && n != 1)

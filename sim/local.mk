@@ -2,6 +2,7 @@ noinst_LTLIBRARIES += %D%/libsim.la
 %C%_libsim_la_SOURCES = \
 	%D%/backtest.h %D%/backtest.c \
 	%D%/baseline.h %D%/baseline.c \
+	%D%/eviction.h %D%/eviction.c \
 	%D%/fault.h %D%/fault.c \
 	%D%/fixed.h %D%/fixed.c \
 	%D%/learn.h %D%/learn.c \

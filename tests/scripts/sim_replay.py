@@ -183,6 +183,26 @@ def test_refusals(where):
     check(run.returncode == 1 and "missing.tsv: No such file" in run.stderr, "a missing file is named", run.stderr)
 
 
+def test_eviction(where):
+    rng = random.Random(SEED)
+    keys = [min(int(rng.paretovariate(0.7)), 300) for _ in range(5000)]
+    with open(os.path.join(where, "K.txt"), "w") as f:
+        f.writelines(f"k{k}\n" for k in keys)
+    distinct, repeats = len(set(keys)), sum(a == b for a, b in zip(keys, keys[1:]))
+    misses = {}
+    for entries in (1, 20, 60, distinct - 1, distinct):
+        run = subprocess.run([FORECACHE, "simulate", "--keys", "K.txt", "--entries", str(entries), "--json"],
+                             cwd=where, capture_output=True, text=True)
+        out = json.loads(run.stdout or "{}")
+        misses[entries] = out.get("misses")
+        check(out.get("requests") == len(keys) and near(out["miss_ratio"], out["misses"] / len(keys)),
+              f"eviction with {entries} entries runs", run.stdout + run.stderr)
+    check(misses[1] == len(keys) - repeats, "one entry serves repeats and nothing else", misses)
+    check(misses[distinct] == distinct, "room for all: each key is missed once", misses)
+    check(misses[distinct - 1] > distinct, "room for all but one is too little", misses)
+    check(misses[1] > misses[20] > misses[60] > misses[distinct], "more room, fewer misses", misses)
+
+
 def test_interrupted(where):
     log = os.path.join(where, "I.tsv")
     run = subprocess.Popen([FORECACHE, "simulate", "--requests", "big.tsv", "--policy", "learn", "--log", log],
@@ -206,6 +226,7 @@ def main():
         test_judged(where, trace)
         test_exact(where, trace)
         test_files(where)
+        test_eviction(where)
         test_refusals(where)
         with open(os.path.join(where, "big.tsv"), "w") as f:
             f.write("time_s\tendpoint\tkey\tbytes\tload_ms\n")
