@@ -183,24 +183,28 @@ def test_refusals(where):
     check(run.returncode == 1 and "missing.tsv: No such file" in run.stderr, "a missing file is named", run.stderr)
 
 
+def count_misses(where, keys, entries):
+    with open(os.path.join(where, "K.txt"), "w") as f:
+        f.writelines(f"k{k}\n" for k in keys)
+    run = subprocess.run([FORECACHE, "simulate", "--keys", "K.txt", "--entries", str(entries), "--json"],
+                         cwd=where, capture_output=True, text=True)
+    out = json.loads(run.stdout or "{}")
+    check(out.get("requests") == len(keys) and near(out["miss_ratio"], out["misses"] / len(keys)),
+          f"eviction with {entries} entries runs", run.stdout + run.stderr)
+    return out.get("misses")
+
+
 def test_eviction(where):
     rng = random.Random(SEED)
     keys = [min(int(rng.paretovariate(0.7)), 300) for _ in range(5000)]
-    with open(os.path.join(where, "K.txt"), "w") as f:
-        f.writelines(f"k{k}\n" for k in keys)
     distinct, repeats = len(set(keys)), sum(a == b for a, b in zip(keys, keys[1:]))
-    misses = {}
-    for entries in (1, 20, 60, distinct - 1, distinct):
-        run = subprocess.run([FORECACHE, "simulate", "--keys", "K.txt", "--entries", str(entries), "--json"],
-                             cwd=where, capture_output=True, text=True)
-        out = json.loads(run.stdout or "{}")
-        misses[entries] = out.get("misses")
-        check(out.get("requests") == len(keys) and near(out["miss_ratio"], out["misses"] / len(keys)),
-              f"eviction with {entries} entries runs", run.stdout + run.stderr)
+    misses = {n: count_misses(where, keys, n) for n in (1, 20, 60, distinct)}
     check(misses[1] == len(keys) - repeats, "one entry serves repeats and nothing else", misses)
     check(misses[distinct] == distinct, "room for all: each key is missed once", misses)
-    check(misses[distinct - 1] > distinct, "room for all but one is too little", misses)
     check(misses[1] > misses[20] > misses[60] > misses[distinct], "more room, fewer misses", misses)
+    circle = list(range(41)) * 50  # whatever is put out comes again within 41 requests
+    check(count_misses(where, circle, 41) == 41, "a circle of keys fits")
+    check(count_misses(where, circle, 40) >= 41 + 49, "and does not when one entry is missing")
 
 
 def test_interrupted(where):
