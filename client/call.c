@@ -221,7 +221,7 @@ int fc_event(struct fc *fc, const struct fc_event *e)
 	return -ENOBUFS;
 }
 
-/* -- Any operation ----------------------------------------------------------------------------------- */
+/* -- Any operation -------------------------------------------------------------------------- */
 
 /* [id, op, args...] from the array args, whose head is cut off. */
 static int pack_request(struct pack *w, uint64_t id, const char *op, struct bytes args)

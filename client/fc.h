@@ -30,9 +30,8 @@ struct link;
 #define FC_MAX_PATH 107
 
 struct fc {
-	struct fc_options opt; /* complete; opt.dir and opt.name point to the two below */
+	struct fc_options opt; /* complete; opt.dir points to the next */
 	char dir[FC_MAX_PATH + 1];
-	char name[64];
 	struct proto_limits limits;
 	struct segment segment;
 	struct outbox outbox;

@@ -14,7 +14,7 @@
 
 #define CLOSE_LINGER_S 0.1
 
-/* -- Clocks ------------------------------------------------------------------------------------------ */
+/* -- Clocks --------------------------------------------------------------------------------- */
 
 static int64_t clock_us(clockid_t id)
 {
@@ -34,7 +34,7 @@ int64_t fc_monotonic_us(void)
 	return clock_us(CLOCK_MONOTONIC);
 }
 
-/* -- Fork --------------------------------------------------------------------------------------------- */
+/* -- Fork ----------------------------------------------------------------------------------- */
 
 /*
  * Handles are held still while a fork goes on. The child's handles keep the segment; the link, its
@@ -96,7 +96,7 @@ static void remove_from_all(struct fc *fc)
 	pthread_mutex_unlock(&all_lock);
 }
 
-/* -- Options -------------------------------------------------------------------------------------------- */
+/* -- Options -------------------------------------------------------------------------------- */
 
 /* Row: X(field, default, lowest, highest). */
 #define OPTION_TABLE(X)                                                                            \
@@ -158,14 +158,7 @@ static int find_dir(struct fc *fc)
 	return 0;
 }
 
-static void find_name(struct fc *fc)
-{
-	snprintf(fc->name, sizeof(fc->name), "%s",
-	         fc->opt.name && *fc->opt.name ? fc->opt.name : program_invocation_short_name);
-	fc->opt.name = fc->name;
-}
-
-/* -- Open and close -------------------------------------------------------------------------------------- */
+/* -- Open and close ------------------------------------------------------------------------- */
 
 int fc_open(const struct fc_options *options, struct fc **ret)
 {
@@ -187,7 +180,6 @@ int fc_open(const struct fc_options *options, struct fc **ret)
 		free(fc);
 		return rc;
 	}
-	find_name(fc);
 	pthread_mutex_init(&fc->lock, NULL);
 	snprintf(path, sizeof(path), "%s/segment", fc->dir);
 	segment_init(&fc->segment, path);
@@ -266,7 +258,7 @@ int fc_register_loader(struct fc *fc, const char *endpoint, unsigned concurrency
 	return rc;
 }
 
-/* -- Questions ----------------------------------------------------------------------------------------------- */
+/* -- Questions ------------------------------------------------------------------------------ */
 
 void fc_stats(struct fc *fc, struct fc_stats *ret)
 {

@@ -52,7 +52,6 @@ struct fc_options {
 	size_t size;
 	const char *dir;      /* the daemon's directory; default $FORECACHED_DIR, else
 	                         $XDG_RUNTIME_DIR/forecached if that exists, else /run/forecached */
-	const char *name;     /* what the daemon's log calls this client; default the process's name */
 	double timeout_s;     /* how long a call may wait for the daemon, 0.001 to 3600; default 5 */
 	double load_wait_s;   /* how long fc_get_or_load waits for another caller's load, 0.001 to 3600;
 	                         default 10 */
@@ -73,7 +72,7 @@ int fc_open(const struct fc_options *options, struct fc **ret);
 /* Tells the daemon what is still to be told (waits at most 100 ms), ends the thread, frees. NULL is fine. */
 void fc_close(struct fc **fc);
 
-/* ---- Values ---------------------------------------------------------------------------------- */
+/* ---- Values ------------------------------------------------------------------------------- */
 
 enum fc_outcome {
 	FC_HIT,   /* fresh */
@@ -162,7 +161,7 @@ int fc_changed(struct fc *fc, const char *endpoint, const void *key, size_t key_
 /* The TTL that the daemon advises for the key, in seconds. As fc_set. */
 int fc_ttl(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes, double *ret_ttl_s);
 
-/* ---- For an app with a cache of its own -------------------------------------------------------- */
+/* ---- For an app with a cache of its own --------------------------------------------------- */
 
 enum fc_event_outcome { FC_EVENT_HIT, FC_EVENT_GRACE, FC_EVENT_MISS, FC_EVENT_SET, FC_EVENT_CHANGED };
 
@@ -182,7 +181,7 @@ struct fc_event {
 /* Tells the daemon what happened; copies and returns at once. -EINVAL; -ENOBUFS: dropped and counted. */
 int fc_event(struct fc *fc, const struct fc_event *e);
 
-/* ---- Loaders: the daemon asks, the app reads its origin ----------------------------------------- */
+/* ---- Loaders: the daemon asks, the app reads its origin ----------------------------------- */
 
 /*
  * Serves an endpoint: fn runs in up to `concurrency` (1 to 256) threads of the library's, also for
@@ -192,7 +191,7 @@ int fc_event(struct fc *fc, const struct fc_event *e);
 int fc_register_loader(struct fc *fc, const char *endpoint, unsigned concurrency, fc_load_fn *fn,
                        void *arg);
 
-/* ---- Everything else ------------------------------------------------------------------------------ */
+/* ---- Everything else ---------------------------------------------------------------------- */
 
 /*
  * Any operation of docs/protocol.md. args is one msgpack array of the arguments (NULL: none). On

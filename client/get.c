@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Most values are smaller: they are read into the stack and copied once, to memory of just their size. */
+/* Most values are smaller: they are read into the stack and copied to memory of just their size. */
 #define SMALL_BYTES 4096
 
 static int check(const char *endpoint, struct bytes key, struct fc_value *ret)
@@ -20,7 +20,7 @@ static int check(const char *endpoint, struct bytes key, struct fc_value *ret)
 	return fc_check_key(endpoint, key.p, key.n);
 }
 
-/* -- The segment ------------------------------------------------------------------------------------ */
+/* -- The segment ---------------------------------------------------------------------------- */
 
 /* What the segment says of a key. */
 struct seen {
@@ -87,7 +87,7 @@ static struct seen look(struct fc *fc, struct bytes key, struct fc_value *ret)
 	return seen;
 }
 
-/* -- Counting ----------------------------------------------------------------------------------------- */
+/* -- Counting ------------------------------------------------------------------------------- */
 
 static void count(struct fc *fc, const struct fc_value *v)
 {
@@ -125,7 +125,7 @@ void fc_value_release(struct fc_value *v)
 	*v = (struct fc_value){ .outcome = FC_MISS };
 }
 
-/* -- The daemon ----------------------------------------------------------------------------------------- */
+/* -- The daemon ----------------------------------------------------------------------------- */
 
 static int take_got(const struct got *g, struct fc_value *ret)
 {
@@ -200,7 +200,7 @@ int fc_get(struct fc *fc, const char *endpoint, const void *key_p, size_t key_by
 	return ret->data ? 0 : -ENOENT;
 }
 
-/* -- Many ------------------------------------------------------------------------------------------------ */
+/* -- Many ----------------------------------------------------------------------------------- */
 
 /* Without a segment all keys go in one request. */
 static int ask_many(struct fc *fc, const char *endpoint, const void *const *keys,
@@ -273,7 +273,7 @@ int fc_mget(struct fc *fc, const char *endpoint, const void *const *keys, const 
 	return 0;
 }
 
-/* -- Get or load -------------------------------------------------------------------------------------------- */
+/* -- Get or load ---------------------------------------------------------------------------- */
 
 /* Runs fn. 0: *ret is the new value. */
 static int load(struct fc *fc, struct bytes key, fc_load_fn *fn, void *arg, double *ret_load_ms,

@@ -63,7 +63,7 @@ struct link {
 	int64_t refresh_us, probe_us, active_us;
 };
 
-/* -- Sockets -------------------------------------------------------------------------------------- */
+/* -- Sockets -------------------------------------------------------------------------------- */
 
 static void set_int(void *socket, int option, int value)
 {
@@ -156,7 +156,7 @@ static bool is_silent(struct link *l)
 	return silent;
 }
 
-/* -- Calls ---------------------------------------------------------------------------------------- */
+/* -- Calls ---------------------------------------------------------------------------------- */
 
 /* Under the lock. The waiting thread frees nothing of it before it has seen done. */
 static void end_call(struct link *l, struct call *c, int rc)
@@ -327,7 +327,7 @@ out:
 	return 0;
 }
 
-/* -- Events --------------------------------------------------------------------------------------- */
+/* -- Events --------------------------------------------------------------------------------- */
 
 static void send_batch(struct link *l, const struct batch *b, int64_t now)
 {
@@ -397,7 +397,7 @@ static bool send_events(struct link *l, int64_t now)
 	return some;
 }
 
-/* -- Loaders -------------------------------------------------------------------------------------- */
+/* -- Loaders -------------------------------------------------------------------------------- */
 
 static int send_loader(struct link *l, struct worker *w, const struct loader_message *m)
 {
@@ -492,7 +492,7 @@ int link_add_worker(struct link *l, struct worker *w)
 	return rc;
 }
 
-/* -- The thread ------------------------------------------------------------------------------------ */
+/* -- The thread ----------------------------------------------------------------------------- */
 
 void link_wake(struct link *l)
 {

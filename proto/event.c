@@ -29,7 +29,7 @@ void events_release(struct events *e)
 	events_init(e);
 }
 
-/* -- One event --------------------------------------------------------------------------------- */
+/* -- One event ------------------------------------------------------------------------------ */
 
 static int read_outcome(const struct msgpack_object *v, enum event_outcome *ret,
                         struct proto_error *reterr)
@@ -108,7 +108,7 @@ static void refuse(struct events *e, size_t index, const struct proto_error *why
 	e->refused++;
 }
 
-/* -- Rows --------------------------------------------------------------------------------------- */
+/* -- Rows ----------------------------------------------------------------------------------- */
 
 /* A later version may add fields at the end; 16 are more than it will ever need. */
 #define MAX_ROW_FIELDS 16
@@ -163,7 +163,7 @@ static int read_rows(struct events *e, const struct msgpack_object *v,
 	return 0;
 }
 
-/* -- Columns ------------------------------------------------------------------------------------ */
+/* -- Columns -------------------------------------------------------------------------------- */
 
 /* A column has one value per event, or is not there: then every cursor_next gives NULL. */
 static int read_column(const struct map *m, const char *name, size_t n, struct cursor *ret,
@@ -267,7 +267,7 @@ int events_read(struct events *e, struct message *m, struct bytes frame,
 	return rc;
 }
 
-/* -- Writing ------------------------------------------------------------------------------------ */
+/* -- Writing -------------------------------------------------------------------------------- */
 
 /* How many fields of a row have something to say. */
 static uint32_t row_fields(const struct event *x)

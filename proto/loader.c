@@ -23,7 +23,7 @@ void loader_message_release(struct loader_message *l)
 	loader_message_init(l);
 }
 
-/* -- What a loader says ---------------------------------------------------------------------------- */
+/* -- What a loader says --------------------------------------------------------------------- */
 
 static int read_register(struct loader_message *l, struct cursor *c, const struct proto_limits *limits,
                          struct proto_error *reterr)
@@ -211,7 +211,7 @@ void loader_message_write(struct pack *w, const struct loader_message *l)
 	}
 }
 
-/* -- What a loader is told ---------------------------------------------------------------------------- */
+/* -- What a loader is told ------------------------------------------------------------------ */
 
 static int read_job(struct told *t, const struct msgpack_object *job, struct cursor *c,
                     const struct proto_limits *limits, struct proto_error *reterr)

@@ -83,7 +83,7 @@ int reply_read(struct reply *ret, struct message *m, struct bytes frame,
 	return rc ? -EBADMSG : 0;
 }
 
-/* -- Results that have a struct of their own -------------------------------------------------------- */
+/* -- Results that have a struct of their own ------------------------------------------------ */
 
 void got_write(struct pack *w, const struct got *g)
 {

@@ -48,7 +48,8 @@ struct got {
 	struct bytes value;
 	struct bytes endpoint;      /* that the key belongs to */
 	uint64_t version;
-	double age_s, ttl_s;        /* seconds since the origin was read, until it is no longer fresh (< 0: past it); NAN: no value */
+	double age_s; /* seconds since the origin was read; NAN: no value */
+	double ttl_s; /* seconds until it is no longer fresh, below 0: past it; NAN: no value */
 	uint64_t lease;             /* 0: none; else the caller is to load and set with it */
 	int status;                 /* mget: this key's own failure; 0 otherwise */
 };

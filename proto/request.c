@@ -55,7 +55,7 @@ static void request_reset(struct request *r)
 	r->pair.n = r->record.n = r->number.n = r->events.list.n = 0;
 }
 
-/* -- Reading: what all operations share ---------------------------------------------------------- */
+/* -- Reading: what all operations share ----------------------------------------------------- */
 
 struct reading {
 	struct request *r;
@@ -154,7 +154,7 @@ static int option_word(struct reading *x, const char *name, const char *const *w
 	return proto_fail(x->err, -EBADMSG, "%s: must be %s", name, list);
 }
 
-/* -- Reading: each operation --------------------------------------------------------------------- */
+/* -- Reading: each operation ---------------------------------------------------------------- */
 
 static const char *const mode_words[] = { "load", "lease", "peek" };
 static const char *const purge_words[] = { "key", "endpoint", "all" };
@@ -412,7 +412,7 @@ static int read_export(struct reading *x)
 	return rc ? rc : option_count(x, "max", MAX_ROWS, &x->r->list.max);
 }
 
-/* -- Records ------------------------------------------------------------------------------------- */
+/* -- Records -------------------------------------------------------------------------------- */
 
 /* Numbers are kept as offsets until all are read: the vector may move while it grows. */
 static int read_record_field(struct reading *x, const struct msgpack_object *v, struct record_row *row,
@@ -489,7 +489,7 @@ static int read_import(struct reading *x)
 	return rc;
 }
 
-/* -- The table of operations ---------------------------------------------------------------------- */
+/* -- The table of operations ---------------------------------------------------------------- */
 
 #define MAX_OPTIONS 8
 
@@ -588,7 +588,7 @@ int request_read(struct request *ret, struct message *m, struct bytes frame,
 	return rc == -EMSGSIZE ? STATUS_TOO_BIG : STATUS_BAD_REQUEST;
 }
 
-/* -- Writing -------------------------------------------------------------------------------------- */
+/* -- Writing -------------------------------------------------------------------------------- */
 
 /*
  * Options are written twice: once into a writer without room, to count them, since a map's length

@@ -43,7 +43,7 @@ void message_release(struct message *m);
 int message_read(struct message *m, struct bytes frame, const struct proto_limits *limits,
                  struct proto_error *reterr);
 
-/* -- What a value is -------------------------------------------------------------------------- */
+/* -- What a value is ------------------------------------------------------------------------ */
 
 enum value_kind {
 	VALUE_NIL,
@@ -63,7 +63,7 @@ static inline bool value_is_nil(const struct msgpack_object *v)
 	return value_kind(v) == VALUE_NIL;
 }
 
-/* -- Typed questions: 0, or -EBADMSG with the field named --------------------------------------- */
+/* -- Typed questions: 0, or -EBADMSG with the field named ----------------------------------- */
 
 #define VALUE_MAX_INSTANT_S 253402300800.0 /* the end of year 9999 */
 
@@ -98,7 +98,7 @@ int value_span(const struct msgpack_object *v, const char *field, struct span *r
 int value_version(const struct msgpack_object *v, const char *field, uint64_t *ret,
                   struct proto_error *reterr);
 
-/* -- Arrays and maps: what could not be read is empty afterwards, so asking on finds nothing ---- */
+/* -- Arrays and maps: what could not be read is empty afterwards, so asking on finds nothing  */
 
 struct cursor {
 	const struct msgpack_object *at;

@@ -479,7 +479,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	static struct drive d = { .clock = { .scale = 60 }, .max_stale = 0.02, .seed = 1 };
-	struct fc_options fc = { .size = sizeof(fc), .name = "market-drive", .timeout_s = 60 };
+	struct fc_options fc = { .size = sizeof(fc), .timeout_s = 60 };
 	const char *what;
 	int c, rc;
 

@@ -60,7 +60,7 @@ static int64_t clock_us(clockid_t id)
 		(cond);                                                                            \
 	})
 
-/* -- The daemon --------------------------------------------------------------------------------------- */
+/* -- The daemon ----------------------------------------------------------------------------- */
 
 #define SEGMENT_BYTES (1u << 20)
 #define MAX_WAITERS   64
@@ -499,7 +499,7 @@ static bool is_value(const struct fc_value *v, const char *text)
 #define GET(fc, key, v)                fc_get(fc, NULL, key, strlen(key), v)
 #define LOAD(fc, key, fn, arg, v)      fc_get_or_load(fc, NULL, key, strlen(key), fn, arg, v)
 
-/* -- Load functions ------------------------------------------------------------------------------------- */
+/* -- Load functions ------------------------------------------------------------------------- */
 
 struct origin {
 	atomic_int loads;
@@ -524,7 +524,7 @@ static int load(void *arg, const void *key, size_t key_bytes, struct fc_loaded *
 	return 0;
 }
 
-/* -- Tests ------------------------------------------------------------------------------------------------ */
+/* -- Tests ---------------------------------------------------------------------------------- */
 
 TEST(options_are_checked)
 {

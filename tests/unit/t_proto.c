@@ -17,7 +17,7 @@
 static struct proto_limits limits;
 static struct rng rng;
 
-/* -- Random things ------------------------------------------------------------------------------ */
+/* -- Random things -------------------------------------------------------------------------- */
 
 static char pool[1 << 16];
 static size_t pool_used;
@@ -207,7 +207,7 @@ static void some_request(struct request *r)
 	}
 }
 
-/* -- Sameness ----------------------------------------------------------------------------------- */
+/* -- Sameness ------------------------------------------------------------------------------- */
 
 #define SAME_BYTES(a, b) OK(bytes_equal(a, b), "%zu and %zu bytes", (a).n, (b).n)
 #define SAME_U64(a, b)   OK((uint64_t)(a) == (uint64_t)(b), "%" PRIu64 " %" PRIu64, (uint64_t)(a), (uint64_t)(b))
@@ -243,7 +243,7 @@ static void same_request(const struct request *r, const struct request *r2, cons
 	pack_release(&w2);
 }
 
-/* -- Tests -------------------------------------------------------------------------------------- */
+/* -- Tests ---------------------------------------------------------------------------------- */
 
 TEST(requests_read_back_as_they_were)
 {
@@ -964,6 +964,30 @@ TEST(what_could_not_be_read_is_empty)
 	OK(value_array(NULL, "x", 0, 1, &c, NULL) == -EBADMSG && cursor_next(&c) == NULL);
 }
 
+TEST(a_key_is_str_only_if_it_is_utf8)
+{
+	static const struct {
+		const char *key;
+		bool utf8;
+	} t[] = {
+		{ "plain", true },          { "\xc3\xa9", true },         { "\xe2\x82\xac", true },
+		{ "\xf0\x9f\x98\x80", true }, { "\xf4\x8f\xbf\xbf", true }, { "\x80", false },
+		{ "\xc3", false },          { "\xc0\xaf", false }, /* overlong */
+		{ "\xe0\x80\x80", false }, { "\xed\xa0\x80", false }, /* a surrogate */
+		{ "\xf4\x90\x80\x80", false }, { "\xf5\x80\x80\x80", false }, { "a\xff", false },
+	};
+	struct pack w;
+	size_t i;
+
+	pack_init(&w, 100);
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		pack_reset(&w);
+		pack_key(&w, bytes_str(t[i].key));
+		OK(w.p[0] == (t[i].utf8 ? 0xa0 | strlen(t[i].key) : 0xc4), "%zu: %02x", i, w.p[0]);
+	}
+	pack_release(&w);
+}
+
 TEST(versions_that_are_text_are_hashed)
 {
 	struct proto_error err;
@@ -975,6 +999,8 @@ TEST(versions_that_are_text_are_hashed)
 	OK(value_version(m.root, "version", &a, &err) == 0 && a != 0);
 	OK(message_read(&m, bytes_of("\xc4\x03" "abc", 5), &limits, &err) == 0);
 	OK(value_version(m.root, "version", &b, &err) == 0 && a == b);
+	OK(message_read(&m, bytes_of("\xa3" "abd", 4), &limits, &err) == 0);
+	OK(value_version(m.root, "version", &b, &err) == 0 && a != b);
 	OK(message_read(&m, bytes_of("\xc0", 1), &limits, &err) == 0);
 	OK(value_version(m.root, "version", &b, &err) == 0 && b == 0);
 	OK(message_read(&m, bytes_of("\xff", 1), &limits, &err) == 0);
@@ -1000,6 +1026,7 @@ int main(int argc, char **argv)
 	RUN(loaders_and_the_daemon_understand_each_other);
 	RUN(notices_name_their_topic);
 	RUN(what_could_not_be_read_is_empty);
+	RUN(a_key_is_str_only_if_it_is_utf8);
 	RUN(versions_that_are_text_are_hashed);
 	RUN(damaged_messages_are_read_or_refused);
 	RUN(garbage_is_read_or_refused);
