@@ -188,7 +188,7 @@ static void some_request(struct request *r)
 			row->name = some_bytes(40);
 			row->endpoint = maybe_bytes(20);
 			for (row->n_fields = 0; row->n_fields < n; row->n_fields++) {
-				row->field[row->n_fields].name = bytes_str("abcdefgh" + row->n_fields);
+				row->field[row->n_fields].name = bytes_str(&"abcdefgh"[row->n_fields]);
 				row->field[row->n_fields].v = numbers;
 				row->field[row->n_fields].n = 1 + rng_below(&rng, 8);
 			}
