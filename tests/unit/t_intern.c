@@ -94,7 +94,7 @@ TEST(the_name_forgotten_last_gives_its_id_first)
 
 	intern_init(&t, 0);
 	for (uint32_t i = 0; i < 3; i++)
-		intern_add(&t, bytes_of("xyz" + i, 1), NULL);
+		intern_add(&t, bytes_of(&"xyz"[i], 1), NULL);
 	intern_remove(&t, 0);
 	intern_remove(&t, 2);
 	OK(intern_find(&t, bytes_str("x")) == INTERN_NONE);
