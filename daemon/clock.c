@@ -19,10 +19,11 @@ static int64_t read_us(clockid_t id)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-/* A timer far in the future that is cancelled when the wall clock is set: then its file is readable. */
+/* A timer far in the future that is cancelled when the wall clock is set: then its file is
+ * readable. */
 static void watch_steps(int fd)
 {
-	struct itimerspec far = { .it_value.tv_sec = (time_t)INT32_MAX * 64 };
+	struct itimerspec far = {.it_value.tv_sec = (time_t)INT32_MAX * 64};
 
 	timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL);
 }
@@ -31,12 +32,12 @@ int clock_setup(struct clock *c, double scale, struct instant start)
 {
 	int64_t wall_us = read_us(CLOCK_REALTIME);
 
-	*c = (struct clock){ .scale = scale, .step_fd = -1 };
+	*c = (struct clock){.scale = scale, .step_fd = -1};
 	c->boot_start_us = c->boot_us = read_us(CLOCK_BOOTTIME);
 	if (c->boot_start_us < 0 || wall_us < 0)
 		return -errno;
 	c->made_up = scale != 1 || instant_is_set(start);
-	c->start = instant_is_set(start) ? start : (struct instant){ wall_us };
+	c->start = instant_is_set(start) ? start : (struct instant){wall_us};
 	c->now = c->start;
 	if (!c->made_up) {
 		c->step_fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -58,8 +59,8 @@ static struct instant at_boot(const struct clock *c, int64_t boot_us)
 	int64_t passed = boot_us - c->boot_start_us;
 
 	if (c->scale == 1)
-		return (struct instant){ c->start.us + passed };
-	return (struct instant){ c->start.us + (int64_t)((double)passed * c->scale) };
+		return (struct instant){c->start.us + passed};
+	return (struct instant){c->start.us + (int64_t)((double)passed * c->scale)};
 }
 
 void clock_turn(struct clock *c)
@@ -94,7 +95,7 @@ struct span clock_real_until(const struct clock *c, struct instant t)
 
 struct store_clock clock_for_store(const struct clock *c)
 {
-	return (struct store_clock){ c->boot_start_us, c->start, c->scale };
+	return (struct store_clock){c->boot_start_us, c->start, c->scale};
 }
 
 void clock_carry_on(struct clock *c, struct instant now)
@@ -128,7 +129,7 @@ bool clock_stepped(struct clock *c, struct span *ret_offset)
 
 struct instant clock_from_wall_s(const struct clock *c, double wall_s)
 {
-	return (struct instant){ instant_from_s(wall_s).us - c->offset.us };
+	return (struct instant){instant_from_s(wall_s).us - c->offset.us};
 }
 
 double clock_to_wall_s(const struct clock *c, struct instant t)

@@ -4,9 +4,9 @@
  *
  * HOW IT WORKS instant = start + (CLOCK_BOOTTIME now - CLOCK_BOOTTIME at start) * scale. At scale 1
  * without a given start, start is the wall clock when the daemon began (or the clock of the segment
- * that it takes over, when that one is ahead). CLOCK_BOOTTIME is never stepped and goes on while the
- * machine sleeps, so TTLs do neither jump nor stop. When somebody steps the wall clock, the difference
- * is reported as an offset: schedules and times of day follow it, TTLs do not.
+ * that it takes over, when that one is ahead). CLOCK_BOOTTIME is never stepped and goes on while
+ * the machine sleeps, so TTLs do neither jump nor stop. When somebody steps the wall clock, the
+ * difference is reported as an offset: schedules and times of day follow it, TTLs do not.
  *
  * INVARIANTS clock_now() never goes back and changes only in clock_turn().
  */
@@ -23,7 +23,7 @@ struct clock {
 	int64_t boot_start_us; /* CLOCK_BOOTTIME at which the clock showed ... */
 	struct instant start;  /* ... this instant */
 	double scale;
-	bool made_up; /* scale or start were given: the wall clock has no say */
+	bool made_up;    /* scale or start were given: the wall clock has no say */
 	int64_t boot_us; /* of this turn */
 	struct instant now;
 	struct span offset; /* wall clock minus this clock, as of the last step */
@@ -61,7 +61,8 @@ struct span clock_real_until(const struct clock *c, struct instant t);
 /* What readers of the segment need to know. */
 struct store_clock clock_for_store(const struct clock *c);
 
-/* Carries on the clock of an earlier daemon that is ahead of this one, so that no value gets younger. */
+/* Carries on the clock of an earlier daemon that is ahead of this one, so that no value gets
+ * younger. */
 void clock_carry_on(struct clock *c, struct instant now);
 
 /*

@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "daemon/config_source.h"
 #include "daemon/option.h"
 #include "daemon/pattern.h"
 
@@ -13,19 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A configuration is written by people: what is longer is a mistake, and cJSON looks keys up in lists. */
+/* A configuration is written by people: what is longer is a mistake, and cJSON looks keys up in
+ * lists. */
 #define CONFIG_MAX_BYTES (1u << 20)
 #define CONFIG_MAX_DEPTH 16
 #define CONFIG_MAX_LIST  10000
-
-/* Where a value that is not a default came from. */
-struct config_source {
-	char *path, *from;
-};
-
-struct config_sources {
-	VEC(struct config_source) list;
-};
 
 /* What one parse works on. */
 struct parse {
@@ -45,33 +38,6 @@ int config_fail(struct config_error *e, const char *path, const char *fmt, ...)
 	return -EINVAL;
 }
 
-/* -- Where values came from ------------------------------------------------------------------- */
-
-static void note_source(struct config *c, const char *path, const char *from)
-{
-	struct config_source *s = NULL;
-
-	for (size_t i = 0; i < c->sources->list.n && !s; i++)
-		if (!strcmp(c->sources->list.v[i].path, path))
-			s = &c->sources->list.v[i];
-	if (s) {
-		free(s->from);
-	} else {
-		s = vec_push(&c->sources->list);
-		s->path = mem_dup(path, strlen(path));
-	}
-	s->from = mem_dup(from, strlen(from));
-}
-
-/* NULL: a default. */
-static const char *source_of(const struct config *c, const char *path)
-{
-	for (size_t i = 0; i < c->sources->list.n; i++)
-		if (!strcmp(c->sources->list.v[i].path, path))
-			return c->sources->list.v[i].from;
-	return NULL;
-}
-
 /* -- Numbers as people write them ------------------------------------------------------------- */
 
 static bool with_suffix(const char *text, const char *const *suffix, const double *factor, size_t n,
@@ -80,7 +46,8 @@ static bool with_suffix(const char *text, const char *const *suffix, const doubl
 	char *end;
 	double v;
 
-	/* strtod also takes "inf", "nan", exponents and hexadecimal, none of which anybody means here */
+	/* strtod also takes "inf", "nan", exponents and hexadecimal, none of which anybody means
+	 * here */
 	v = strtod(text, &end);
 	if (end == text || end != text + strspn(text, "0123456789.") || !isfinite(v))
 		return false;
@@ -96,16 +63,16 @@ static bool with_suffix(const char *text, const char *const *suffix, const doubl
 
 bool config_duration(const char *text, double *ret_s)
 {
-	static const char *const suffix[] = { "", "s", "ms", "m", "min", "h", "d", "w" };
-	static const double factor[] = { 1, 1, 1e-3, 60, 60, 3600, 86400, 604800 };
+	static const char *const suffix[] = {"", "s", "ms", "m", "min", "h", "d", "w"};
+	static const double factor[] = {1, 1, 1e-3, 60, 60, 3600, 86400, 604800};
 
 	return with_suffix(text, suffix, factor, 8, ret_s);
 }
 
 static bool config_size(const char *text, double *ret_bytes)
 {
-	static const char *const suffix[] = { "", "B", "KiB", "MiB", "GiB", "kB", "MB", "GB" };
-	static const double factor[] = { 1, 1, 1024, 1048576, 1073741824.0, 1e3, 1e6, 1e9 };
+	static const char *const suffix[] = {"", "B", "KiB", "MiB", "GiB", "kB", "MB", "GB"};
+	static const double factor[] = {1, 1, 1024, 1048576, 1073741824.0, 1e3, 1e6, 1e9};
 
 	return with_suffix(text, suffix, factor, 8, ret_bytes);
 }
@@ -136,7 +103,7 @@ static int parse_text(struct parse *p, const cJSON *v, const char *path, char **
 		if ((unsigned char)*s < 0x20)
 			return config_fail(p->err, path, "must not contain control characters");
 	set_text(ret, v->valuestring);
-	note_source(p->c, path, p->file);
+	config_source_note(p->c, path, p->file);
 	return 0;
 }
 
@@ -145,7 +112,7 @@ static int parse_bool(struct parse *p, const cJSON *v, const char *path, bool *r
 	if (!cJSON_IsBool(v))
 		return config_fail(p->err, path, "must be true or false, is %s", kind_of(v));
 	*ret = cJSON_IsTrue(v);
-	note_source(p->c, path, p->file);
+	config_source_note(p->c, path, p->file);
 	return 0;
 }
 
@@ -160,20 +127,24 @@ static int parse_number(struct parse *p, const cJSON *v, const char *path, const
 		d = v->valuedouble;
 	else if (text && !strcmp(o->unit, "s") && !config_duration(v->valuestring, &d))
 		return config_fail(p->err, path,
-		                   "is not a length of time: write seconds, or \"30s\", \"5m\", \"24h\", \"7d\"");
+		                   "is not a length of time: write seconds, or \"30s\", \"5m\", "
+		                   "\"24h\", \"7d\"");
 	else if (text && !strcmp(o->unit, "bytes") && !config_size(v->valuestring, &d))
-		return config_fail(p->err, path,
-		                   "is not a size: write bytes, or \"64KiB\", \"256MiB\", \"1GiB\"");
+		return config_fail(
+		        p->err, path,
+		        "is not a size: write bytes, or \"64KiB\", \"256MiB\", \"1GiB\"");
 	else if (!text || isnan(d))
-		return config_fail(p->err, path, "must be a number (%s), is %s", o->unit, kind_of(v));
+		return config_fail(p->err, path, "must be a number (%s), is %s", o->unit,
+		                   kind_of(v));
 	if (!(d >= o->lo && d <= o->hi)) {
 		option_format(o, o->lo, lo, sizeof(lo));
 		option_format(o, o->hi, hi, sizeof(hi));
-		return config_fail(p->err, path, "%.15g is out of range: must be from %s to %s, in %s: %s", d,
-		                   lo, hi, o->unit, o->help);
+		return config_fail(p->err, path,
+		                   "%.15g is out of range: must be from %s to %s, in %s: %s", d, lo,
+		                   hi, o->unit, o->help);
 	}
 	option_set(o, of, d);
-	note_source(p->c, path, p->file);
+	config_source_note(p->c, path, p->file);
 	return 0;
 }
 
@@ -230,12 +201,8 @@ static int unknown_key(struct parse *p, const char *path, const char *key, const
 		consider(key, option_text[i].name, &best, &near);
 	if (near)
 		return config_fail(p->err, path, "unknown key: did you mean \"%s\"?", near);
-	return config_fail(p->err, path, "unknown key: remove it; forecached.conf(5) lists all keys");
-}
-
-static void join(char *buf, size_t cap, const char *path, const char *key)
-{
-	snprintf(buf, cap, "%.120s%s%.120s", path, *path ? "." : "", key); /* cut, not lost */
+	return config_fail(p->err, path,
+	                   "unknown key: remove it; forecached.conf(5) lists all keys");
 }
 
 /* An object without a key twice. Every key's path is `path.key`. */
@@ -250,7 +217,7 @@ static int parse_object(struct parse *p, const cJSON *v, const char *path)
 	for (const cJSON *a = v->child; a; a = a->next)
 		for (const cJSON *b = a->next; b; b = b->next)
 			if (!strcmp(a->string, b->string)) {
-				join(sub, sizeof(sub), path, a->string);
+				config_path_join(sub, sizeof(sub), path, a->string);
 				return config_fail(p->err, sub, "is given twice: keep one of them");
 			}
 	return 0;
@@ -283,14 +250,12 @@ static int parse_texts(struct parse *p, const cJSON *v, const char *path, struct
 
 /* -- Policy, origins, endpoints, schedules ---------------------------------------------------- */
 
-static const char *const ttl_modes[] = { "learn", "obey", "advise" };
-
 static int parse_ttl_mode(struct parse *p, const cJSON *v, const char *path, enum ttl_mode *ret)
 {
 	for (int i = 0; cJSON_IsString(v) && i < 3; i++)
-		if (!strcmp(v->valuestring, ttl_modes[i])) {
+		if (!strcmp(v->valuestring, config_ttl_mode_name((enum ttl_mode)i))) {
 			*ret = (enum ttl_mode)i;
-			note_source(p->c, path, p->file);
+			config_source_note(p->c, path, p->file);
 			return 0;
 		}
 	return config_fail(p->err, path, "must be \"learn\", \"obey\" or \"advise\"");
@@ -312,25 +277,27 @@ static int check_policy(struct parse *p, const char *path, const struct policy *
 {
 	char sub[256];
 
-	join(sub, sizeof(sub), path, "min_ttl");
+	config_path_join(sub, sizeof(sub), path, "min_ttl");
 	if (y->min_ttl > y->max_age)
-		return config_fail(p->err, sub,
-		                   "%.15g s is longer than max_age, %.15g s: lower min_ttl or raise max_age",
-		                   y->min_ttl, y->max_age);
+		return config_fail(
+		        p->err, sub,
+		        "%.15g s is longer than max_age, %.15g s: lower min_ttl or raise max_age",
+		        y->min_ttl, y->max_age);
 	return 0;
 }
 
 static int parse_policy(struct parse *p, const cJSON *v, const char *path)
 {
-	static const char *const names[] = { "ttl", NULL };
-	static const struct option_table *const tables[] = { &option_policy, NULL };
+	static const char *const names[] = {"ttl", NULL};
+	static const struct option_table *const tables[] = {&option_policy, NULL};
 	char sub[256];
 	int rc = parse_object(p, v, path);
 
 	for (const cJSON *e = rc ? NULL : v->child; e && !rc; e = e->next) {
-		join(sub, sizeof(sub), path, e->string);
-		if (source_of(p->c, sub))
-			return config_fail(p->err, sub, "is given at the top as well: keep one of them");
+		config_path_join(sub, sizeof(sub), path, e->string);
+		if (config_source_of(p->c, sub))
+			return config_fail(p->err, sub,
+			                   "is given at the top as well: keep one of them");
 		rc = parse_policy_field(p, e, sub, &p->c->policy);
 		if (rc == 1)
 			rc = unknown_key(p, sub, e->string, names, tables, false);
@@ -339,21 +306,22 @@ static int parse_policy(struct parse *p, const cJSON *v, const char *path)
 }
 
 /* A group of numbers that form a struct of their own. */
-static int parse_numbers(struct parse *p, const cJSON *v, const char *path, const struct option_table *t,
-                         void *of)
+static int parse_numbers(struct parse *p, const cJSON *v, const char *path,
+                         const struct option_table *t, void *of)
 {
-	static const char *const names[] = { NULL };
-	const struct option_table *tables[] = { t, NULL };
+	static const char *const names[] = {NULL};
+	const struct option_table *tables[] = {t, NULL};
 	const struct option *o;
 	char sub[256];
 	int rc = parse_object(p, v, path);
 
 	for (const cJSON *e = rc ? NULL : v->child; e && !rc; e = e->next) {
-		join(sub, sizeof(sub), path, e->string);
+		config_path_join(sub, sizeof(sub), path, e->string);
 		o = option_find(t, e->string);
 		if (of == &p->c->messages &&
 		    (!strcmp(e->string, "max_key_bytes") || !strcmp(e->string, "max_value_bytes")))
-			rc = config_fail(p->err, sub, "is set under \"limits\", for the cache as a whole");
+			rc = config_fail(p->err, sub,
+			                 "is set under \"limits\", for the cache as a whole");
 		else
 			rc = o ? parse_number(p, e, sub, o, of)
 			       : unknown_key(p, sub, e->string, names, tables, false);
@@ -368,7 +336,8 @@ static bool is_header_name(const char *s)
 	                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(s);
 }
 
-static int parse_header(struct parse *p, const cJSON *v, const char *path, struct config_header *ret)
+static int parse_header(struct parse *p, const cJSON *v, const char *path,
+                        struct config_header *ret)
 {
 	const cJSON *file = cJSON_GetObjectItemCaseSensitive(v, "file");
 	const cJSON *env = cJSON_GetObjectItemCaseSensitive(v, "env");
@@ -388,13 +357,14 @@ static int parse_header(struct parse *p, const cJSON *v, const char *path, struc
 		             from->valuestring);
 		snprintf(source, sizeof(source), "%s %s", file ? "file" : "env", from->valuestring);
 	} else {
-		return config_fail(p->err, path, "must be a text, {\"file\": \"PATH\"} or {\"env\": \"NAME\"}");
+		return config_fail(p->err, path,
+		                   "must be a text, {\"file\": \"PATH\"} or {\"env\": \"NAME\"}");
 	}
 	if (n < 0 || (size_t)n >= sizeof(line))
 		return config_fail(p->err, path, "is longer than %zu bytes", sizeof(line) - 1);
 	ret->line = mem_dup(line, (size_t)n);
 	ret->source = mem_dup(source, strlen(source));
-	note_source(p->c, path, p->file);
+	config_source_note(p->c, path, p->file);
 	return 0;
 }
 
@@ -415,17 +385,18 @@ static int parse_url(struct parse *p, const cJSON *v, const char *path, char **r
 
 static int parse_origin(struct parse *p, const cJSON *v, const char *path, struct config_origin *o)
 {
-	static const char *const names[] = { "url", "headers", "proxy", "ca_file", NULL };
-	static const struct option_table *const tables[] = { &option_origin, &option_http, NULL };
+	static const char *const names[] = {"url", "headers", "proxy", "ca_file", NULL};
+	static const struct option_table *const tables[] = {&option_origin, &option_http, NULL};
 	const struct option *opt;
 	char sub[256], deep[256];
 	int rc = parse_object(p, v, path);
 
 	for (const cJSON *e = rc ? NULL : v->child; e && !rc; e = e->next) {
-		join(sub, sizeof(sub), path, e->string);
+		config_path_join(sub, sizeof(sub), path, e->string);
 		if ((opt = option_find(&option_origin, e->string)))
 			rc = parse_number(p, e, sub, opt, &o->policy);
-		else if ((opt = option_find(&option_http, e->string)) && strcmp(e->string, "max_connections"))
+		else if ((opt = option_find(&option_http, e->string)) &&
+		         strcmp(e->string, "max_connections"))
 			rc = parse_number(p, e, sub, opt, &o->http);
 		else if (!strcmp(e->string, "max_connections"))
 			rc = config_fail(p->err, sub, "is called \"concurrency\" here");
@@ -441,7 +412,7 @@ static int parse_origin(struct parse *p, const cJSON *v, const char *path, struc
 				struct config_header *header = vec_push(&o->headers);
 
 				memset(header, 0, sizeof(*header));
-				join(deep, sizeof(deep), sub, h->string);
+				config_path_join(deep, sizeof(deep), sub, h->string);
 				rc = parse_header(p, h, deep, header);
 			}
 		} else
@@ -461,9 +432,10 @@ static int parse_origins(struct parse *p, const cJSON *v, const char *path)
 	int rc = parse_object(p, v, path);
 
 	for (const cJSON *e = rc ? NULL : v->child; e && !rc; e = e->next) {
-		join(sub, sizeof(sub), path, e->string);
+		config_path_join(sub, sizeof(sub), path, e->string);
 		if (!*e->string || !strcmp(e->string, "none"))
-			return config_fail(p->err, sub, "is not a name for an origin: \"none\" means no origin");
+			return config_fail(p->err, sub,
+			                   "is not a name for an origin: \"none\" means no origin");
 		o = vec_push(&p->c->origins);
 		memset(o, 0, sizeof(*o));
 		o->name = mem_dup(e->string, strlen(e->string));
@@ -477,8 +449,9 @@ static int parse_origins(struct parse *p, const cJSON *v, const char *path)
 static int parse_origin_name(struct parse *p, const cJSON *v, const char *path, uint32_t *ret)
 {
 	if (!cJSON_IsString(v))
-		return config_fail(p->err, path, "must be the name of an origin or \"none\", is %s", kind_of(v));
-	note_source(p->c, path, p->file);
+		return config_fail(p->err, path, "must be the name of an origin or \"none\", is %s",
+		                   kind_of(v));
+	config_source_note(p->c, path, p->file);
 	if (!strcmp(v->valuestring, "none")) {
 		*ret = ORIGIN_NONE;
 		return 0;
@@ -504,14 +477,15 @@ static int parse_match(struct parse *p, const cJSON *v, const char *path, char *
 
 static int parse_rule(struct parse *p, const cJSON *v, const char *path, struct config_rule *r)
 {
-	static const char *const names[] = { "match", "origin", "url",  "class",  "zone", "calendar",
-		                             "cache_private", "vary", "ignore", "ttl",  NULL };
-	static const struct option_table *const tables[] = { &option_policy, NULL };
+	static const char *const names[] = {"match",    "origin",        "url",  "class",  "zone",
+	                                    "calendar", "cache_private", "vary", "ignore", "ttl",
+	                                    NULL};
+	static const struct option_table *const tables[] = {&option_policy, NULL};
 	char sub[256];
 	int rc = parse_object(p, v, path);
 
 	for (const cJSON *e = rc ? NULL : v->child; e && !rc; e = e->next) {
-		join(sub, sizeof(sub), path, e->string);
+		config_path_join(sub, sizeof(sub), path, e->string);
 		rc = parse_policy_field(p, e, sub, &r->policy);
 		if (rc != 1)
 			continue;
@@ -537,15 +511,16 @@ static int parse_rule(struct parse *p, const cJSON *v, const char *path, struct 
 			rc = unknown_key(p, sub, e->string, names, tables, false);
 	}
 	if (!rc && !r->match) {
-		join(sub, sizeof(sub), path, "match");
-		rc = config_fail(p->err, sub,
-		                 "is missing: the keys this is about, e.g. \"/quotes/<symbol>\" or \"*\"");
+		config_path_join(sub, sizeof(sub), path, "match");
+		rc = config_fail(
+		        p->err, sub,
+		        "is missing: the keys this is about, e.g. \"/quotes/<symbol>\" or \"*\"");
 	}
 	if (!rc && r->url && r->origin == ORIGIN_NONE) {
-		join(sub, sizeof(sub), path, "url");
+		config_path_join(sub, sizeof(sub), path, "url");
 		rc = config_fail(p->err, sub, "needs an \"origin\" as well");
 	} else if (!rc && r->url && !p->c->origins.v[r->origin].url) {
-		join(sub, sizeof(sub), path, "url");
+		config_path_join(sub, sizeof(sub), path, "url");
 		rc = config_fail(p->err, sub, "its origin has no \"url\": loader workers read it");
 	}
 	return rc ? rc : check_policy(p, path, &r->policy);
@@ -567,28 +542,31 @@ static int parse_rules(struct parse *p, const cJSON *v, const char *path)
 		rc = parse_rule(p, e, sub, r);
 		for (size_t k = 0; !rc && k + 1 < p->c->rules.n; k++)
 			if (!strcmp(p->c->rules.v[k].match, r->match))
-				rc = config_fail(p->err, sub,
-				                 "has the same match as endpoints[%zu], which comes first: "
-				                 "remove one of them",
-				                 k);
+				rc = config_fail(
+				        p->err, sub,
+				        "has the same match as endpoints[%zu], which comes first: "
+				        "remove one of them",
+				        k);
 	}
 	return rc;
 }
 
-static int parse_schedule(struct parse *p, const cJSON *v, const char *path, struct config_schedule *s)
+static int parse_schedule(struct parse *p, const cJSON *v, const char *path,
+                          struct config_schedule *s)
 {
-	static const char *const names[] = { "name", "rrule", "tz", "calendar", "start", "patterns",
-		                             "skip_holidays", "lead", "max_keys", NULL };
-	static const struct option_table *const tables[] = { NULL };
-	static const struct option lead = { "lead", 0, 0, 0, 86400, "s", true, "warm this long before" };
-	static const struct option keys = { "max_keys", 0,      0, 0, 10000000, "keys",
-		                            true,       "0: 10000" };
+	static const char *const names[] = {
+	        "name",     "rrule",         "tz",   "calendar", "start",
+	        "patterns", "skip_holidays", "lead", "max_keys", NULL};
+	static const struct option_table *const tables[] = {NULL};
+	static const struct option lead = {"lead", 0,   0,    0,
+	                                   86400,  "s", true, "warm this long before"};
+	static const struct option keys = {"max_keys", 0, 0, 0, 10000000, "keys", true, "0: 10000"};
 	char sub[256];
 	double d;
 	int rc = parse_object(p, v, path);
 
 	for (const cJSON *e = rc ? NULL : v->child; e && !rc; e = e->next) {
-		join(sub, sizeof(sub), path, e->string);
+		config_path_join(sub, sizeof(sub), path, e->string);
 		if (!strcmp(e->string, "name"))
 			rc = parse_text(p, e, sub, &s->name);
 		else if (!strcmp(e->string, "rrule"))
@@ -618,9 +596,11 @@ static int parse_schedule(struct parse *p, const cJSON *v, const char *path, str
 		return config_fail(p->err, path, "has no \"name\"");
 	if (!s->rrule || !*s->rrule)
 		return config_fail(p->err, path,
-		                   "has no \"rrule\", e.g. \"FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=30\"");
+		                   "has no \"rrule\", e.g. "
+		                   "\"FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=30\"");
 	if (!s->patterns.n)
-		return config_fail(p->err, path, "has no \"patterns\": a list of the endpoints or keys to warm");
+		return config_fail(p->err, path,
+		                   "has no \"patterns\": a list of the endpoints or keys to warm");
 	if (s->patterns.n > REQUEST_MAX_PATTERNS)
 		return config_fail(p->err, path, "has more than %d patterns", REQUEST_MAX_PATTERNS);
 	return 0;
@@ -640,7 +620,8 @@ static int parse_schedules(struct parse *p, const cJSON *v, const char *path)
 		rc = parse_schedule(p, e, sub, s);
 		for (size_t k = 0; !rc && k + 1 < p->c->schedules.n; k++)
 			if (!strcmp(p->c->schedules.v[k].name, s->name))
-				rc = config_fail(p->err, sub, "has the same name as schedules[%zu]", k);
+				rc = config_fail(p->err, sub, "has the same name as schedules[%zu]",
+				                 k);
 	}
 	return rc;
 }
@@ -653,11 +634,6 @@ static const struct option_text *find_text(const char *name)
 		if (!strcmp(option_text[i].name, name))
 			return &option_text[i];
 	return NULL;
-}
-
-static char **text_field(struct config *c, const struct option_text *o)
-{
-	return (char **)((char *)c + o->offset);
 }
 
 /* True when value is one of the words of list. */
@@ -678,11 +654,14 @@ static int parse_option_text(struct parse *p, const cJSON *v, const char *path,
 
 	if (cJSON_IsString(v) && *o->values && !in_words(o->values, v->valuestring))
 		return config_fail(p->err, path, "must be one of: %s", o->values);
-	rc = parse_text(p, v, path, text_field(p->c, o));
-	if (!rc && !strncmp(v->valuestring, "tcp://", 6) && strstr("events requests loaders notices", o->name))
-		rc = config_fail(p->err, path,
-		                 "tcp:// is refused: without CURVE and a list of client keys anybody could read "
-		                 "and write the cache. Use ipc://, and RESP or HTTP for other hosts");
+	rc = parse_text(p, v, path, option_text_field(p->c, o));
+	if (!rc && !strncmp(v->valuestring, "tcp://", 6) &&
+	    strstr("events requests loaders notices", o->name))
+		rc = config_fail(
+		        p->err, path,
+		        "tcp:// is refused: without CURVE and a list of client keys anybody could "
+		        "read "
+		        "and write the cache. Use ipc://, and RESP or HTTP for other hosts");
 	if (!rc && *v->valuestring && strstr("events requests loaders notices", o->name) &&
 	    strncmp(v->valuestring, "ipc:///", 7))
 		rc = config_fail(p->err, path, "must be ipc:// and an absolute path");
@@ -691,16 +670,17 @@ static int parse_option_text(struct parse *p, const cJSON *v, const char *path,
 
 static int parse_member(struct parse *p, const cJSON *e)
 {
-	static const char *const names[] = { "policy", "limits", "messages", "learned", "origins", "origin",
-		                             "endpoints", "schedules", "pool", "ttl", NULL };
-	static const struct option_table *const tables[] = { &option_daemon, &option_policy, NULL };
+	static const char *const names[] = {"policy",  "limits", "messages",  "learned",
+	                                    "origins", "origin", "endpoints", "schedules",
+	                                    "pool",    "ttl",    NULL};
+	static const struct option_table *const tables[] = {&option_daemon, &option_policy, NULL};
 	const struct option *o = option_find(&option_daemon, e->string);
 	const struct option_text *t = find_text(e->string);
 	char sub[256];
 	int rc;
 
 	/* fields of a policy may stand at the top as well */
-	join(sub, sizeof(sub), "policy", e->string);
+	config_path_join(sub, sizeof(sub), "policy", e->string);
 	rc = parse_policy_field(p, e, sub, &p->c->policy);
 	if (rc != 1)
 		return rc;
@@ -724,12 +704,15 @@ static int parse_member(struct parse *p, const cJSON *e)
 
 static int parse_root(struct parse *p, const cJSON *root)
 {
-	/* endpoints take their defaults from policy and name origins, whatever the order in the file */
+	/* endpoints take their defaults from policy and name origins, whatever the order in the
+	 * file */
 	static const struct {
 		const char *name;
 		int (*fn)(struct parse *p, const cJSON *v, const char *path);
-	} later[] = { { "origins", parse_origins }, { "origin", NULL }, { "endpoints", parse_rules },
-		      { "schedules", parse_schedules } };
+	} later[] = {{"origins", parse_origins},
+	             {"origin", NULL},
+	             {"endpoints", parse_rules},
+	             {"schedules", parse_schedules}};
 	const cJSON *v;
 	int rc = parse_object(p, root, "");
 
@@ -750,17 +733,19 @@ static int parse_root(struct parse *p, const cJSON *root)
 		return rc;
 	p->c->messages.max_key_bytes = p->c->limits.max_key_bytes;
 	p->c->messages.max_value_bytes = p->c->limits.max_value_bytes;
-	if (p->c->messages.max_frame_bytes < p->c->limits.max_value_bytes + p->c->limits.max_key_bytes + 4096)
+	if (p->c->messages.max_frame_bytes <
+	    p->c->limits.max_value_bytes + p->c->limits.max_key_bytes + 4096)
 		return config_fail(p->err, "messages.max_frame_bytes",
-		                   "%.15g bytes cannot hold a value of limits.max_value_bytes (%.15g) with its "
+		                   "%.15g bytes cannot hold a value of limits.max_value_bytes "
+		                   "(%.15g) with its "
 		                   "key: raise it, or lower that",
 		                   p->c->messages.max_frame_bytes, p->c->limits.max_value_bytes);
 	return 0;
 }
 
 /*
- * Blanks out comments, in place, so that the line of a syntax error is still right (cJSON_Minify would lose
- * it). False when a comment does not end.
+ * Blanks out comments, in place, so that the line of a syntax error is still right (cJSON_Minify
+ * would lose it). False when a comment does not end.
  */
 static bool blank_comments(char *s)
 {
@@ -821,10 +806,10 @@ struct config *config_default(void)
 {
 	struct config *c = mem_calloc(1, sizeof(*c));
 
-	c->sources = mem_calloc(1, sizeof(*c->sources));
+	c->sources = config_sources_new();
 	option_defaults(&option_daemon, c);
 	for (size_t i = 0; i < option_n_text; i++)
-		set_text(text_field(c, &option_text[i]), option_text[i].def);
+		set_text(option_text_field(c, &option_text[i]), option_text[i].def);
 	option_defaults(&option_policy, &c->policy);
 	option_defaults(&option_limits, &c->limits);
 	option_defaults(&option_messages, &c->messages);
@@ -839,7 +824,7 @@ struct config *config_default(void)
 int config_parse(const char *file, const char *text, size_t n, struct config **ret,
                  struct config_error *reterr)
 {
-	struct parse p = { .file = file, .err = reterr };
+	struct parse p = {.file = file, .err = reterr};
 	const char *end = NULL;
 	cJSON *root = NULL;
 	char *copy = NULL;
@@ -861,8 +846,10 @@ int config_parse(const char *file, const char *text, size_t n, struct config **r
 	}
 	root = cJSON_ParseWithOpts(copy, &end, true);
 	if (!root) {
-		rc = config_fail(reterr, "", "line %zu: not JSON: look for a missing or extra comma, quote or bracket",
-		                 line_of(copy, end ? end : copy));
+		rc = config_fail(
+		        reterr, "",
+		        "line %zu: not JSON: look for a missing or extra comma, quote or bracket",
+		        line_of(copy, end ? end : copy));
 		goto out;
 	}
 	rc = parse_root(&p, root);
@@ -950,7 +937,7 @@ void config_free(struct config **c)
 	if (!x)
 		return;
 	for (size_t i = 0; i < option_n_text; i++)
-		free(*text_field(x, &option_text[i]));
+		free(*option_text_field(x, &option_text[i]));
 	for (size_t i = 0; i < x->origins.n; i++)
 		free_origin(&x->origins.v[i]);
 	for (size_t i = 0; i < x->rules.n; i++)
@@ -960,12 +947,7 @@ void config_free(struct config **c)
 	vec_free(&x->origins);
 	vec_free(&x->rules);
 	vec_free(&x->schedules);
-	for (size_t i = 0; i < x->sources->list.n; i++) {
-		free(x->sources->list.v[i].path);
-		free(x->sources->list.v[i].from);
-	}
-	vec_free(&x->sources->list);
-	free(x->sources);
+	config_sources_free(&x->sources);
 	free(x);
 	*c = NULL;
 }
@@ -974,8 +956,8 @@ void config_override(struct config *c, char **field, const char *value, const ch
 {
 	set_text(field, value);
 	for (size_t i = 0; i < option_n_text; i++)
-		if (text_field(c, &option_text[i]) == field)
-			note_source(c, option_text[i].name, from);
+		if (option_text_field(c, &option_text[i]) == field)
+			config_source_note(c, option_text[i].name, from);
 }
 
 static void add_name(char *names, size_t cap, const char *group, const char *name)
@@ -1007,16 +989,18 @@ static size_t keep_rows(const struct option_table *t, const char *group, void *n
 static void carry_overrides(struct config *now, const struct config *old, const char *file)
 {
 	for (size_t i = 0; i < option_n_text; i++) {
-		const char *from = source_of(old, option_text[i].name);
+		const char *from = config_source_of(old, option_text[i].name);
 
 		if (from && strcmp(from, file))
-			config_override(now, text_field(now, &option_text[i]),
-			                *text_field((struct config *)(uintptr_t)old, &option_text[i]), from);
+			config_override(now, option_text_field(now, &option_text[i]),
+			                *option_text_field((struct config *)(uintptr_t)old,
+			                                   &option_text[i]),
+			                from);
 	}
 }
 
-size_t config_keep_fixed(struct config *now, const struct config *old, const char *file, char *names,
-                         size_t cap)
+size_t config_keep_fixed(struct config *now, const struct config *old, const char *file,
+                         char *names, size_t cap)
 {
 	size_t n = 0;
 
@@ -1028,14 +1012,16 @@ size_t config_keep_fixed(struct config *now, const struct config *old, const cha
 	if (now->messages.max_key_bytes != old->messages.max_key_bytes ||
 	    now->messages.max_value_bytes != old->messages.max_value_bytes) {
 		now->messages.max_key_bytes = now->limits.max_key_bytes = old->limits.max_key_bytes;
-		now->messages.max_value_bytes = now->limits.max_value_bytes = old->limits.max_value_bytes;
+		now->messages.max_value_bytes = now->limits.max_value_bytes =
+		        old->limits.max_value_bytes;
 		add_name(names, cap, "limits", "max_key_bytes/max_value_bytes");
 		n++;
 	}
 	n += keep_rows(&option_messages, "messages", &now->messages, &old->messages, names, cap);
 	for (size_t i = 0; i < option_n_text; i++) {
-		char **field = text_field(now, &option_text[i]);
-		const char *was = *text_field((struct config *)(uintptr_t)old, &option_text[i]);
+		char **field = option_text_field(now, &option_text[i]);
+		const char *was =
+		        *option_text_field((struct config *)(uintptr_t)old, &option_text[i]);
 
 		if (option_text[i].reload || !strcmp(*field, was))
 			continue;
@@ -1044,126 +1030,4 @@ size_t config_keep_fixed(struct config *now, const struct config *old, const cha
 		n++;
 	}
 	return n;
-}
-
-/* -- Showing ---------------------------------------------------------------------------------- */
-
-static void show(const struct config *c, FILE *out, const char *path, const char *value, const char *unit,
-                 const char *fallback)
-{
-	const char *from = source_of(c, path);
-
-	fprintf(out, "%s = %s%s%s  # %s\n", path, value, *unit ? " " : "", unit, from ? from : fallback);
-}
-
-static void show_rows(const struct config *c, FILE *out, const char *path, const struct option_table *t,
-                      const void *of, const char *inherited)
-{
-	char sub[256], text[64], base[256];
-	const char *from;
-
-	for (size_t i = 0; i < t->n; i++) {
-		join(sub, sizeof(sub), path, t->row[i].name);
-		option_format(&t->row[i], option_get(&t->row[i], of), text, sizeof(text));
-		from = "default";
-		if (inherited) {
-			join(base, sizeof(base), inherited, t->row[i].name);
-			from = source_of(c, base) ? inherited : from;
-		}
-		show(c, out, sub, text, t->row[i].unit, from);
-	}
-}
-
-static void show_quoted(const struct config *c, FILE *out, const char *path, const char *key,
-                        const char *value)
-{
-	char sub[256], text[4096];
-
-	join(sub, sizeof(sub), path, key);
-	snprintf(text, sizeof(text), "\"%s\"", value ? value : "");
-	show(c, out, sub, text, "", "default");
-}
-
-static void show_flag(const struct config *c, FILE *out, const char *path, const char *key, bool value)
-{
-	char sub[256];
-
-	join(sub, sizeof(sub), path, key);
-	show(c, out, sub, value ? "true" : "false", "", "default");
-}
-
-static void show_texts(const struct config *c, FILE *out, const char *path, const char *key,
-                       const struct config_texts *list)
-{
-	char k[64];
-
-	for (size_t i = 0; i < list->n; i++) {
-		snprintf(k, sizeof(k), "%s[%zu]", key, i);
-		show_quoted(c, out, path, k, list->v[i]);
-	}
-}
-
-static const char *origin_name(const struct config *c, uint32_t i)
-{
-	return i == ORIGIN_NONE ? "none" : c->origins.v[i].name;
-}
-
-void config_show(const struct config *c, FILE *out)
-{
-	char path[256];
-
-	for (size_t i = 0; i < option_n_text; i++)
-		show_quoted(c, out, "", option_text[i].name,
-		            *text_field((struct config *)(uintptr_t)c, &option_text[i]));
-	show_rows(c, out, "", &option_daemon, c, NULL);
-	show_rows(c, out, "limits", &option_limits, &c->limits, NULL);
-	show_rows(c, out, "messages", &option_messages, &c->messages, "limits");
-	show_rows(c, out, "learned", &option_learned, &c->learned, NULL);
-	show_flag(c, out, "", "pool", c->pool);
-	show_rows(c, out, "policy", &option_policy, &c->policy, NULL);
-	show_quoted(c, out, "policy", "ttl", ttl_modes[c->policy.ttl]);
-	show_quoted(c, out, "", "origin", origin_name(c, c->origin));
-	for (size_t i = 0; i < c->origins.n; i++) {
-		const struct config_origin *o = &c->origins.v[i];
-
-		snprintf(path, sizeof(path), "origins.%.200s", o->name);
-		show_quoted(c, out, path, "url", o->url);
-		show_rows(c, out, path, &option_origin, &o->policy, NULL);
-		show_rows(c, out, path, &option_http, &o->http, NULL);
-		show_quoted(c, out, path, "proxy", o->proxy);
-		show_quoted(c, out, path, "ca_file", o->ca_file);
-		for (size_t k = 0; k < o->headers.n; k++)
-			fprintf(out, "%s.headers.%.*s = (%s)  # %s\n", path,
-			        (int)strcspn(o->headers.v[k].line, ":"), o->headers.v[k].line,
-			        o->headers.v[k].source, "not shown");
-	}
-	for (size_t i = 0; i < c->rules.n; i++) {
-		const struct config_rule *r = &c->rules.v[i];
-
-		snprintf(path, sizeof(path), "endpoints[%zu]", i);
-		show_quoted(c, out, path, "match", r->match);
-		show_quoted(c, out, path, "origin", origin_name(c, r->origin));
-		show_quoted(c, out, path, "url", r->url);
-		show_quoted(c, out, path, "class", r->class_name);
-		show_quoted(c, out, path, "zone", r->zone ? r->zone : c->zone);
-		show_quoted(c, out, path, "calendar", r->calendar ? r->calendar : c->calendar);
-		show_flag(c, out, path, "cache_private", r->cache_private);
-		show_texts(c, out, path, "vary", &r->vary);
-		show_texts(c, out, path, "ignore", &r->ignore);
-		show_quoted(c, out, path, "ttl", ttl_modes[r->policy.ttl]);
-		show_rows(c, out, path, &option_policy, &r->policy, "policy");
-	}
-	for (size_t i = 0; i < c->schedules.n; i++) {
-		const struct config_schedule *s = &c->schedules.v[i];
-
-		snprintf(path, sizeof(path), "schedules[%zu]", i);
-		show_quoted(c, out, path, "name", s->name);
-		show_quoted(c, out, path, "rrule", s->rrule);
-		show_quoted(c, out, path, "tz", s->tz ? s->tz : c->zone);
-		show_quoted(c, out, path, "start", s->start);
-		show_texts(c, out, path, "patterns", &s->patterns);
-		show_flag(c, out, path, "skip_holidays", s->skip_holidays);
-		fprintf(out, "%s.lead = %.15g s\n%s.max_keys = %u keys\n", path, span_s(s->lead), path,
-		        (unsigned)s->max_keys);
-	}
 }

@@ -3,13 +3,14 @@
  * What the operator states, from a JSON file with comments.
  *
  * HOW IT WORKS every number is one row of a table, here or in engine/policy.h: its default, its
- * limits and its unit. The parser, --check-config, --show-config and forecached.conf(5) all come from the
- * rows. Where the unit is "s", a number of seconds or a text such as "30s", "5m", "24h", "7d", "250ms" may
- * stand; where it is "bytes", a number or "64KiB", "256MiB", "1GiB".
+ * limits and its unit. The parser, --check-config, --show-config and forecached.conf(5) all come
+ * from the rows. Where the unit is "s", a number of seconds or a text such as "30s", "5m", "24h",
+ * "7d", "250ms" may stand; where it is "bytes", a number or "64KiB", "256MiB", "1GiB".
  *
  * INVARIANTS a struct config is complete: every number within its limits, every name of an origin
- * resolved. What needs files (zones, calendars, secrets) is checked by setup.h. An unknown key, a key given twice or a value out of range is an
- * error that names the key by its path, the limits, the unit, and what to do.
+ * resolved. What needs files (zones, calendars, secrets) is checked by setup.h. An unknown key, a
+ * key given twice or a value out of range is an error that names the key by its path, the limits,
+ * the unit, and what to do.
  *
  * OWNERSHIP all text belongs to the config. A reload makes a new config and frees the old one after
  * every module was handed the new one; a module copies what its work in flight still needs.
@@ -33,25 +34,30 @@
  * Row: X(name, default, lowest, highest, unit, reload, help). reload 0: takes a restart to change.
  */
 #define DAEMON_TABLE(X)                                                                            \
-	X(segment_bytes, 268435456, 262144, 68719476736.0, "bytes", 0,                           \
+	X(segment_bytes, 268435456, 262144, 68719476736.0, "bytes", 0,                             \
 	  "the shared-memory segment that holds all values; allocated in full at start")           \
 	X(workers, 2, 1, 64, "threads", 0, "threads for fits and calendar expansion")              \
 	X(flush_s, 5, 0.1, 10, "s", 1, "learned state is handed to the state file this often")     \
 	X(drain_s, 5, 0, 300, "s", 1, "at SIGTERM, answer what waits for at most this long")       \
 	X(message_parts, 16, 3, 256, "frames", 0,                                                  \
 	  "most frames of one ZeroMQ message, envelope included")                                  \
-	X(socket_queue, 10000, 10, 1000000, "messages", 0, "high-water mark of each ZeroMQ socket") \
+	X(socket_queue, 10000, 10, 1000000, "messages", 0,                                         \
+	  "high-water mark of each ZeroMQ socket")                                                 \
 	X(input_queue, 8192, 16, 1048576, "messages", 0,                                           \
-	  "decoded messages that wait for the engine; more events are dropped, more requests told to try again") \
-	X(input_queue_bytes, 268435456, 1048576, 17179869184.0, "bytes", 0, "and their size in all") \
+	  "decoded messages that wait for the engine; more events are dropped, more requests "     \
+	  "told to try again")                                                                     \
+	X(input_queue_bytes, 268435456, 1048576, 17179869184.0, "bytes", 0,                        \
+	  "and their size in all")                                                                 \
 	X(reply_queue_bytes, 1073741824, 1048576, 17179869184.0, "bytes", 0,                       \
 	  "replies that wait to be sent; more are dropped and counted")                            \
-	X(max_loaders, 1000, 1, 100000, "workers", 1, "loader workers that may be registered at once") \
+	X(max_loaders, 1000, 1, 100000, "workers", 1,                                              \
+	  "loader workers that may be registered at once")                                         \
 	X(loader_beat_s, 5, 0.05, 600, "s", 1,                                                     \
-	  "how often a loader worker says that it lives, real time; silent for three, it is taken for dead") \
+	  "how often a loader worker says that it lives, real time; silent for three, it is "      \
+	  "taken for dead")                                                                        \
 	X(loader_retries, 1, 0, 10, "times", 1,                                                    \
 	  "a job whose worker died is given to another one this often")                            \
-	X(max_schedules, 64, 0, 64, "schedules", 1, "named schedules; each pattern counts")                    \
+	X(max_schedules, 64, 0, 64, "schedules", 1, "named schedules; each pattern counts")        \
 	X(schedule_ahead, 691200, 3600, 31622400, "s", 1, "rules are expanded this far ahead")     \
 	X(schedule_instants, 10000, 1, 1000000, "instants", 1,                                     \
 	  "most instants of one schedule within that time; the later ones follow as time goes on") \
@@ -64,21 +70,27 @@
 /* Row: X(name, default, values ("" = any text), reload, help). */
 #define DAEMON_TEXT_TABLE(X)                                                                       \
 	X(dir, "", "", 0,                                                                          \
-	  "run directory with the sockets; empty: $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached or /run/forecached") \
+	  "run directory with the sockets; empty: $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached "   \
+	  "or /run/forecached")                                                                    \
 	X(state, "", "", 0,                                                                        \
-	  "directory of what was learned; empty: $STATE_DIRECTORY, or `state` in the run directory") \
+	  "directory of what was learned; empty: $STATE_DIRECTORY, or `state` in the run "         \
+	  "directory")                                                                             \
 	X(segment_dir, "/dev/shm", "", 0, "where the segment's file is made: a tmpfs")             \
 	X(segment_mode, "0600", "0600 0640", 0,                                                    \
 	  "who may map the segment: 0600 the daemon's user, 0640 its group as well")               \
 	X(zone, "UTC", "", 1, "time zone of endpoints and schedules that name none")               \
-	X(calendar, "", "", 1, "special days: an .ics file or a market's code (XNYS); empty: none") \
-	X(events, "", "", 0, "ZeroMQ address of events; empty: ipc socket `events` in the run directory") \
+	X(calendar, "", "", 1,                                                                     \
+	  "special days: an .ics file or a market's code (XNYS); empty: none")                     \
+	X(events, "", "", 0,                                                                       \
+	  "ZeroMQ address of events; empty: ipc socket `events` in the run directory")             \
 	X(requests, "", "", 0, "ZeroMQ address of requests; empty: ipc socket `requests`")         \
 	X(loaders, "", "", 0, "ZeroMQ address of loader workers; empty: ipc socket `loaders`")     \
 	X(notices, "", "", 0, "ZeroMQ address of notices; empty: ipc socket `notices`")            \
 	X(resp, "127.0.0.1:6390", "", 0, "address and port of the RESP listener; \"off\": none")   \
-	X(http, "127.0.0.1:6391", "", 0, "address and port of metrics, health and the page; \"off\": none") \
-	X(log_level, "info", "error warn notice info debug", 1, "least important lines that are written") \
+	X(http, "127.0.0.1:6391", "", 0,                                                           \
+	  "address and port of metrics, health and the page; \"off\": none")                       \
+	X(log_level, "info", "error warn notice info debug", 1,                                    \
+	  "least important lines that are written")                                                \
 	X(log_keys, "hash", "hash text", 1, "how keys appear in the log")
 
 /* A list of texts; vec.h works on it. */
@@ -88,13 +100,16 @@ struct config_texts {
 };
 
 struct config_header {
-	char *line;   /* "Name: value", the value with ${file:PATH} or ${env:NAME} as http_origin.h reads it */
-	char *source; /* "text", "file PATH" or "env NAME": what --show-config prints instead of the value */
+	char *line;   /* "Name: value", the value with ${file:PATH} or ${env:NAME} as http_origin.h
+	                 reads it */
+	char *source; /* "text", "file PATH" or "env NAME": what --show-config prints instead of the
+	                 value */
 };
 
 struct config_origin {
 	char *name;
-	char *url; /* http:// or https://, without a slash at its end; NULL: loader workers read it */
+	char *url; /* http:// or https://, without a slash at its end; NULL: loader workers read it
+	            */
 	struct origin_policy policy;
 	/* http_origin.h; timeout and max_connections are policy's timeout and concurrency */
 #define X(name, def, lo, hi, unit, help) double name;
@@ -103,8 +118,8 @@ struct config_origin {
 	} http;
 #undef X
 	VEC(struct config_header) headers; /* sent with every request */
-	char *proxy;   /* NULL: none; the environment is not looked at */
-	char *ca_file; /* NULL: the system's */
+	char *proxy;                       /* NULL: none; the environment is not looked at */
+	char *ca_file;                     /* NULL: the system's */
 };
 
 struct config_rule {
@@ -116,16 +131,17 @@ struct config_rule {
 	char *url;        /* template, see http_origin.h; NULL: the origin's url and {+key} */
 	struct policy policy;
 	bool cache_private; /* keep answers that say private or set a cookie */
-	struct config_texts vary;   /* request headers by which answers may vary and be kept all the same */
+	struct config_texts
+	        vary; /* request headers by which answers may vary and be kept all the same */
 	struct config_texts ignore; /* JSON pointers to what does not count as content */
 };
 
 struct config_schedule {
 	char *name;
-	char *rrule;    /* a rule as in calendar.h */
-	char *tz;       /* IANA name; NULL: the default zone */
-	char *calendar; /* NULL: the default calendar */
-	char *start;    /* local time YYYY-MM-DDTHH:MM[:SS]; NULL: from now on */
+	char *rrule;                  /* a rule as in calendar.h */
+	char *tz;                     /* IANA name; NULL: the default zone */
+	char *calendar;               /* NULL: the default calendar */
+	char *start;                  /* local time YYYY-MM-DDTHH:MM[:SS]; NULL: from now on */
 	struct config_texts patterns; /* at least one */
 	bool skip_holidays;
 	struct span lead;  /* 0: computed */
@@ -179,11 +195,12 @@ void config_show(const struct config *c, FILE *out);
 
 /*
  * For a reload of `file`: options that differ between two configurations and take a restart, as
- * "name name ...". Gives `now` the values of `old` for them, so that what is shown is what is in force, and
- * those that did not come from a file but from the command line. Returns how many take a restart.
+ * "name name ...". Gives `now` the values of `old` for them, so that what is shown is what is in
+ * force, and those that did not come from a file but from the command line. Returns how many take a
+ * restart.
  */
-size_t config_keep_fixed(struct config *now, const struct config *old, const char *file, char *names,
-                         size_t cap);
+size_t config_keep_fixed(struct config *now, const struct config *old, const char *file,
+                         char *names, size_t cap);
 
 /* Fills in the error; the text says what was wrong and what to do. Always gives -EINVAL. */
 __attribute__((format(printf, 3, 4))) int config_fail(struct config_error *e, const char *path,

@@ -18,14 +18,15 @@
 #include <string.h>
 
 /* Readers take a daemon for gone after 2 s of silence. */
-static const struct span HEARTBEAT = { 250 * 1000 };
+static const struct span HEARTBEAT = {250 * 1000};
 
-/* Inputs of the wire and timer items of the engine in one turn, so that neither starves the other. */
+/* Inputs of the wire and timer items of the engine in one turn, so that neither starves the other.
+ */
 #define ITEMS_PER_TURN 512
 #define TICKS_PER_TURN 512
 
 /* How often the end is looked at while answers are still owed. */
-static const struct span DRAIN_LOOK = { 20 * 1000 };
+static const struct span DRAIN_LOOK = {20 * 1000};
 
 struct load_failure {
 	uint64_t job;
@@ -43,10 +44,10 @@ uint64_t daemon_ticket(struct daemon *d, ticket_fn *fn, void *arg, uint32_t part
 		i = d->free_ticket.v[--d->free_ticket.n];
 	} else {
 		i = (uint32_t)d->ticket.n;
-		*vec_push(&d->ticket) = (struct ticket){ 0 };
+		*vec_push(&d->ticket) = (struct ticket){0};
 	}
 	t = &d->ticket.v[i];
-	*t = (struct ticket){ fn, arg, part, t->serial + 1 };
+	*t = (struct ticket){fn, arg, part, t->serial + 1};
 	d->open_tickets++;
 	return (uint64_t)t->serial << 32 | (i + 1);
 }
@@ -98,8 +99,8 @@ static void fit_drop(void *job)
 static void fit_done(void *job)
 {
 	struct fit *f = job;
-	struct input in = { .kind = INPUT_FITTED,
-		            .fitted = { .fit = f->fit, .status = f->status, .model = f->model } };
+	struct input in = {.kind = INPUT_FITTED,
+	                   .fitted = {.fit = f->fit, .status = f->status, .model = f->model}};
 
 	f->d->count.fits++;
 	daemon_input(f->d, &in);
@@ -110,7 +111,7 @@ static void start_fit(struct daemon *d, const struct effect *e)
 {
 	struct fit *f = mem_calloc(1, sizeof(*f));
 
-	*f = (struct fit){ .d = d, .fit = e->fit.fit, .data = e->fit.data };
+	*f = (struct fit){.d = d, .fit = e->fit.fit, .data = e->fit.data};
 	workers_put(d->workers, fit_work, fit_done, fit_drop, f);
 }
 
@@ -123,7 +124,7 @@ void daemon_notice(struct daemon *d, struct row_notice *n)
 	size_t len;
 
 	n->seq = ++d->notice_seq;
-	n->time_s = (struct instant){ clock_now(&d->clock).us + d->clock.offset.us };
+	n->time_s = (struct instant){clock_now(&d->clock).us + d->clock.offset.us};
 	pack_init(&p, (size_t)d->setup->config->messages.max_frame_bytes);
 	notice_write(&p, n);
 	len = notice_topic(n, topic);
@@ -133,29 +134,29 @@ void daemon_notice(struct daemon *d, struct row_notice *n)
 
 static void engine_notice(struct daemon *d, const struct effect *f)
 {
-	static const char *const what[] = { [NOTICE_CHANGED] = "changed",
-		                            [NOTICE_PEAK] = "peak",
-		                            [NOTICE_ENDPOINT] = "endpoint",
-		                            [NOTICE_ALARM] = "alarm" };
-	struct row_notice n = { .what = bytes_str(what[f->notice.what]),
-		                .endpoint = f->endpoint,
-		                .key = f->key,
-		                .version = f->notice.version,
-		                .name = f->notice.name,
-		                .wanted = f->notice.wanted,
-		                .warm = f->notice.warm,
-		                .left = f->notice.left,
-		                .value = f->notice.value };
+	static const char *const what[] = {[NOTICE_CHANGED] = "changed",
+	                                   [NOTICE_PEAK] = "peak",
+	                                   [NOTICE_ENDPOINT] = "endpoint",
+	                                   [NOTICE_ALARM] = "alarm"};
+	struct row_notice n = {.what = bytes_str(what[f->notice.what]),
+	                       .endpoint = f->endpoint,
+	                       .key = f->key,
+	                       .version = f->notice.version,
+	                       .name = f->notice.name,
+	                       .wanted = f->notice.wanted,
+	                       .warm = f->notice.warm,
+	                       .left = f->notice.left,
+	                       .value = f->notice.value};
 	char text[LOG_TEXT_BYTES];
 
 	if (f->notice.what == NOTICE_PEAK)
-		n.name = schedules_peak(d->schedules, f->notice.name, clock_now(&d->clock), f->notice.wanted,
-		                        f->notice.warm, f->notice.left);
+		n.name = schedules_peak(d->schedules, f->notice.name, clock_now(&d->clock),
+		                        f->notice.wanted, f->notice.warm, f->notice.left);
 	if (f->notice.what == NOTICE_ENDPOINT)
 		log_line(LOG_INFO, "endpoint", "name=%s", log_quote(f->endpoint, text));
 	if (f->notice.what == NOTICE_ALARM)
-		log_line(LOG_NOTICE, "volatility_jump", "endpoint=%s factor=%.3g", log_quote(f->endpoint, text),
-		         f->notice.value);
+		log_line(LOG_NOTICE, "volatility_jump", "endpoint=%s factor=%.3g",
+		         log_quote(f->endpoint, text), f->notice.value);
 	daemon_notice(d, &n);
 }
 
@@ -215,11 +216,11 @@ void daemon_report_failures(struct daemon *d)
 	while (d->failed.n) {
 		f = d->failed.v[--d->failed.n];
 		d->count.jobs_failed++;
-		input_once(d, &(struct input){ .kind = INPUT_LOADED,
-		                               .loaded = { .job = f->job,
-		                                           .status = LOADED_ERROR,
-		                                           .last_modified = INSTANT_NONE,
-		                                           .error = bytes_str(f->text) } });
+		input_once(d, &(struct input){.kind = INPUT_LOADED,
+		                              .loaded = {.job = f->job,
+		                                         .status = LOADED_ERROR,
+		                                         .last_modified = INSTANT_NONE,
+		                                         .error = bytes_str(f->text)}});
 		free(f);
 	}
 }
@@ -271,7 +272,7 @@ static void on_clock_step(void *arg, uint32_t events)
 		return;
 	d->count.clock_steps++;
 	log_line(LOG_NOTICE, "clock_step", "offset_s=%.6f", span_s(offset));
-	daemon_input(d, &(struct input){ .kind = INPUT_CLOCK, .clock.offset = offset });
+	daemon_input(d, &(struct input){.kind = INPUT_CLOCK, .clock.offset = offset});
 	schedules_expand(d->schedules);
 }
 
@@ -291,14 +292,15 @@ int daemon_start(struct daemon *d)
 {
 	int rc = loop_add(d->loop, wire_fd(d->wire), EPOLLIN, on_wire, d);
 
-	d->tick = (struct loop_timer){ on_tick, d, 0 };
-	d->heartbeat = (struct loop_timer){ on_heartbeat, d, 0 };
+	d->tick = (struct loop_timer){on_tick, d, 0};
+	d->heartbeat = (struct loop_timer){on_heartbeat, d, 0};
 	if (!rc && d->clock.step_fd >= 0)
 		rc = loop_add(d->loop, d->clock.step_fd, EPOLLIN, on_clock_step, d);
 	if (rc)
 		return rc;
 	if (d->clock.offset.us)
-		daemon_input(d, &(struct input){ .kind = INPUT_CLOCK, .clock.offset = d->clock.offset });
+		daemon_input(d,
+		             &(struct input){.kind = INPUT_CLOCK, .clock.offset = d->clock.offset});
 	loop_set_turn_end(d->loop, daemon_turn_end, d);
 	on_heartbeat(d);
 	return 0;
@@ -308,9 +310,9 @@ void daemon_give_up(struct daemon *d)
 {
 	for (uint32_t i = 0; i < d->ticket.n; i++) {
 		struct ticket *t = &d->ticket.v[i];
-		struct effect f = { .kind = EFFECT_REPLY,
-			            .ticket = (uint64_t)t->serial << 32 | (i + 1),
-			            .reply = { .status = REPLY_BUSY, .outcome = OUTCOME_MISS } };
+		struct effect f = {.kind = EFFECT_REPLY,
+		                   .ticket = (uint64_t)t->serial << 32 | (i + 1),
+		                   .reply = {.status = REPLY_BUSY, .outcome = OUTCOME_MISS}};
 
 		if (t->fn)
 			reply(d, &f);
@@ -348,26 +350,25 @@ static void on_drain(void *arg)
 
 void daemon_drain(struct daemon *d)
 {
-	struct row_notice n = { .what = bytes_str("stop") };
+	struct row_notice n = {.what = bytes_str("stop")};
 
 	if (d->draining) { /* a second signal: at once */
 		loop_stop(d->loop);
 		return;
 	}
 	d->draining = true;
-	d->drain_until_us =
-	        clock_boot_us(&d->clock) + span_from_s(d->setup->config->drain_s).us;
+	d->drain_until_us = clock_boot_us(&d->clock) + span_from_s(d->setup->config->drain_s).us;
 	daemon_notice(d, &n);
 	log_line(LOG_INFO, "stop", "waiting=%zu", d->open_tickets);
 	wire_stop_accepting(d->wire);
-	d->drain = (struct loop_timer){ on_drain, d, 0 };
+	d->drain = (struct loop_timer){on_drain, d, 0};
 	loop_timer_set(d->loop, &d->drain, SPAN_ZERO);
 }
 
 void daemon_reload(struct daemon *d)
 {
-	struct row_notice n = { .what = bytes_str("reload") };
-	struct config_error err = { .path = "" };
+	struct row_notice n = {.what = bytes_str("reload")};
+	struct config_error err = {.path = ""};
 	struct config *c = NULL;
 	struct setup *s = NULL, *old = d->setup;
 	char names[512];
@@ -385,7 +386,8 @@ void daemon_reload(struct daemon *d)
 	}
 	rc = rc ? rc : setup_check(s, clock_now(&d->clock), &err);
 	if (rc) {
-		log_line(LOG_WARN, "reload", "ok=0 file=%s key=%s why=\"%s\"", d->config_file, err.path, err.why);
+		log_line(LOG_WARN, "reload", "ok=0 file=%s key=%s why=\"%s\"", d->config_file,
+		         err.path, err.why);
 		n.text = bytes_str(err.why);
 		daemon_notice(d, &n);
 		setup_free(&s);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the daemon consists of, and the one way into the engine: daemon_input() hands it an input and
- * carries out the effects. All of it belongs to the engine's thread (loop.h).
+ * What the daemon consists of, and the one way into the engine: daemon_input() hands it an input
+ * and carries out the effects. All of it belongs to the engine's thread (loop.h).
  *
- * Who wants an answer takes a ticket: its function is called once with the engine's reply, perhaps before
- * daemon_input returns. main.c says in which order things are made.
+ * Who wants an answer takes a ticket: its function is called once with the engine's reply, perhaps
+ * before daemon_input returns. main.c says in which order things are made.
  */
 #ifndef FORECACHED_DAEMON_DAEMON_H
 #define FORECACHED_DAEMON_DAEMON_H
@@ -85,7 +85,7 @@ struct daemon {
 	VEC(struct load_failure *) failed; /* loads that could not even be started */
 	struct loop_timer tick, heartbeat, drain;
 	int64_t drain_until_us; /* CLOCK_BOOTTIME */
-	bool draining, busy; /* busy: within daemon_input */
+	bool draining, busy;    /* busy: within daemon_input */
 	uint64_t notice_seq;
 	struct instant started;
 #define X(name, help) uint64_t name;
@@ -102,8 +102,8 @@ uint64_t daemon_ticket(struct daemon *d, ticket_fn *fn, void *arg, uint32_t part
 void daemon_input(struct daemon *d, const struct input *in);
 
 /*
- * Ends a load with an error, after the input that is being dealt with: so it may be called from where an
- * effect is carried out. The text is copied.
+ * Ends a load with an error, after the input that is being dealt with: so it may be called from
+ * where an effect is carried out. The text is copied.
  */
 void daemon_fail_load(struct daemon *d, uint64_t job, const char *text);
 

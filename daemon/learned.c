@@ -13,7 +13,7 @@
 #define RECORDS_PER_TURN 500
 
 /* How often an endpoint's TTL is noted for the page. */
-static const struct span HISTORY_EVERY = { 600 * 1000000LL };
+static const struct span HISTORY_EVERY = {600 * 1000000LL};
 
 struct learned {
 	struct daemon *d;
@@ -34,7 +34,8 @@ static void take(void *arg, const struct record *r)
 		return;
 	}
 	d->count.rejected_records++;
-	log_line(LOG_WARN, "record_rejected", "kind=%s name=%s why=\"%s\"", r->kind, log_key(r->name, text), why);
+	log_line(LOG_WARN, "record_rejected", "kind=%s name=%s why=\"%s\"", r->kind,
+	         log_key(r->name, text), why);
 }
 
 static void put(void *arg, const struct record *r)
@@ -43,7 +44,8 @@ static void put(void *arg, const struct record *r)
 	char text[LOG_TEXT_BYTES];
 
 	if (!state_db_put(l->db, r))
-		log_line(LOG_WARN, "record_dropped", "kind=%s name=%s", r->kind, log_key(r->name, text));
+		log_line(LOG_WARN, "record_dropped", "kind=%s name=%s", r->kind,
+		         log_key(r->name, text));
 }
 
 /* How many were handed over. */
@@ -79,8 +81,8 @@ static void on_timer(void *arg)
 	state_db_status(l->db, &s);
 	if (s.warning != l->warning) {
 		l->warning = s.warning;
-		log_line(LOG_WARN, "state_file", "queued=%" PRIu64 " behind_s=%.1f why=\"%s\"", s.queued, s.behind_s,
-		         s.warning_text);
+		log_line(LOG_WARN, "state_file", "queued=%" PRIu64 " behind_s=%.1f why=\"%s\"",
+		         s.queued, s.behind_s, s.warning_text);
 	}
 	loop_timer_set(l->d->loop, &l->timer,
 	               more ? SPAN_MS(10) : span_from_s(l->d->setup->config->flush_s));
@@ -89,19 +91,20 @@ static void on_timer(void *arg)
 struct learned *learned_new(struct daemon *d)
 {
 	struct learned *l = mem_calloc(1, sizeof(*l));
-	struct state_db_error err = { .text = "" };
-	struct state_db_loaded loaded = { 0 };
+	struct state_db_error err = {.text = ""};
+	struct state_db_loaded loaded = {0};
 	char path[4200];
 	int rc;
 
 	l->d = d;
 	l->history = clock_now(&d->clock);
-	l->timer = (struct loop_timer){ on_timer, l, 0 };
+	l->timer = (struct loop_timer){on_timer, l, 0};
 	snprintf(path, sizeof(path), "%s/learned.sqlite", d->state_dir);
 	rc = state_db_open(path, &d->setup->config->learned, &l->db, &err);
 	if (rc) {
-		log_line(LOG_ERROR, "state_file", "path=%s why=\"%s\" then=\"what is learned stays in memory\"",
-		         path, err.text);
+		log_line(LOG_ERROR, "state_file",
+		         "path=%s why=\"%s\" then=\"what is learned stays in memory\"", path,
+		         err.text);
 		l->db = NULL;
 		return l;
 	}
@@ -125,7 +128,8 @@ void learned_save(struct learned *l, double timeout_s)
 		if (state_db_flush(l->db, timeout_s))
 			break;
 	if (state_db_flush(l->db, timeout_s))
-		log_line(LOG_WARN, "state_file", "why=\"what was learned last could not be written in time\"");
+		log_line(LOG_WARN, "state_file",
+		         "why=\"what was learned last could not be written in time\"");
 }
 
 void learned_free(struct learned **lp)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Carries what the engine learned to the state file and back: all of it at the start, then what has changed,
- * every flush_s, as much as the file's queue takes. Without a file the daemon goes on and says so.
+ * Carries what the engine learned to the state file and back: all of it at the start, then what has
+ * changed, every flush_s, as much as the file's queue takes. Without a file the daemon goes on and
+ * says so.
  */
 #ifndef FORECACHED_DAEMON_LEARNED_H
 #define FORECACHED_DAEMON_LEARNED_H

@@ -29,7 +29,8 @@ struct loader {
 	VEC(uint32_t) serves; /* endpoints */
 };
 
-/* A job, open until it is answered, fails, or its deadline passes; its number is that of its id in `id`. */
+/* A job, open until it is answered, fails, or its deadline passes; its number is that of its id in
+ * `id`. */
 struct job {
 	uint64_t id;
 	uint32_t endpoint;
@@ -89,13 +90,14 @@ static void tell(struct loaders *l, const struct wire_peer *to, const struct tol
 /* Counted, logged, told to who did it; nothing else happens. */
 static void refuse(struct loaders *l, const struct wire_peer *who, int status, const char *text)
 {
-	struct told t = { .kind = TOLD_REFUSED,
-		          .code = bytes_str(status_name(status)),
-		          .text = bytes_str(text) };
+	struct told t = {.kind = TOLD_REFUSED,
+	                 .code = bytes_str(status_name(status)),
+	                 .text = bytes_str(text)};
 	char name[LOG_TEXT_BYTES];
 
 	l->d->count.loader_faults++;
-	log_line(LOG_NOTICE, "loader_fault", "loader=%s why=\"%s\"", log_key(peer_name(who), name), text);
+	log_line(LOG_NOTICE, "loader_fault", "loader=%s why=\"%s\"", log_key(peer_name(who), name),
+	         text);
 	tell(l, who, &t);
 }
 
@@ -140,14 +142,14 @@ static void fail_job(struct loaders *l, uint32_t n, const char *text)
 static void give(struct loaders *l, uint32_t n, uint32_t loader)
 {
 	struct job *j = &l->job.v[n];
-	struct told t = { .kind = TOLD_JOB,
-		          .job = j->id,
-		          .endpoint = intern_name(&l->endpoint, j->endpoint),
-		          .key = bytes_of(j->key, j->key_bytes),
-		          .reason = bytes_str(load_reason_name(j->reason)),
-		          .deadline = { j->deadline.us - boot_us(l) },
-		          .have = j->have,
-		          .version = j->version };
+	struct told t = {.kind = TOLD_JOB,
+	                 .job = j->id,
+	                 .endpoint = intern_name(&l->endpoint, j->endpoint),
+	                 .key = bytes_of(j->key, j->key_bytes),
+	                 .reason = bytes_str(load_reason_name(j->reason)),
+	                 .deadline = {j->deadline.us - boot_us(l)},
+	                 .have = j->have,
+	                 .version = j->version};
 
 	j->loader = loader;
 	l->loader.v[loader].jobs++;
@@ -190,7 +192,8 @@ static void place_waiting(struct loaders *l, uint32_t endpoint)
 	while (s->waiting.n && (loader = choose(l, endpoint)) != NOBODY) {
 		uint32_t n = s->waiting.v[0];
 
-		memmove(&s->waiting.v[0], &s->waiting.v[1], (s->waiting.n - 1) * sizeof(*s->waiting.v));
+		memmove(&s->waiting.v[0], &s->waiting.v[1],
+		        (s->waiting.n - 1) * sizeof(*s->waiting.v));
 		s->waiting.n--;
 		give(l, n, loader);
 	}
@@ -208,22 +211,23 @@ void loaders_load(struct loaders *l, const struct effect *f)
 	struct job *j;
 
 	if (endpoint == INTERN_NONE || !l->served.v[endpoint].loader.n) {
-		daemon_fail_load(l->d, f->load.job, "no loader worker is registered for this endpoint");
+		daemon_fail_load(l->d, f->load.job,
+		                 "no loader worker is registered for this endpoint");
 		return;
 	}
 	n = intern_add(&l->id, bytes_of(&f->load.job, sizeof(f->load.job)), NULL);
 	while (l->job.n <= n)
-		*vec_push(&l->job) = (struct job){ 0 };
+		*vec_push(&l->job) = (struct job){0};
 	j = &l->job.v[n];
-	*j = (struct job){ .id = f->load.job,
-		           .endpoint = endpoint,
-		           .loader = NOBODY,
-		           .key = mem_dup(f->key.p, f->key.n),
-		           .key_bytes = f->key.n,
-		           .reason = f->load.reason,
-		           .deadline = { boot_us(l) + left.us },
-		           .have = f->load.have,
-		           .version = f->load.version };
+	*j = (struct job){.id = f->load.job,
+	                  .endpoint = endpoint,
+	                  .loader = NOBODY,
+	                  .key = mem_dup(f->key.p, f->key.n),
+	                  .key_bytes = f->key.n,
+	                  .reason = f->load.reason,
+	                  .deadline = {boot_us(l) + left.us},
+	                  .have = f->load.have,
+	                  .version = f->load.version};
 	heap_set(&l->deadline, n, j->deadline);
 	place(l, n);
 }
@@ -235,9 +239,9 @@ static void announce(struct loaders *l, uint32_t endpoint, bool up)
 	struct bytes name = intern_name(&l->endpoint, endpoint);
 	uint32_t origin = up ? origins_for_loader(l->d->origins, name) : ORIGIN_NONE;
 
-	daemon_input(l->d, &(struct input){ .kind = INPUT_LOADER,
-	                                    .endpoint = name,
-	                                    .loader = { .up = up, .origin = origin } });
+	daemon_input(l->d, &(struct input){.kind = INPUT_LOADER,
+	                                   .endpoint = name,
+	                                   .loader = {.up = up, .origin = origin}});
 }
 
 static void stop_serving(struct loaders *l, uint32_t loader)
@@ -274,7 +278,8 @@ static void take_jobs(struct loaders *l, uint32_t loader, const char *why)
 	}
 }
 
-/* The endpoints that it served and nobody serves now: jobs that wait there have nobody to wait for. */
+/* The endpoints that it served and nobody serves now: jobs that wait there have nobody to wait for.
+ */
 static void close_endpoints(struct loaders *l, uint32_t loader, const char *why)
 {
 	struct loader *w = &l->loader.v[loader];
@@ -296,8 +301,8 @@ static void leave(struct loaders *l, uint32_t loader, const char *why)
 	struct loader *w = &l->loader.v[loader];
 	char name[LOG_TEXT_BYTES];
 
-	log_line(LOG_INFO, "loader_gone", "loader=%s jobs=%u why=\"%s\"", log_key(peer_name(&w->peer), name),
-	         (unsigned)w->jobs, why);
+	log_line(LOG_INFO, "loader_gone", "loader=%s jobs=%u why=\"%s\"",
+	         log_key(peer_name(&w->peer), name), (unsigned)w->jobs, why);
 	stop_serving(l, loader);
 	take_jobs(l, loader, why);
 	close_endpoints(l, loader, why);
@@ -313,7 +318,8 @@ static void serve(struct loaders *l, uint32_t loader, struct bytes endpoint)
 	/* names stay: workers that keep coming with new ones must not fill the memory */
 	if (intern_find(&l->endpoint, endpoint) == INTERN_NONE &&
 	    l->endpoint.live >= (uint32_t)l->d->setup->config->limits.max_endpoints) {
-		refuse(l, &w->peer, STATUS_BUSY, "limits.max_endpoints endpoints are known already");
+		refuse(l, &w->peer, STATUS_BUSY,
+		       "limits.max_endpoints endpoints are known already");
 		return;
 	}
 	e = intern_add(&l->endpoint, endpoint, NULL);
@@ -333,7 +339,7 @@ static void enter(struct loaders *l, const struct wire_item *i)
 {
 	const struct config *c = l->d->setup->config;
 	uint32_t n = intern_find(&l->peer, peer_name(&i->peer));
-	struct told t = { .kind = TOLD_REGISTERED, .beat = beat(l) };
+	struct told t = {.kind = TOLD_REGISTERED, .beat = beat(l)};
 	char name[LOG_TEXT_BYTES];
 	struct loader *w;
 
@@ -348,13 +354,13 @@ static void enter(struct loaders *l, const struct wire_item *i)
 		n = intern_add(&l->peer, peer_name(&i->peer), NULL);
 		while (l->loader.n <= n)
 			memset(vec_push(&l->loader), 0, sizeof(*l->loader.v));
-		l->loader.v[n] = (struct loader){ .peer = i->peer };
+		l->loader.v[n] = (struct loader){.peer = i->peer};
 	}
 	w = &l->loader.v[n];
 	w->heard_us = boot_us(l);
 	w->room = i->loader.concurrency;
-	log_line(LOG_INFO, "loader", "loader=%s endpoints=%zu concurrency=%u", log_key(peer_name(&i->peer), name),
-	         i->loader.endpoint.n, (unsigned)w->room);
+	log_line(LOG_INFO, "loader", "loader=%s endpoints=%zu concurrency=%u",
+	         log_key(peer_name(&i->peer), name), i->loader.endpoint.n, (unsigned)w->room);
 	tell(l, &i->peer, &t);
 	for (size_t k = 0; k < i->loader.endpoint.n; k++)
 		serve(l, n, i->loader.endpoint.v[k]);
@@ -363,29 +369,32 @@ static void enter(struct loaders *l, const struct wire_item *i)
 /* -- Answers ---------------------------------------------------------------------------------- */
 
 static const enum load_status ended[LOADER_WORDS] = {
-	[LOADER_VALUE] = LOADED_OK,      [LOADER_UNCHANGED] = LOADED_NOT_MODIFIED,
-	[LOADER_ABSENT] = LOADED_ABSENT, [LOADER_ERROR] = LOADED_ERROR,
-	[LOADER_UNCACHEABLE] = LOADED_UNCACHEABLE,
+        [LOADER_VALUE] = LOADED_OK,
+        [LOADER_UNCHANGED] = LOADED_NOT_MODIFIED,
+        [LOADER_ABSENT] = LOADED_ABSENT,
+        [LOADER_ERROR] = LOADED_ERROR,
+        [LOADER_UNCACHEABLE] = LOADED_UNCACHEABLE,
 };
 
 static void answer(struct loaders *l, uint32_t loader, const struct wire_item *i)
 {
 	const struct loader_message *m = &i->loader;
 	const struct config *c = l->d->setup->config;
-	struct input in = { .kind = INPUT_LOADED,
-		            .loaded = { .job = m->job,
-		                        .status = ended[m->word],
-		                        .value = m->value,
-		                        .version = m->version,
-		                        .last_modified = m->last_modified,
-		                        .max_age = m->max_age,
-		                        .retry_after = m->retry_after,
-		                        .error = m->error } };
+	struct input in = {.kind = INPUT_LOADED,
+	                   .loaded = {.job = m->job,
+	                              .status = ended[m->word],
+	                              .value = m->value,
+	                              .version = m->version,
+	                              .last_modified = m->last_modified,
+	                              .max_age = m->max_age,
+	                              .retry_after = m->retry_after,
+	                              .error = m->error}};
 	uint32_t n = find_job(l, m->job), endpoint;
 	char text[160];
 
 	if (n == INTERN_NONE) {
-		snprintf(text, sizeof(text), "job %" PRIu64 " is not open: it was answered, or is past its deadline",
+		snprintf(text, sizeof(text),
+		         "job %" PRIu64 " is not open: it was answered, or is past its deadline",
 		         m->job);
 		refuse(l, &i->peer, STATUS_BAD_REQUEST, text);
 		return;
@@ -396,15 +405,18 @@ static void answer(struct loaders *l, uint32_t loader, const struct wire_item *i
 		return;
 	}
 	if (m->word == LOADER_UNCHANGED && !l->job.v[n].have) {
-		refuse(l, &i->peer, STATUS_BAD_REQUEST, "unchanged: the daemon holds no value of this key");
+		refuse(l, &i->peer, STATUS_BAD_REQUEST,
+		       "unchanged: the daemon holds no value of this key");
 		in.loaded.status = LOADED_ERROR;
 		in.loaded.error = bytes_str("the loader said `unchanged`, but no value is held");
 	}
 	if ((double)m->value.n > c->limits.max_value_bytes) {
-		refuse(l, &i->peer, STATUS_TOO_BIG, "the value is longer than limits.max_value_bytes");
+		refuse(l, &i->peer, STATUS_TOO_BIG,
+		       "the value is longer than limits.max_value_bytes");
 		in.loaded.status = LOADED_ERROR;
 		in.loaded.value = bytes_of(NULL, 0);
-		in.loaded.error = bytes_str("the loader's value is longer than limits.max_value_bytes");
+		in.loaded.error =
+		        bytes_str("the loader's value is longer than limits.max_value_bytes");
 	}
 	if (instant_is_set(in.loaded.last_modified))
 		in.loaded.last_modified.us -= l->d->clock.offset.us;
@@ -432,9 +444,10 @@ void loaders_take(struct loaders *l, const struct wire_item *i)
 		break;
 	case LOADER_BEAT:
 		if (n == INTERN_NONE)
-			refuse(l, &i->peer, STATUS_NOT_FOUND, "not registered: send register first");
+			refuse(l, &i->peer, STATUS_NOT_FOUND,
+			       "not registered: send register first");
 		else
-			tell(l, &i->peer, &(struct told){ .kind = TOLD_BEAT });
+			tell(l, &i->peer, &(struct told){.kind = TOLD_BEAT});
 		break;
 	case LOADER_BYE:
 		if (n != INTERN_NONE)
@@ -456,19 +469,20 @@ void loaders_take(struct loaders *l, const struct wire_item *i)
 static void on_timer(void *arg)
 {
 	struct loaders *l = arg;
-	struct span silent = { beat(l).us * SILENT_BEATS };
+	struct span silent = {beat(l).us * SILENT_BEATS};
 	uint32_t n;
 
-	while (heap_pop(&l->deadline, (struct instant){ boot_us(l) }, &n))
+	while (heap_pop(&l->deadline, (struct instant){boot_us(l)}, &n))
 		fail_job(l, n, "the loader worker did not answer by the deadline");
 	for (n = 0; n < l->loader.n; n++) {
-		if (!intern_is_live(&l->peer, n) || boot_us(l) - l->loader.v[n].heard_us <= silent.us)
+		if (!intern_is_live(&l->peer, n) ||
+		    boot_us(l) - l->loader.v[n].heard_us <= silent.us)
 			continue;
 		l->d->count.loaders_lost++;
 		leave(l, n, "the loader worker was silent for three beats");
 	}
 	daemon_report_failures(l->d);
-	loop_timer_set(l->d->loop, &l->timer, (struct span){ beat(l).us / 4 });
+	loop_timer_set(l->d->loop, &l->timer, (struct span){beat(l).us / 4});
 }
 
 struct loaders *loaders_new(struct daemon *d)
@@ -479,7 +493,7 @@ struct loaders *loaders_new(struct daemon *d)
 	intern_init(&l->peer, d->boot_id);
 	intern_init(&l->endpoint, d->boot_id);
 	intern_init(&l->id, d->boot_id);
-	l->timer = (struct loop_timer){ on_timer, l, 0 };
+	l->timer = (struct loop_timer){on_timer, l, 0};
 	loop_timer_set(d->loop, &l->timer, beat(l));
 	return l;
 }

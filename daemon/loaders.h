@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Loader workers: functions of apps that read an origin when asked (proto/loader.h). Keeps who serves which
- * endpoint, hands each job to the worker with the most room, and sees to it that every job ends once,
- * whatever its worker does.
+ * Loader workers: functions of apps that read an origin when asked (proto/loader.h). Keeps who
+ * serves which endpoint, hands each job to the worker with the most room, and sees to it that every
+ * job ends once, whatever its worker does.
  *
- * HOW IT WORKS a job that finds no room waits in its endpoint's queue. A worker that says nothing for three
- * beats, or "bye", is gone: its jobs go to another worker, at most loader_retries times, or fail. A
- * job that is not answered by its deadline fails. An answer to a job that is not open, or that another worker
- * was given, changes nothing and is told to its sender, counted and logged.
+ * HOW IT WORKS a job that finds no room waits in its endpoint's queue. A worker that says nothing
+ * for three beats, or "bye", is gone: its jobs go to another worker, at most loader_retries times,
+ * or fail. A job that is not answered by its deadline fails. An answer to a job that is not open,
+ * or that another worker was given, changes nothing and is told to its sender, counted and logged.
  */
 #ifndef FORECACHED_DAEMON_LOADERS_H
 #define FORECACHED_DAEMON_LOADERS_H

@@ -2,7 +2,8 @@
 noinst_LTLIBRARIES += %D%/libdaemon.la
 %C%_libdaemon_la_SOURCES = \
 	%D%/clock.h %D%/clock.c \
-	%D%/config.h %D%/config.c \
+	%D%/config.h %D%/config.c %D%/config_show.c \
+	%D%/config_source.h %D%/config_source.c \
 	%D%/daemon.h %D%/daemon.c \
 	%D%/learned.h %D%/learned.c \
 	%D%/loaders.h %D%/loaders.c \

@@ -35,9 +35,9 @@ static struct {
 	struct rate rate[MAX_EVENTS];
 	size_t n;
 	uint64_t suppressed;
-} self = { .lock = PTHREAD_MUTEX_INITIALIZER, .least = LOG_INFO, .burst = 10 };
+} self = {.lock = PTHREAD_MUTEX_INITIALIZER, .least = LOG_INFO, .burst = 10};
 
-static const char *const names[] = { "error", "warn", "notice", "info", "debug" };
+static const char *const names[] = {"error", "warn", "notice", "info", "debug"};
 
 void log_setup(enum log_level least, unsigned burst, bool keys_in_clear)
 {
@@ -66,7 +66,7 @@ static struct rate *rate_of(const char *event)
 		if (!strcmp(self.rate[i].event, event))
 			return &self.rate[i];
 	if (self.n < MAX_EVENTS) {
-		self.rate[self.n] = (struct rate){ .event = event };
+		self.rate[self.n] = (struct rate){.event = event};
 		return &self.rate[self.n++];
 	}
 	return &self.rate[MAX_EVENTS - 1];
@@ -75,7 +75,7 @@ static struct rate *rate_of(const char *event)
 /* One write per line, so that lines of several threads do not mix. */
 static void put(enum log_level level, const char *text, size_t n)
 {
-	static const int priority[] = { 3, 4, 5, 6, 7 };
+	static const int priority[] = {3, 4, 5, 6, 7};
 	char line[LINE_BYTES + 64];
 	int head = self.priority ? snprintf(line, 8, "<%d>", priority[level]) : 0;
 
@@ -113,7 +113,8 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
 	self.suppressed += !write_it;
 	pthread_mutex_unlock(&self.lock);
 	if (left_out) {
-		n = snprintf(more, sizeof(more), "%s event=%s left_out=%" PRIu64, names[level], event, left_out);
+		n = snprintf(more, sizeof(more), "%s event=%s left_out=%" PRIu64, names[level],
+		             event, left_out);
 		put(level, more, (size_t)n);
 	}
 	if (!write_it)

@@ -20,7 +20,8 @@
 /* Signals read at once; standard signals do not queue, so more than these few cannot wait. */
 #define SIGNALS_AT_ONCE 8
 
-/* What is watched, by file number. The serial number tells a file from an earlier one of that number. */
+/* What is watched, by file number. The serial number tells a file from an earlier one of that
+ * number. */
 struct watched {
 	loop_fd_fn *fn; /* NULL: not watched */
 	void *arg;
@@ -37,7 +38,7 @@ struct loop {
 	int epoll_fd, timer_fd, post_fd, signal_fd;
 	VEC(struct watched) file;
 	uint32_t serial;
-	struct heap due; /* in real time: CLOCK_BOOTTIME */
+	struct heap due;                /* in real time: CLOCK_BOOTTIME */
 	VEC(struct loop_timer *) timer; /* by id - 1 */
 	VEC(uint32_t) free_id;
 	struct instant armed; /* what the timerfd is set to */
@@ -52,7 +53,7 @@ struct loop {
 
 static struct instant real_now(const struct loop *l)
 {
-	return (struct instant){ clock_boot_us(l->clock) };
+	return (struct instant){clock_boot_us(l->clock)};
 }
 
 /* -- Files ------------------------------------------------------------------------------------ */
@@ -69,25 +70,25 @@ static struct watched *watched_at(struct loop *l, int fd)
 
 int loop_add(struct loop *l, int fd, uint32_t events, loop_fd_fn *fn, void *arg)
 {
-	struct epoll_event ev = { .events = events };
+	struct epoll_event ev = {.events = events};
 
 	if (fd < 0)
 		return -EBADF;
 	while (l->file.n <= (size_t)fd)
-		*vec_push(&l->file) = (struct watched){ 0 };
+		*vec_push(&l->file) = (struct watched){0};
 	if (l->file.v[fd].fn)
 		return -EEXIST;
 	ev.data.u64 = cookie(fd, ++l->serial);
 	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev))
 		return -errno;
-	l->file.v[fd] = (struct watched){ fn, arg, l->serial };
+	l->file.v[fd] = (struct watched){fn, arg, l->serial};
 	return 0;
 }
 
 int loop_mod(struct loop *l, int fd, uint32_t events)
 {
 	struct watched *w = watched_at(l, fd);
-	struct epoll_event ev = { .events = events };
+	struct epoll_event ev = {.events = events};
 
 	if (!w)
 		return -ENOENT;
@@ -101,7 +102,7 @@ int loop_del(struct loop *l, int fd)
 
 	if (!w)
 		return -ENOENT;
-	*w = (struct watched){ 0 };
+	*w = (struct watched){0};
 	return epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL) ? -errno : 0;
 }
 
@@ -171,7 +172,7 @@ static void on_timer_fd(void *arg, uint32_t events)
 static void arm(struct loop *l)
 {
 	struct instant next = heap_next(&l->due);
-	struct itimerspec at = { 0 };
+	struct itimerspec at = {0};
 
 	if (next.us == l->armed.us)
 		return;
@@ -225,7 +226,7 @@ void loop_post(struct loop *l, loop_post_fn *fn, void *arg)
 
 	pthread_mutex_lock(&l->lock);
 	first = l->posted.n == 0;
-	*vec_push(&l->posted) = (struct post){ fn, arg };
+	*vec_push(&l->posted) = (struct post){fn, arg};
 	pthread_mutex_unlock(&l->lock);
 	if (first && write(l->post_fd, &one, sizeof(one)) < 0)
 		BUG_ON(errno != EAGAIN); /* the counter is full: it is readable anyway */

@@ -3,12 +3,13 @@
  * The engine's thread: one epoll loop that calls back when a file is ready, a timer has run out, a
  * signal has come, or another thread has posted something.
  *
- * HOW IT WORKS epoll over all files; a timerfd (CLOCK_BOOTTIME) for the earliest of the timers, which
- * lie in one heap; a signalfd; an eventfd behind which posts of other threads queue up. The clock is
- * read once per turn, after epoll_wait: every handler of a turn sees the same clock_now().
+ * HOW IT WORKS epoll over all files; a timerfd (CLOCK_BOOTTIME) for the earliest of the timers,
+ * which lie in one heap; a signalfd; an eventfd behind which posts of other threads queue up. The
+ * clock is read once per turn, after epoll_wait: every handler of a turn sees the same clock_now().
  *
- * INVARIANTS handlers never block. A file or timer that a handler removed is not called any more, not
- * even in the same turn. Timers that are due at the same time run in the order in which they were set.
+ * INVARIANTS handlers never block. A file or timer that a handler removed is not called any more,
+ * not even in the same turn. Timers that are due at the same time run in the order in which they
+ * were set.
  *
  * OWNERSHIP the loop owns no file that it watches: loop_del() before close(). A struct loop_timer
  * belongs to its user and stays where it is while it is set.
@@ -32,8 +33,8 @@ typedef void loop_signal_fn(void *arg, int signo);
 typedef void loop_post_fn(void *arg);
 
 /*
- * One-shot timer. All zero is "not set". fn and arg are filled in once by its user; id is the loop's.
- * It may be set again from within its own fn.
+ * One-shot timer. All zero is "not set". fn and arg are filled in once by its user; id is the
+ * loop's. It may be set again from within its own fn.
  */
 struct loop_timer {
 	loop_timer_fn *fn;

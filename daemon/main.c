@@ -15,8 +15,8 @@
  *	origins		HTTP loads
  *	schedules	recurrence rules
  *
- * and taken down in the reverse order. Exit codes: 0; 1 something failed; 2 usage; 75 another daemon
- * serves the directory, try later; 78 the configuration is wrong.
+ * and taken down in the reverse order. Exit codes: 0; 1 something failed; 2 usage; 75 another
+ *daemon serves the directory, try later; 78 the configuration is wrong.
  */
 #include <config.h>
 
@@ -51,7 +51,7 @@
 enum { EXIT_USAGE = 2, EXIT_TEMPORARY = 75, EXIT_CONFIG = 78 };
 
 /* A segment's clock that is further ahead than this was another clock: its entries are dropped. */
-static const struct span CARRY_ON_MAX = { 86400 * 1000000LL };
+static const struct span CARRY_ON_MAX = {86400 * 1000000LL};
 
 struct options {
 	const char *config, *dir, *state, *log_level;
@@ -65,26 +65,43 @@ struct options {
 
 const char *argp_program_version = "forecached " PACKAGE_VERSION;
 
-enum { OPT_DIR = 256, OPT_STATE, OPT_CHECK, OPT_SHOW, OPT_SCALE, OPT_START, OPT_LEVEL, OPT_SEED, OPT_FOREGROUND };
+enum {
+	OPT_DIR = 256,
+	OPT_STATE,
+	OPT_CHECK,
+	OPT_SHOW,
+	OPT_SCALE,
+	OPT_START,
+	OPT_LEVEL,
+	OPT_SEED,
+	OPT_FOREGROUND
+};
 
 static const struct argp_option option_list[] = {
-	{ "config", 'c', "FILE", 0, "Read FILE; without it the defaults hold", 0 },
-	{ "dir", OPT_DIR, "DIR", 0,
-	  "Run directory with the sockets; default $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached or /run/forecached", 0 },
-	{ "state", OPT_STATE, "DIR", 0, "Directory of what was learned; default $STATE_DIRECTORY or DIR/state", 0 },
-	{ "check-config", OPT_CHECK, NULL, 0, "Say whether the configuration is right (exit 0 or 78)", 0 },
-	{ "show-config", OPT_SHOW, NULL, 0, "Print every value in force, with its unit and where it came from", 0 },
-	{ "time-scale", OPT_SCALE, "N", 0, "Let the daemon's clock run N times as fast (0.001 to 100000)", 0 },
-	{ "time-start", OPT_START, "TIME", 0, "Start the daemon's clock at TIME: 2026-11-23T09:30:00Z", 0 },
-	{ "log-level", OPT_LEVEL, "LEVEL", 0, "error, warn, notice, info or debug", 0 },
-	{ "seed", OPT_SEED, "N", 0, "Seed of the engine's chance; default a new one each time", 0 },
-	{ "foreground", OPT_FOREGROUND, NULL, 0, "Stay in the foreground: what it always does", 0 },
-	{ 0 },
+        {"config", 'c', "FILE", 0, "Read FILE; without it the defaults hold", 0},
+        {"dir", OPT_DIR, "DIR", 0,
+         "Run directory with the sockets; default $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached or "
+         "/run/forecached",
+         0},
+        {"state", OPT_STATE, "DIR", 0,
+         "Directory of what was learned; default $STATE_DIRECTORY or DIR/state", 0},
+        {"check-config", OPT_CHECK, NULL, 0,
+         "Say whether the configuration is right (exit 0 or 78)", 0},
+        {"show-config", OPT_SHOW, NULL, 0,
+         "Print every value in force, with its unit and where it came from", 0},
+        {"time-scale", OPT_SCALE, "N", 0,
+         "Let the daemon's clock run N times as fast (0.001 to 100000)", 0},
+        {"time-start", OPT_START, "TIME", 0,
+         "Start the daemon's clock at TIME: 2026-11-23T09:30:00Z", 0},
+        {"log-level", OPT_LEVEL, "LEVEL", 0, "error, warn, notice, info or debug", 0},
+        {"seed", OPT_SEED, "N", 0, "Seed of the engine's chance; default a new one each time", 0},
+        {"foreground", OPT_FOREGROUND, NULL, 0, "Stay in the foreground: what it always does", 0},
+        {0},
 };
 
 static bool parse_utc(const char *text, struct instant *ret)
 {
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
 	time_t t;
 
@@ -122,15 +139,20 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_SCALE:
 		o->time_scale = strtod(arg, &end);
 		if (*end || !(o->time_scale >= 0.001 && o->time_scale <= 100000))
-			argp_error(state, "--time-scale: '%s' is not a number from 0.001 to 100000", arg);
+			argp_error(state, "--time-scale: '%s' is not a number from 0.001 to 100000",
+			           arg);
 		break;
 	case OPT_START:
 		if (!parse_utc(arg, &o->time_start))
-			argp_error(state, "--time-start: '%s' is not of the form 2026-11-23T09:30:00Z", arg);
+			argp_error(state,
+			           "--time-start: '%s' is not of the form 2026-11-23T09:30:00Z",
+			           arg);
 		break;
 	case OPT_LEVEL:
 		if (!log_level_parse(arg, &level))
-			argp_error(state, "--log-level: '%s' is none of error, warn, notice, info, debug", arg);
+			argp_error(state,
+			           "--log-level: '%s' is none of error, warn, notice, info, debug",
+			           arg);
 		o->log_level = arg;
 		break;
 	case OPT_SEED:
@@ -152,19 +174,19 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp argp = {
-	.options = option_list,
-	.parser = parse_option,
-	.doc = "forecached, a caching daemon that learns how long values stay fresh.\v"
-	       "SIGTERM ends it in order, SIGHUP reads the configuration again. "
-	       "See forecached(8) and forecached.conf(5).",
+        .options = option_list,
+        .parser = parse_option,
+        .doc = "forecached, a caching daemon that learns how long values stay fresh.\v"
+               "SIGTERM ends it in order, SIGHUP reads the configuration again. "
+               "See forecached(8) and forecached.conf(5).",
 };
 
 /* -- Configuration ---------------------------------------------------------------------------- */
 
 static int config_error(const char *file, const struct config_error *e)
 {
-	fprintf(stderr, "forecached: %s: %s%s%s\n", file ? file : "configuration", e->path, *e->path ? ": " : "",
-	        e->why);
+	fprintf(stderr, "forecached: %s: %s%s%s\n", file ? file : "configuration", e->path,
+	        *e->path ? ": " : "", e->why);
 	return EXIT_CONFIG;
 }
 
@@ -194,7 +216,7 @@ static void override(struct config *c, const struct options *o)
 
 static int read_setup(const struct options *o, const struct clock *clock, struct setup **ret)
 {
-	struct config_error err = { .path = "" };
+	struct config_error err = {.path = ""};
 	struct config *c = NULL;
 
 	if (o->config) {
@@ -244,7 +266,7 @@ static uint64_t random_u64(void)
 static int make_store(struct daemon *d)
 {
 	const struct config *c = d->setup->config;
-	struct segment_error err = { .text = "" };
+	struct segment_error err = {.text = ""};
 	uint64_t kept = 0, dropped = 0;
 	struct instant before;
 
@@ -255,28 +277,32 @@ static int make_store(struct daemon *d)
 	if (instant_is_set(before) && before.us - clock_now(&d->clock).us <= CARRY_ON_MAX.us)
 		clock_carry_on(&d->clock, before);
 	if (d->segment.used_before)
-		d->store = store_attach(d->segment.mem, d->segment.bytes, d->boot_id, clock_for_store(&d->clock),
-		                        clock_now(&d->clock), &kept, &dropped);
+		d->store = store_attach(d->segment.mem, d->segment.bytes, d->boot_id,
+		                        clock_for_store(&d->clock), clock_now(&d->clock), &kept,
+		                        &dropped);
 	if (!d->store)
 		d->store = store_create(d->segment.mem, d->segment.bytes, d->boot_id,
 		                        clock_for_store(&d->clock));
 	if (!d->store)
-		return failed("segment", "segment_bytes: the store cannot use a segment of this size", EXIT_CONFIG);
+		return failed("segment",
+		              "segment_bytes: the store cannot use a segment of this size",
+		              EXIT_CONFIG);
 	d->count.restored_entries = kept;
-	log_line(LOG_INFO, "segment", "path=%s bytes=%" PRIu64 " entries=%" PRIu64 " dropped=%" PRIu64,
-	         d->segment.path, d->segment.bytes, kept, dropped);
+	log_line(LOG_INFO, "segment",
+	         "path=%s bytes=%" PRIu64 " entries=%" PRIu64 " dropped=%" PRIu64, d->segment.path,
+	         d->segment.bytes, kept, dropped);
 	return 0;
 }
 
 static int make_engine(struct daemon *d, const struct options *o)
 {
-	struct rundir_error err = { .text = "" };
+	struct rundir_error err = {.text = ""};
 
 	if (rundir_make(d->state_dir, !strcmp(d->setup->config->segment_mode, "0640"), &err))
 		return failed("state_directory", err.text, 1);
 	d->setup->engine.seed = o->has_seed ? o->seed : random_u64();
-	log_line(LOG_INFO, "engine", "seed=%" PRIu64 " time_scale=%.15g time=%.6f", d->setup->engine.seed,
-	         d->clock.scale, instant_s(clock_now(&d->clock)));
+	log_line(LOG_INFO, "engine", "seed=%" PRIu64 " time_scale=%.15g time=%.6f",
+	         d->setup->engine.seed, d->clock.scale, instant_s(clock_now(&d->clock)));
 	d->engine = engine_new(&d->setup->engine, d->store, clock_now(&d->clock));
 	d->learned = learned_new(d);
 	engine_adopt(d->engine, clock_now(&d->clock));
@@ -295,9 +321,9 @@ static void on_signal(void *arg, int signo)
 
 static int make_listeners(struct daemon *d)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, 0 };
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
 	const struct config *c = d->setup->config;
-	struct wire_error err = { .text = "" };
+	struct wire_error err = {.text = ""};
 	int rc;
 
 	d->workers = workers_new(d->loop, (size_t)c->workers);
@@ -320,7 +346,7 @@ static int make_listeners(struct daemon *d)
 static void notify(const char *text)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	size_t n = path ? strlen(path) : 0;
 	int fd;
 
@@ -366,7 +392,7 @@ static int serve(struct daemon *d, const struct options *o)
 {
 	const struct config *c = d->setup->config;
 	bool group = !strcmp(c->segment_mode, "0640");
-	struct rundir_error err = { .text = "" };
+	struct rundir_error err = {.text = ""};
 	int rc, lock;
 
 	d->dir = mem_dup(c->dir, strlen(c->dir));
@@ -399,7 +425,7 @@ static int serve(struct daemon *d, const struct options *o)
 
 static void prepare_process(void)
 {
-	static const int blocked[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE };
+	static const int blocked[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
 	struct rlimit files;
 	sigset_t set;
 
@@ -419,8 +445,8 @@ static void prepare_process(void)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .time_scale = 1, .time_start = INSTANT_NONE };
-	struct daemon d = { 0 };
+	struct options o = {.time_scale = 1, .time_start = INSTANT_NONE};
+	struct daemon d = {0};
 	int rc;
 
 	argp_err_exit_status = EXIT_USAGE;

@@ -8,50 +8,53 @@
 
 /* Tables with a column for what a reload may change, and those where all of it may. */
 #define X(name, def, lo, hi, unit, reload, help)                                                   \
-	{ #name, offsetof(struct config, name), def, lo, hi, unit, reload, help },
-static const struct option daemon_rows[] = { DAEMON_TABLE(X) };
+	{#name, offsetof(struct config, name), def, lo, hi, unit, reload, help},
+static const struct option daemon_rows[] = {DAEMON_TABLE(X)};
 #undef X
 
 #define ROWS(var, type, table)                                                                     \
-	static const struct option var##_rows[] = { table(X) };                                    \
-	const struct option_table option_##var = { var##_rows, sizeof(var##_rows) / sizeof(*var##_rows) }
+	static const struct option var##_rows[] = {table(X)};                                      \
+	const struct option_table option_##var = {var##_rows,                                      \
+	                                          sizeof(var##_rows) / sizeof(*var##_rows)}
 
-const struct option_table option_daemon = { daemon_rows, sizeof(daemon_rows) / sizeof(*daemon_rows) };
+const struct option_table option_daemon = {daemon_rows, sizeof(daemon_rows) / sizeof(*daemon_rows)};
 
 #define X(name, def, lo, hi, unit, help)                                                           \
-	{ #name, offsetof(struct engine_limits, name), def, lo, hi, unit, true, help },
+	{#name, offsetof(struct engine_limits, name), def, lo, hi, unit, true, help},
 ROWS(limits, struct engine_limits, LIMIT_TABLE);
 #undef X
 
 #define X(name, def, lo, hi, unit, help)                                                           \
-	{ #name, offsetof(struct proto_limits, name), def, lo, hi, unit, false, help },
+	{#name, offsetof(struct proto_limits, name), def, lo, hi, unit, false, help},
 ROWS(messages, struct proto_limits, PROTO_LIMIT_TABLE);
 #undef X
 
 #define X(name, def, lo, hi, unit, help)                                                           \
-	{ #name, offsetof(struct state_db_config, name), def, lo, hi, unit, false, help },
+	{#name, offsetof(struct state_db_config, name), def, lo, hi, unit, false, help},
 ROWS(learned, struct state_db_config, STATE_DB_TABLE);
 #undef X
 
 #define X(name, def, lo, hi, unit, help)                                                           \
-	{ #name, offsetof(struct policy, name), def, lo, hi, unit, true, help },
+	{#name, offsetof(struct policy, name), def, lo, hi, unit, true, help},
 ROWS(policy, struct policy, POLICY_TABLE);
 #undef X
 
 #define X(name, def, lo, hi, unit, help)                                                           \
-	{ #name, offsetof(struct origin_policy, name), def, lo, hi, unit, true, help },
+	{#name, offsetof(struct origin_policy, name), def, lo, hi, unit, true, help},
 ROWS(origin, struct origin_policy, ORIGIN_TABLE);
 #undef X
 
 #define X(name, def, lo, hi, unit, help)                                                           \
-	{ #name, offsetof(struct config_origin, http.name) - offsetof(struct config_origin, http), def, lo, \
-	  hi, unit, true, help },
+	{#name, offsetof(struct config_origin, http.name) - offsetof(struct config_origin, http),  \
+	 def,   lo,                                                                                \
+	 hi,    unit,                                                                              \
+	 true,  help},
 ROWS(http, struct config_origin, HTTP_ORIGIN_TABLE);
 #undef X
 
 #define X(name, def, values, reload, help)                                                         \
-	{ #name, offsetof(struct config, name), def, values, reload, help },
-const struct option_text option_text[] = { DAEMON_TEXT_TABLE(X) };
+	{#name, offsetof(struct config, name), def, values, reload, help},
+const struct option_text option_text[] = {DAEMON_TEXT_TABLE(X)};
 #undef X
 const size_t option_n_text = sizeof(option_text) / sizeof(*option_text);
 
@@ -73,6 +76,11 @@ void option_set(const struct option *o, void *of, double v)
 	*(double *)((char *)of + o->offset) = v;
 }
 
+char **option_text_field(struct config *c, const struct option_text *o)
+{
+	return (char **)((char *)c + o->offset);
+}
+
 void option_defaults(const struct option_table *t, void *of)
 {
 	for (size_t i = 0; i < t->n; i++)
@@ -85,8 +93,12 @@ void option_format(const struct option *o, double v, char *buf, size_t cap)
 		const char *unit, *suffix;
 		double factor;
 	} nice[] = {
-		{ "bytes", "GiB", 1073741824.0 }, { "bytes", "MiB", 1048576 }, { "bytes", "KiB", 1024 },
-		{ "s", "d", 86400 },              { "s", "h", 3600 },          { "s", "min", 60 },
+	        {"bytes", "GiB", 1073741824.0},
+	        {"bytes", "MiB", 1048576},
+	        {"bytes", "KiB", 1024},
+	        {"s", "d", 86400},
+	        {"s", "h", 3600},
+	        {"s", "min", 60},
 	};
 
 	for (size_t i = 0; i < sizeof(nice) / sizeof(*nice); i++)

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct config;
+
 struct option {
 	const char *name;
 	size_t offset; /* of the double in the table's struct */
@@ -20,7 +22,7 @@ struct option {
 
 struct option_text {
 	const char *name;
-	size_t offset; /* of the char * in struct config */
+	size_t offset;            /* of the char * in struct config */
 	const char *def, *values; /* "": any text */
 	bool reload;
 	const char *help;
@@ -47,6 +49,9 @@ const struct option *option_find(const struct option_table *t, const char *name)
 
 double option_get(const struct option *o, const void *of);
 void option_set(const struct option *o, void *of, double v);
+
+/* The text of that row in a configuration. */
+char **option_text_field(struct config *c, const struct option_text *o);
 
 /* Every row's default into the struct. */
 void option_defaults(const struct option_table *t, void *of);

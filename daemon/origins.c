@@ -65,7 +65,7 @@ static struct slot *slot_of(struct origins *o, const char *name)
 		if (!strcmp(o->slot.v[i]->name, name))
 			return o->slot.v[i];
 	s = mem_calloc(1, sizeof(*s));
-	*s = (struct slot){ .d = o->d, .name = mem_dup(name, strlen(name)) };
+	*s = (struct slot){.d = o->d, .name = mem_dup(name, strlen(name))};
 	*vec_push(&o->slot) = s;
 	return s;
 }
@@ -77,7 +77,8 @@ static void loaded(void *arg, const struct input *in)
 
 	if (in->loaded.status == LOADED_ERROR) {
 		s->d->count.jobs_failed++;
-		log_line(LOG_NOTICE, "load_failed", "origin=%s why=%s", s->name, log_quote(in->loaded.error, text));
+		log_line(LOG_NOTICE, "load_failed", "origin=%s why=%s", s->name,
+		         log_quote(in->loaded.error, text));
 	}
 	daemon_input(s->d, in);
 }
@@ -93,7 +94,7 @@ static void on_fd(void *arg, uint32_t events)
 static int set_up(void *arg, const struct http_origin_config *c)
 {
 	struct slot *s = arg;
-	struct http_origin_error err = { .text = "" };
+	struct http_origin_error err = {.text = ""};
 	int rc;
 
 	if (s->http) {
@@ -130,7 +131,8 @@ uint32_t origins_for_loader(struct origins *o, struct bytes endpoint)
 	for (size_t i = 0; i < c->rules.n; i++) {
 		const struct config_rule *r = &c->rules.v[i];
 
-		if (!bytes_equal(bytes_str(r->match), endpoint) && !pattern_matches(r->match, endpoint))
+		if (!bytes_equal(bytes_str(r->match), endpoint) &&
+		    !pattern_matches(r->match, endpoint))
 			continue;
 		if (r->origin == ORIGIN_NONE)
 			break;
@@ -147,16 +149,19 @@ void origins_load(struct origins *o, const struct effect *load)
 	struct slot *s = load->load.origin < o->slot.n ? o->slot.v[load->load.origin] : NULL;
 
 	if (!s || !s->http)
-		daemon_fail_load(o->d, load->load.job,
-		                 s && s->listed ? "its origin has no url, and no loader worker is registered for it"
-		                                : "the configuration has no such origin any more");
+		daemon_fail_load(
+		        o->d, load->load.job,
+		        s && s->listed
+		                ? "its origin has no url, and no loader worker is registered for it"
+		                : "the configuration has no such origin any more");
 	else
 		http_origin_load(s->http, clock_now(&o->d->clock), load);
 }
 
-bool origins_stats(const struct origins *o, size_t i, const char **ret_name, struct http_origin_stats *ret)
+bool origins_stats(const struct origins *o, size_t i, const char **ret_name,
+                   struct http_origin_stats *ret)
 {
-	*ret = (struct http_origin_stats){ 0 };
+	*ret = (struct http_origin_stats){0};
 	if (i >= o->slot.n)
 		return false;
 	*ret_name = o->slot.v[i]->name;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Templates of keys: "/quotes/<symbol>". Segments are cut by '/'; `<name>` stands for any one segment
- * that is not empty, a `*` at the end for any rest, all else for itself; "*" alone matches everything.
+ * Templates of keys: "/quotes/<symbol>". Segments are cut by '/'; `<name>` stands for any one
+ * segment that is not empty, a `*` at the end for any rest, all else for itself; "*" alone matches
+ * everything.
  */
 #ifndef FORECACHED_DAEMON_PATTERN_H
 #define FORECACHED_DAEMON_PATTERN_H

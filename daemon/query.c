@@ -19,7 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const mode_names[] = { [TTL_LEARN] = "learn", [TTL_OBEY] = "obey", [TTL_ADVISE] = "advise" };
+static const char *const mode_names[] = {
+        [TTL_LEARN] = "learn", [TTL_OBEY] = "obey", [TTL_ADVISE] = "advise"};
 
 /* What the world calls this instant. */
 static struct instant wall(const struct daemon *d, struct instant t)
@@ -58,7 +59,7 @@ struct rows {
 static void write_ttl(void *arg, const struct ttl_row *r)
 {
 	struct rows *rows = arg;
-	struct row_ttl row = { 0 };
+	struct row_ttl row = {0};
 
 	if (rows->n == rows->max)
 		return;
@@ -85,7 +86,7 @@ static size_t most_rows(const struct daemon *d, const struct request *r)
 
 static int ttls(struct daemon *d, const struct request *r, struct pack *w)
 {
-	struct rows rows = { .max = most_rows(d, r) };
+	struct rows rows = {.max = most_rows(d, r)};
 
 	pack_init(&rows.list, w->limit);
 	if (r->op == OP_ENDPOINTS)
@@ -98,8 +99,8 @@ static int ttls(struct daemon *d, const struct request *r, struct pack *w)
 
 static int why(struct daemon *d, const struct request *r, struct pack *w)
 {
-	static const char *const paused[] = { "", "learning", "prefetch", "learning and prefetch" };
-	struct row_why row = { 0 };
+	static const char *const paused[] = {"", "learning", "prefetch", "learning and prefetch"};
+	struct row_why row = {0};
 	struct why y;
 
 	if (!engine_why(d->engine, now(d), r->key, &y))
@@ -142,9 +143,9 @@ static int ttl(struct daemon *d, const struct request *r, struct pack *w)
 {
 	enum ttl_reason reason = TTL_STATIC;
 	struct span t = engine_ttl(d->engine, now(d), r->endpoint, r->key, &reason);
-	struct row_advice row = { .endpoint = r->endpoint,
-		                  .ttl_s = span_s(t),
-		                  .reason = bytes_str(ttl_reason_name(reason)) };
+	struct row_advice row = {.endpoint = r->endpoint,
+	                         .ttl_s = span_s(t),
+	                         .reason = bytes_str(ttl_reason_name(reason))};
 
 	row_write(w, &row_advice, &row);
 	return STATUS_OK;
@@ -159,11 +160,11 @@ static int forecast(struct daemon *d, const struct request *r, struct pack *w)
 	if (known)
 		pack_array(w, (uint32_t)n);
 	for (size_t i = 0; known && i < n; i++) {
-		struct row_forecast row = { .time_s = wall(d, f[i].at),
-			                    .per_s = f[i].per_s,
-			                    .lo80 = f[i].lo80,
-			                    .hi80 = f[i].hi80,
-			                    .volatility = f[i].volatility };
+		struct row_forecast row = {.time_s = wall(d, f[i].at),
+		                           .per_s = f[i].per_s,
+		                           .lo80 = f[i].lo80,
+		                           .hi80 = f[i].hi80,
+		                           .volatility = f[i].volatility};
 
 		row_write(w, &row_forecast, &row);
 	}
@@ -173,7 +174,8 @@ static int forecast(struct daemon *d, const struct request *r, struct pack *w)
 
 /* -- Learned state ---------------------------------------------------------------------------- */
 
-struct export {
+struct export
+{
 	struct rows rows;
 	uint64_t skip, seen;
 };
@@ -181,7 +183,8 @@ struct export {
 static void export_record(void *arg, const struct record *r)
 {
 	struct export *x = arg;
-	struct record_row row = { .kind = bytes_str(r->kind), .name = r->name, .endpoint = r->endpoint };
+	struct record_row row = {
+	        .kind = bytes_str(r->kind), .name = r->name, .endpoint = r->endpoint};
 
 	if (x->seen++ < x->skip || x->rows.n == x->rows.max)
 		return;
@@ -198,7 +201,7 @@ static void export_record(void *arg, const struct record *r)
 /* {"records": [...], "total": n} */
 static int export(struct daemon *d, const struct request *r, struct pack *w)
 {
-	struct export x = { .rows.max = most_rows(d, r), .skip = r->list.offset };
+	struct export x = {.rows.max = most_rows(d, r), .skip = r->list.offset};
 
 	pack_init(&x.rows.list, w->limit);
 	engine_export(d->engine, now(d), export_record, &x);
@@ -211,27 +214,31 @@ static int export(struct daemon *d, const struct request *r, struct pack *w)
 }
 
 /* All or, at the first that is not one, the ones before: {"count": n}. */
-static int import(struct daemon *d, const struct request *r, struct pack *w, char *ret_text, size_t cap)
+static int import(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
+                  size_t cap)
 {
 	char kind[64], names[RECORD_MAX_FIELDS][64];
 	const char *reason = "";
 
 	for (size_t i = 0; i < r->record.n; i++) {
 		const struct record_row *row = &r->record.v[i];
-		struct record rec = { .kind = kind, .name = row->name, .endpoint = row->endpoint };
+		struct record rec = {.kind = kind, .name = row->name, .endpoint = row->endpoint};
 
 		/* names that are longer than any of ours are cut, and so not found */
 		snprintf(kind, sizeof(kind), "%.*s", (int)(row->kind.n < 63 ? row->kind.n : 63),
 		         (const char *)row->kind.p);
-		rec.n_fields = row->n_fields < RECORD_MAX_FIELDS ? row->n_fields : RECORD_MAX_FIELDS;
+		rec.n_fields =
+		        row->n_fields < RECORD_MAX_FIELDS ? row->n_fields : RECORD_MAX_FIELDS;
 		for (size_t k = 0; k < rec.n_fields; k++) {
 			snprintf(names[k], sizeof(names[k]), "%.*s",
 			         (int)(row->field[k].name.n < 63 ? row->field[k].name.n : 63),
 			         (const char *)row->field[k].name.p);
-			rec.field[k] = (struct record_field){ names[k], row->field[k].v, row->field[k].n };
+			rec.field[k] =
+			        (struct record_field){names[k], row->field[k].v, row->field[k].n};
 		}
 		if (engine_import(d->engine, now(d), &rec, &reason)) {
-			snprintf(ret_text, cap, "records[%zu]: %s; the %zu before it were taken", i, reason, i);
+			snprintf(ret_text, cap, "records[%zu]: %s; the %zu before it were taken", i,
+			         reason, i);
 			return STATUS_BAD_REQUEST;
 		}
 	}
@@ -247,19 +254,19 @@ static int import(struct daemon *d, const struct request *r, struct pack *w, cha
 static int hello(struct daemon *d, struct pack *w)
 {
 	const struct proto_limits *l = &d->setup->config->messages;
-	struct row_hello row = { .server = bytes_str("forecached"),
-		                 .version = bytes_str(PACKAGE_VERSION),
-		                 .protocol = PROTO_VERSION,
-		                 .segment = bytes_str(d->segment.path),
-		                 .boot_id = d->boot_id,
-		                 .pid = (uint64_t)getpid(),
-		                 .time_s = wall(d, now(d)),
-		                 .time_scale = d->clock.scale,
-		                 .max_frame_bytes = (uint64_t)l->max_frame_bytes,
-		                 .max_key_bytes = (uint64_t)l->max_key_bytes,
-		                 .max_value_bytes = (uint64_t)l->max_value_bytes,
-		                 .max_events = (uint64_t)l->max_events,
-		                 .max_keys = (uint64_t)l->max_keys };
+	struct row_hello row = {.server = bytes_str("forecached"),
+	                        .version = bytes_str(PACKAGE_VERSION),
+	                        .protocol = PROTO_VERSION,
+	                        .segment = bytes_str(d->segment.path),
+	                        .boot_id = d->boot_id,
+	                        .pid = (uint64_t)getpid(),
+	                        .time_s = wall(d, now(d)),
+	                        .time_scale = d->clock.scale,
+	                        .max_frame_bytes = (uint64_t)l->max_frame_bytes,
+	                        .max_key_bytes = (uint64_t)l->max_key_bytes,
+	                        .max_value_bytes = (uint64_t)l->max_value_bytes,
+	                        .max_events = (uint64_t)l->max_events,
+	                        .max_keys = (uint64_t)l->max_keys};
 
 	row_write(w, &row_hello, &row);
 	return STATUS_OK;
@@ -278,13 +285,15 @@ static void put_num(struct pack *w, const char *name, double v)
 }
 
 #define ENGINE_COUNT_TABLE(X)                                                                      \
-	X(requests) X(hits) X(grace) X(misses) X(joined) X(events) X(sets) X(changed) X(load_errors) \
-	X(skipped_for_budget) X(evicted) X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
+	X(requests)                                                                                \
+	X(hits) X(grace) X(misses) X(joined) X(events) X(sets) X(changed) X(load_errors)           \
+	        X(skipped_for_budget) X(evicted) X(events_refused) X(keys) X(endpoints) X(flights) \
+	                X(waiters)
 
 #define ONE(...) +1
 
-static void put_arm(struct pack *w, const char *name, uint64_t requests, uint64_t hits, uint64_t loads,
-                    double stale)
+static void put_arm(struct pack *w, const char *name, uint64_t requests, uint64_t hits,
+                    uint64_t loads, double stale)
 {
 	pack_text(w, name);
 	pack_map(w, 4);
@@ -314,7 +323,8 @@ static void put_engine(struct daemon *d, struct pack *w)
 	put_uint(w, "bytes_used", s.store.bytes_used);
 	put_uint(w, "bytes_total", s.store.bytes_total);
 	put_arm(w, "learned", s.learned.requests, s.learned.hits, s.learned.loads, s.learned.stale);
-	put_arm(w, "held_out", s.held_out.requests, s.held_out.hits, s.held_out.loads, s.held_out.stale);
+	put_arm(w, "held_out", s.held_out.requests, s.held_out.hits, s.held_out.loads,
+	        s.held_out.stale);
 }
 
 #define ENGINE_ENTRIES (0 ENGINE_COUNT_TABLE(ONE) + 5)
@@ -353,8 +363,9 @@ static void put_loaders(struct daemon *d, struct pack *w)
 }
 
 #define ORIGIN_COUNT_TABLE(X)                                                                      \
-	X(started) X(ok) X(not_modified) X(absent) X(uncacheable) X(errors) X(redirects) X(body_bytes) \
-	X(in_flight) X(validators) X(connects)
+	X(started)                                                                                 \
+	X(ok) X(not_modified) X(absent) X(uncacheable) X(errors) X(redirects) X(body_bytes)        \
+	        X(in_flight) X(validators) X(connects)
 
 static void put_origins(struct daemon *d, struct pack *w)
 {
@@ -387,7 +398,7 @@ void query_write_stats(struct daemon *d, struct pack *w)
 
 void query_write_health(struct daemon *d, struct pack *w)
 {
-	struct state_db_status s = { 0 };
+	struct state_db_status s = {0};
 	bool kept = learned_status(d->learned, &s);
 
 	pack_map(w, 7);
@@ -402,7 +413,8 @@ void query_write_health(struct daemon *d, struct pack *w)
 	pack_text(w, !kept ? "none" : s.failing ? "failing" : "ok");
 }
 
-int query_answer(struct daemon *d, const struct request *r, struct pack *w, char *ret_text, size_t cap)
+int query_answer(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
+                 size_t cap)
 {
 	int status = STATUS_OK;
 
@@ -420,8 +432,9 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 		return forecast(d, r, w);
 	case OP_SCHEDULE_ADD:
 	case OP_SCHEDULE_REMOVE:
-		status = r->op == OP_SCHEDULE_ADD ? schedules_add(d->schedules, r, ret_text, cap)
-		                                  : schedules_remove(d->schedules, r->key, ret_text, cap);
+		status = r->op == OP_SCHEDULE_ADD
+		                 ? schedules_add(d->schedules, r, ret_text, cap)
+		                 : schedules_remove(d->schedules, r->key, ret_text, cap);
 		pack_map(w, 1);
 		put_uint(w, "count", status == STATUS_OK);
 		return status;

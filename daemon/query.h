@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Questions to the daemon: answered at once, from the engine's question functions and the counts. */
+/* Questions to the daemon: answered at once, from the engine's question functions and the counts.
+ */
 #ifndef FORECACHED_DAEMON_QUERY_H
 #define FORECACHED_DAEMON_QUERY_H
 
@@ -11,10 +12,11 @@
 struct daemon;
 
 /*
- * Writes the result of the request, one value, to w. STATUS_OK, or another status with its text (empty: the
- * status's own sentence); what was written is of no use then.
+ * Writes the result of the request, one value, to w. STATUS_OK, or another status with its text
+ * (empty: the status's own sentence); what was written is of no use then.
  */
-int query_answer(struct daemon *d, const struct request *r, struct pack *w, char *ret_text, size_t cap);
+int query_answer(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
+                 size_t cap);
 
 /* The map of `stats`, and of `health`: also for HTTP. */
 void query_write_stats(struct daemon *d, struct pack *w);

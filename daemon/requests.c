@@ -36,18 +36,20 @@ static size_t reply_limit(const struct daemon *d)
 
 /* -- Answering -------------------------------------------------------------------------------- */
 
-static void send(struct daemon *d, const struct wire_peer *to, struct pack *p, uint64_t id, bool has_id)
+static void send(struct daemon *d, const struct wire_peer *to, struct pack *p, uint64_t id,
+                 bool has_id)
 {
 	if (pack_status(p)) { /* e.g. mget of many large values */
 		pack_reset(p);
-		reply_error(p, id, has_id, STATUS_TOO_BIG, "the reply is longer than messages.max_frame_bytes");
+		reply_error(p, id, has_id, STATUS_TOO_BIG,
+		            "the reply is longer than messages.max_frame_bytes");
 	}
 	if (!wire_reply(d->wire, to, p))
 		d->count.replies_lost++;
 }
 
-static void send_error(struct daemon *d, const struct wire_peer *to, uint64_t id, bool has_id, int status,
-                       const char *text)
+static void send_error(struct daemon *d, const struct wire_peer *to, uint64_t id, bool has_id,
+                       int status, const char *text)
 {
 	struct pack p;
 
@@ -78,20 +80,18 @@ static int status_of(const struct effect *f)
 
 static struct got got_of(const struct daemon *d, const struct effect *f)
 {
-	static const enum event_outcome outcome[] = { [OUTCOME_HIT] = EVENT_HIT,
-		                                      [OUTCOME_GRACE] = EVENT_GRACE,
-		                                      [OUTCOME_MISS] = EVENT_MISS,
-		                                      [OUTCOME_JOINED] = EVENT_MISS,
-		                                      [OUTCOME_SET] = EVENT_MISS,
-		                                      [OUTCOME_CHANGED] = EVENT_MISS };
+	static const enum event_outcome outcome[] = {
+	        [OUTCOME_HIT] = EVENT_HIT,   [OUTCOME_GRACE] = EVENT_GRACE,
+	        [OUTCOME_MISS] = EVENT_MISS, [OUTCOME_JOINED] = EVENT_MISS,
+	        [OUTCOME_SET] = EVENT_MISS,  [OUTCOME_CHANGED] = EVENT_MISS};
 	struct instant now = clock_now(&d->clock);
-	struct got g = { .outcome = outcome[f->reply.outcome],
-		         .found = f->reply.status == REPLY_OK,
-		         .endpoint = f->endpoint,
-		         .age_s = NAN,
-		         .ttl_s = NAN,
-		         .lease = f->reply.status == REPLY_LEASE ? f->reply.lease : 0,
-		         .status = status_of(f) };
+	struct got g = {.outcome = outcome[f->reply.outcome],
+	                .found = f->reply.status == REPLY_OK,
+	                .endpoint = f->endpoint,
+	                .age_s = NAN,
+	                .ttl_s = NAN,
+	                .lease = f->reply.status == REPLY_LEASE ? f->reply.lease : 0,
+	                .status = status_of(f)};
 
 	if (!g.found)
 		return g;
@@ -158,7 +158,10 @@ static void on_mgot(struct daemon *d, void *arg, uint32_t part, const struct eff
 	pack_init(&p, reply_limit(d));
 	got_write(&p, &g);
 	if (pack_status(&p)) {
-		g = (struct got){ .outcome = EVENT_MISS, .age_s = NAN, .ttl_s = NAN, .status = STATUS_TOO_BIG };
+		g = (struct got){.outcome = EVENT_MISS,
+		                 .age_s = NAN,
+		                 .ttl_s = NAN,
+		                 .status = STATUS_TOO_BIG};
 		pack_reset(&p);
 		got_write(&p, &g);
 	}
@@ -232,11 +235,11 @@ static struct call *call_new(const struct wire_item *i, size_t n)
 
 static void get(struct daemon *d, const struct wire_item *i)
 {
-	static const enum get_mode mode[] = { [MODE_LOAD] = GET_LOAD,
-		                              [MODE_LEASE] = GET_LEASE,
-		                              [MODE_PEEK] = GET_PEEK };
+	static const enum get_mode mode[] = {
+	        [MODE_LOAD] = GET_LOAD, [MODE_LEASE] = GET_LEASE, [MODE_PEEK] = GET_PEEK};
 	const struct request *r = &i->request;
-	struct input in = { .kind = INPUT_GET, .endpoint = r->endpoint, .get.mode = mode[r->get.mode] };
+	struct input in = {
+	        .kind = INPUT_GET, .endpoint = r->endpoint, .get.mode = mode[r->get.mode]};
 	size_t n = r->op == OP_MGET ? r->pair.n : 1;
 	struct call *c = call_new(i, n);
 
@@ -244,7 +247,8 @@ static void get(struct daemon *d, const struct wire_item *i)
 		c->part = mem_calloc(n ? n : 1, sizeof(*c->part));
 	if (!n)
 		end_call(d, c);
-	for (size_t k = 0; k < n; k++) { /* the last answer frees c, and only the last input can bring it */
+	for (size_t k = 0; k < n;
+	     k++) { /* the last answer frees c, and only the last input can bring it */
 		in.key = r->op == OP_MGET ? r->pair.v[k].key : r->key;
 		in.ticket = daemon_ticket(d, r->op == OP_MGET ? on_mgot : on_got, c, (uint32_t)k);
 		daemon_input(d, &in);
@@ -256,19 +260,19 @@ static struct instant read_at(const struct daemon *d, struct instant wall)
 {
 	if (!instant_is_set(wall))
 		return INSTANT_NONE;
-	return instant_min((struct instant){ wall.us - d->clock.offset.us }, clock_now(&d->clock));
+	return instant_min((struct instant){wall.us - d->clock.offset.us}, clock_now(&d->clock));
 }
 
 static void set(struct daemon *d, const struct wire_item *i)
 {
 	const struct request *r = &i->request;
-	struct input in = { .kind = INPUT_SET,
-		            .endpoint = r->endpoint,
-		            .set = { .version = r->set.version,
-		                     .lease = r->set.lease,
-		                     .ttl = r->set.ttl,
-		                     .load = r->set.load,
-		                     .read = read_at(d, r->set.read) } };
+	struct input in = {.kind = INPUT_SET,
+	                   .endpoint = r->endpoint,
+	                   .set = {.version = r->set.version,
+	                           .lease = r->set.lease,
+	                           .ttl = r->set.ttl,
+	                           .load = r->set.load,
+	                           .read = read_at(d, r->set.read)}};
 	size_t n = r->op == OP_MSET ? r->pair.n : 1;
 	struct call *c = call_new(i, n);
 
@@ -293,12 +297,13 @@ static void simple(struct daemon *d, const struct wire_item *i, struct input *in
 static void give_up_lease(struct daemon *d, const struct wire_item *i)
 {
 	const struct request *r = &i->request;
-	struct input in = { .kind = INPUT_LOADED,
-		            .key = r->key,
-		            .loaded = { .job = r->get.failed,
-		                        .status = LOADED_ERROR,
-		                        .last_modified = INSTANT_NONE,
-		                        .error = bytes_str("the app that held the lease could not load") } };
+	struct input in = {
+	        .kind = INPUT_LOADED,
+	        .key = r->key,
+	        .loaded = {.job = r->get.failed,
+	                   .status = LOADED_ERROR,
+	                   .last_modified = INSTANT_NONE,
+	                   .error = bytes_str("the app that held the lease could not load")}};
 
 	simple(d, i, &in);
 }
@@ -307,10 +312,10 @@ static void prewarm(struct daemon *d, const struct wire_item *i)
 {
 	const struct request *r = &i->request;
 	struct call *c = call_new(i, 1);
-	struct input in = { .kind = INPUT_PREWARM,
-		            .prewarm = { .pattern = r->key,
-		                         .max_keys = r->prewarm.max_keys,
-		                         .dry_run = r->prewarm.dry_run } };
+	struct input in = {.kind = INPUT_PREWARM,
+	                   .prewarm = {.pattern = r->key,
+	                               .max_keys = r->prewarm.max_keys,
+	                               .dry_run = r->prewarm.dry_run}};
 
 	c->dry_run = r->prewarm.dry_run;
 	pack_init(&c->list, reply_limit(d));
@@ -322,25 +327,25 @@ static void pause_or_resume(struct daemon *d, const struct wire_item *i)
 {
 	const struct request *r = &i->request;
 	struct instant now = clock_now(&d->clock);
-	struct input in = { .kind = INPUT_PAUSE };
+	struct input in = {.kind = INPUT_PAUSE};
 
 	in.pause.what = (r->pause.what & REQUEST_LEARNING ? PAUSE_LEARNING : 0) |
 	                (r->pause.what & REQUEST_PREFETCH ? PAUSE_PREFETCH : 0);
-	in.pause.until = r->op == OP_RESUME    ? now
+	in.pause.until = r->op == OP_RESUME     ? now
 	                 : r->pause.for_.us > 0 ? instant_add(now, r->pause.for_)
 	                                        : INSTANT_NEVER;
-	log_line(LOG_INFO, r->op == OP_PAUSE ? "pause" : "resume", "learning=%d prefetch=%d", !!(in.pause.what & PAUSE_LEARNING),
-	         !!(in.pause.what & PAUSE_PREFETCH));
+	log_line(LOG_INFO, r->op == OP_PAUSE ? "pause" : "resume", "learning=%d prefetch=%d",
+	         !!(in.pause.what & PAUSE_LEARNING), !!(in.pause.what & PAUSE_PREFETCH));
 	simple(d, i, &in);
 }
 
 /* -- Events ----------------------------------------------------------------------------------- */
 
-static const enum outcome outcome_of[EVENT_OUTCOMES] = { [EVENT_HIT] = OUTCOME_HIT,
-	                                                 [EVENT_GRACE] = OUTCOME_GRACE,
-	                                                 [EVENT_MISS] = OUTCOME_MISS,
-	                                                 [EVENT_SET] = OUTCOME_SET,
-	                                                 [EVENT_CHANGED] = OUTCOME_CHANGED };
+static const enum outcome outcome_of[EVENT_OUTCOMES] = {[EVENT_HIT] = OUTCOME_HIT,
+                                                        [EVENT_GRACE] = OUTCOME_GRACE,
+                                                        [EVENT_MISS] = OUTCOME_MISS,
+                                                        [EVENT_SET] = OUTCOME_SET,
+                                                        [EVENT_CHANGED] = OUTCOME_CHANGED};
 
 /* Within the window that the limits set? If not, *ret_why names the limit. */
 static bool in_time(const struct daemon *d, struct instant at, char *why, size_t cap)
@@ -349,11 +354,12 @@ static bool in_time(const struct daemon *d, struct instant at, char *why, size_t
 	double age_s = span_s(instant_diff(clock_now(&d->clock), at));
 
 	if (age_s > l->event_past)
-		snprintf(why, cap, "time_s: %.3f s in the past, the limit (event_past) is %.15g s", age_s,
-		         l->event_past);
+		snprintf(why, cap, "time_s: %.3f s in the past, the limit (event_past) is %.15g s",
+		         age_s, l->event_past);
 	else if (-age_s > l->event_future)
-		snprintf(why, cap, "time_s: %.3f s in the future, the limit (event_future) is %.15g s", -age_s,
-		         l->event_future);
+		snprintf(why, cap,
+		         "time_s: %.3f s in the future, the limit (event_future) is %.15g s",
+		         -age_s, l->event_future);
 	else
 		return true;
 	return false;
@@ -367,15 +373,15 @@ static size_t take_events(struct daemon *d, struct events *e)
 
 	for (size_t k = 0; k < e->list.n; k++) {
 		const struct event *v = &e->list.v[k];
-		struct input in = { .kind = INPUT_EVENT,
-			            .endpoint = v->endpoint,
-			            .key = v->key,
-			            .event = { .outcome = outcome_of[v->outcome],
-			                       .at = v->at,
-			                       .count = v->count,
-			                       .value_bytes = v->value_bytes,
-			                       .load = v->load,
-			                       .version = v->version } };
+		struct input in = {.kind = INPUT_EVENT,
+		                   .endpoint = v->endpoint,
+		                   .key = v->key,
+		                   .event = {.outcome = outcome_of[v->outcome],
+		                             .at = v->at,
+		                             .count = v->count,
+		                             .value_bytes = v->value_bytes,
+		                             .load = v->load,
+		                             .version = v->version}};
 
 		if (instant_is_set(v->at)) {
 			in.event.at.us -= d->clock.offset.us;
@@ -398,7 +404,8 @@ static size_t take_events(struct daemon *d, struct events *e)
 /* Whoever sent bad events hears of it on notices: PUSH has no way back. */
 static void report_refused(struct daemon *d, size_t refused, const char *text)
 {
-	struct row_notice n = { .what = bytes_str("refused"), .count = refused, .text = bytes_str(text) };
+	struct row_notice n = {
+	        .what = bytes_str("refused"), .count = refused, .text = bytes_str(text)};
 
 	d->count.events_refused += refused;
 	log_line(LOG_NOTICE, "bad_event", "count=%zu why=\"%s\"", refused, text);
@@ -453,9 +460,9 @@ static void question(struct daemon *d, const struct wire_item *i)
 
 static void request(struct daemon *d, struct wire_item *i)
 {
-	static const enum purge_what what[] = { [PURGE_ONE_KEY] = PURGE_KEY,
-		                                [PURGE_ONE_ENDPOINT] = PURGE_ENDPOINT,
-		                                [PURGE_EVERYTHING] = PURGE_ALL };
+	static const enum purge_what what[] = {[PURGE_ONE_KEY] = PURGE_KEY,
+	                                       [PURGE_ONE_ENDPOINT] = PURGE_ENDPOINT,
+	                                       [PURGE_EVERYTHING] = PURGE_ALL};
 	const struct request *r = &i->request;
 	char text[LOG_TEXT_BYTES];
 
@@ -483,14 +490,16 @@ static void request(struct daemon *d, struct wire_item *i)
 		set(d, i);
 		break;
 	case OP_DELETE:
-		simple(d, i, &(struct input){ .kind = INPUT_DELETE, .endpoint = r->endpoint, .key = r->key });
+		simple(d, i,
+		       &(struct input){
+		               .kind = INPUT_DELETE, .endpoint = r->endpoint, .key = r->key});
 		break;
 	case OP_CHANGED:
 		simple(d, i,
-		       &(struct input){ .kind = INPUT_CHANGED,
-		                        .endpoint = r->endpoint,
-		                        .key = r->key,
-		                        .changed.version = r->changed.version });
+		       &(struct input){.kind = INPUT_CHANGED,
+		                       .endpoint = r->endpoint,
+		                       .key = r->key,
+		                       .changed.version = r->changed.version});
 		break;
 	case OP_EVENT:
 		event_op(d, i);
@@ -499,12 +508,15 @@ static void request(struct daemon *d, struct wire_item *i)
 		prewarm(d, i);
 		break;
 	case OP_PURGE:
-		log_line(LOG_INFO, "purge", "what=%d name=%s", (int)r->purge.what, log_key(r->key, text));
+		log_line(LOG_INFO, "purge", "what=%d name=%s", (int)r->purge.what,
+		         log_key(r->key, text));
 		simple(d, i,
-		       &(struct input){ .kind = INPUT_PURGE,
-		                        .endpoint = r->purge.what == PURGE_ONE_ENDPOINT ? r->key : r->endpoint,
-		                        .key = r->purge.what == PURGE_ONE_KEY ? r->key : bytes_of(NULL, 0),
-		                        .purge.what = what[r->purge.what] });
+		       &(struct input){
+		               .kind = INPUT_PURGE,
+		               .endpoint =
+		                       r->purge.what == PURGE_ONE_ENDPOINT ? r->key : r->endpoint,
+		               .key = r->purge.what == PURGE_ONE_KEY ? r->key : bytes_of(NULL, 0),
+		               .purge.what = what[r->purge.what]});
 		break;
 	case OP_PAUSE:
 	case OP_RESUME:

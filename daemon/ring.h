@@ -15,8 +15,8 @@
 
 struct ring {
 	void **slot;
-	size_t cap; /* a power of two */
-	_Alignas(64) _Atomic size_t put; /* count of all that were put; the producer's */
+	size_t cap;                       /* a power of two */
+	_Alignas(64) _Atomic size_t put;  /* count of all that were put; the producer's */
 	_Alignas(64) _Atomic size_t took; /* the consumer's */
 };
 
@@ -36,7 +36,8 @@ static inline void ring_release(struct ring *r)
 	r->slot = NULL;
 }
 
-/* How many wait; exact for the producer's and the consumer's thread as of some instant just passed. */
+/* How many wait; exact for the producer's and the consumer's thread as of some instant just passed.
+ */
 static inline size_t ring_count(struct ring *r)
 {
 	return atomic_load_explicit(&r->put, memory_order_acquire) -

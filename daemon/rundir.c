@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-__attribute__((format(printf, 3, 4))) static int fail(struct rundir_error *e, int rc, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int fail(struct rundir_error *e, int rc,
+                                                      const char *fmt, ...)
 {
 	va_list ap;
 
@@ -75,7 +76,8 @@ int rundir_lock(const char *dir, bool group, struct rundir_error *reterr)
 		return fail(reterr, -errno, "%s: %s", dir, strerror(errno));
 	if (st.st_mode & 0027)
 		return fail(reterr, -EPERM,
-		            "%s: is open to other users (mode %04o), who could read and write the cache: "
+		            "%s: is open to other users (mode %04o), who could read and write the "
+		            "cache: "
 		            "chmod 0700 it",
 		            dir, (unsigned)(st.st_mode & 07777));
 	snprintf(path, sizeof(path), "%s/lock", dir);
@@ -86,7 +88,8 @@ int rundir_lock(const char *dir, bool group, struct rundir_error *reterr)
 		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 		if (rc == -EBUSY)
 			fail(reterr, rc,
-			     "%s: forecached with pid %ld serves this directory: stop it, or give --dir",
+			     "%s: forecached with pid %ld serves this directory: stop it, or give "
+			     "--dir",
 			     dir, holder(fd));
 		else
 			fail(reterr, rc, "%s: %s", path, strerror(errno));

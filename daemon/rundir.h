@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The run directory: made when it is not there, private, and held by one daemon at a time through a lock
- * on the file `lock` in it, which the kernel drops with its holder.
+ * The run directory: made when it is not there, private, and held by one daemon at a time through a
+ * lock on the file `lock` in it, which the kernel drops with its holder.
  */
 #ifndef FORECACHED_DAEMON_RUNDIR_H
 #define FORECACHED_DAEMON_RUNDIR_H
@@ -14,15 +14,15 @@ struct rundir_error {
 };
 
 /*
- * The directory that is meant when none is given: $FORECACHED_DIR, else $XDG_RUNTIME_DIR/forecached, else
- * /run/forecached. To be freed.
+ * The directory that is meant when none is given: $FORECACHED_DIR, else
+ * $XDG_RUNTIME_DIR/forecached, else /run/forecached. To be freed.
  */
 char *rundir_default(void);
 
 /*
  * Makes the directory (group: readable by the group as well) if need be and takes the lock. Gives a
- * descriptor to keep open, or a negative errno value: -EBUSY when another daemon has it (the text names
- * its pid), -EPERM when the directory is open to others.
+ * descriptor to keep open, or a negative errno value: -EBUSY when another daemon has it (the text
+ * names its pid), -EPERM when the directory is open to others.
  */
 int rundir_lock(const char *dir, bool group, struct rundir_error *reterr);
 

@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Rules without a start are anchored here, a Monday: INTERVAL=2 then means the same after a restart. */
+/* Rules without a start are anchored here, a Monday: INTERVAL=2 then means the same after a
+ * restart. */
 #define ANCHOR "2024-01-01T00:00"
 
 /* Peaks of one schedule that the report goes back. */
@@ -43,9 +44,9 @@ struct peak {
 
 struct schedule {
 	struct rule rule;
-	bool configured; /* by the file, not at run time */
-	bool marked;     /* used while a reload compares */
-	uint32_t serial; /* of the rule: an expansion of an earlier one is thrown away */
+	bool configured;        /* by the file, not at run time */
+	bool marked;            /* used while a reload compares */
+	uint32_t serial;        /* of the rule: an expansion of an earlier one is thrown away */
 	VEC(struct instant) at; /* the instants that the engine was told */
 	VEC(struct peak) peaks;
 };
@@ -85,7 +86,7 @@ static struct rule rule_copy(const struct rule *r)
 	x.tz = dup_or_null(r->tz);
 	x.calendar = dup_or_null(r->calendar);
 	x.start = dup_or_null(r->start);
-	x.patterns = (struct config_texts){ 0 };
+	x.patterns = (struct config_texts){0};
 	for (size_t i = 0; i < r->patterns.n; i++)
 		*vec_push(&x.patterns) = dup_or_null(r->patterns.v[i]);
 	return x;
@@ -93,31 +94,32 @@ static struct rule rule_copy(const struct rule *r)
 
 static struct rule rule_of_config(const struct config *c, const struct config_schedule *s)
 {
-	struct rule r = { .name = s->name,
-		          .rrule = s->rrule,
-		          .tz = s->tz ? s->tz : c->zone,
-		          .calendar = s->calendar ? s->calendar : c->calendar,
-		          .start = s->start,
-		          .patterns = s->patterns,
-		          .skip_holidays = s->skip_holidays || s->calendar,
-		          .lead = s->lead,
-		          .max_keys = s->max_keys };
+	struct rule r = {.name = s->name,
+	                 .rrule = s->rrule,
+	                 .tz = s->tz ? s->tz : c->zone,
+	                 .calendar = s->calendar ? s->calendar : c->calendar,
+	                 .start = s->start,
+	                 .patterns = s->patterns,
+	                 .skip_holidays = s->skip_holidays || s->calendar,
+	                 .lead = s->lead,
+	                 .max_keys = s->max_keys};
 
 	return rule_copy(&r);
 }
 
 /* Reads zone files: for a worker, or to check a rule once. The instants are of the wall clock. */
-static int expand(const struct rule *r, struct instant wall, struct span ahead, struct instant *ret, size_t max,
-                  size_t *ret_n, struct calendar_error *err)
+static int expand(const struct rule *r, struct instant wall, struct span ahead, struct instant *ret,
+                  size_t max, size_t *ret_n, struct calendar_error *err)
 {
-	struct instant from = { wall.us - 400 * DAY.us }, to = { wall.us + ahead.us };
-	struct instant reach = { to.us + 400 * DAY.us }, start;
+	struct instant from = {wall.us - 400 * DAY.us}, to = {wall.us + ahead.us};
+	struct instant reach = {to.us + 400 * DAY.us}, start;
 	unsigned flags = r->skip_holidays ? CALENDAR_SKIP_HOLIDAYS : 0;
 	struct zone *z = NULL;
 	int rc;
 
 	if (strstr(r->rrule, "COUNT=") && !r->start) {
-		snprintf(err->text, sizeof(err->text), "COUNT needs a start: when is the first one?");
+		snprintf(err->text, sizeof(err->text),
+		         "COUNT needs a start: when is the first one?");
 		return -EINVAL;
 	}
 	rc = r->calendar ? calendar_open(r->calendar, r->tz, from, reach, &z, err)
@@ -135,7 +137,7 @@ int schedules_check(struct setup *s, struct instant now, struct config_error *re
 
 	for (size_t i = 0; i < c->schedules.n; i++) {
 		struct rule r = rule_of_config(c, &c->schedules.v[i]);
-		struct calendar_error err = { "" };
+		struct calendar_error err = {""};
 		struct instant one;
 		char path[64];
 		size_t n;
@@ -148,7 +150,8 @@ int schedules_check(struct setup *s, struct instant now, struct config_error *re
 			return config_fail(reterr, path, "%s", err.text);
 		if ((double)names > c->max_schedules)
 			return config_fail(reterr, "schedules",
-			                   "have more than %.15g patterns in all (max_schedules)", c->max_schedules);
+			                   "have more than %.15g patterns in all (max_schedules)",
+			                   c->max_schedules);
 	}
 	return 0;
 }
@@ -169,14 +172,15 @@ static void tell_engine(struct schedules *l, struct schedule *s, bool remove)
 	char name[1100];
 
 	for (size_t k = 0; k < s->rule.patterns.n; k++)
-		daemon_input(l->d, &(struct input){ .kind = INPUT_SCHEDULE,
-		                                    .schedule = {
-		                                            .name = engine_name(s, k, name, sizeof(name)),
-		                                            .pattern = bytes_str(s->rule.patterns.v[k]),
-		                                            .at = s->at.v,
-		                                            .n_at = remove ? 0 : s->at.n,
-		                                            .lead = s->rule.lead,
-		                                            .max_keys = s->rule.max_keys } });
+		daemon_input(
+		        l->d,
+		        &(struct input){.kind = INPUT_SCHEDULE,
+		                        .schedule = {.name = engine_name(s, k, name, sizeof(name)),
+		                                     .pattern = bytes_str(s->rule.patterns.v[k]),
+		                                     .at = s->at.v,
+		                                     .n_at = remove ? 0 : s->at.n,
+		                                     .lead = s->rule.lead,
+		                                     .max_keys = s->rule.max_keys}});
 }
 
 /* -- Expansion -------------------------------------------------------------------------------- */
@@ -212,10 +216,11 @@ static void expansion_drop(void *job)
 /* When the list of instants may run out, if it was cut by its limit. */
 static void next_look(struct schedules *l, const struct expansion *x)
 {
-	struct span look = { x->ahead.us / 8 };
+	struct span look = {x->ahead.us / 8};
 
 	if (x->n == x->max && x->n)
-		look = span_clip((struct span){ (x->at[x->n - 1].us - x->wall.us) / 2 }, SPAN_S(1), look);
+		look = span_clip((struct span){(x->at[x->n - 1].us - x->wall.us) / 2}, SPAN_S(1),
+		                 look);
 	look = clock_to_real(&l->d->clock, look);
 	if (!l->timer.id)
 		loop_timer_set(l->d->loop, &l->timer, span_clip(look, SPAN_S(1), SPAN_MAX));
@@ -232,15 +237,16 @@ static void expansion_done(void *job)
 		if (l->list.v[i]->serial == x->serial)
 			s = l->list.v[i];
 	if (s && x->rc) {
-		log_line(LOG_WARN, "schedule", "name=%s why=\"%s\"", log_quote(bytes_str(s->rule.name), text),
-		         x->err.text);
+		log_line(LOG_WARN, "schedule", "name=%s why=\"%s\"",
+		         log_quote(bytes_str(s->rule.name), text), x->err.text);
 	} else if (s) {
 		/* instants of the wall clock become instants of ours */
 		s->at.n = 0;
 		for (size_t i = 0; i < x->n; i++)
-			*vec_push(&s->at) = (struct instant){ x->at[i].us - l->d->clock.offset.us };
+			*vec_push(&s->at) = (struct instant){x->at[i].us - l->d->clock.offset.us};
 		tell_engine(l, s, false);
-		log_line(LOG_DEBUG, "schedule", "name=%s instants=%zu", log_quote(bytes_str(s->rule.name), text), x->n);
+		log_line(LOG_DEBUG, "schedule", "name=%s instants=%zu",
+		         log_quote(bytes_str(s->rule.name), text), x->n);
 	}
 	next_look(l, x);
 	expansion_drop(x);
@@ -251,12 +257,12 @@ static void start_expansion(struct schedules *l, const struct schedule *s)
 	const struct config *c = l->d->setup->config;
 	struct expansion *x = mem_calloc(1, sizeof(*x));
 
-	*x = (struct expansion){ .list = l,
-		                 .rule = rule_copy(&s->rule),
-		                 .serial = s->serial,
-		                 .wall = { clock_now(&l->d->clock).us + l->d->clock.offset.us },
-		                 .ahead = span_from_s(c->schedule_ahead),
-		                 .max = (size_t)c->schedule_instants };
+	*x = (struct expansion){.list = l,
+	                        .rule = rule_copy(&s->rule),
+	                        .serial = s->serial,
+	                        .wall = {clock_now(&l->d->clock).us + l->d->clock.offset.us},
+	                        .ahead = span_from_s(c->schedule_ahead),
+	                        .max = (size_t)c->schedule_instants};
 	x->at = mem_calloc(x->max, sizeof(*x->at));
 	workers_put(l->d->workers, expansion_work, expansion_done, expansion_drop, x);
 }
@@ -316,7 +322,8 @@ static void drop(struct schedules *l, struct schedule *s)
 	tell_engine(l, s, true);
 	for (size_t i = 0; i < l->list.n; i++)
 		if (l->list.v[i] == s) {
-			memmove(&l->list.v[i], &l->list.v[i + 1], (l->list.n - i - 1) * sizeof(*l->list.v));
+			memmove(&l->list.v[i], &l->list.v[i + 1],
+			        (l->list.n - i - 1) * sizeof(*l->list.v));
 			l->list.n--;
 			break;
 		}
@@ -402,7 +409,7 @@ static void save(const struct schedules *l)
 /* Same form as in the configuration, and the same reader. */
 static void load(struct schedules *l)
 {
-	struct config_error err = { .path = "" };
+	struct config_error err = {.path = ""};
 	struct config *c = NULL;
 	char path[4200];
 
@@ -410,7 +417,8 @@ static void load(struct schedules *l)
 	if (access(path, F_OK))
 		return;
 	if (config_load(path, &c, &err)) {
-		log_line(LOG_WARN, "schedules_file", "path=%s key=%s why=\"%s\"", path, err.path, err.why);
+		log_line(LOG_WARN, "schedules_file", "path=%s key=%s why=\"%s\"", path, err.path,
+		         err.why);
 		return;
 	}
 	take_config(l, c, false);
@@ -449,14 +457,15 @@ int schedules_add(struct schedules *l, const struct request *q, char *ret_text, 
 {
 	const struct config *c = l->d->setup->config;
 	struct schedule *s = find(l, q->key);
-	struct calendar_error err = { "" };
+	struct calendar_error err = {""};
 	struct instant now = clock_now(&l->d->clock), one;
 	struct rule r;
 	const char *why;
 	size_t names = q->schedule.n_patterns, n;
 
 	if (s && s->configured) {
-		snprintf(ret_text, cap, "name: this schedule is in the configuration: change it there");
+		snprintf(ret_text, cap,
+		         "name: this schedule is in the configuration: change it there");
 		return STATUS_DENIED;
 	}
 	if (has_nul(q->key) || has_nul(q->schedule.rrule) || has_nul(q->schedule.tz) ||
@@ -467,20 +476,22 @@ int schedules_add(struct schedules *l, const struct request *q, char *ret_text, 
 	for (size_t i = 0; i < l->list.n; i++)
 		names += l->list.v[i] == s ? 0 : l->list.v[i]->rule.patterns.n;
 	if ((double)names > c->max_schedules) {
-		snprintf(ret_text, cap, "more than %.15g patterns of schedules (max_schedules)", c->max_schedules);
+		snprintf(ret_text, cap, "more than %.15g patterns of schedules (max_schedules)",
+		         c->max_schedules);
 		return STATUS_BUSY;
 	}
-	r = (struct rule){ .name = text_of(q->key),
-		           .rrule = text_of(q->schedule.rrule),
-		           .tz = q->schedule.tz.n ? text_of(q->schedule.tz) : dup_or_null(c->zone),
-		           .calendar = q->schedule.calendar.n ? text_of(q->schedule.calendar)
-		                                              : dup_or_null(c->calendar),
-		           .start = start_of(q),
-		           .skip_holidays = q->schedule.calendar.n > 0,
-		           .lead = q->schedule.lead,
-		           .max_keys = q->schedule.max_keys };
+	r = (struct rule){.name = text_of(q->key),
+	                  .rrule = text_of(q->schedule.rrule),
+	                  .tz = q->schedule.tz.n ? text_of(q->schedule.tz) : dup_or_null(c->zone),
+	                  .calendar = q->schedule.calendar.n ? text_of(q->schedule.calendar)
+	                                                     : dup_or_null(c->calendar),
+	                  .start = start_of(q),
+	                  .skip_holidays = q->schedule.calendar.n > 0,
+	                  .lead = q->schedule.lead,
+	                  .max_keys = q->schedule.max_keys};
 	for (size_t i = 0; i < q->schedule.n_patterns; i++)
-		*vec_push(&r.patterns) = mem_dup(q->schedule.pattern[i].p, q->schedule.pattern[i].n);
+		*vec_push(&r.patterns) =
+		        mem_dup(q->schedule.pattern[i].p, q->schedule.pattern[i].n);
 	if (!r.name || !r.rrule || !r.patterns.n)
 		snprintf(err.text, sizeof(err.text), "name, rrule and patterns must be given");
 	for (size_t i = 0; i < r.patterns.n && !*err.text; i++)
@@ -505,7 +516,8 @@ int schedules_remove(struct schedules *l, struct bytes name, char *ret_text, siz
 	if (!s)
 		return STATUS_NOT_FOUND;
 	if (s->configured) {
-		snprintf(ret_text, cap, "name: this schedule is in the configuration: remove it there");
+		snprintf(ret_text, cap,
+		         "name: this schedule is in the configuration: remove it there");
 		return STATUS_DENIED;
 	}
 	drop(l, s);
@@ -513,8 +525,8 @@ int schedules_remove(struct schedules *l, struct bytes name, char *ret_text, siz
 	return STATUS_OK;
 }
 
-struct bytes schedules_peak(struct schedules *l, struct bytes name, struct instant at, uint64_t wanted,
-                            uint64_t warm, uint64_t left)
+struct bytes schedules_peak(struct schedules *l, struct bytes name, struct instant at,
+                            uint64_t wanted, uint64_t warm, uint64_t left)
 {
 	struct schedule *s = find(l, name);
 	struct bytes base = name;
@@ -530,11 +542,12 @@ struct bytes schedules_peak(struct schedules *l, struct bytes name, struct insta
 	p = s->peaks.n ? &s->peaks.v[s->peaks.n - 1] : NULL;
 	if (!p || at.us - p->at.us > 1000000) {
 		if (s->peaks.n == REPORT_PEAKS) {
-			memmove(s->peaks.v, s->peaks.v + 1, (REPORT_PEAKS - 1) * sizeof(*s->peaks.v));
+			memmove(s->peaks.v, s->peaks.v + 1,
+			        (REPORT_PEAKS - 1) * sizeof(*s->peaks.v));
 			s->peaks.n--;
 		}
 		p = vec_push(&s->peaks);
-		*p = (struct peak){ .at = at };
+		*p = (struct peak){.at = at};
 	}
 	/* the patterns of one schedule come one after the other */
 	p->wanted += wanted;
@@ -577,14 +590,15 @@ void schedules_write_list(struct schedules *l, struct pack *w)
 	for (size_t i = 0; i < l->list.n; i++) {
 		const struct schedule *s = l->list.v[i];
 		size_t k = first_ahead(l, s);
-		struct row_schedule row = { .name = bytes_str(s->rule.name),
-			                    .rrule = bytes_str(s->rule.rrule),
-			                    .tz = bytes_str(s->rule.tz),
-			                    .calendar = bytes_str(s->rule.calendar),
-			                    .start = bytes_str(s->rule.start),
-			                    .lead_s = span_s(s->rule.lead),
-			                    .max_keys = s->rule.max_keys,
-			                    .next_s = k < s->at.n ? wall(l, s->at.v[k]) : INSTANT_NEVER };
+		struct row_schedule row = {.name = bytes_str(s->rule.name),
+		                           .rrule = bytes_str(s->rule.rrule),
+		                           .tz = bytes_str(s->rule.tz),
+		                           .calendar = bytes_str(s->rule.calendar),
+		                           .start = bytes_str(s->rule.start),
+		                           .lead_s = span_s(s->rule.lead),
+		                           .max_keys = s->rule.max_keys,
+		                           .next_s = k < s->at.n ? wall(l, s->at.v[k])
+		                                                 : INSTANT_NEVER};
 
 		join_patterns(&s->rule, patterns, sizeof(patterns));
 		row.patterns = bytes_str(patterns);
@@ -606,14 +620,15 @@ static int by_time(const void *a, const void *b)
 
 void schedules_write_next(struct schedules *l, struct bytes name, size_t max, struct pack *w)
 {
-	VEC(struct row_due) due = { 0 };
+	VEC(struct row_due) due = {0};
 
 	for (size_t i = 0; i < l->list.n; i++) {
 		const struct schedule *s = l->list.v[i];
 		size_t from = first_ahead(l, s);
 
 		for (size_t k = from; asked(s, name) && k < s->at.n && k - from < max; k++)
-			*vec_push(&due) = (struct row_due){ bytes_str(s->rule.name), wall(l, s->at.v[k]) };
+			*vec_push(&due) =
+			        (struct row_due){bytes_str(s->rule.name), wall(l, s->at.v[k])};
 	}
 	if (due.n)
 		qsort(due.v, due.n, sizeof(*due.v), by_time);
@@ -639,9 +654,8 @@ void schedules_write_report(struct schedules *l, struct bytes name, size_t max, 
 
 		for (size_t k = from; asked(s, name) && k < s->peaks.n; k++) {
 			const struct peak *p = &s->peaks.v[k];
-			struct row_peak row = {
-				bytes_str(s->rule.name), wall(l, p->at), p->wanted, p->warm, p->left
-			};
+			struct row_peak row = {bytes_str(s->rule.name), wall(l, p->at), p->wanted,
+			                       p->warm, p->left};
 
 			row_write(w, &row_peak, &row);
 		}
@@ -653,7 +667,7 @@ struct schedules *schedules_new(struct daemon *d)
 	struct schedules *l = mem_calloc(1, sizeof(*l));
 
 	l->d = d;
-	l->timer = (struct loop_timer){ on_timer, l, 0 };
+	l->timer = (struct loop_timer){on_timer, l, 0};
 	take_config(l, d->setup->config, true);
 	load(l);
 	return l;

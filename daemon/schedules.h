@@ -3,9 +3,10 @@
  * Named schedules: recurrence rules of the configuration and those added at run time, expanded into
  * instants for the engine, some way ahead, again and again as time goes on.
  *
- * HOW IT WORKS expansion is a job of the workers. The engine knows one pattern per schedule; one with
- * more patterns is given to it as "name", "name#2", "name#3". Schedules that were added at run time are
- * kept in schedules.json in the state directory; one of the configuration cannot be replaced by them.
+ * HOW IT WORKS expansion is a job of the workers. The engine knows one pattern per schedule; one
+ * with more patterns is given to it as "name", "name#2", "name#3". Schedules that were added at run
+ * time are kept in schedules.json in the state directory; one of the configuration cannot be
+ * replaced by them.
  */
 #ifndef FORECACHED_DAEMON_SCHEDULES_H
 #define FORECACHED_DAEMON_SCHEDULES_H
@@ -36,8 +37,8 @@ int schedules_add(struct schedules *s, const struct request *r, char *ret_text, 
 int schedules_remove(struct schedules *s, struct bytes name, char *ret_text, size_t cap);
 
 /* A peak has come: keeps the figures for the report. Gives the schedule's name without the "#2". */
-struct bytes schedules_peak(struct schedules *s, struct bytes name, struct instant at, uint64_t wanted,
-                            uint64_t warm, uint64_t left);
+struct bytes schedules_peak(struct schedules *s, struct bytes name, struct instant at,
+                            uint64_t wanted, uint64_t warm, uint64_t left);
 
 /* Write the rows of the protocol as an array. An empty name: all. */
 void schedules_write_list(struct schedules *s, struct pack *w);

@@ -17,7 +17,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-__attribute__((format(printf, 3, 4))) static int fail(struct segment_error *e, int rc, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int fail(struct segment_error *e, int rc,
+                                                      const char *fmt, ...)
 {
 	va_list ap;
 
@@ -29,13 +30,15 @@ __attribute__((format(printf, 3, 4))) static int fail(struct segment_error *e, i
 
 static int too_small(const char *dir, uint64_t bytes, struct segment_error *reterr)
 {
-	struct statvfs fs = { 0 };
+	struct statvfs fs = {0};
 	double mib = 1048576.0;
 
 	if (statvfs(dir, &fs))
-		return fail(reterr, -ENOSPC, "%s: no room for a segment of %.1f MiB", dir, (double)bytes / mib);
+		return fail(reterr, -ENOSPC, "%s: no room for a segment of %.1f MiB", dir,
+		            (double)bytes / mib);
 	return fail(reterr, -ENOSPC,
-	            "%s: has %.1f MiB free of %.1f MiB, the segment takes %.1f MiB: lower segment_bytes, or "
+	            "%s: has %.1f MiB free of %.1f MiB, the segment takes %.1f MiB: lower "
+	            "segment_bytes, or "
 	            "enlarge it (mount -o remount,size=...)",
 	            dir, (double)fs.f_bavail * (double)fs.f_frsize / mib,
 	            (double)fs.f_blocks * (double)fs.f_frsize / mib, (double)bytes / mib);
@@ -69,7 +72,8 @@ static int reopen(const char *path, uint64_t bytes, mode_t mode)
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-	    (uint64_t)st.st_size == bytes && (uint64_t)st.st_blocks * 512 >= bytes && !fchmod(fd, mode))
+	    (uint64_t)st.st_size == bytes && (uint64_t)st.st_blocks * 512 >= bytes &&
+	    !fchmod(fd, mode))
 		return fd;
 	if (fd >= 0)
 		close(fd);
@@ -81,7 +85,7 @@ int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, m
                  struct segment *ret, struct segment_error *reterr)
 {
 	long page = sysconf(_SC_PAGESIZE);
-	struct segment s = { 0 };
+	struct segment s = {0};
 	char *real = realpath(run_dir, NULL);
 	int fd, rc;
 
@@ -97,13 +101,15 @@ int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, m
 	if (fd < 0) {
 		fd = open(s.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 		if (fd < 0)
-			return fail(reterr, -errno, "%.300s: cannot be made: %s", s.path, strerror(errno));
+			return fail(reterr, -errno, "%.300s: cannot be made: %s", s.path,
+			            strerror(errno));
 		rc = fchmod(fd, mode) ? errno : posix_fallocate(fd, 0, (off_t)bytes);
 		if (rc) {
 			close(fd);
 			unlink(s.path);
-			return rc == ENOSPC || rc == EFBIG ? too_small(segment_dir, bytes, reterr)
-			                                   : fail(reterr, -rc, "%.300s: %s", s.path, strerror(rc));
+			return rc == ENOSPC || rc == EFBIG
+			               ? too_small(segment_dir, bytes, reterr)
+			               : fail(reterr, -rc, "%.300s: %s", s.path, strerror(rc));
 		}
 	}
 	s.mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -2,10 +2,10 @@
 /*
  * The file behind the store: shared memory that outlives the daemon.
  *
- * HOW IT WORKS a file in segment_dir named after the run directory, and a symlink `segment` to it in the
- * run directory, where readers find it. All of it is allocated when it is made, so that no write to it
- * can fail later. A file of the right size that an earlier daemon left is used again; one of another size
- * is unlinked, never cut: readers may have it mapped.
+ * HOW IT WORKS a file in segment_dir named after the run directory, and a symlink `segment` to it
+ * in the run directory, where readers find it. All of it is allocated when it is made, so that no
+ * write to it can fail later. A file of the right size that an earlier daemon left is used again;
+ * one of another size is unlinked, never cut: readers may have it mapped.
  */
 #ifndef FORECACHED_DAEMON_SEGMENT_H
 #define FORECACHED_DAEMON_SEGMENT_H

@@ -21,15 +21,16 @@ static char *dup_text(const char *s)
 int setup_zone(struct setup *s, const char *name, const char *calendar, struct instant now,
                const struct zone **ret, struct config_error *reterr)
 {
-	struct instant from = { now.us - 2 * YEAR.us }, to = { now.us + 20 * YEAR.us };
-	struct calendar_error err = { "" };
+	struct instant from = {now.us - 2 * YEAR.us}, to = {now.us + 20 * YEAR.us};
+	struct calendar_error err = {""};
 	struct setup_zone z;
 	int rc;
 
 	name = name && *name ? name : s->config->zone;
 	calendar = calendar && *calendar ? calendar : s->config->calendar;
 	for (size_t i = 0; i < s->zones.n; i++)
-		if (!strcmp(s->zones.v[i].name, name) && !strcmp(s->zones.v[i].calendar, calendar)) {
+		if (!strcmp(s->zones.v[i].name, name) &&
+		    !strcmp(s->zones.v[i].calendar, calendar)) {
 			*ret = s->zones.v[i].zone;
 			return 0;
 		}
@@ -37,7 +38,8 @@ int setup_zone(struct setup *s, const char *name, const char *calendar, struct i
 	rc = *calendar ? calendar_open(calendar, name, from, to, &z.zone, &err)
 	               : calendar_zone(name, from, to, &z.zone, &err);
 	if (rc) {
-		config_fail(reterr, "", "%s: use an IANA name such as \"America/New_York\"", err.text);
+		config_fail(reterr, "", "%s: use an IANA name such as \"America/New_York\"",
+		            err.text);
 		return rc;
 	}
 	z.name = dup_text(name);
@@ -59,7 +61,8 @@ static int zone_for(struct setup *s, const char *path, const char *name, const c
 
 /* -- The engine's form ------------------------------------------------------------------------ */
 
-int setup_new(struct config **cp, struct instant now, struct setup **ret, struct config_error *reterr)
+int setup_new(struct config **cp, struct instant now, struct setup **ret,
+              struct config_error *reterr)
 {
 	struct setup *s = mem_calloc(1, sizeof(*s));
 	struct config *c = s->config = *cp;
@@ -71,18 +74,20 @@ int setup_new(struct config **cp, struct instant now, struct setup **ret, struct
 	for (size_t i = 0; i < c->rules.n && !rc; i++) {
 		const struct config_rule *r = &c->rules.v[i];
 
-		snprintf(path, sizeof(path), "endpoints[%zu].%s", i, r->calendar ? "calendar" : "zone");
+		snprintf(path, sizeof(path), "endpoints[%zu].%s", i,
+		         r->calendar ? "calendar" : "zone");
 		rc = zone_for(s, path, r->zone, r->calendar, now, &zone, reterr);
-		*vec_push(&s->rules) = (struct engine_rule){ .match = r->match,
-			                                     .class_name = r->class_name,
-			                                     .origin = r->origin,
-			                                     .zone = zone,
-			                                     .policy = r->policy };
+		*vec_push(&s->rules) = (struct engine_rule){.match = r->match,
+		                                            .class_name = r->class_name,
+		                                            .origin = r->origin,
+		                                            .zone = zone,
+		                                            .policy = r->policy};
 	}
 	for (size_t i = 0; i < c->schedules.n && !rc; i++) {
 		const struct config_schedule *y = &c->schedules.v[i];
 
-		snprintf(path, sizeof(path), "schedules[%zu].%s", i, y->calendar ? "calendar" : "tz");
+		snprintf(path, sizeof(path), "schedules[%zu].%s", i,
+		         y->calendar ? "calendar" : "tz");
 		rc = zone_for(s, path, y->tz, y->calendar, now, &zone, reterr);
 	}
 	if (rc) {
@@ -91,8 +96,8 @@ int setup_new(struct config **cp, struct instant now, struct setup **ret, struct
 		return rc;
 	}
 	for (size_t i = 0; i < c->origins.n; i++)
-		*vec_push(&s->origins) = (struct engine_origin){ c->origins.v[i].name,
-			                                         c->origins.v[i].policy };
+		*vec_push(&s->origins) =
+		        (struct engine_origin){c->origins.v[i].name, c->origins.v[i].policy};
 	s->engine.limits = c->limits;
 	s->engine.policy = c->policy;
 	s->engine.origin = c->origin;
@@ -142,13 +147,14 @@ static char *url_of(const struct config_origin *o, const char *url)
 	return s;
 }
 
-int setup_with_origin(const struct setup *s, size_t i, double time_scale, setup_origin_fn *fn, void *arg)
+int setup_with_origin(const struct setup *s, size_t i, double time_scale, setup_origin_fn *fn,
+                      void *arg)
 {
 	const struct config *c = s->config;
 	const struct config_origin *o = &c->origins.v[i];
 	struct http_origin_config h = http_origin_default();
-	VEC(struct http_route) routes = { 0 };
-	VEC(const char *) headers = { 0 };
+	VEC(struct http_route) routes = {0};
+	VEC(const char *) headers = {0};
 	int rc;
 
 	for (size_t k = 0; k < o->headers.n; k++)
@@ -158,19 +164,18 @@ int setup_with_origin(const struct setup *s, size_t i, double time_scale, setup_
 
 		if (r->origin != i)
 			continue;
-		*vec_push(&routes) = (struct http_route){ .match = r->match,
-			                                  .url = url_of(o, r->url),
-			                                  .header = headers.v,
-			                                  .n_headers = headers.n,
-			                                  .vary = (const char *const *)r->vary.v,
-			                                  .n_vary = r->vary.n,
-			                                  .ignore = (const char *const *)r->ignore.v,
-			                                  .n_ignore = r->ignore.n,
-			                                  .cache_private = r->cache_private };
+		*vec_push(&routes) = (struct http_route){.match = r->match,
+		                                         .url = url_of(o, r->url),
+		                                         .header = headers.v,
+		                                         .n_headers = headers.n,
+		                                         .vary = (const char *const *)r->vary.v,
+		                                         .n_vary = r->vary.n,
+		                                         .ignore = (const char *const *)r->ignore.v,
+		                                         .n_ignore = r->ignore.n,
+		                                         .cache_private = r->cache_private};
 	}
 	*vec_push(&routes) = (struct http_route){
-		.url = url_of(o, NULL), .header = headers.v, .n_headers = headers.n
-	};
+	        .url = url_of(o, NULL), .header = headers.v, .n_headers = headers.n};
 	h.name = o->name;
 	h.route = routes.v;
 	h.n_routes = routes.n;
@@ -210,11 +215,12 @@ static int check_origin(void *arg, const struct http_origin_config *c)
 
 int setup_check(struct setup *s, struct instant now, struct config_error *reterr)
 {
-	struct origin_check k = { .err.text = "" };
+	struct origin_check k = {.err.text = ""};
 	char path[256];
 
 	for (size_t i = 0; i < s->config->origins.n; i++) {
-		int rc = s->config->origins.v[i].url ? setup_with_origin(s, i, 1, check_origin, &k) : 0;
+		int rc = s->config->origins.v[i].url ? setup_with_origin(s, i, 1, check_origin, &k)
+		                                     : 0;
 
 		if (!rc)
 			continue;

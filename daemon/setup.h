@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A configuration made ready for use: zone files and calendars read, rules and origins in the form of
- * the engine and of the HTTP origins. What --check-config runs, and what a reload swaps.
+ * A configuration made ready for use: zone files and calendars read, rules and origins in the form
+ * of the engine and of the HTTP origins. What --check-config runs, and what a reload swaps.
  *
- * OWNERSHIP a setup owns its config. The engine holds pointers to its zones: free the old setup after
- * engine_configure() was given the new one.
+ * OWNERSHIP a setup owns its config. The engine holds pointers to its zones: free the old setup
+ * after engine_configure() was given the new one.
  */
 #ifndef FORECACHED_DAEMON_SETUP_H
 #define FORECACHED_DAEMON_SETUP_H
@@ -29,22 +29,27 @@ struct setup {
 };
 
 /*
- * Takes over *c (sets it to NULL) on success. On failure, -EINVAL or the error of a file, with *reterr
- * naming the key, *c is still the caller's. Zones reach from two years before `now` to 20 after.
+ * Takes over *c (sets it to NULL) on success. On failure, -EINVAL or the error of a file, with
+ * *reterr naming the key, *c is still the caller's. Zones reach from two years before `now` to 20
+ * after.
  */
-int setup_new(struct config **c, struct instant now, struct setup **ret, struct config_error *reterr);
+int setup_new(struct config **c, struct instant now, struct setup **ret,
+              struct config_error *reterr);
 void setup_free(struct setup **s);
 
-/* The zone of that name and calendar (NULL or "": the configuration's), read when it is a new one. */
+/* The zone of that name and calendar (NULL or "": the configuration's), read when it is a new one.
+ */
 int setup_zone(struct setup *s, const char *name, const char *calendar, struct instant now,
                const struct zone **ret, struct config_error *reterr);
 
 /*
- * Origin i, which must have a url, as http_origin_new() takes it; call fn with it, for it lives during the call only. Its routes are
- * the endpoints that name the origin, and one for all other keys.
+ * Origin i, which must have a url, as http_origin_new() takes it; call fn with it, for it lives
+ * during the call only. Its routes are the endpoints that name the origin, and one for all other
+ * keys.
  */
 typedef int setup_origin_fn(void *arg, const struct http_origin_config *c);
-int setup_with_origin(const struct setup *s, size_t i, double time_scale, setup_origin_fn *fn, void *arg);
+int setup_with_origin(const struct setup *s, size_t i, double time_scale, setup_origin_fn *fn,
+                      void *arg);
 
 /* Tries every origin and schedule as far as that goes without the world: for --check-config. */
 int setup_check(struct setup *s, struct instant now, struct config_error *reterr);

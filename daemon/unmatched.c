@@ -14,7 +14,8 @@ struct unmatched {
 	bool *seen; /* by rule, while a look is under way */
 };
 
-/* An endpoint named by a rule has the rule's pattern as its name; one that the app named may match it. */
+/* An endpoint named by a rule has the rule's pattern as its name; one that the app named may match
+ * it. */
 static void look_at(void *arg, const struct ttl_row *row)
 {
 	struct unmatched *u = arg;
@@ -23,7 +24,8 @@ static void look_at(void *arg, const struct ttl_row *row)
 	for (size_t i = 0; i < c->rules.n; i++) {
 		const char *match = c->rules.v[i].match;
 
-		if (!bytes_equal(bytes_str(match), row->endpoint) && !pattern_matches(match, row->endpoint))
+		if (!bytes_equal(bytes_str(match), row->endpoint) &&
+		    !pattern_matches(match, row->endpoint))
 			continue;
 		u->seen[i] = true;
 		return; /* the first rule that matches is the one that counts */
@@ -41,9 +43,11 @@ static void on_timer(void *arg)
 	for (size_t i = 0; i < c->rules.n; i++)
 		if (!u->seen[i])
 			log_line(LOG_WARN, "pattern_unmatched",
-			         "key=endpoints[%zu].match pattern=%s why=\"has matched nothing for %.15g s: is it "
+			         "key=endpoints[%zu].match pattern=%s why=\"has matched nothing "
+			         "for %.15g s: is it "
 			         "spelt right, or does an earlier pattern take its keys?\"",
-			         i, log_quote(bytes_str(c->rules.v[i].match), text), c->unmatched_after);
+			         i, log_quote(bytes_str(c->rules.v[i].match), text),
+			         c->unmatched_after);
 	free(u->seen);
 	u->seen = NULL;
 }
@@ -60,7 +64,7 @@ struct unmatched *unmatched_new(struct daemon *d)
 	struct unmatched *u = mem_calloc(1, sizeof(*u));
 
 	u->d = d;
-	u->timer = (struct loop_timer){ on_timer, u, 0 };
+	u->timer = (struct loop_timer){on_timer, u, 0};
 	unmatched_restart(u);
 	return u;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Says which endpoint patterns of the configuration have matched nothing for a while: most likely they are
- * misspelt.
+ * Says which endpoint patterns of the configuration have matched nothing for a while: most likely
+ * they are misspelt.
  */
 #ifndef FORECACHED_DAEMON_UNMATCHED_H
 #define FORECACHED_DAEMON_UNMATCHED_H

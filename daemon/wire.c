@@ -29,10 +29,10 @@ static const struct {
 	const char *name;
 	int type;
 } plan[SOCKETS] = {
-	[EVENTS] = { "events", ZMQ_PULL },
-	[REQUESTS] = { "requests", ZMQ_ROUTER },
-	[LOADERS] = { "loaders", ZMQ_ROUTER },
-	[NOTICES] = { "notices", ZMQ_PUB },
+        [EVENTS] = {"events", ZMQ_PULL},
+        [REQUESTS] = {"requests", ZMQ_ROUTER},
+        [LOADERS] = {"loaders", ZMQ_ROUTER},
+        [NOTICES] = {"notices", ZMQ_PUB},
 };
 
 /* A message on its way out. */
@@ -54,8 +54,8 @@ struct wire {
 	bool has_thread;
 	struct ring in, out;
 	int in_fd, out_fd;
-	bool out_signal;       /* something was queued since wire_flush */
-	zmq_msg_t *frame;      /* of the message being received */
+	bool out_signal;  /* something was queued since wire_flush */
+	zmq_msg_t *frame; /* of the message being received */
 	_Atomic bool stop, deaf;
 	_Atomic size_t in_bytes, out_bytes;
 #define X(name, help) _Atomic uint64_t name;
@@ -86,8 +86,8 @@ static void clear_fd(int fd)
 /* -- Receiving, on the wire's thread ---------------------------------------------------------- */
 
 /*
- * One whole message into w->frame. Its number of parts, at most w->parts; 0: nothing there; -1: it had
- * more and is gone.
+ * One whole message into w->frame. Its number of parts, at most w->parts; 0: nothing there; -1: it
+ * had more and is gone.
  */
 static int receive(struct wire *w, void *socket)
 {
@@ -104,7 +104,8 @@ static int receive(struct wire *w, void *socket)
 		while (rc < 0 && errno == EINTR);
 		if (rc < 0) {
 			zmq_msg_close(m);
-			break; /* parts of a message come all at once: only the first can be missing */
+			break; /* parts of a message come all at once: only the first can be missing
+			        */
 		}
 		more = zmq_msg_more(m);
 		if (n + 1 < w->parts) {
@@ -172,8 +173,8 @@ static int send_owned(void *socket, void *data, size_t n)
 	return rc;
 }
 
-static void send_to_peer(struct wire *w, enum socket_index to, const struct wire_peer *peer, void *data,
-                         size_t n)
+static void send_to_peer(struct wire *w, enum socket_index to, const struct wire_peer *peer,
+                         void *data, size_t n)
 {
 	void *s = w->socket[to];
 
@@ -195,8 +196,8 @@ static void send_to_peer(struct wire *w, enum socket_index to, const struct wire
 }
 
 /* Tells a client by itself, without the engine. */
-static void answer_error(struct wire *w, const struct wire_peer *peer, uint64_t id, bool has_id, int status,
-                         const char *text)
+static void answer_error(struct wire *w, const struct wire_peer *peer, uint64_t id, bool has_id,
+                         int status, const char *text)
 {
 	struct pack p;
 	size_t n;
@@ -234,13 +235,15 @@ static void decode(struct wire *w, struct wire_item *i)
 		break;
 	case WIRE_LOADER:
 		loader_message_init(&i->loader);
-		i->status = loader_message_read(&i->loader, &i->message, frame, &w->limits, &i->error);
+		i->status =
+		        loader_message_read(&i->loader, &i->message, frame, &w->limits, &i->error);
 		break;
 	}
 }
 
 /* Takes over the frame. */
-static void accept_message(struct wire *w, enum wire_kind kind, const struct wire_peer *peer, zmq_msg_t *frame)
+static void accept_message(struct wire *w, enum wire_kind kind, const struct wire_peer *peer,
+                           zmq_msg_t *frame)
 {
 	struct wire_item *i = mem_calloc(1, sizeof(*i));
 	bool full;
@@ -272,16 +275,16 @@ static void bad_envelope(struct wire *w, enum socket_index from, const struct wi
 	COUNT(w, bad_envelope);
 	if (from == REQUESTS && peer)
 		answer_error(w, peer, 0, false, STATUS_BAD_REQUEST,
-		             "a request is one frame after the envelope (DEALER: none or an empty frame)");
+		             "a request is one frame after the envelope (DEALER: none or an empty "
+		             "frame)");
 }
 
 /* True when there was a message. */
 static bool receive_one(struct wire *w, enum socket_index from)
 {
-	static const enum wire_kind kind[] = { [EVENTS] = WIRE_EVENTS,
-		                               [REQUESTS] = WIRE_REQUEST,
-		                               [LOADERS] = WIRE_LOADER };
-	struct wire_peer peer = { .n = 0 };
+	static const enum wire_kind kind[] = {
+	        [EVENTS] = WIRE_EVENTS, [REQUESTS] = WIRE_REQUEST, [LOADERS] = WIRE_LOADER};
+	struct wire_peer peer = {.n = 0};
 	int n = receive(w, w->socket[from]);
 	size_t head = from == EVENTS ? 0 : 1; /* frames before the payload */
 	bool ok;
@@ -336,10 +339,10 @@ static void *run(void *arg)
 
 	while (!atomic_load(&w->stop)) {
 		zmq_pollitem_t item[] = {
-			{ .fd = w->out_fd, .events = ZMQ_POLLIN },
-			{ .socket = w->socket[LOADERS], .events = ZMQ_POLLIN },
-			{ .socket = w->socket[REQUESTS], .events = ZMQ_POLLIN },
-			{ .socket = w->socket[EVENTS], .events = ZMQ_POLLIN },
+		        {.fd = w->out_fd, .events = ZMQ_POLLIN},
+		        {.socket = w->socket[LOADERS], .events = ZMQ_POLLIN},
+		        {.socket = w->socket[REQUESTS], .events = ZMQ_POLLIN},
+		        {.socket = w->socket[EVENTS], .events = ZMQ_POLLIN},
 		};
 
 		deaf = atomic_load(&w->deaf);
@@ -376,7 +379,7 @@ static int fail(struct wire_error *e, int rc, const char *fmt, const char *a, co
 /* libzmq takes over a socket that somebody listens on: so ask first. */
 static bool is_served(const char *path)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	bool served;
 
@@ -395,18 +398,19 @@ static void set_option(void *s, int option, int value)
 	BUG_ON(rc);
 }
 
-static int bind_socket(struct wire *w, enum socket_index k, const struct config *c, const char *address,
-                       struct wire_error *reterr)
+static int bind_socket(struct wire *w, enum socket_index k, const struct config *c,
+                       const char *address, struct wire_error *reterr)
 {
 	int64_t max_bytes = (int64_t)c->messages.max_frame_bytes;
 	const char *path = address + strlen("ipc://");
 	void *s;
 
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return fail(reterr, -ENAMETOOLONG, "%s: a socket's path may be 107 bytes long: %s", plan[k].name,
-		            "choose a shorter run directory (dir)");
+		return fail(reterr, -ENAMETOOLONG, "%s: a socket's path may be 107 bytes long: %s",
+		            plan[k].name, "choose a shorter run directory (dir)");
 	if (is_served(path))
-		return fail(reterr, -EADDRINUSE, "%s: %s is served by another process", plan[k].name, path);
+		return fail(reterr, -EADDRINUSE, "%s: %s is served by another process",
+		            plan[k].name, path);
 	s = w->socket[k] = zmq_socket(w->ctx, plan[k].type);
 	if (!s)
 		return fail(reterr, -errno, "%s: %s", plan[k].name, zmq_strerror(errno));
@@ -426,7 +430,7 @@ static int bind_socket(struct wire *w, enum socket_index k, const struct config 
 int wire_new(const struct config *c, const char *dir, struct wire **ret, struct wire_error *reterr)
 {
 	struct wire *w = mem_calloc(1, sizeof(*w));
-	const char *given[SOCKETS] = { c->events, c->requests, c->loaders, c->notices };
+	const char *given[SOCKETS] = {c->events, c->requests, c->loaders, c->notices};
 	char address[4200];
 	int rc = 0;
 
@@ -550,8 +554,8 @@ void wire_item_free(struct wire_item **i)
 	*i = NULL;
 }
 
-static bool queue(struct wire *w, enum socket_index to, const struct wire_peer *peer, struct bytes topic,
-                  struct pack *p)
+static bool queue(struct wire *w, enum socket_index to, const struct wire_peer *peer,
+                  struct bytes topic, struct pack *p)
 {
 	struct out *o;
 	size_t bytes;

@@ -8,10 +8,10 @@
  *	loaders ROUTER   loader workers (DEALER)        proto/loader.h
  *	notices PUB      hints that may be lost         proto/notice.h
  *
- * HOW IT WORKS one ring in each direction, each with an eventfd. The thread alone touches the sockets. A
- * message that cannot be read is handed over all the same, with the status and text that its sender
- * gets. When the engine falls behind, events are dropped first, then requests are told to try again (by
- * the thread itself); what loaders say comes through until the ring is full.
+ * HOW IT WORKS one ring in each direction, each with an eventfd. The thread alone touches the
+ *sockets. A message that cannot be read is handed over all the same, with the status and text that
+ *its sender gets. When the engine falls behind, events are dropped first, then requests are told to
+ *try again (by the thread itself); what loaders say comes through until the ring is full.
  *
  * INVARIANTS a frame is at most limits.max_frame_bytes long, enforced by libzmq before it takes the
  * memory; of a message with more parts than message_parts nothing is kept. No call here blocks.
@@ -67,9 +67,9 @@ struct wire_error {
 };
 
 /*
- * Binds the four sockets in dir (or where the configuration says) and starts the thread. Signals must
- * be blocked already: the threads inherit that. 0, or a negative errno value: -EADDRINUSE when somebody
- * listens there, -ENAMETOOLONG when the path does not fit an ipc address, -EACCES, ...
+ * Binds the four sockets in dir (or where the configuration says) and starts the thread. Signals
+ * must be blocked already: the threads inherit that. 0, or a negative errno value: -EADDRINUSE when
+ * somebody listens there, -ENAMETOOLONG when the path does not fit an ipc address, -EACCES, ...
  */
 int wire_new(const struct config *c, const char *dir, struct wire **ret, struct wire_error *reterr);
 
@@ -84,8 +84,8 @@ struct wire_item *wire_take(struct wire *w);
 void wire_item_free(struct wire_item **i);
 
 /*
- * Queue a message: to a client, to a loader, to all subscribers. The bytes of `p` are taken over. They
- * are sent after wire_flush, which is called once per turn. False when it had to be dropped.
+ * Queue a message: to a client, to a loader, to all subscribers. The bytes of `p` are taken over.
+ * They are sent after wire_flush, which is called once per turn. False when it had to be dropped.
  */
 bool wire_reply(struct wire *w, const struct wire_peer *to, struct pack *p);
 bool wire_tell(struct wire *w, const struct wire_peer *to, struct pack *p);

@@ -125,7 +125,7 @@ void workers_put(struct workers *w, worker_fn *work, worker_fn *done, worker_fn 
 {
 	struct task *t = mem_calloc(1, sizeof(*t));
 
-	*t = (struct task){ w, work, done, drop, job, NULL };
+	*t = (struct task){w, work, done, drop, job, NULL};
 	pthread_mutex_lock(&w->lock);
 	if (w->last)
 		w->last->next = t;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A fixed pool of threads for work that takes long. A job is a pure function of what it was given; when it
- * is done, a second function runs on the loop's thread with the result.
+ * A fixed pool of threads for work that takes long. A job is a pure function of what it was given;
+ * when it is done, a second function runs on the loop's thread with the result.
  */
 #ifndef FORECACHED_DAEMON_WORKER_H
 #define FORECACHED_DAEMON_WORKER_H
@@ -21,8 +21,8 @@ struct workers *workers_new(struct loop *l, size_t threads);
 void workers_free(struct workers **w);
 
 /*
- * Queues a job: work(job) on a thread, then done(job) on the loop's. The job is freed by done, or by drop
- * if it never comes to that.
+ * Queues a job: work(job) on a thread, then done(job) on the loop's. The job is freed by done, or
+ * by drop if it never comes to that.
  */
 void workers_put(struct workers *w, worker_fn *work, worker_fn *done, worker_fn *drop, void *job);
 

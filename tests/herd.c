@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A herd of client processes for the test that kills the daemon: each asks for keys in a loop, loads what it
- * is told to load, and checks every value that it gets.
+ * A herd of client processes for the test that kills the daemon: each asks for keys in a loop,
+ *loads what it is told to load, and checks every value that it gets.
  *
  *	herd DIR PROCESSES SECONDS KEYS LOADS-FILE
  *
- * A value says of itself what it is: "key read_us checksum". Even keys live for a second, odd ones for ten
- * minutes. Each load is a line in the file: "key start_us end_us pid". At the end, one line per process on
- * stdout: "gets misses wrong old failed". `old`: a value that was older than its TTL allows.
+ * A value says of itself what it is: "key read_us checksum". Even keys live for a second, odd ones
+ *for ten minutes. Each load is a line in the file: "key start_us end_us pid". At the end, one line
+ *per process on stdout: "gets misses wrong old failed". `old`: a value that was older than its TTL
+ *allows.
  */
 #include "base/hash.h"
 #include "client/forecache.h"
@@ -56,7 +57,7 @@ static int load(void *arg, const void *key, size_t key_bytes, struct fc_loaded *
 {
 	struct child *c = arg;
 	unsigned k = (unsigned)strtoul((const char *)key + strlen("/herd/"), NULL, 10);
-	struct timespec pause = { 0, LOAD_US * 1000 };
+	struct timespec pause = {0, LOAD_US * 1000};
 	int64_t start = now_us();
 	char line[128];
 	int n;
@@ -66,9 +67,11 @@ static int load(void *arg, const void *key, size_t key_bytes, struct fc_loaded *
 	ret->data = malloc(128);
 	if (!ret->data)
 		return -ENOMEM;
-	ret->bytes = (size_t)snprintf(ret->data, 128, "%u %" PRId64 " %" PRIx64, k, start, sum(k, start));
+	ret->bytes = (size_t)snprintf(ret->data, 128, "%u %" PRId64 " %" PRIx64, k, start,
+	                              sum(k, start));
 	ret->ttl_s = ttl_s(k);
-	n = snprintf(line, sizeof(line), "%u %" PRId64 " %" PRId64 " %ld\n", k, start, now_us(), (long)getpid());
+	n = snprintf(line, sizeof(line), "%u %" PRId64 " %" PRId64 " %ld\n", k, start, now_us(),
+	             (long)getpid());
 	return write(c->loads_fd, line, (size_t)n) == n ? 0 : -EIO;
 }
 
@@ -79,24 +82,29 @@ static void check(struct child *c, unsigned key, const struct fc_value *v)
 	int64_t read_us = 0;
 	uint64_t s = 0;
 
-	snprintf(text, sizeof(text), "%.*s", (int)(v->bytes < 127 ? v->bytes : 127), (const char *)v->data);
-	if (sscanf(text, "%u %" SCNd64 " %" SCNx64, &k, &read_us, &s) != 3 || k != key || s != sum(k, read_us)) {
+	snprintf(text, sizeof(text), "%.*s", (int)(v->bytes < 127 ? v->bytes : 127),
+	         (const char *)v->data);
+	if (sscanf(text, "%u %" SCNd64 " %" SCNx64, &k, &read_us, &s) != 3 || k != key ||
+	    s != sum(k, read_us)) {
 		c->wrong++;
 		fprintf(stderr, "wrong: key %u has \"%s\"\n", key, text);
-	} else if (v->outcome != FC_GRACE && now_us() - read_us > (int64_t)(ttl_s(key) * 1e6) + SLACK_US) {
+	} else if (v->outcome != FC_GRACE &&
+	           now_us() - read_us > (int64_t)(ttl_s(key) * 1e6) + SLACK_US) {
 		if (c->old < 3)
-			fprintf(stderr, "old: key %u is %.3f s old\n", key, (double)(now_us() - read_us) * 1e-6);
+			fprintf(stderr, "old: key %u is %.3f s old\n", key,
+			        (double)(now_us() - read_us) * 1e-6);
 		c->old++;
 	}
 }
 
-static void run(const char *dir, unsigned seed, double seconds, unsigned keys, int loads_fd, int out)
+static void run(const char *dir, unsigned seed, double seconds, unsigned keys, int loads_fd,
+                int out)
 {
-	struct fc_options options = { .size = sizeof(options), .dir = dir, .timeout_s = 3 };
-	struct child c = { .loads_fd = loads_fd };
+	struct fc_options options = {.size = sizeof(options), .dir = dir, .timeout_s = 3};
+	struct child c = {.loads_fd = loads_fd};
 	int64_t end = now_us() + (int64_t)(seconds * 1e6);
 	uint64_t chance = hash_u64(seed + 1);
-	struct timespec pause = { 0, 2000000 };
+	struct timespec pause = {0, 2000000};
 	struct fc *fc;
 	char line[160];
 	int n;
@@ -105,7 +113,7 @@ static void run(const char *dir, unsigned seed, double seconds, unsigned keys, i
 		_exit(1);
 	while (now_us() < end) {
 		unsigned key = (unsigned)((chance = hash_u64(chance + 1)) % keys);
-		struct fc_value v = { 0 };
+		struct fc_value v = {0};
 		char name[32];
 		int rc;
 
@@ -121,7 +129,8 @@ static void run(const char *dir, unsigned seed, double seconds, unsigned keys, i
 		nanosleep(&pause, NULL);
 	}
 	fc_close(&fc);
-	n = snprintf(line, sizeof(line), "%lu %lu %lu %lu %lu\n", c.gets, c.misses, c.wrong, c.old, c.failed);
+	n = snprintf(line, sizeof(line), "%lu %lu %lu %lu %lu\n", c.gets, c.misses, c.wrong, c.old,
+	             c.failed);
 	_exit(write(out, line, (size_t)n) == n ? 0 : 1);
 }
 

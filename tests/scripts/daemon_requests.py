@@ -312,6 +312,29 @@ def a_client_that_never_reads_hurts_nobody():
     s.close()
 
 
+@test
+def too_much_at_once_is_told_to_try_again_and_nothing_is_lost():
+    with Daemon({"input_queue": 16}) as d:
+        push = d.socket(zmq.PUSH, "events")
+        batch = msgpack.packb([[None, "/o/<x>", "/o/%d" % i, "hit"] for i in range(1000)])
+        busy = done = 0
+        for _ in range(5):
+            for _ in range(200):
+                push.send(batch)
+            for i in range(1000):
+                d.client.send("set", "/o/%d" % i, b"v", {"ttl_s": 60})
+            for i in range(1000):
+                reply = d.client.receive()
+                assert reply and reply[1] in (0, 5), reply
+                done += reply[1] == 0
+                busy += reply[1] == 5
+        print("# done %d busy %d" % (done, busy))
+        assert busy > 0 and done > 0
+        s = d.ask("stats")
+        assert s["wire"]["requests_busy"] == busy and s["wire"]["events_dropped"] > 0, s["wire"]
+        assert d.ask("set", "/o/1", b"w", {"ttl_s": 60}) == {"count": 1}
+
+
 if __name__ == "__main__":
     try:
         main()

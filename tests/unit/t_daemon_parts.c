@@ -17,23 +17,24 @@ TEST(patterns_match_by_segment)
 		const char *pattern, *key;
 		bool yes;
 	} t[] = {
-		{ "*", "", true },
-		{ "*", "/any/thing", true },
-		{ "/q/<s>", "/q/IBM", true },
-		{ "/q/<s>", "/q/<symbol>", true },
-		{ "/q/<s>", "/q/", false },
-		{ "/q/<s>", "/q/IBM/day", false },
-		{ "/q/<s>/day", "/q/IBM/day", true },
-		{ "/q/*", "/q/IBM/day", true },
-		{ "/q/*", "/q/", true },
-		{ "/q/*", "/q", false },
-		{ "/q", "/q", true },
-		{ "/q", "/qq", false },
-		{ "q:*", "q:1", true },
+	        {"*", "", true},
+	        {"*", "/any/thing", true},
+	        {"/q/<s>", "/q/IBM", true},
+	        {"/q/<s>", "/q/<symbol>", true},
+	        {"/q/<s>", "/q/", false},
+	        {"/q/<s>", "/q/IBM/day", false},
+	        {"/q/<s>/day", "/q/IBM/day", true},
+	        {"/q/*", "/q/IBM/day", true},
+	        {"/q/*", "/q/", true},
+	        {"/q/*", "/q", false},
+	        {"/q", "/q", true},
+	        {"/q", "/qq", false},
+	        {"q:*", "q:1", true},
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++)
-		OK(pattern_matches(t[i].pattern, bytes_str(t[i].key)) == t[i].yes, "%s %s", t[i].pattern, t[i].key);
+		OK(pattern_matches(t[i].pattern, bytes_str(t[i].key)) == t[i].yes, "%s %s",
+		   t[i].pattern, t[i].key);
 }
 
 TEST(lengths_of_time_are_read)
@@ -41,8 +42,10 @@ TEST(lengths_of_time_are_read)
 	static const struct {
 		const char *text;
 		double s;
-	} t[] = { { "30s", 30 }, { "5m", 300 }, { "1.5h", 5400 }, { "250ms", 0.25 }, { "7d", 604800 }, { "12", 12 } };
-	static const char *const bad[] = { "", "s", "-1s", "1 fortnight", "0x10", "nan", "inf", "1e400s", "5m3", ".", "1s " };
+	} t[] = {{"30s", 30},     {"5m", 300},    {"1.5h", 5400},
+	         {"250ms", 0.25}, {"7d", 604800}, {"12", 12}};
+	static const char *const bad[] = {"",    "s",      "-1s", "1 fortnight", "0x10", "nan",
+	                                  "inf", "1e400s", "5m3", ".",           "1s "};
 	double s;
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
@@ -149,7 +152,8 @@ TEST(the_ring_loses_nothing_and_keeps_the_order)
 			continue;
 		}
 		if ((uintptr_t)p != expect) {
-			OK(false, "%ju in place of %ju", (uintmax_t)(uintptr_t)p, (uintmax_t)expect);
+			OK(false, "%ju in place of %ju", (uintmax_t)(uintptr_t)p,
+			   (uintmax_t)expect);
 			break;
 		}
 		expect++;

@@ -44,7 +44,8 @@ static void letter(void *arg)
 
 TEST(timers_run_in_order_of_time_and_of_being_set)
 {
-	struct loop_timer t[4] = { { letter, "a", 0 }, { letter, "b", 0 }, { letter, "c", 0 }, { stop, NULL, 0 } };
+	struct loop_timer t[4] = {
+	        {letter, "a", 0}, {letter, "b", 0}, {letter, "c", 0}, {stop, NULL, 0}};
 
 	setup();
 	loop_timer_set(loop, &t[3], SPAN_MS(3));
@@ -69,10 +70,10 @@ static void cancel_other(void *arg)
 
 TEST(a_timer_that_was_cancelled_in_its_turn_does_not_run)
 {
-	struct loop_timer x = { cancel_other, NULL, 0 }, end = { stop, NULL, 0 };
+	struct loop_timer x = {cancel_other, NULL, 0}, end = {stop, NULL, 0};
 
 	setup();
-	other = (struct loop_timer){ letter, "y", 0 };
+	other = (struct loop_timer){letter, "y", 0};
 	loop_timer_set(loop, &x, SPAN_ZERO);
 	loop_timer_set(loop, &other, SPAN_ZERO);
 	loop_timer_set(loop, &end, SPAN_MS(1));
@@ -98,7 +99,7 @@ TEST(a_timer_may_set_itself_again)
 {
 	setup();
 	rounds = 0;
-	again = (struct loop_timer){ set_again, NULL, 0 };
+	again = (struct loop_timer){set_again, NULL, 0};
 	loop_timer_set(loop, &again, SPAN_ZERO);
 	loop_run(loop);
 	OK(!strcmp(order, "rrrrr"), "%s", order);
@@ -120,8 +121,8 @@ static void drop_the_other(void *arg, uint32_t events)
 
 TEST(a_file_that_was_removed_in_the_same_turn_is_not_called)
 {
-	static int id[2] = { 0, 1 };
-	struct loop_timer end = { stop, NULL, 0 };
+	static int id[2] = {0, 1};
+	struct loop_timer end = {stop, NULL, 0};
 
 	setup();
 	for (int i = 0; i < 2; i++) {
@@ -186,11 +187,12 @@ TEST(the_clock_never_goes_back)
 
 	OK(!clock_setup(&c, 1, INSTANT_NONE));
 	before = clock_now(&c);
-	clock_carry_on(&c, (struct instant){ before.us - 1000000 });
+	clock_carry_on(&c, (struct instant){before.us - 1000000});
 	OK(clock_now(&c).us == before.us);
-	clock_carry_on(&c, (struct instant){ before.us + 3600 * 1000000LL });
+	clock_carry_on(&c, (struct instant){before.us + 3600 * 1000000LL});
 	OK(clock_now(&c).us == before.us + 3600 * 1000000LL);
-	/* our clock is ahead now: a time of the wall clock is earlier by that, as an instant of ours later */
+	/* our clock is ahead now: a time of the wall clock is earlier by that, as an instant of
+	 * ours later */
 	OK(c.offset.us == -3600 * 1000000LL);
 	NEAR(clock_to_wall_s(&c, clock_now(&c)), instant_s(before), 1e-3);
 	OK(clock_from_wall_s(&c, instant_s(before)).us - clock_now(&c).us < 1000);
