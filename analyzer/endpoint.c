@@ -131,7 +131,7 @@ static void learn_tempo(struct endpoint *ep, const struct key *k, struct change 
 void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
                    struct instant b, bool changed)
 {
-	double tau = shape_mass(ep->shape, z, a, b), mean;
+	double tau = shape_mass(ep->shape, z, a, b), mean, forget_s;
 	struct change c;
 
 	if (!(tau > 0))
@@ -144,7 +144,8 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 		shape_init(ep->shape);
 	}
 	shape_learn(ep->shape, z, a, b, mean * tau, changed);
-	change_forget(&c, ep->prior, exp2(-tau / fmax(FORGET_CHANGES / mean, FORGET_MIN_S)));
+	forget_s = fmax(FORGET_CHANGES / mean, FORGET_MIN_S * shape_pace(ep->shape));
+	change_forget(&c, ep->prior, exp2(-tau / forget_s));
 	if (changed)
 		change_changed(&c, tau);
 	else

@@ -295,7 +295,7 @@ static void renew_common_prior(struct engine *e)
 		struct place *p = e->place.v[i];
 
 		if (p && p->ep.pool_keys >= 5) {
-			sum += log(p->ep.prior.a / p->ep.prior.b);
+			sum += log(p->ep.prior.a / p->ep.prior.b * shape_pace(p->ep.shape));
 			n++;
 		}
 	}

@@ -167,9 +167,11 @@ static void why_place(struct engine *e, struct instant now, uint32_t place, stru
 
 	w->known = true;
 	w->change_rate_mean = change_estimate(p->ep.prior);
-	w->shape_now = shape_at(p->ep.shape, p->zone, now);
+	w->shape_now = shape_at(p->ep.shape, p->zone, now) / shape_pace(p->ep.shape);
 	w->last_changed = w->last_load = w->soft = w->hard = INSTANT_NONE;
-	w->pool_mean = p->ep.prior.a / p->ep.prior.b;
+	w->change_rate_mean.mean *= shape_pace(p->ep.shape);
+	w->change_rate_mean.sd *= shape_pace(p->ep.shape);
+	w->pool_mean = p->ep.prior.a / p->ep.prior.b * shape_pace(p->ep.shape);
 	w->pool_n = p->ep.pool_keys;
 	w->request_rate.mean = demand_rate(&p->ep.demand, p->zone, now, now);
 	w->request_rate.sd = w->request_rate.mean * (demand_spread80(&p->ep.demand) - 1) / 1.2816;
@@ -213,6 +215,8 @@ bool engine_why(struct engine *e, struct instant now, struct bytes name, struct 
 	why_place(e, now, k->endpoint, w);
 	w->resident = (k->flags & KEY_HELD) != 0;
 	w->change_rate_mean = change_estimate(endpoint_posterior(&p->ep, k));
+	w->change_rate_mean.mean *= shape_pace(p->ep.shape);
+	w->change_rate_mean.sd *= shape_pace(p->ep.shape);
 	w->change_rate_mean.n = k->looks;
 	w->last_changed = k->last_changed;
 	w->last_load = k->loaded;
@@ -299,7 +303,7 @@ bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint
 			.per_s = rate,
 			.lo80 = rate / spread,
 			.hi80 = rate * spread,
-			.volatility = shape_at(p->ep.shape, p->zone, at),
+			.volatility = shape_at(p->ep.shape, p->zone, at) / shape_pace(p->ep.shape),
 		};
 	}
 	return true;

@@ -264,17 +264,12 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	if (load && load[0] > 0 && load[1] >= 1 && !ep->load_us.n)
 		loghist_add(&ep->load_us, load[0]);
 	if (theta) {
-		double factor[ZONE_DAY_KINDS][SHAPE_BINS];
-
-		for (int k = 0; k < ZONE_DAY_KINDS; k++)
-			for (int i = 0; i < SHAPE_BINS; i++)
-				factor[k][i] = exp(theta[k * SHAPE_BINS + i]);
 		if (!ep->shape)
 			ep->shape = mem_calloc(1, sizeof(*ep->shape));
 		shape_init(ep->shape);
 		if (ticks && in_range(ticks + 1, TIMETABLE_BINS, -20, 20))
 			timetable_restore(&ep->shape->timetable, ticks[0], ticks + 1);
-		shape_set(ep->shape, (const double(*)[SHAPE_BINS])factor);
+		shape_restore(ep->shape, theta);
 	}
 	if (sum)
 		demand_restore(&ep->demand, sum, days, mean[0], mean[1]);

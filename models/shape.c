@@ -6,8 +6,10 @@
 /* How much a bin is held to the mean of its neighbours, and to 0, in units of information; by
  * measurement on made-up days the error is flat around these. */
 static const double HOLD_NEIGHBOURS = 1.0, HOLD_FLAT = 0.3;
-static const double THETA_MIN = -6, THETA_MAX = 4; /* 1/400 to 55 of the mean */
-static const double INFO_KEEP = 0.9;               /* of the old information at each step */
+static const double THETA_MIN = -12, THETA_MAX = 4; /* nothing changes at night, to 55 times the mean */
+
+/* Bins without news drift this little towards their neighbours; those never looked at, all the way. */
+static const double DRIFT = 1e-3;
 
 /* A plain week has 5 + 1 + 1 days; half days are rare and do not count in the mean. */
 static const double DAYS[ZONE_DAY_KINDS] = { 5, 1, 1, 0 };
@@ -19,49 +21,50 @@ static double bin_length(const struct shape *s, int i)
 	       timetable_clock(&s->timetable, i * SHAPE_BIN_S);
 }
 
-static void normalise(struct shape *s)
+/* Computes the clock from the factors. */
+static void compile(struct shape *s)
 {
-	double sum = 0, shift, length[SHAPE_BINS];
+	double length[SHAPE_BINS];
 
 	for (int i = 0; i < SHAPE_BINS; i++)
 		length[i] = bin_length(s, i);
-	for (int k = 0; k < ZONE_DAY_KINDS; k++)
-		for (int i = 0; i < SHAPE_BINS; i++)
-			sum += DAYS[k] * exp(s->theta[k][i]) * length[i];
-	shift = log(sum / (7 * SHAPE_DAY_S));
+	s->pace = 0;
 	for (int k = 0; k < ZONE_DAY_KINDS; k++) {
 		s->cum[k][0] = 0;
-		for (int i = 0; i < SHAPE_BINS; i++) {
-			s->theta[k][i] -= (float)shift;
+		for (int i = 0; i < SHAPE_BINS; i++)
 			s->cum[k][i + 1] = s->cum[k][i] + length[i] * exp(s->theta[k][i]);
-		}
+		s->pace += DAYS[k] * s->cum[k][SHAPE_BINS] / (7 * SHAPE_DAY_S);
 	}
-}
-
-void shape_compile(struct shape *s)
-{
-	normalise(s);
 }
 
 void shape_init(struct shape *s)
 {
 	*s = (struct shape){ 0 };
 	timetable_init(&s->timetable);
-	normalise(s);
+	compile(s);
 }
 
 void shape_set(struct shape *s, const double factor[ZONE_DAY_KINDS][SHAPE_BINS])
 {
-	double mean = 0;
+	double shift;
 
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++)
-			mean += DAYS[k] * factor[k][i] / (7 * SHAPE_BINS);
+			s->theta[k][i] = (float)log(factor[k][i]);
+	compile(s);
+	shift = log(s->pace);
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++)
-			s->theta[k][i] = (float)fmin(
-				fmax(log(factor[k][i] / mean), THETA_MIN), THETA_MAX);
-	normalise(s);
+			s->theta[k][i] = (float)fmin(fmax(s->theta[k][i] - shift, THETA_MIN), THETA_MAX);
+	compile(s);
+}
+
+void shape_restore(struct shape *s, const double theta[ZONE_DAY_KINDS * SHAPE_BINS])
+{
+	for (int k = 0; k < ZONE_DAY_KINDS; k++)
+		for (int i = 0; i < SHAPE_BINS; i++)
+			s->theta[k][i] = (float)fmin(fmax(theta[k * SHAPE_BINS + i], THETA_MIN), THETA_MAX);
+	compile(s);
 }
 
 /* Finds day, kind and stretch of the instant t_s. */
@@ -151,6 +154,11 @@ double shape_at(const struct shape *s, const struct zone *z, struct instant t)
 	return exp(s->theta[w.kind][i]);
 }
 
+double shape_pace(const struct shape *s)
+{
+	return s ? s->pace : 1;
+}
+
 double shape_mass(const struct shape *s, const struct zone *z, struct instant a, struct instant b)
 {
 	struct shape_walk w;
@@ -163,14 +171,17 @@ double shape_mass(const struct shape *s, const struct zone *z, struct instant a,
 	/* Whole weeks have the mass of a week: do not walk through years. */
 	days = floor(span_s(instant_diff(b, a)) / (7 * SHAPE_DAY_S)) * 7;
 	if (days > 7) {
-		mass = days * SHAPE_DAY_S;
-		a = instant_add(a, span_from_s(mass));
+		mass = days * SHAPE_DAY_S * s->pace;
+		a = instant_add(a, span_from_s(days * SHAPE_DAY_S));
 	}
 	shape_walk_start(&w, s, z, a);
 	return mass + shape_walk_to(&w, instant_s(b));
 }
 
-/* One damped step of all bins; neighbours wrap around within their kind of day. */
+/*
+ * One damped step of all bins; neighbours wrap around within their kind of day. What holds a bin back
+ * enters by the share that the news have in all its information: it is to count once, not at each step.
+ */
 static void step(struct shape *s)
 {
 	for (int k = 0; k < ZONE_DAY_KINDS; k++) {
@@ -181,18 +192,19 @@ static void step(struct shape *s)
 		for (int i = 0; i < SHAPE_BINS; i++) {
 			double around = 0.5 * (old[(i + SHAPE_BINS - 1) % SHAPE_BINS] +
 			                       old[(i + 1) % SHAPE_BINS]);
-			/* info is of many steps, score of this one: so the holds enter by their share */
 			double hold = HOLD_NEIGHBOURS * (old[i] - around) + HOLD_FLAT * old[i];
-			double d = (s->score[k][i] - (1 - INFO_KEEP) * hold) /
-			           (s->info[k][i] + HOLD_NEIGHBOURS + HOLD_FLAT);
+			double news = s->news[k][i], info, d;
 
+			info = fmin(s->info[k][i] + news, SHAPE_MEMORY);
+			d = (s->score[k][i] - (news + DRIFT) / (info + DRIFT) * hold) /
+			    (info + HOLD_NEIGHBOURS + HOLD_FLAT);
 			d = fmin(fmax(d, -1), 1);
 			s->theta[k][i] = (float)fmin(fmax(old[i] + d, THETA_MIN), THETA_MAX);
-			s->score[k][i] = 0;
-			s->info[k][i] *= (float)INFO_KEEP;
+			s->info[k][i] = (float)info;
+			s->score[k][i] = s->news[k][i] = 0;
 		}
 	}
-	normalise(s);
+	compile(s);
 	s->steps++;
 }
 
@@ -227,7 +239,7 @@ void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct
 			double share = (now - done) / total;
 
 			s->score[k][i] += (float)(share * g);
-			s->info[k][i] += (float)(share * info);
+			s->news[k][i] += (float)(share * info);
 		}
 		done = now;
 		t = next;
@@ -240,7 +252,7 @@ void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct
 
 		if (said > 0 &&
 		    timetable_learn(&s->timetable, local, local + length, mass * length / said, changed))
-			normalise(s);
+			compile(s);
 	}
 	if (++s->pending >= SHAPE_BATCH) {
 		s->pending = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The shape of a week: a positive factor for each quarter of an hour of a weekday, a Saturday, a
- * Sunday or holiday, and a half day, in local time, with mean 1 over a plain week. Its integral is a
- * clock that runs fast when much happens: operational time. A rate that is constant on that clock has
+ * Sunday or holiday, and a half day, in local time. Its integral is a clock that runs fast when much
+ * happens: operational time. A rate that is constant on that clock has
  * the shape's rhythm on the wall.
  *
  * HOW IT WORKS the factor of a bin is exp(theta). What was learned of a bin arrives as a score (slope
@@ -12,8 +12,10 @@
  * Within the hour a timetable (timetable.h) may say that changes keep to certain seconds; its profile,
  * with mean 1, multiplies the factors.
  *
- * INVARIANTS a plain week has the length of a week on the operational clock: operational seconds and
- * plain seconds agree in the long run.
+ * INVARIANTS what is learned of one hour never moves another. So the clock's unit is its own: rates
+ * are per operational second, `pace` of which pass in a second on average. (Holding the mean at 1
+ * instead would shift all other hours whenever one is found to be busy, and with it every rate that
+ * was learned in them.)
  */
 #ifndef FORECACHED_MODELS_SHAPE_H
 #define FORECACHED_MODELS_SHAPE_H
@@ -29,12 +31,18 @@
 #define SHAPE_DAY_S 86400.0
 #define SHAPE_BATCH 300
 
+/* Information (about: changes that could have gone either way) that a bin remembers. A quiet night must
+ * not be forgotten because a busy day has taught its own bins much. */
+#define SHAPE_MEMORY 30.0
+
 struct shape {
 	/* cum[k][i]: operational seconds from midnight to the start of bin i of a day of kind k */
 	double cum[ZONE_DAY_KINDS][SHAPE_BINS + 1];
 	float theta[ZONE_DAY_KINDS][SHAPE_BINS];
-	float score[ZONE_DAY_KINDS][SHAPE_BINS];
-	float info[ZONE_DAY_KINDS][SHAPE_BINS];
+	float score[ZONE_DAY_KINDS][SHAPE_BINS]; /* since the last step */
+	float news[ZONE_DAY_KINDS][SHAPE_BINS];  /* information since the last step */
+	float info[ZONE_DAY_KINDS][SHAPE_BINS];  /* remembered, up to SHAPE_MEMORY */
+	double pace; /* operational seconds a second, over a plain week */
 	struct timetable timetable; /* ticks within the hour that changes keep to, if any */
 	unsigned pending; /* observations since the last step */
 	unsigned steps;
@@ -43,14 +51,17 @@ struct shape {
 /* Flat. */
 void shape_init(struct shape *s);
 
-/* Computes the clock anew after the timetable was set from outside. */
-void shape_compile(struct shape *s);
-
-/* Sets all factors (each > 0, any scale; it is normalised), e.g. from a fitted profile. */
+/* Sets all factors (each > 0, any scale), e.g. from a fitted profile, and the pace to 1. */
 void shape_set(struct shape *s, const double factor[ZONE_DAY_KINDS][SHAPE_BINS]);
+
+/* Takes logarithms of factors back that were kept, pace included. */
+void shape_restore(struct shape *s, const double theta[ZONE_DAY_KINDS * SHAPE_BINS]);
 
 /* The factor at t. A NULL shape is flat. */
 double shape_at(const struct shape *s, const struct zone *z, struct instant t);
+
+/* The pace; 1 for a NULL shape. */
+double shape_pace(const struct shape *s);
 
 /* Operational seconds from a to b; 0 when b is not after a. A NULL shape is flat. */
 double shape_mass(const struct shape *s, const struct zone *z, struct instant a, struct instant b);

@@ -5,7 +5,7 @@
 
 static const double PERIOD[TIMETABLE_PERIODS] = { 60, 300, 600, 900, 1800, 3600 };
 
-static const double HOLD_FLAT = 0.3, INFO_KEEP = 0.9;
+static const double HOLD_FLAT = 0.3, MEMORY = 30; /* as in shape.c */
 static const double THETA_MIN = -6, THETA_MAX = 4.1; /* e^4.1 = 60: all in one bin */
 static const unsigned BATCH = 200;
 
@@ -101,7 +101,7 @@ static void learn_profile(struct timetable_profile *p, double period, double a, 
 		share = (now - done) / (to - from);
 		if (i >= 0) {
 			p->score[i] += (float)(share * g);
-			p->info[i] += (float)(share * info);
+			p->news[i] += (float)(share * info);
 		}
 		done = now;
 		t = next;
@@ -111,12 +111,13 @@ static void learn_profile(struct timetable_profile *p, double period, double a, 
 static void step(struct timetable_profile *p, double period)
 {
 	for (int i = 0; i < TIMETABLE_BINS; i++) {
-		double d = (p->score[i] - (1 - INFO_KEEP) * HOLD_FLAT * p->theta[i]) / (p->info[i] + HOLD_FLAT);
+		double info = fmin(p->info[i] + p->news[i], MEMORY);
+		double held = info > 0 ? p->news[i] / info * HOLD_FLAT * p->theta[i] : 0;
+		double d = fmin(fmax((p->score[i] - held) / (info + HOLD_FLAT), -1), 1);
 
-		d = fmin(fmax(d, -1), 1);
 		p->theta[i] = (float)fmin(fmax(p->theta[i] + d, THETA_MIN), THETA_MAX);
-		p->score[i] = 0;
-		p->info[i] *= (float)INFO_KEEP;
+		p->info[i] = (float)info;
+		p->score[i] = p->news[i] = 0;
 	}
 	compile(p, period);
 }

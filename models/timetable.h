@@ -22,7 +22,7 @@
 #define TIMETABLE_KNOTS   12
 
 struct timetable_profile {
-	float theta[TIMETABLE_BINS], score[TIMETABLE_BINS], info[TIMETABLE_BINS];
+	float theta[TIMETABLE_BINS], score[TIMETABLE_BINS], news[TIMETABLE_BINS], info[TIMETABLE_BINS];
 	double cum[TIMETABLE_BINS + 1]; /* seconds of the profile's clock from phase 0; cum[last] = period */
 	double gain;                    /* log-likelihood over none, decayed */
 };
