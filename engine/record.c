@@ -377,9 +377,10 @@ static void adopt_one(void *arg, uint32_t entry)
 	k->hard = item.hard;
 	k->bytes = (uint32_t)item.value.n;
 	k->flags |= KEY_HELD | KEY_OURS;
-	/* what the app said of its TTL is lost: what came of it must not grow by that */
+	/* what the app said of its TTL is lost: what came of it, jitter and all, must not grow by that */
 	if (!known && item.soft.us > item.loaded.us) {
-		k->client_ttl = (float)span_s(instant_diff(item.soft, item.loaded));
+		k->client_ttl = (float)(span_s(instant_diff(item.soft, item.loaded)) /
+		                        (1 + key_place(e, k)->policy.jitter));
 		k->flags |= KEY_CLIENT_TTL;
 	}
 }

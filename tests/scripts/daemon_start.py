@@ -257,6 +257,26 @@ def the_clock_runs_as_fast_as_it_is_told():
 
 
 @test
+def a_clock_that_was_set_back_makes_nothing_younger():
+    # a clock that runs ahead of the wall clock, then a daemon that goes by the wall clock again
+    with Daemon({"ttl": "obey"}, args=["--time-scale", "3600"]) as d:
+        assert d.ask("set", "/old", b"v", {"ttl_s": 80000}) == {"count": 1}
+        until("two hours", lambda: (d.ask("get", "/old", {"mode": "peek"})["age_s"] or 0) > 7200)
+        ttl_s = d.ask("get", "/old", {"mode": "peek"})["ttl_s"]
+        d.kill9()
+        d.args = []
+        d.start()
+        got = d.ask("get", "/old", {"mode": "peek"})
+        assert got["value"] == b"v" and got["age_s"] > 7200 and got["ttl_s"] <= ttl_s, got
+        # and yet it knows what time it is
+        assert abs(d.ask("hello")["time_s"] - time.time()) < 5
+        assert d.ask("event", [[time.time(), None, "/old", "hit"]])["accepted"] == 1
+        assert d.ask("event", [[time.time() + 60, None, "/old", "hit"]])["refused"] == 1
+        assert d.ask("set", "/new", b"v", {"ttl_s": 60, "read_s": time.time() - 5}) == {"count": 1}
+        assert 4 < d.ask("get", "/new")["age_s"] < 20
+
+
+@test
 def schedules_come_and_go_and_are_kept():
     conf = {"schedules": [{"name": "conf", "rrule": "daily 07:00", "patterns": ["/a/<x>", "/b/<x>"]}]}
     with Daemon(conf, args=["--time-start", "2026-11-23T06:59:00Z", "--time-scale", "20"]) as d:
