@@ -128,34 +128,58 @@ static void learn_tempo(struct endpoint *ep, const struct key *k, struct change 
 	ep->log_tempo = fmin(fmax(ep->log_tempo, -TEMPO_MAX), TEMPO_MAX);
 }
 
-void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
-                   struct instant b, bool changed)
+static void forget(const struct endpoint *ep, struct change *c, double tau)
 {
-	double tau = shape_mass(ep->shape, z, a, b), mean, forget_s;
-	struct change c;
+	double half_s = fmax(FORGET_CHANGES * c->b / c->a, FORGET_MIN_S * shape_pace(ep->shape));
 
-	if (!(tau > 0))
-		return;
-	c = endpoint_posterior(ep, k);
-	learn_tempo(ep, k, c, tau, changed);
-	mean = c.a / c.b;
-	if (!ep->shape) {
-		ep->shape = mem_calloc(1, sizeof(*ep->shape));
-		shape_init(ep->shape);
-	}
-	shape_learn(ep->shape, z, a, b, mean * tau, changed);
-	forget_s = fmax(FORGET_CHANGES / mean, FORGET_MIN_S * shape_pace(ep->shape));
-	change_forget(&c, ep->prior, exp2(-tau / forget_s));
-	if (changed)
-		change_changed(&c, tau);
-	else
-		change_unchanged(&c, tau);
+	change_forget(c, ep->prior, exp2(-tau / half_s));
+}
+
+/* The key's posterior after one more look. */
+static void learned(struct endpoint *ep, struct key *k, struct change c)
+{
 	endpoint_set_posterior(ep, k, c);
 	if (k->looks < UINT16_MAX)
 		k->looks++;
 	ep->looks_since_pool++;
 	k->flags |= KEY_DIRTY;
 	ep->dirty = true;
+}
+
+void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
+                   struct instant b, bool changed)
+{
+	double tau = shape_mass(ep->shape, z, a, b);
+	struct change c;
+
+	if (!(tau > 0))
+		return;
+	c = endpoint_posterior(ep, k);
+	learn_tempo(ep, k, c, tau, changed);
+	if (!ep->shape) {
+		ep->shape = mem_calloc(1, sizeof(*ep->shape));
+		shape_init(ep->shape);
+	}
+	shape_learn(ep->shape, z, a, b, c.a / c.b * tau, changed);
+	forget(ep, &c, tau);
+	if (changed)
+		change_changed(&c, tau);
+	else
+		change_unchanged(&c, tau);
+	learned(ep, k, c);
+}
+
+void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
+                    struct instant b)
+{
+	double tau = shape_mass(ep->shape, z, a, b);
+	struct change c = endpoint_posterior(ep, k);
+
+	if (!(tau > 0))
+		return;
+	forget(ep, &c, tau);
+	change_count(&c, 1, tau);
+	learned(ep, k, c);
 }
 
 void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale)

@@ -66,6 +66,10 @@ double endpoint_key_rate(const struct endpoint *ep, const struct zone *z, const 
 void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
                    struct instant b, bool changed);
 
+/* The value read at a was replaced at b: a change event. Exact evidence. */
+void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
+                    struct instant b);
+
 /* P(the value loaded at k->loaded has been replaced by t). */
 double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const struct key *k,
                         struct instant t);

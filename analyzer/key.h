@@ -26,7 +26,6 @@ enum key_flag {
 	KEY_CLIENT_TTL = 16, /* client_ttl holds the app's own TTL */
 	KEY_HELD_OUT = 32, /* in the control group: static TTL */
 	KEY_DIRTY = 64,    /* learned something that has not been handed out yet */
-	KEY_EVENTS = 128,  /* change events arrive for it */
 };
 
 struct key {

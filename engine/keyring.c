@@ -25,6 +25,24 @@ uint32_t place_loads_from(const struct place *p)
 	return p->loader_origin != ORIGIN_NONE ? p->loader_origin : p->origin;
 }
 
+/* Events are trusted after so many of them, and while fewer changes than this share come without. */
+static const double TRUST_EVENTS = 3, TRUST_MISSED = 0.02, TRUST_MEMORY = 1000;
+
+void place_announced(struct place *p, bool announced)
+{
+	if (p->announced + p->unannounced > TRUST_MEMORY) {
+		p->announced *= 0.5;
+		p->unannounced *= 0.5;
+	}
+	*(announced ? &p->announced : &p->unannounced) += 1;
+}
+
+bool place_is_pushed(const struct place *p)
+{
+	return p->announced >= TRUST_EVENTS &&
+	       p->unannounced <= TRUST_MISSED * (p->announced + p->unannounced);
+}
+
 static uint32_t find_rule(const struct engine *e, struct bytes name)
 {
 	for (size_t i = 0; i < e->rule.n; i++)

@@ -291,6 +291,7 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 	if (changed) {
 		struct effect *x = effect_add(fx, EFFECT_NOTICE);
 
+		place_announced(p, false);
 		k->last_changed = f->read;
 		x->key = key_bytes(e, key);
 		x->endpoint = intern_name(&e->place_name, k->endpoint);

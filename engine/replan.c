@@ -59,7 +59,12 @@ struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t 
 	if (!loads || engine_paused(e, now, PAUSE_PREFETCH))
 		terms.miss_value = 0;
 	a = plan_ttl(&p->ep, k, loaded, now, &terms);
-	if (y->ttl == TTL_LEARN && !(k->flags & KEY_HELD_OUT)) {
+	if (y->ttl == TTL_LEARN && !(k->flags & KEY_HELD_OUT) && place_is_pushed(p)) {
+		a.ttl_s = y->max_age;
+		a.p_stale = 0;
+		a.refresh_ahead = false;
+		reason = TTL_PUSHED;
+	} else if (y->ttl == TTL_LEARN && !(k->flags & KEY_HELD_OUT)) {
 		/* Where nobody but the app can look again, its own TTL is the longest. */
 		if (!loads && (k->flags & KEY_CLIENT_TTL) && a.ttl_s > k->client_ttl)
 			a.ttl_s = k->client_ttl;

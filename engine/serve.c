@@ -79,7 +79,7 @@ static void answered(struct engine *e, struct instant now, struct instant at, ui
 	struct place *p = key_place(e, k);
 	double stale = 0;
 
-	if (hit && (k->flags & KEY_HELD)) {
+	if (hit && (k->flags & KEY_HELD) && !place_is_pushed(p)) {
 		struct instant seen = instant_add(at, span_from_s(-p->policy.stale_after));
 
 		stale = endpoint_p_stale(&p->ep, p->zone, k, seen);
@@ -377,10 +377,12 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 		load_void(e, key); /* whether or not an older value is held: what it has read is old */
 	if (news && (k->flags & KEY_HELD)) {
 		if (!engine_paused(e, now, PAUSE_LEARNING))
-			endpoint_look(&p->ep, p->zone, k, k->loaded, now, true);
+			endpoint_event(&p->ep, p->zone, k, k->loaded, now);
+		place_announced(p, true);
 		k->last_changed = now;
-		k->flags |= KEY_EVENTS;
 		serve_drop(e, key);
+		/* this change is learned: the next load is not to be compared with what was before it */
+		k->version = 0;
 		k->p_sum = 0;
 		k->hits = 0;
 		/* a load that is under way was voided: it starts again by itself if someone waits */

@@ -38,6 +38,8 @@ struct place {
 	uint32_t rule;   /* that named it, or RULE_NONE */
 	uint32_t origin; /* index of e->origin, or ORIGIN_NONE */
 	uint32_t loader_origin; /* budget of its loader workers; ORIGIN_NONE: none connected */
+	/* changes that events announced, and those that only a load revealed; decayed */
+	double announced, unannounced;
 	struct instant fitted;  /* when a fit was last asked for */
 	bool fitting;
 };
@@ -169,6 +171,10 @@ static inline struct price *key_price(struct engine *e, const struct key *k)
 }
 /* The origin whose budget a background load of the endpoint takes from; ORIGIN_NONE: cannot be loaded. */
 uint32_t place_loads_from(const struct place *p);
+/* Counts a change of one of its keys, announced by an event or found by a load. */
+void place_announced(struct place *p, bool announced);
+/* True when events announce the changes of its keys, all but a few: then they end a life, not a TTL. */
+bool place_is_pushed(const struct place *p);
 bool engine_paused(const struct engine *e, struct instant now, unsigned what);
 
 /* serve.c */
