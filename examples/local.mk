@@ -1,6 +1,7 @@
 # A slow HTTP API, its users and its history: what ./quickstart shows, and something to try things on.
 noinst_LTLIBRARIES += %D%/market/libmarket.la
 %C%_market_libmarket_la_SOURCES = \
+	%D%/market/static.h %D%/market/static.c \
 	%D%/market/traffic.h %D%/market/traffic.c \
 	%D%/market/truth.h %D%/market/truth.c \
 	%D%/market/when.h %D%/market/when.c
@@ -16,7 +17,7 @@ noinst_PROGRAMS += %D%/market/market-origin %D%/market/market-trace
 %C%_market_market_trace_LDADD = %D%/market/libmarket.la base/libbase.la
 
 noinst_PROGRAMS += %D%/market/market-drive
-%C%_market_market_drive_SOURCES = %D%/market/drive.c %D%/market/static.h %D%/market/static.c
+%C%_market_market_drive_SOURCES = %D%/market/drive.c
 %C%_market_market_drive_CPPFLAGS = $(OS_CPPFLAGS) $(MSGPACK_CFLAGS)
 %C%_market_market_drive_LDADD = %D%/market/libmarket.la base/libbase.la client/libforecache.la $(MSGPACK_LIBS) -lm
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "examples/market/static.h"
 #include "examples/market/traffic.h"
 #include "examples/market/truth.h"
 #include "examples/market/when.h"
@@ -120,6 +121,50 @@ TEST(a_part_of_a_day_is_the_same_traffic_as_in_the_whole_day)
 	OK(after > 8 * before && before > 100, "the bell: %d, then %d requests", before, after);
 }
 
+TEST(a_fixed_ttl_hits_within_it_and_loads_once)
+{
+	struct truth *t = truth_new(tap_seed);
+	struct instant noon = at("2026-11-16T12:00");
+	struct span load = truth_load_time(t, 0, noon);
+	struct answer a[] = {
+		{ .at = noon },                                        /* loads */
+		{ .at = instant_add(noon, SPAN_MS(10)) },              /* waits for it */
+		{ .at = instant_add(noon, SPAN_MS(900)) },             /* hit */
+		{ .at = instant_add(noon, SPAN_MS(1000)) },            /* its TTL is over: loads */
+		{ .at = instant_add(noon, SPAN_MS(1000)), .key = 7 },  /* another key: loads */
+	};
+	struct loads l;
+
+	loads_init(&l, noon, instant_add(noon, SPAN_S(60)));
+	static_run(t, 1, a, 5, &l);
+	OK(l.sum == 3 && loads_peak(&l, noon, instant_add(noon, SPAN_S(60))) == 0.3);
+	OK(a[0].how == ANSWER_LOADED && a[1].how == ANSWER_LOADED && a[2].how == ANSWER_HIT);
+	OK(a[3].how == ANSWER_LOADED && a[4].how == ANSWER_LOADED);
+	NEAR((double)a[0].response_ms, span_s(load) * 1e3, 0.01);
+	NEAR((double)a[1].response_ms, span_s(load) * 1e3 - 10, 0.01);
+	OK(a[1].version == a[0].version && a[2].version == truth_version(t, 0, noon));
+	OK(figures_of(t, a, 5).hit_ratio == 0.2);
+	loads_release(&l);
+	truth_free(&t);
+}
+
+TEST(stale_answers_of_a_fixed_ttl_are_counted_by_the_truth)
+{
+	struct truth *t = truth_new(tap_seed);
+	struct instant changed = truth_next_change(t, 0, at("2026-11-16T12:00"), 1);
+	struct answer a[] = {
+		{ .at = instant_add(changed, SPAN_US(-400)) },
+		{ .at = instant_add(changed, SPAN_S(-0)) }, /* waits for a value that has just been replaced */
+		{ .at = instant_add(changed, SPAN_S(30)), .key = truth_first(TRUTH_PROFILE) },
+		{ .at = instant_add(changed, SPAN_S(31)), .key = truth_first(TRUTH_PROFILE) },
+	};
+
+	static_run(t, 60, a, 4, NULL);
+	NEAR(figures_of(t, a, 4).stale, 0.25, 0);
+	OK(static_best(t, 0.2, a, 4) < 60, "no TTL that gives a quarter of stale answers");
+	truth_free(&t);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -129,5 +174,7 @@ int main(int argc, char **argv)
 	RUN(quotes_change_when_the_market_trades);
 	RUN(an_answer_says_its_version);
 	RUN(a_part_of_a_day_is_the_same_traffic_as_in_the_whole_day);
+	RUN(a_fixed_ttl_hits_within_it_and_loads_once);
+	RUN(stale_answers_of_a_fixed_ttl_are_counted_by_the_truth);
 	return tap_done();
 }
