@@ -143,7 +143,7 @@ static void place_row(struct engine *e, struct instant now, uint32_t place, stru
 		.ttl_s = median_ttl(e, now, p, &reason),
 		.age_s = NAN,
 		.change_rate_per_s = change_estimate(p->ep.prior),
-		.request_rate_per_s = demand_rate(&p->ep.demand, p->zone, now, now),
+		.request_rate_per_s = demand_rate(&p->ep.demand, p->zone, now),
 		.load_ms = loghist_mean(&p->ep.load_us) / 1000,
 		.stale_share = stale_share(&p->ep),
 		.hit_ratio = share(p->ep.recent_hits, p->ep.recent_requests),
@@ -173,7 +173,7 @@ static void why_place(struct engine *e, struct instant now, uint32_t place, stru
 	w->change_rate_mean.sd *= shape_pace(p->ep.shape);
 	w->pool_mean = p->ep.prior.a / p->ep.prior.b * shape_pace(p->ep.shape);
 	w->pool_n = p->ep.pool_keys;
-	w->request_rate.mean = demand_rate(&p->ep.demand, p->zone, now, now);
+	w->request_rate.mean = demand_rate(&p->ep.demand, p->zone, now);
 	w->request_rate.sd = w->request_rate.mean * (demand_spread80(&p->ep.demand) - 1) / 1.2816;
 	w->request_rate.n = (double)p->ep.requests;
 	w->demand_shape_now = shape_at(p->ep.demand.shape, p->zone, now);
@@ -296,7 +296,7 @@ bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint
 	spread = demand_spread80(&p->ep.demand);
 	for (size_t i = 0; i < n; i++) {
 		struct instant at = instant_add(now, (struct span){ step.us * (int64_t)i });
-		double rate = demand_rate(&p->ep.demand, p->zone, now, at);
+		double rate = demand_rate(&p->ep.demand, p->zone, at);
 
 		ret[i] = (struct forecast_row){
 			.at = at,

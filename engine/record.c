@@ -2,11 +2,14 @@
 /*
  * Learned state as records (engine.h). Kinds:
  *
- *	class     log_price, requests, day_requests, audits, audits_stale
- *	endpoint  prior [a, b], pool_keys, tempo [log, information], theta (volatility shape),
- *	          timetable [period s, theta of its phases], demand_sum, demand_days, demand_mean [mean, bins], harmonic [...], load [mean us]
- *	key       evidence [da, db], rate [n, s, last_seen], load_us, version [hi, lo], times [loaded,
- *	          last_changed], load [us, bytes], client_ttl, asked [bits, peaks] (at scheduled peaks)
+ *	class     log_price, requests [all, a day's, of this day], audits [all, stale], stale [serves,
+ *	          of requests]
+ *	endpoint  prior [a, b, keys behind it], tempo [log, information], recent [requests, hits, stale],
+ *	          load_us [mean, n], theta (volatility shape), timetable [period s, theta of its phases],
+ *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [coefficients, step s, sd,
+ *	          weekly], errors [profile, harmonic, n], spread (of the forecast's log error, squared)
+ *	key       evidence [da, db, looks], rate [n, s, last_seen], load [us, bytes], version [hi, lo],
+ *	          times [loaded, last_changed], client_ttl, asked [bits, peaks] (at scheduled peaks)
  *
  * Numbers are doubles; a 64-bit version is two halves, an instant is seconds.
  */
@@ -101,6 +104,7 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 		put(&w, "harmonic", model, HARMONIC_TERMS + 3);
 		put3(&w, "errors", 3, ep->demand.error[EXPERT_PROFILE], ep->demand.error[EXPERT_HARMONIC],
 		     ep->demand.error_n);
+		put3(&w, "spread", 1, ep->demand.spread, 0, 0);
 	}
 	fn(arg, &w.r);
 }
@@ -236,6 +240,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		     *theta = get(r, "theta", DEMAND_STATE), *sum = get(r, "demand_sum", DEMAND_STATE),
 		     *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
 		     *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
+		     *spread = get(r, "spread", 1),
 		     *recent = get(r, "recent", 3), *load = get(r, "load_us", 2),
 		     *ticks = get(r, "timetable", TIMETABLE_BINS + 1);
 	struct endpoint *ep;
@@ -285,6 +290,10 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 			ep->demand.error[EXPERT_PROFILE] = errors[0];
 			demand_set_harmonic(&ep->demand, &h);
 			ep->demand.error[EXPERT_HARMONIC] = errors[1];
+			/* without it an interval would have no width: the better expert's is wider */
+			ep->demand.spread = spread && in_range(spread, 1, 0, 1e9)
+			                            ? spread[0]
+			                            : fmin(errors[0], errors[1]);
 		}
 	}
 	return 0;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double DAY_KEEP = 0.93;      /* a profile day counts half after ten days */
+static const double DAY_KEEP = 0.93;      /* a day counts half after ten more of its kind */
 static const double MEAN_BINS = 3 * 96.0; /* the mean forgets over three days */
 static const double ERROR_BINS = 96.0;    /* errors over one */
 static const double LEVEL_KEEP = 0.78;    /* per bin: the level halves in 40 minutes */
@@ -20,7 +20,7 @@ struct demand_profile {
 
 void demand_init(struct demand *d)
 {
-	*d = (struct demand){ .bin = INT64_MIN };
+	*d = (struct demand){ .bin = INT64_MIN, .latest = INSTANT_NONE };
 }
 
 void demand_release(struct demand *d)
@@ -160,54 +160,90 @@ static void close_bin(struct demand *d, const struct zone *z)
 	d->count = 0;
 }
 
-/* A gap of weeks is not walked bin by bin: what is older than the history is forgotten with it. */
-static void skip_to(struct demand *d, int64_t bin)
+/* Local clocks go on at this bin: forwards, those in between are neither empty nor full, but missing. */
+static void jump_to(struct demand *d, int64_t bin)
 {
 	if (d->history)
-		for (int i = 0; i < DEMAND_BINS; i++)
-			d->history[i] = -1;
-	d->level = 0;
-	d->count = 0;
+		for (int64_t i = 0; i < bin - d->bin && i < DEMAND_BINS; i++)
+			d->history[ring(d->bin + i)] = -1;
 	d->bin = bin;
+}
+
+static void close_until(struct demand *d, const struct zone *z, int64_t bin)
+{
+	while (d->bin < bin) {
+		close_bin(d, z);
+		d->bin++;
+	}
+}
+
+/*
+ * Closes what has ended by t, not before d->latest. Where clocks are put forward an hour is not there,
+ * and nobody can have asked in it; where they are put back one comes twice, and is learned from twice.
+ */
+static void go_to(struct demand *d, const struct zone *z, struct instant t)
+{
+	struct instant until;
+	int64_t bin = local_bin(z, t), from = local_bin(z, d->latest);
+
+	if (from != d->bin) /* the endpoint has been given another zone */
+		jump_to(d, from);
+	if (bin - d->bin > DEMAND_BINS) {
+		/* a gap of weeks is not walked bin by bin: the profile stands, the rest begins anew */
+		jump_to(d, bin);
+		d->latest = t;
+		d->level = 0;
+		d->count = 0;
+	}
+	for (zone_offset_at(z, d->latest, &until); until.us <= t.us; zone_offset_at(z, until, &until)) {
+		close_until(d, z, local_bin(z, (struct instant){ until.us - 1 }) + 1);
+		jump_to(d, local_bin(z, until));
+	}
+	close_until(d, z, bin);
+	d->latest = t;
+}
+
+static float *new_history(void)
+{
+	float *h = mem_calloc(DEMAND_BINS, sizeof(*h));
+
+	for (int i = 0; i < DEMAND_BINS; i++)
+		h[i] = -1;
+	return h;
 }
 
 void demand_count(struct demand *d, const struct zone *z, struct instant t, double n)
 {
-	int64_t bin = local_bin(z, t);
+	int64_t before;
 
-	if (d->bin == INT64_MIN)
-		d->bin = d->first_bin = bin;
-	if (bin - d->bin > DEMAND_BINS)
-		skip_to(d, bin);
-	if (bin > d->bin) {
-		bool hour = bin / 4 != d->bin / 4;
-
-		while (d->bin < bin) {
-			close_bin(d, z);
-			d->bin++;
-		}
-		if (d->profile && hour)
-			compile(d);
+	if (d->bin == INT64_MIN) {
+		d->bin = d->first_bin = local_bin(z, t);
+		d->latest = t;
 	}
+	before = d->bin;
+	go_to(d, z, instant_max(t, d->latest));
+	if (d->profile && d->bin / 4 != before / 4) /* each hour */
+		compile(d);
 	d->count += n;
 	d->requests += n;
 	if (!d->profile && d->requests >= ENOUGH) {
 		d->profile = mem_calloc(1, sizeof(*d->profile));
-		d->history = mem_calloc(DEMAND_BINS, sizeof(*d->history));
-		for (int i = 0; i < DEMAND_BINS; i++)
-			d->history[i] = -1;
+		d->history = new_history();
 	}
 }
 
-double demand_rate(const struct demand *d, const struct zone *z, struct instant now, struct instant t)
+double demand_rate(const struct demand *d, const struct zone *z, struct instant t)
 {
-	int64_t bin = local_bin(z, t), here = local_bin(z, now);
-	double level = d->level * pow(LEVEL_KEEP, (double)(bin > here ? bin - here : 0));
+	int64_t bin = local_bin(z, t);
+	double level = d->level;
 
 	if (!d->mean_n) {
 		/* the first quarter of an hour: what has come so far, spread over all of it */
 		return d->count / SHAPE_BIN_S;
 	}
+	/* the level is as of the latest request: silence since then makes it say less, too */
+	if (d->bin != INT64_MIN && bin > d->bin)
+		level *= pow(LEVEL_KEEP, (double)(bin - d->bin));
 	return fmax(expm1(log_count(d, z, bin) + level), 0) / SHAPE_BIN_S;
 }
 
@@ -223,11 +259,12 @@ double demand_mase(const struct demand *d)
 
 struct harmonic_data *demand_data(const struct demand *d)
 {
-	int64_t first = d->bin - DEMAND_BINS;
 	struct harmonic_data *data;
+	int64_t first;
 
 	if (!d->history || d->bin - d->first_bin < 2 * SHAPE_BINS)
 		return NULL;
+	first = d->bin - DEMAND_BINS;
 	if (first < d->first_bin)
 		first = d->first_bin;
 	data = harmonic_data_new((size_t)(d->bin - first));
@@ -263,11 +300,8 @@ void demand_restore(struct demand *d, const double sum[DEMAND_STATE], const doub
 {
 	if (!d->profile)
 		d->profile = mem_calloc(1, sizeof(*d->profile));
-	if (!d->history) {
-		d->history = mem_calloc(DEMAND_BINS, sizeof(*d->history));
-		for (int i = 0; i < DEMAND_BINS; i++)
-			d->history[i] = -1;
-	}
+	if (!d->history)
+		d->history = new_history();
 	memcpy(d->profile->sum, sum, sizeof(d->profile->sum));
 	memcpy(d->profile->days, days, sizeof(d->profile->days));
 	d->mean = mean;

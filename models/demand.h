@@ -7,6 +7,7 @@
  * HOW IT WORKS each quarter of an hour that ends is compared with what each expert had said, then
  * enters the profile: time of day and kind of day, shrunk to time of day, shrunk to the mean. The
  * combination is compiled into a shape (shape.h): the demand clock on which keys have constant rates.
+ * Days are local: the hour that is not there when clocks are put forward is missing, not empty.
  *
  * INVARIANTS time does not go back: counts of the past (late events) go to the current quarter.
  * OWNERSHIP demand_init allocates nothing; the history is allocated once there is enough to keep.
@@ -35,11 +36,12 @@ struct demand {
 	float *history;                 /* ring of DEMAND_BINS counts; < 0: missing */
 	struct harmonic harmonic;
 	int64_t bin;       /* local quarter hours since 1970 of the current bin; INT64_MIN: none yet */
+	struct instant latest; /* request */
 	int64_t first_bin; /* of all */
 	double count;      /* in the current bin so far */
 	double mean;       /* requests per bin, decayed over days */
 	double mean_n;     /* bins behind it */
-	double level;      /* log of recent counts over forecast, decayed over an hour */
+	double level;      /* log of recent counts over forecast; 0.61 of what stays as it is */
 	double error[EXPERTS]; /* mean squared error of log counts, decayed over days */
 	double error_n;
 	double spread;         /* the same, of the combination: for the interval */
@@ -50,11 +52,11 @@ struct demand {
 void demand_init(struct demand *d);
 void demand_release(struct demand *d);
 
-/* n requests at t. Closes the quarters that have ended before t. */
+/* n >= 0 requests at t. Closes the quarters that have ended before t. */
 void demand_count(struct demand *d, const struct zone *z, struct instant t, double n);
 
-/* Requests per second expected at t, as of now (t not before now), the recent level included. */
-double demand_rate(const struct demand *d, const struct zone *z, struct instant now, struct instant t);
+/* Requests per second expected at t (now or later), the recent level included. 0 without data. */
+double demand_rate(const struct demand *d, const struct zone *z, struct instant t);
 
 /* Factor by which the count at t may differ: 80 % lie within rate / f .. rate * f. 1 without data. */
 double demand_spread80(const struct demand *d);

@@ -249,3 +249,12 @@ check_PROGRAMS += %D%/unit/t_loop
 %C%_unit_t_loop_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_loop_LDADD = base/libbase.la -lm
 TESTS += %D%/unit/t_loop
+
+# What is learned and decided, each by itself
+LEARNING_LIBS = predictor/libpredictor.la analyzer/libanalyzer.la $(MODELS_LIBS)
+
+check_PROGRAMS += %D%/unit/t_demand
+%C%_unit_t_demand_SOURCES = %D%/unit/t_demand.c
+%C%_unit_t_demand_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_demand_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_demand
