@@ -97,8 +97,6 @@ for f in */*.[ch] */*/*.[ch] */*.py */*/*.py */*.sh */*/*.sh */*.js; do
 	[ -f "$f" ] || continue
 	case $f in
 	build/* | build-aux/* | forecached-* | _build/* | _inst/*) continue ;;
-	examples/market/*) want=GPL-3.0-or-later ;;
-	examples/*) want='\(MIT\|GPL-3.0-or-later\)' ;; # what apps copy may be MIT
 	base/* | store/* | proto/* | client/* | python/*) want=MIT ;;
 	examples/redis-advice/*) want=MIT ;; # to be copied into apps
 	*) want=GPL-3.0-or-later ;;
