@@ -59,7 +59,7 @@ static uint32_t find_class(struct engine *e, struct bytes name, double objective
 		if (bytes_equal(bytes_str(e->cls.v[i].name), name))
 			return (uint32_t)i;
 	c = vec_push(&e->cls);
-	*c = (struct class_state){ .name = mem_dup(name.p, name.n) };
+	*c = (struct class_state){ .name = mem_dup(name.p, name.n), .audit_more = 1 };
 	price_init(&c->price, objective);
 	return (uint32_t)(e->cls.n - 1);
 }

@@ -206,7 +206,7 @@ static int read_class(struct engine *e, const struct record *r, const char **ret
 			c = &e->cls.v[i];
 	if (!c) {
 		c = vec_push(&e->cls);
-		*c = (struct class_state){ .name = mem_dup(r->name.p, r->name.n) };
+		*c = (struct class_state){ .name = mem_dup(r->name.p, r->name.n), .audit_more = 1 };
 		price_init(&c->price, e->policy.max_stale);
 	}
 	c->price.log_price = price[0];

@@ -110,8 +110,12 @@ void replan(struct engine *e, struct instant now, uint32_t key)
 		return;
 	a = replan_answer(e, now, key, k->loaded, 1, &reason);
 	oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));
-	k->soft = instant_add(k->loaded,
-	                      span_from_s(a.ttl_s * jitter(e, key, k->loaded, p->policy.jitter)));
+	/* the app's own TTL is a promise: no jitter, and nothing beyond it where it is the longest */
+	if (reason != TTL_CLIENT)
+		a.ttl_s *= jitter(e, key, k->loaded, p->policy.jitter);
+	if ((k->flags & KEY_CLIENT_TTL) && place_loads_from(p) == ORIGIN_NONE)
+		a.ttl_s = fmin(a.ttl_s, k->client_ttl);
+	k->soft = instant_add(k->loaded, span_from_s(a.ttl_s));
 	k->soft = instant_min(k->soft, oldest);
 	k->hard = instant_min(instant_add(k->soft, span_from_s(p->policy.grace)), oldest);
 	k->planned = now;

@@ -7,7 +7,7 @@
 #include <math.h>
 
 /* No hit is audited less or more often than this many times the configured share. */
-static const double AUDIT_LEAST = 0.3, AUDIT_MOST = 4;
+static const double AUDIT_LEAST = 0.3, AUDIT_MOST = 4, AUDIT_MORE_GAIN = 0.001;
 
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome)
@@ -114,6 +114,7 @@ static void maybe_audit(struct engine *e, struct instant now, uint32_t key, doub
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
+	struct class_state *c = &e->cls.v[p->class_id];
 	double said, usual, more, share;
 
 	if (k->flight != KEY_NONE || e->limits.audit_share <= 0 || engine_paused(e, now, PAUSE_PREFETCH))
@@ -121,6 +122,9 @@ static void maybe_audit(struct engine *e, struct instant now, uint32_t key, doub
 	said = endpoint_p_stale(&p->ep, p->zone, k, now);
 	usual = fmax(price_measured(key_price(e, k)).mean, 1e-6); /* NAN before any: then 1e-6 */
 	more = fmin(fmax(sqrt(said / usual), AUDIT_LEAST), AUDIT_MOST);
+	/* on average the configured share, whatever the probabilities are */
+	c->audit_more += AUDIT_MORE_GAIN * (more - c->audit_more);
+	more /= fmax(c->audit_more, AUDIT_LEAST);
 	share = e->limits.audit_share * more * count;
 	if (rng_uniform(&e->rng) < share && load_start(e, now, key, LOAD_AUDIT, fx)) {
 		e->flight.v[k->flight].audit_weight = 1 / more;

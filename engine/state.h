@@ -47,7 +47,7 @@ struct place {
 struct class_state {
 	char *name;
 	struct price price;
-	uint64_t audits, audits_stale;
+	double audit_more; /* mean factor by which hits are audited more or less often than others */
 };
 
 struct origin_state {

@@ -95,10 +95,13 @@ static double cum_at(const struct shape *s, int kind, double sec)
 	part = sec - from;
 	length = SHAPE_BIN_S;
 	if (s->timetable.chosen >= 0) {
-		double start = timetable_clock(&s->timetable, from);
+		/* periods up to a bin divide it: their clock is right again at every boundary */
+		bool within = timetable_period(&s->timetable) <= SHAPE_BIN_S;
+		double start = within ? from : timetable_clock(&s->timetable, from);
 
 		part = timetable_clock(&s->timetable, sec) - start;
-		length = timetable_clock(&s->timetable, from + SHAPE_BIN_S) - start;
+		if (!within)
+			length = timetable_clock(&s->timetable, from + SHAPE_BIN_S) - start;
 	}
 	return s->cum[kind][i] + part / length * (s->cum[kind][i + 1] - s->cum[kind][i]);
 }

@@ -55,8 +55,18 @@ static struct bench bench_policy(const struct policy *y)
 	return bench_new(&c);
 }
 
+/* Forgets the effects; nobody fits models here. */
+static void clear(struct bench *b)
+{
+	for (size_t i = 0; i < b->fx.list.n; i++)
+		if (b->fx.list.v[i].kind == EFFECT_FIT)
+			harmonic_data_free(&b->fx.list.v[i].fit.data);
+	effects_clear(&b->fx);
+}
+
 static void bench_free(struct bench *b)
 {
+	clear(b);
 	engine_free(&b->e);
 	store_release(&b->store);
 	effects_release(&b->fx);
@@ -65,7 +75,7 @@ static void bench_free(struct bench *b)
 
 static void input(struct bench *b, const struct input *in)
 {
-	effects_clear(&b->fx);
+	clear(b);
 	engine_input(b->e, b->now, in, &b->fx);
 }
 
@@ -74,7 +84,7 @@ static void pass(struct bench *b, double s)
 {
 	struct instant end = instant_add(b->now, span_from_s(s));
 
-	effects_clear(&b->fx);
+	clear(b);
 	while (engine_next(b->e).us <= end.us) {
 		b->now = instant_max(b->now, engine_next(b->e));
 		engine_tick(b->e, b->now, 0, &b->fx);
@@ -379,7 +389,7 @@ TEST(obey_keeps_to_the_ttl_that_the_app_gives)
 	struct bench b;
 
 	y.ttl = TTL_OBEY;
-	y.jitter = 0;
+	y.jitter = 0.5; /* not for a TTL that the app gave */
 	b = bench_policy(&y);
 	set.set.value = bytes_str("v");
 	set.set.ttl = SPAN_S(30);
@@ -452,6 +462,32 @@ TEST(what_never_changes_lives_long_and_what_always_changes_does_not)
 	OK(why(&b, "/still/1").row.ttl_s > 300, "%g", why(&b, "/still/1").row.ttl_s);
 	OK(why(&b, "/busy/1").row.ttl_s < 15, "%g", why(&b, "/busy/1").row.ttl_s);
 	NEAR(log(why(&b, "/busy/1").row.change_rate_per_s.mean * 23.7), 0, 0.9);
+	bench_free(&b);
+}
+
+TEST(complete_change_events_end_lives_and_count_as_fresh)
+{
+	struct bench b = bench_policy(NULL);
+	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("/p/1") };
+
+	for (int i = 0; i < 10; i++) {
+		char value[16];
+
+		snprintf(value, sizeof(value), "v%d", i);
+		warm(&b, "/p/1", value, 0.1);
+		pass(&b, 30);
+		input(&b, &changed);
+		if (find(&b, EFFECT_LOAD, 0))
+			loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_OK, value);
+	}
+	warm(&b, "/p/1", "last", 0.1);
+	OK(why(&b, "/p/1").row.reason == TTL_PUSHED);
+	NEAR(why(&b, "/p/1").row.ttl_s, 86400, 1e-6);
+	/* exact evidence, each change once: one in thirty seconds */
+	NEAR(log(why(&b, "/p/1").row.change_rate_per_s.mean * 30), 0, 0.5);
+	/* changes that come without an event end the trust */
+	play(&b, "/p/1", 3600, 3600, 40 * 86400);
+	OK(why(&b, "/p/1").row.reason != TTL_PUSHED);
 	bench_free(&b);
 }
 
@@ -952,6 +988,7 @@ int main(int argc, char **argv)
 	RUN(obey_keeps_to_the_ttl_that_the_app_gives);
 	RUN(without_anything_to_load_from_learning_never_exceeds_the_apps_ttl);
 	RUN(what_never_changes_lives_long_and_what_always_changes_does_not);
+	RUN(complete_change_events_end_lives_and_count_as_fresh);
 	RUN(bounds_of_the_user_hold);
 	RUN(hot_keys_are_refreshed_before_they_expire);
 	RUN(a_paused_prefetch_starts_no_background_load);
