@@ -258,3 +258,11 @@ check_PROGRAMS += %D%/unit/t_demand
 %C%_unit_t_demand_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_demand_LDADD = $(MODELS_LIBS)
 TESTS += %D%/unit/t_demand
+check_PROGRAMS += %D%/parity
+%C%_parity_SOURCES = %D%/parity.c
+%C%_parity_CPPFLAGS = $(UNIT_CPPFLAGS) $(ZMQ_CFLAGS)
+%C%_parity_LDADD = proto/libproto.la store/libreader.la $(SIM_LIBS) $(ZMQ_LIBS)
+dist_check_SCRIPTS += %D%/scripts/parity.py
+if HAVE_PYTHON3
+TESTS += %D%/scripts/parity.py
+endif
