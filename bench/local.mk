@@ -1,7 +1,7 @@
 # bench/
 
 # An independent judge of decision logs; tests run it, too.
-EXTRA_DIST += %D%/judge.py
+EXTRA_DIST += %D%/judge.py %D%/simulate
 
 EXTRA_PROGRAMS += %D%/store
 %C%_store_SOURCES = %D%/store.c
@@ -16,8 +16,10 @@ EXTRA_PROGRAMS += %D%/bench
 %C%_bench_LDADD = client/libforecache.la proto/libproto.la $(ENGINE_LIBS) store/libreader.la \
 	base/libbase.la $(ZMQ_LIBS) $(MSGPACK_LIBS) $(XXHASH_LIBS) -lpthread
 
-bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) daemon/forecached$(EXEEXT)
+bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) daemon/forecached$(EXEEXT) cli/forecache$(EXEEXT) \
+		examples/market/market-trace$(EXEEXT)
 	FORECACHED=daemon/forecached %D%/bench$(EXEEXT)
 	@echo
 	%D%/store$(EXEEXT)
+	$(srcdir)/%D%/simulate .
 .PHONY: bench
