@@ -14,6 +14,9 @@
  * the trace has at the instant when the job came. A value is its version in digits, so every answer
  * shows what it is.
  *
+ * A load whose answer comes after its deadline has failed: the machine stood still for so long. Such
+ * loads, and requests that got no value because of them, are counted as `failed`.
+ *
  * The daemon calls `miss` also those who waited for another's load. A demand load has exactly one
  * miss, and its answer comes first; the other answers of that kind are counted as joined.
  */
@@ -22,6 +25,7 @@
 #include "proto/loader.h"
 #include "proto/reply.h"
 #include "proto/request.h"
+#include "proto/status.h"
 #include "sim/score.h"
 #include "sim/trace.h"
 #include "store/reader.h"
@@ -72,6 +76,7 @@ struct drive {
 	struct pack pack;
 
 	size_t next, answered;    /* requests */
+	size_t failed;            /* loads that were too late, requests that got nothing for that */
 	int64_t *sent_us;         /* by request */
 	int64_t heard_us;         /* anything, from the daemon */
 	VEC(int64_t) late_us;     /* by request: sent so long after its time */
@@ -228,6 +233,12 @@ static void on_reply(struct drive *d, struct bytes frame)
 	if (reply_read(&r, &d->message, frame, &d->limits, &err) || !r.has_id || r.id >= d->next)
 		die("a reply that is none: %s", err.text);
 	key = d->trace.key.v[r.id];
+	if (r.status == STATUS_LOAD_FAILED) {
+		d->key[key].misses_owed -= d->key[key].misses_owed > 0;
+		d->failed++;
+		d->answered++;
+		return;
+	}
 	if (r.status)
 		die("request %" PRIu64 ", %s, was refused: %.*s: %.*s", r.id,
 		    (const char *)intern_name(&d->trace.keys, key).p, (int)r.code.n,
@@ -328,6 +339,11 @@ static void on_told(struct drive *d, struct bytes frame)
 	case TOLD_BEAT:
 		break;
 	case TOLD_REFUSED:
+		if (d->registered &&
+		    bytes_equal(t.code, bytes_str(status_name(STATUS_BAD_REQUEST)))) {
+			d->failed++; /* a job that is not open any more */
+			break;
+		}
 		die("the loader was refused: %.*s: %.*s", (int)t.code.n, (const char *)t.code.p,
 		    (int)t.text.n, (const char *)t.text.p);
 	}
@@ -452,7 +468,7 @@ static void print(struct drive *d)
 		print_figures(&f);
 		printf("}");
 	}
-	printf("}, \"time_scale\": %.9g", d->scale);
+	printf("}, \"time_scale\": %.9g, \"failed\": %zu", d->scale, d->failed);
 	print_quantiles("late_ms", d->late_us.v, d->late_us.n);
 	print_quantiles("hit_took_ms", d->hit_took_us.v, d->hit_took_us.n);
 	printf("}\n");

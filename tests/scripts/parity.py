@@ -100,7 +100,9 @@ def loads(figures):
 
 
 def too_busy(figures):
-    return max(figures["late_ms"]["p99"], figures["hit_took_ms"]["p99"]) > BUSY_MS
+    """Messages took long, or stood still for so long that a load passed its deadline (400 ms of real time)."""
+    took = figures["late_ms"], figures["hit_took_ms"]
+    return max(t["p99"] for t in took) > BUSY_MS or (figures["failed"] and max(t["max"] for t in took) > 200)
 
 
 def show(name, f):
@@ -112,9 +114,9 @@ def show(name, f):
 def show_both(ours, theirs):
     show("simulated", theirs)
     show("played", ours)
-    print("# hit ratio %+.2f %%, loads %+.2f %%; requests late by %s ms, hits took %s ms of real time" % (
+    print("# hit ratio %+.2f %%, loads %+.2f %%; requests late by %s ms, hits took %s ms of real time; %d failed" % (
         100 * (ours["hit_ratio"] / theirs["hit_ratio"] - 1), 100 * (loads(ours) / loads(theirs) - 1),
-        ours["late_ms"], ours["hit_took_ms"]), flush=True)
+        ours["late_ms"], ours["hit_took_ms"], ours["failed"]), flush=True)
 
 
 # -- The tests ----------------------------------------------------------------------------------
@@ -242,6 +244,8 @@ def the_daemon_counts_what_its_users_saw():
     for config in FIXED, USUAL, IN_GRACE:
         ours = Made.played(config)
         stats = ours["stats"]
+        if ours["failed"]:
+            return verdict(ours, ["%d loads or requests failed" % ours["failed"]])
         for what in ("requests", "hits", "grace", "misses", "joined"):
             assert stats[what] == ours[what], (what, stats[what], ours[what])
         for reason, n in ours["loads"].items():  # a refresh or two may come between the last answer and the question
