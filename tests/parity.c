@@ -14,7 +14,7 @@
  * the trace has at the instant when the job came. A value is its version in digits, so every answer
  * shows what it is.
  *
- * A load whose answer comes after its deadline has failed: the machine stood still for so long. Such
+ * A load that is answered after its deadline has failed: the machine stood still for so long. Such
  * loads, and requests that got no value because of them, are counted as `failed`.
  *
  * The daemon calls `miss` also those who waited for another's load. A demand load has exactly one
