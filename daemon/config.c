@@ -660,8 +660,7 @@ static int parse_option_text(struct parse *p, const cJSON *v, const char *path,
 		rc = config_fail(
 		        p->err, path,
 		        "tcp:// is refused: without CURVE and a list of client keys anybody could "
-		        "read "
-		        "and write the cache. Use ipc://, and RESP or HTTP for other hosts");
+		        "read and write the cache; use ipc://");
 	if (!rc && *v->valuestring && strstr("events requests loaders notices", o->name) &&
 	    strncmp(v->valuestring, "ipc:///", 7))
 		rc = config_fail(p->err, path, "must be ipc:// and an absolute path");

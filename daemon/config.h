@@ -86,9 +86,6 @@
 	X(requests, "", "", 0, "ZeroMQ address of requests; empty: ipc socket `requests`")         \
 	X(loaders, "", "", 0, "ZeroMQ address of loader workers; empty: ipc socket `loaders`")     \
 	X(notices, "", "", 0, "ZeroMQ address of notices; empty: ipc socket `notices`")            \
-	X(resp, "127.0.0.1:6390", "", 0, "address and port of the RESP listener; \"off\": none")   \
-	X(http, "127.0.0.1:6391", "", 0,                                                           \
-	  "address and port of metrics, health and the page; \"off\": none")                       \
 	X(log_level, "info", "error warn notice info debug", 1,                                    \
 	  "least important lines that are written")                                                \
 	X(log_keys, "hash", "hash text", 1, "how keys appear in the log")

@@ -90,7 +90,7 @@ class Daemon:
         self.dir = os.path.join(self.base, "run")
         self.log_file = os.path.join(self.base, "log")
         self.config_file = os.path.join(self.base, "conf")
-        self.config = {"segment_bytes": 4 << 20, "resp": "off", "http": "off", "log_burst": 1000}
+        self.config = {"segment_bytes": 4 << 20, "log_burst": 1000}
         self.config.update(config or {})
         self.args = list(args)
         self.user = user

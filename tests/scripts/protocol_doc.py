@@ -86,7 +86,7 @@ def daemon(examples):
     with tempfile.TemporaryDirectory(prefix="fcdoc") as d:
         conf = os.path.join(d, "conf")
         with open(conf, "w") as f:
-            f.write('{"resp": "off", "http": "off", "segment_bytes": 1048576, "state": "%s/state"}' % d)
+            f.write('{"segment_bytes": 1048576, "state": "%s/state"}' % d)
         log = open(os.path.join(d, "log"), "w+")
         p = subprocess.Popen([exe, "--config", conf, "--dir", d], stdout=log, stderr=log)
         try:

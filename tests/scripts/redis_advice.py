@@ -111,7 +111,7 @@ def main():
     objective = 0.85 * fixed_stale(random.Random(SEED + 1))
     with tempfile.TemporaryDirectory(prefix="fcadvice") as d:
         with open(os.path.join(d, "conf"), "w") as f:
-            json.dump({"resp": "off", "http": "off", "segment_bytes": 1048576, "max_stale": objective}, f)
+            json.dump({"segment_bytes": 1048576, "max_stale": objective}, f)
         log = open(os.path.join(d, "log"), "w+")
         p = subprocess.Popen([exe, "--config", os.path.join(d, "conf"), "--dir", d, "--seed", "1",
                               "--time-scale", str(SCALE)], stdout=log, stderr=log)
