@@ -115,7 +115,7 @@ void engine_configure(struct engine *e, struct instant now, const struct engine_
 	shift_zones(e);
 	for (uint32_t i = 0; i < e->place.n; i++)
 		if (e->place.v[i])
-			keyring_apply(e, now, i);
+			keyring_apply(e, i);
 }
 
 struct engine *engine_new(const struct engine_config *c, struct store *store, struct instant now)
@@ -177,7 +177,7 @@ void engine_free(struct engine **ep)
 static void loader_came_or_went(struct engine *e, struct instant now, const struct input *in,
                                 struct effects *fx)
 {
-	uint32_t id = keyring_place(e, now, in->endpoint, RULE_NONE, fx);
+	uint32_t id = keyring_place(e, now, in->endpoint, fx);
 	struct place *p = e->place.v[id];
 	uint32_t origin = in->loader.origin;
 

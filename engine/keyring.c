@@ -64,19 +64,19 @@ static uint32_t find_class(struct engine *e, struct bytes name, double objective
 	return (uint32_t)(e->cls.n - 1);
 }
 
-void keyring_apply(struct engine *e, struct instant now, uint32_t place)
+void keyring_apply(struct engine *e, uint32_t place)
 {
 	struct place *p = e->place.v[place];
 	struct bytes name = intern_name(&e->place_name, place), cls = name;
-	const struct rule_state *r = NULL;
+	uint32_t rule;
 
-	(void)now;
-	p->rule = find_rule(e, name);
+	rule = find_rule(e, name);
 	p->policy = e->policy;
 	p->origin = e->default_origin;
 	p->zone = keyring_zone(e, 0);
-	if (p->rule != RULE_NONE) {
-		r = &e->rule.v[p->rule];
+	if (rule != RULE_NONE) {
+		const struct rule_state *r = &e->rule.v[rule];
+
 		p->policy = r->policy;
 		p->origin = r->origin;
 		p->zone = keyring_zone(e, r->zone);
@@ -89,34 +89,27 @@ void keyring_apply(struct engine *e, struct instant now, uint32_t place)
 	price_set_objective(&e->cls.v[p->class_id].price, p->policy.max_stale);
 }
 
-/* The prior of a new endpoint: that of all, or one that only knows the static TTL. */
-static struct change parent_prior(const struct engine *e)
-{
-	return e->prior;
-}
-
-uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, uint32_t rule,
+uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name,
                        struct effects *fx)
 {
 	uint32_t id = intern_find(&e->place_name, name);
 	struct place *p;
 	struct effect *f;
 
-	(void)rule;
 	if (id != INTERN_NONE)
 		return id;
 	if (e->place_name.live >= e->limits.max_endpoints &&
 	    !bytes_equal(name, bytes_str(OTHER)))
-		return keyring_place(e, now, bytes_str(OTHER), RULE_NONE, fx);
+		return keyring_place(e, now, bytes_str(OTHER), fx);
 	id = intern_add(&e->place_name, name, NULL);
 	while (e->place.n <= id)
 		*vec_push(&e->place) = NULL;
 	p = mem_calloc(1, sizeof(*p));
 	e->place.v[id] = p;
-	endpoint_init(&p->ep, parent_prior(e));
+	endpoint_init(&p->ep, e->prior);
 	p->loader_origin = ORIGIN_NONE;
 	p->fitted = now;
-	keyring_apply(e, now, id);
+	keyring_apply(e, id);
 	e->stats.endpoints++;
 	if (fx) {
 		f = effect_add(fx, EFFECT_NOTICE);
@@ -134,12 +127,12 @@ static uint32_t place_of(struct engine *e, struct instant now, struct bytes endp
 	uint32_t rule;
 
 	if (endpoint.n)
-		return keyring_place(e, now, endpoint, RULE_NONE, fx);
+		return keyring_place(e, now, endpoint, fx);
 	rule = find_rule(e, key);
 	if (rule != RULE_NONE && strchr(e->rule.v[rule].match, '<'))
-		return keyring_place(e, now, bytes_str(e->rule.v[rule].match), rule, fx);
+		return keyring_place(e, now, bytes_str(e->rule.v[rule].match), fx);
 	template_mine(key, mined);
-	return keyring_place(e, now, bytes_str(mined), RULE_NONE, fx);
+	return keyring_place(e, now, bytes_str(mined), fx);
 }
 
 /* Makes room for a new key: of some chosen at random the one least asked for goes. */

@@ -507,20 +507,18 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 			endpoint_audit(&p->ep, f->audit_weight, f->audit_said, !same);
 		}
 		if (in->loaded.status == LOADED_NOT_MODIFIED) {
-			struct store_item item = { 0 };
-
 			got.version = k->version;
 			if (e->store && k->entry != STORE_NONE) {
 				/* the value stays where it is; only its times change */
 				uint32_t entry = k->entry;
 
 				got.no_value = true;
-				rc = load_accept(e, now, key, &got, fx);
+				load_accept(e, now, key, &got, fx); /* nothing to keep: cannot fail */
 				rc = store_renew(e->store, entry, k->loaded, k->soft, k->hard);
 				if (rc)
 					serve_drop(e, key);
 			} else {
-				got.value = item.value;
+				got.value = bytes_of(NULL, 0);
 				rc = load_accept(e, now, key, &got, fx);
 			}
 		} else {

@@ -9,7 +9,7 @@
  * long TTL that was given at a low price must not stand until it ends. */
 static const struct span RECHECK = { 300 * 1000000LL };
 
-/* Share of a key's load time by which a refresh starts before the value expires. */
+/* So many load times of a key before its value expires a refresh of it starts. */
 static const double LOAD_SLACK = 1.5;
 
 static enum ttl_reason reason_of(enum walk_end end)
@@ -81,12 +81,11 @@ struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t 
 	return a;
 }
 
-/* The same for every plan of one load, so that planning again does not draw again. */
-static double jitter(const struct engine *e, uint32_t key, struct instant loaded, double share)
+/* The factor of a TTL: the same for every plan of one load, so that planning again does not draw again. */
+static double jitter(uint32_t key, struct instant loaded, double share)
 {
 	uint64_t h = hash_u64(hash_u64((uint64_t)loaded.us) + key);
 
-	(void)e;
 	return 1 + share * (2 * ((double)(h >> 11) * 0x1p-53) - 1);
 }
 
@@ -112,7 +111,7 @@ void replan(struct engine *e, struct instant now, uint32_t key)
 	oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));
 	/* the app's own TTL is a promise: no jitter, and nothing beyond it where it is the longest */
 	if (reason != TTL_CLIENT)
-		a.ttl_s *= jitter(e, key, k->loaded, p->policy.jitter);
+		a.ttl_s *= jitter(key, k->loaded, p->policy.jitter);
 	if ((k->flags & KEY_CLIENT_TTL) && place_loads_from(p) == ORIGIN_NONE)
 		a.ttl_s = fmin(a.ttl_s, k->client_ttl);
 	k->soft = instant_add(k->loaded, span_from_s(a.ttl_s));

@@ -35,7 +35,6 @@ struct place {
 	struct policy policy;
 	const struct zone *zone;
 	uint32_t class_id;
-	uint32_t rule;   /* that named it, or RULE_NONE */
 	uint32_t origin; /* index of e->origin, or ORIGIN_NONE */
 	uint32_t loader_origin; /* budget of its loader workers; ORIGIN_NONE: none connected */
 	/* changes that events announced, and those that only a load revealed; decayed */
@@ -152,11 +151,11 @@ const struct zone *keyring_zone(const struct engine *e, uint32_t index);
 uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint, struct bytes name,
                      struct effects *fx);
 /* The endpoint, made when it is new. */
-uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, uint32_t rule,
+uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name,
                        struct effects *fx);
 void keyring_forget(struct engine *e, uint32_t key);
 /* Reads rule, policy, class, zone and origin of an endpoint anew. */
-void keyring_apply(struct engine *e, struct instant now, uint32_t place);
+void keyring_apply(struct engine *e, uint32_t place);
 static inline struct place *key_place(struct engine *e, const struct key *k)
 {
 	return e->place.v[k->endpoint];
