@@ -48,7 +48,7 @@ bool template_match(struct bytes pattern, struct bytes key)
 	}
 }
 
-/* An id rather than a name: a number, a UUID, a hash, or half digits and more. */
+/* An id rather than a name: a number, a UUID, a hash, or at least half of it digits. */
 static bool is_id(const char *s, size_t n)
 {
 	size_t digits = 0, hex = 0, dashes = 0;
@@ -81,13 +81,14 @@ static int by_bytes(const void *a, const void *b)
 	return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
 }
 
-/* The names of the parameters, sorted, each once. */
+/* Of a query string: the names of its parameters, sorted, each once. */
+#define MAX_NAMES 32
 static void put_query(struct out *o, const char *q, size_t n)
 {
-	struct bytes name[32];
+	struct bytes name[MAX_NAMES];
 	size_t names = 0;
 
-	for (size_t i = 0; i < n && names < 32;) {
+	for (size_t i = 0; i < n && names < MAX_NAMES;) {
 		size_t end = i, eq;
 
 		while (end < n && q[end] != '&')
@@ -102,7 +103,7 @@ static void put_query(struct out *o, const char *q, size_t n)
 	for (size_t i = 0; i < names; i++) {
 		if (i && bytes_equal(name[i], name[i - 1]))
 			continue;
-		put(o, o->n && o->p[o->n - 1] == '?' ? "" : "&", o->n && o->p[o->n - 1] == '?' ? 0 : 1);
+		put(o, i ? "&" : "?", 1);
 		put(o, name[i].p, name[i].n);
 	}
 }
@@ -126,10 +127,8 @@ size_t template_mine(struct bytes key, char out[TEMPLATE_MAX + 1])
 			put(&o, "/", 1);
 		i = end + 1;
 	}
-	if (path + 1 < key.n) {
-		put(&o, "?", 1);
+	if (path < key.n)
 		put_query(&o, k + path + 1, key.n - path - 1);
-	}
 	/* names are printed: no control characters, whatever the key holds */
 	for (size_t i = 0; i < o.n; i++)
 		if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f)

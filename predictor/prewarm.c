@@ -33,10 +33,10 @@ static int by_haste(const void *a, const void *b)
 
 size_t prewarm_plan(const struct prewarm_terms *t, struct prewarm_candidate *c, size_t n)
 {
-	size_t take = 0, out = 0;
+	size_t take = 0;
 	double start, gap, slowest = 0, peak = instant_s(t->peak), now = instant_s(t->now);
 
-	/* the most wanted first, as far as they pay and fit */
+	/* the most wanted first, as far as they pay and fit: c[0 .. take) stays in that order */
 	qsort(c, n, sizeof(*c), by_use);
 	for (size_t i = 0; i < n; i++) {
 		struct prewarm_candidate x = c[i];
@@ -46,9 +46,8 @@ size_t prewarm_plan(const struct prewarm_terms *t, struct prewarm_candidate *c, 
 		x.left = x.p >= t->worth && x.changes_per_s * (1 / t->rate + x.load_s) > 1;
 		c[i] = x;
 		if (x.p >= t->worth && !x.left && take < t->max_keys) {
-			c[i] = c[out];
-			c[out++] = x;
-			take++;
+			c[i] = c[take];
+			c[take++] = x;
 			slowest = fmax(slowest, x.load_s);
 		}
 	}
@@ -62,10 +61,8 @@ size_t prewarm_plan(const struct prewarm_terms *t, struct prewarm_candidate *c, 
 		/* too late for all of them at this rate: the most wanted that fit */
 		size_t fit = (size_t)fmax(1, floor((peak - start) * t->rate));
 
-		if (fit < take) {
-			qsort(c, take, sizeof(*c), by_use);
+		if (fit < take)
 			take = fit;
-		}
 	}
 	qsort(c, take, sizeof(*c), by_haste);
 	/* end as close to the peak as the rate and the load times allow */

@@ -7,7 +7,8 @@
  * (p < worth), or that would have changed again before the peak, are left to demand. The others are
  * loaded in ascending order of requests times change rate: what is stable first, what is volatile and
  * wanted last, since that is what a load too early hurts. n loads at the budget's rate start
- * 1.2 n / rate before the peak, or at the given lead.
+ * 1.2 n / rate before the peak, but not before the given lead; where that is too late for all, the
+ * most wanted that fit are loaded.
  */
 #ifndef FORECACHED_PREDICTOR_PREWARM_H
 #define FORECACHED_PREDICTOR_PREWARM_H
@@ -31,7 +32,7 @@ struct prewarm_terms {
 	struct instant now, peak;
 	double rate;      /* loads per second for this; > 0 */
 	double worth;     /* least p that pays: cost / (miss value + cost) */
-	double lead_s;    /* 0: as long as it takes */
+	double lead_s;    /* the longest; 0: as long as it takes */
 	size_t max_keys;
 };
 

@@ -31,7 +31,7 @@ struct price {
 	struct instant day_start; /* of the day being counted */
 	double day_count;
 	double stale, count;      /* predicted (calibrated) stale serves and requests, decayed over a day */
-	double audits, audits_stale; /* weighted, decayed over many */
+	double audits, audits_stale; /* weighted, decayed over many; for the record only */
 };
 
 void price_init(struct price *p, double objective);
@@ -45,7 +45,8 @@ void price_audit(struct price *p, double weight, bool stale);
 
 double price_now(const struct price *p);
 
-/* Stale serves per request, as predicted and calibrated, over about the last day. */
+/* Stale serves per request, as predicted and calibrated, over about the last day. Without a request:
+ * mean NAN, sd HUGE_VAL. */
 struct estimate price_measured(const struct price *p);
 
 #endif

@@ -266,3 +266,27 @@ dist_check_SCRIPTS += %D%/scripts/parity.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/parity.py
 endif
+
+check_PROGRAMS += %D%/unit/t_budget
+%C%_unit_t_budget_SOURCES = %D%/unit/t_budget.c
+%C%_unit_t_budget_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_budget_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_budget
+
+check_PROGRAMS += %D%/unit/t_price
+%C%_unit_t_price_SOURCES = %D%/unit/t_price.c
+%C%_unit_t_price_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_price_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_price
+
+check_PROGRAMS += %D%/unit/t_template
+%C%_unit_t_template_SOURCES = %D%/unit/t_template.c
+%C%_unit_t_template_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_template_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_template
+
+check_PROGRAMS += %D%/unit/t_prewarm
+%C%_unit_t_prewarm_SOURCES = %D%/unit/t_prewarm.c
+%C%_unit_t_prewarm_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_prewarm_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_prewarm
