@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The shape needs a few hundred looks before it says anything; until then a flat week is kept. */
+/* The prior is renewed after so many looks at the latest, from about so many of the keys. */
 static const unsigned POOL_EVERY = 300, POOL_SAMPLE = 1000;
 
 /* Evidence of the change rate halves over this many of its own mean intervals, a day at least: a
@@ -51,7 +51,7 @@ void endpoint_set_posterior(const struct endpoint *ep, struct key *k, struct cha
 	k->db = (float)(c.b - ep->prior.b);
 }
 
-/* Mean requests per second of the demand clock of one key of the endpoint. */
+/* Requests per second of the demand clock that a key of the endpoint gets in the mean. */
 static double mean_key_rate(const struct endpoint *ep)
 {
 	double per_bin = ep->demand.mean_n > 0 ? ep->demand.mean : ep->demand.count;
@@ -59,6 +59,7 @@ static double mean_key_rate(const struct endpoint *ep)
 	return fmax(per_bin / SHAPE_BIN_S / (double)(ep->keys.n ? ep->keys.n : 1), 1e-7);
 }
 
+/* Share of request evidence that is left after s seconds of the demand clock. */
 static double decay(double s)
 {
 	return exp2(-s / KEY_RATE_HALF_S);
@@ -71,10 +72,10 @@ void endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, 
 	if (instant_is_set(k->last_seen) && t.us > k->last_seen.us) {
 		double s = shape_mass(ep->demand.shape, z, k->last_seen, t), keep = decay(s);
 
-		k->rate_n = (float)(k->rate_n * keep);
-		k->rate_s = (float)(k->rate_s * keep + s);
+		k->rate_n = k->rate_n * keep;
+		k->rate_s = k->rate_s * keep + s;
 	}
-	k->rate_n += (float)count;
+	k->rate_n += count;
 	if (!instant_is_set(k->last_seen) || t.us > k->last_seen.us)
 		k->last_seen = t;
 	ep->requests += (uint64_t)count;
@@ -184,7 +185,9 @@ void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, st
 
 void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale)
 {
-	double keep = ep->audit_said > AUDIT_MEMORY ? AUDIT_MEMORY / ep->audit_said : 1;
+	/* by the larger: else staleness that is never predicted would never be forgotten */
+	double most = fmax(ep->audit_seen, ep->audit_said);
+	double keep = most > AUDIT_MEMORY ? AUDIT_MEMORY / most : 1;
 
 	ep->audits++;
 	ep->audits_stale += stale;

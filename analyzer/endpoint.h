@@ -50,7 +50,7 @@ void endpoint_release(struct endpoint *ep);
 struct change endpoint_posterior(const struct endpoint *ep, const struct key *k);
 void endpoint_set_posterior(const struct endpoint *ep, struct key *k, struct change c);
 
-/* A request for the key at t: demand and the key's share of it. */
+/* count requests for the key at t: demand and the key's share of it. Late ones count as of the latest. */
 void endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, struct instant t,
                       double count);
 

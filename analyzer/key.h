@@ -34,8 +34,8 @@ struct key {
 	uint32_t entry;   /* of the store */
 	uint32_t flight;  /* load in flight, or KEY_NONE */
 	float da, db;     /* change-rate evidence beyond the prior */
-	float rate_n;     /* requests, decayed, at last_seen */
-	float rate_s;     /* demand-clock seconds they were counted in, decayed */
+	double rate_n;    /* requests, decayed, at last_seen; a float holds still at 100 a second */
+	double rate_s;    /* demand-clock seconds they were counted in, decayed */
 	float load_us;    /* mean load time; 0: never loaded */
 	float client_ttl; /* s */
 	float p_sum;      /* sum over the hits since the load of P(stale then) */

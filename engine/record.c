@@ -253,7 +253,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	if (sum && (!days || !mean || !in_range(sum, DEMAND_STATE, 0, 1e12) ||
 	            !in_range(days, DEMAND_STATE, 0, 1e6) || !in_range(mean, 2, 0, 1e12)))
 		return bad(ret_why, "endpoint.demand: out of range");
-	place = keyring_place(e, now, r->name, RULE_NONE, NULL); /* moves place.v: not in one expression */
+	place = keyring_place(e, now, r->name, NULL); /* moves place.v: not in one expression */
 	ep = &e->place.v[place]->ep;
 	ep->prior = (struct change){ prior[0], prior[1] };
 	ep->pool_keys = prior[2];
@@ -318,8 +318,8 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	k->da = (float)ev[0];
 	k->db = (float)ev[1];
 	k->looks = (uint16_t)ev[2];
-	k->rate_n = (float)rate[0];
-	k->rate_s = (float)rate[1];
+	k->rate_n = rate[0];
+	k->rate_s = rate[1];
 	k->last_seen = instant_min(time_in(rate[2]), now);
 	if (load && in_range(load, 2, 0, 4e9)) {
 		k->load_us = (float)load[0];

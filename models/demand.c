@@ -112,8 +112,10 @@ static void compile(struct demand *d)
 			/* a hundredth of a request: quiet bins are quiet, not impossible */
 			factor[k][i] = expm1(x) + 0.01;
 		}
-	if (!d->shape)
+	if (!d->shape) {
 		d->shape = mem_calloc(1, sizeof(*d->shape));
+		shape_init(d->shape);
+	}
 	shape_set(d->shape, factor);
 }
 

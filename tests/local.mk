@@ -285,6 +285,18 @@ check_PROGRAMS += %D%/unit/t_template
 %C%_unit_t_template_LDADD = $(LEARNING_LIBS)
 TESTS += %D%/unit/t_template
 
+check_PROGRAMS += %D%/unit/t_endpoint
+%C%_unit_t_endpoint_SOURCES = %D%/unit/t_endpoint.c
+%C%_unit_t_endpoint_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_endpoint_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_endpoint
+
+check_PROGRAMS += %D%/unit/t_plan
+%C%_unit_t_plan_SOURCES = %D%/unit/t_plan.c
+%C%_unit_t_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_plan_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_plan
+
 check_PROGRAMS += %D%/unit/t_prewarm
 %C%_unit_t_prewarm_SOURCES = %D%/unit/t_prewarm.c
 %C%_unit_t_prewarm_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -97,6 +97,18 @@ TEST(the_profile_of_the_week_comes_back)
 	demand_release(&d);
 }
 
+TEST(its_clock_runs_evenly_within_a_quarter_of_an_hour)
+{
+	struct demand d;
+
+	demand_init(&d);
+	feed(&d, &zone_utc, office, 0, 21);
+	for (double s = 0; s < 840; s += 7)
+		NEAR(shape_mass(d.shape, &zone_utc, at(21, 12 + s / 3600), at(21, 12 + (s + 10) / 3600)),
+		     10 * shape_at(d.shape, &zone_utc, at(21, 12)), 1e-3);
+	demand_release(&d);
+}
+
 TEST(old_days_count_half_after_ten_more)
 {
 	struct demand d;
@@ -435,6 +447,7 @@ int main(int argc, char **argv)
 	RUN(nothing_is_known_before_the_first_request);
 	RUN(the_first_quarter_of_an_hour_is_spread_over_all_of_it);
 	RUN(the_profile_of_the_week_comes_back);
+	RUN(its_clock_runs_evenly_within_a_quarter_of_an_hour);
 	RUN(old_days_count_half_after_ten_more);
 	RUN(a_quiet_bin_is_quiet_and_not_impossible);
 	RUN(intervals_are_as_wide_as_they_say_and_not_wider);

@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "analyzer/endpoint.c"
+
+#include "base/rng.h"
+#include "tests/tap.h"
+
+static struct rng rng;
+
+/* 2026-11-23 is a Monday. */
+static const struct instant MONDAY = { INT64_C(1795392000) * 1000000 };
+static const struct change PRIOR = { 0.5, 0.5 * 3600 };
+
+static struct instant at(double s)
+{
+	return instant_add(MONDAY, span_from_s(s));
+}
+
+static struct key fresh(void)
+{
+	return (struct key){ .last_seen = INSTANT_NONE, .loaded = MONDAY };
+}
+
+static double mean_of(struct change c)
+{
+	return c.a / c.b;
+}
+
+TEST(a_new_key_is_what_its_endpoint_says)
+{
+	struct endpoint ep;
+	struct key k = fresh();
+	struct change c;
+
+	endpoint_init(&ep, PRIOR);
+	c = endpoint_posterior(&ep, &k);
+	OK(c.a == PRIOR.a && c.b == PRIOR.b);
+	ep.prior = (struct change){ 2, 100 };
+	c = endpoint_posterior(&ep, &k);
+	OK(c.a == 2 && c.b == 100, "a better prior is at once that of every such key");
+	NEAR(endpoint_correction(&ep), 1, 0);
+	c = endpoint_predictive(&ep, &k);
+	OK(c.a == 2 && c.b == 100);
+	endpoint_release(&ep);
+}
+
+TEST(a_posterior_is_kept_and_comes_back)
+{
+	static const struct change posteriors[] = { { 30, 60 }, { 0.05, 1e6 }, { 100, 20 }, { 3, 5e4 } };
+
+	for (size_t i = 0; i < sizeof(posteriors) / sizeof(posteriors[0]); i++) {
+		struct endpoint ep;
+		struct key k = fresh();
+		struct change c;
+
+		endpoint_init(&ep, PRIOR);
+		endpoint_set_posterior(&ep, &k, posteriors[i]);
+		c = endpoint_posterior(&ep, &k);
+		NEAR(c.a / posteriors[i].a, 1, 1e-5);
+		NEAR(c.b / posteriors[i].b, 1, 1e-5);
+		endpoint_release(&ep);
+	}
+}
+
+TEST(no_record_makes_a_posterior_that_is_none)
+{
+	static const float bad[] = { -1e15f, -1, 0, 1e15f };
+	struct endpoint ep;
+
+	endpoint_init(&ep, PRIOR);
+	for (int i = 0; i < 16; i++) {
+		struct key k = fresh();
+		struct change c;
+
+		k.da = bad[i % 4];
+		k.db = bad[i / 4];
+		c = endpoint_posterior(&ep, &k);
+		OK(c.a >= CHANGE_MIN_A && c.b > 0 && isfinite(mean_of(c)) && mean_of(c) > 0);
+		OK(change_p(c, 60) >= 0 && change_p(c, 60) <= 1);
+	}
+	endpoint_release(&ep);
+}
+
+/* Asks for the key as a Poisson process of the given rate, from one time to another. */
+static void ask(struct endpoint *ep, struct key *k, double rate, double from, double to)
+{
+	for (double t = from + rng_exponential(&rng, rate); t < to; t += rng_exponential(&rng, rate))
+		endpoint_request(ep, &zone_utc, k, at(t), 1);
+}
+
+TEST(the_rate_of_requests_comes_back)
+{
+	static const double rates[] = { 1.0 / 20000, 1.0 / 600, 0.5 };
+
+	for (int i = 0; i < 3; i++) {
+		double sum = 0, runs = i == 2 ? 3 : 60;
+
+		for (int run = 0; run < runs; run++) {
+			struct endpoint ep;
+			struct key k = fresh();
+
+			endpoint_init(&ep, PRIOR);
+			*vec_push(&ep.keys) = 0;
+			ask(&ep, &k, rates[i], 0, 10 * 86400);
+			sum += endpoint_key_rate(&ep, &zone_utc, &k, at(10 * 86400));
+			endpoint_release(&ep);
+		}
+		/* the first request and the prior's add one each to the dozen that are remembered */
+		NEAR(sum / runs / rates[i], 1, i == 0 ? 0.2 : 0.06);
+	}
+}
+
+TEST(a_hot_key_is_not_too_hot_to_be_counted)
+{
+	struct endpoint ep;
+	struct key k = fresh();
+	double s = 16000, keep = exp2(-4000 / KEY_RATE_HALF_S);
+
+	endpoint_init(&ep, PRIOR);
+	*vec_push(&ep.keys) = 0;
+	endpoint_request(&ep, &zone_utc, &k, at(s), 1);
+	k.rate_n = s * 1000;
+	k.rate_s = s;
+	for (int i = 1; i <= 4000000; i++)
+		endpoint_request(&ep, &zone_utc, &k, at(s + i * 1e-3), 1);
+	NEAR(k.rate_s, s * keep + KEY_RATE_HALF_S / log(2) * (1 - keep), 1);
+	NEAR(endpoint_key_rate(&ep, &zone_utc, &k, at(s + 4000)), 1000, 1);
+	endpoint_release(&ep);
+}
+
+TEST(what_is_not_asked_for_any_more_cools_down)
+{
+	struct endpoint ep;
+	struct key k = fresh(), other = fresh();
+	double hot, last = HUGE_VAL;
+
+	endpoint_init(&ep, PRIOR);
+	*vec_push(&ep.keys) = 0;
+	*vec_push(&ep.keys) = 1;
+	ask(&ep, &k, 0.01, 0, 14 * 86400);
+	hot = endpoint_key_rate(&ep, &zone_utc, &k, at(14 * 86400));
+	for (int day = 14; day < 24; day++) {
+		double r;
+
+		ask(&ep, &other, 0.01, day * 86400, (day + 1) * 86400);
+		r = endpoint_key_rate(&ep, &zone_utc, &k, at((day + 1) * 86400));
+		OK(r < last && r > 0, "%g after %g", r, last);
+		last = r;
+	}
+	/* what is known halves in two days; the silence counts in full */
+	NEAR(last, (k.rate_n / 32 + 1) / (k.rate_s / 32 + 10 * 86400 + 200), 0.1 * last);
+	/* looking back before the last request is no error */
+	NEAR(endpoint_key_rate(&ep, &zone_utc, &k, at(0)) / hot, 1, 0.05);
+	/* a century is, if anything, cold */
+	last = endpoint_key_rate(&ep, &zone_utc, &k, at(3e9));
+	OK(last > 0 && last < 1e-6, "%g", last);
+	endpoint_release(&ep);
+}
+
+TEST(a_key_not_asked_for_yet_has_the_mean_rate_of_all)
+{
+	struct endpoint ep;
+	struct key k = fresh(), unseen = fresh();
+
+	endpoint_init(&ep, PRIOR);
+	OK(endpoint_key_rate(&ep, &zone_utc, &unseen, at(0)) > 0);
+	for (uint32_t i = 0; i < 10; i++)
+		*vec_push(&ep.keys) = i;
+	ask(&ep, &k, 1, 0, 6 * 86400);
+	NEAR(endpoint_key_rate(&ep, &zone_utc, &unseen, at(6 * 86400)), 0.1, 0.01);
+	endpoint_release(&ep);
+}
+
+TEST(late_requests_count_and_repeats_count_as_often_as_they_say)
+{
+	struct endpoint ep;
+	struct key k = fresh();
+
+	endpoint_init(&ep, PRIOR);
+	*vec_push(&ep.keys) = 0;
+	endpoint_request(&ep, &zone_utc, &k, at(1000), 7);
+	endpoint_request(&ep, &zone_utc, &k, at(500), 3);
+	NEAR(k.rate_n, 10, 1e-9);
+	NEAR(k.rate_s, 0, 0);
+	OK(k.last_seen.us == at(1000).us && ep.requests == 10);
+	endpoint_release(&ep);
+}
+
+TEST(a_constant_share_of_a_rhythm_is_a_constant_rate)
+{
+	struct endpoint ep;
+	struct key k = fresh();
+	double day_rate, night_rate;
+
+	endpoint_init(&ep, PRIOR);
+	*vec_push(&ep.keys) = 0;
+	for (int day = 0; day < 28; day++) {
+		ask(&ep, &k, 0.01, day * 86400, day * 86400 + 43200);
+		ask(&ep, &k, 0.2, day * 86400 + 43200, (day + 1) * 86400);
+	}
+	day_rate = endpoint_key_rate(&ep, &zone_utc, &k, at(28 * 86400));
+	ask(&ep, &k, 0.01, 28 * 86400, 28 * 86400 + 43200);
+	night_rate = endpoint_key_rate(&ep, &zone_utc, &k, at(28 * 86400 + 43200));
+	NEAR(day_rate, 0.105, 0.012);
+	NEAR(night_rate / day_rate, 1, 0.12);
+	endpoint_release(&ep);
+}
+
+/* A value that may change in bursts: at each of the times a Poisson process marks, n times a second. */
+struct life {
+	double rate, next;
+	int burst, left;
+};
+
+static bool passes(struct life *l, double t)
+{
+	bool changed = false;
+
+	while (l->next <= t) {
+		changed = true;
+		if (l->left-- > 0) {
+			l->next += 30;
+		} else {
+			l->left = l->burst;
+			l->next += rng_exponential(&rng, l->rate);
+		}
+	}
+	return changed;
+}
+
+/*
+ * Loads and hits of one key: each load's value is asked for a dozen times. Returns how many answers
+ * were stale over how many had been predicted, in the second half.
+ */
+static double serve(struct endpoint *ep, double rate, int burst, int loads)
+{
+	struct life l = { .rate = rate, .burst = burst };
+	struct key k = fresh();
+	double t = 0, stale = 0, said = 0;
+
+	for (int i = 0; i < loads; i++) {
+		double length = rng_exponential(&rng, 1.0 / 300);
+		bool changed = false;
+
+		k.loaded = at(t);
+		k.p_sum = 0;
+		k.hits = 0;
+		for (int h = 1; h <= 12; h++) {
+			double p = endpoint_p_stale(ep, &zone_utc, &k, at(t + length * h / 13));
+
+			changed |= passes(&l, t + length * h / 13);
+			k.p_sum += (float)p;
+			k.hits++;
+			if (rng_uniform(&rng) < 0.03)
+				endpoint_audit(ep, 1, p, changed);
+			if (i > loads / 2) {
+				said += p;
+				stale += changed;
+			}
+		}
+		changed |= passes(&l, t + length);
+		endpoint_look(ep, &zone_utc, &k, at(t), at(t + length), changed);
+		t += length;
+	}
+	return stale / said;
+}
+
+TEST(predicted_staleness_is_what_happens)
+{
+	static const double rates[] = { 1.0 / 20000, 1.0 / 2000, 1.0 / 300, 1.0 / 60 };
+
+	for (int i = 0; i < 4; i++) {
+		double ratio = 0;
+
+		for (int run = 0; run < 6; run++) {
+			struct endpoint ep;
+
+			endpoint_init(&ep, PRIOR);
+			ratio += serve(&ep, rates[i], 0, 6000) / 6;
+			endpoint_release(&ep);
+		}
+		NEAR(ratio, 1, i == 0 ? 0.2 : 0.06);
+	}
+}
+
+/*
+ * After a change the next is near: a value that was replaced at all was replaced early. Loads, which
+ * know only that it was, cannot tell; audits can.
+ */
+TEST(audits_make_bursts_come_out_right)
+{
+	double ratio = 0, correction = 0;
+
+	for (int run = 0; run < 8; run++) {
+		struct endpoint ep;
+
+		endpoint_init(&ep, PRIOR);
+		ratio += serve(&ep, 1.0 / 3000, 20, 6000) / 8;
+		correction += endpoint_correction(&ep) / 8;
+		endpoint_release(&ep);
+	}
+	OK(ratio > 1.25, "%g", ratio);
+	NEAR(ratio / correction, 1, 0.08);
+}
+
+/* The posterior is wrong by a factor, and stays so: the tempo has to make up for it. */
+TEST(the_tempo_finds_the_factor_both_ways)
+{
+	static const double factors[] = { 0.25, 1, 4 };
+
+	for (int i = 0; i < 3; i++) {
+		struct endpoint ep;
+		struct key k = fresh();
+		double sum = 0;
+
+		endpoint_init(&ep, (struct change){ 100, 100 * 1000 });
+		for (int n = 0; n < 20000; n++) {
+			double tau = rng_exponential(&rng, 1.0 / 200);
+			bool changed = rng_uniform(&rng) < -expm1(-factors[i] * 1e-3 * tau);
+
+			k.hits = 5;
+			k.p_sum = 0;
+			for (int h = 0; h < 5; h++)
+				k.p_sum += (float)change_p(endpoint_predictive(&ep, &k), tau * rng_uniform(&rng));
+			learn_tempo(&ep, &k, endpoint_posterior(&ep, &k), tau, changed);
+			if (n == 300)
+				NEAR(ep.log_tempo, log(factors[i]), 0.6);
+			if (n >= 4000)
+				sum += ep.log_tempo / 16000;
+		}
+		NEAR(sum, log(factors[i]), 0.08);
+		NEAR(mean_of(endpoint_predictive(&ep, &k)) / 1e-3, exp(ep.log_tempo), 1e-6);
+		endpoint_release(&ep);
+	}
+}
+
+TEST(the_tempo_is_bounded_and_learns_nothing_from_nothing)
+{
+	struct endpoint ep;
+	struct key k = fresh();
+
+	endpoint_init(&ep, (struct change){ 1, 1000 });
+	learn_tempo(&ep, &k, ep.prior, 100, true);
+	k.hits = 3;
+	learn_tempo(&ep, &k, ep.prior, 100, true);
+	k.p_sum = 0.1f;
+	learn_tempo(&ep, &k, ep.prior, 0, true);
+	OK(ep.log_tempo == 0 && ep.tempo_info == 0);
+	/* an interval that was sure to hold a change weighs nothing */
+	learn_tempo(&ep, &k, (struct change){ 100, 1 }, 1e6, true);
+	NEAR(ep.log_tempo, 0, 1e-9);
+	for (int i = 0; i < 10000; i++) {
+		k.p_sum = 3;
+		learn_tempo(&ep, &k, ep.prior, 1e-3, true);
+	}
+	NEAR(ep.log_tempo, TEMPO_MAX, 1e-9);
+	for (int i = 0; i < 100000; i++)
+		learn_tempo(&ep, &k, ep.prior, 1e5, false);
+	NEAR(ep.log_tempo, -TEMPO_MAX, 1e-9);
+	endpoint_release(&ep);
+}
+
+TEST(a_look_without_length_teaches_nothing)
+{
+	struct endpoint ep;
+	struct key k = fresh();
+
+	endpoint_init(&ep, PRIOR);
+	endpoint_look(&ep, &zone_utc, &k, at(10), at(10), true);
+	endpoint_look(&ep, &zone_utc, &k, at(10), at(5), true);
+	endpoint_event(&ep, &zone_utc, &k, at(10), at(5));
+	OK(!k.looks && !k.flags && !ep.dirty && k.da == 0 && k.db == 0);
+	NEAR(endpoint_p_stale(&ep, &zone_utc, &k, at(-100)), 0, 0);
+	endpoint_release(&ep);
+}
+
+TEST(looks_and_events_find_the_rate)
+{
+	for (int events = 0; events < 2; events++) {
+		double sum = 0;
+
+		for (int run = 0; run < 40; run++) {
+			struct endpoint ep;
+			struct key k = fresh();
+			double t = 0, rate = 1.0 / 1000;
+
+			endpoint_init(&ep, PRIOR);
+			for (int i = 0; i < 400; i++) {
+				double tau = rng_exponential(&rng, events ? rate : 1.0 / 500);
+
+				if (events)
+					endpoint_event(&ep, &zone_utc, &k, at(t), at(t + tau));
+				else
+					endpoint_look(&ep, &zone_utc, &k, at(t), at(t + tau),
+					              rng_uniform(&rng) < -expm1(-rate * tau));
+				t += tau;
+			}
+			OK(k.looks == 400 && (k.flags & KEY_DIRTY) && ep.dirty);
+			/* on its own clock; the shape turns it into seconds */
+			sum += log(mean_of(endpoint_posterior(&ep, &k)) *
+			           shape_mass(ep.shape, &zone_utc, at(t - 86400), at(t)) / 86400 / rate) / 40;
+			endpoint_release(&ep);
+		}
+		NEAR(sum, 0, 0.12);
+	}
+}
+
+TEST(a_key_that_goes_quiet_is_believed_within_days)
+{
+	struct endpoint ep;
+	struct key k = fresh();
+	double t = 0;
+
+	endpoint_init(&ep, PRIOR);
+	for (; t < 30 * 86400; t += 600)
+		endpoint_look(&ep, &zone_utc, &k, at(t), at(t + 600), rng_uniform(&rng) < 0.6);
+	for (; t < 40 * 86400; t += 600)
+		endpoint_look(&ep, &zone_utc, &k, at(t), at(t + 600), false);
+	OK(mean_of(endpoint_predictive(&ep, &k)) * shape_pace(ep.shape) < 0.05 / 600, "%g",
+	   mean_of(endpoint_predictive(&ep, &k)) * 600);
+	endpoint_release(&ep);
+}
+
+TEST(gaps_of_decades_and_the_year_1970_leave_sane_numbers)
+{
+	static const double starts[] = { 0, -40 * 365 * 86400.0, 1e9 };
+
+	for (int i = 0; i < 3; i++) {
+		struct endpoint ep;
+		struct key k = fresh();
+		struct instant a = instant_from_s(starts[i]), b = instant_from_s(starts[i] + 1.5e9);
+
+		endpoint_init(&ep, PRIOR);
+		endpoint_request(&ep, &zone_utc, &k, a, 1);
+		endpoint_look(&ep, &zone_utc, &k, a, b, i & 1);
+		endpoint_request(&ep, &zone_utc, &k, b, 1);
+		k.loaded = a;
+		OK(isfinite(mean_of(endpoint_posterior(&ep, &k))) && mean_of(endpoint_posterior(&ep, &k)) > 0);
+		OK(endpoint_p_stale(&ep, &zone_utc, &k, b) <= 1 && endpoint_p_stale(&ep, &zone_utc, &k, b) > 0.1);
+		OK(isfinite(endpoint_key_rate(&ep, &zone_utc, &k, b)));
+		endpoint_release(&ep);
+	}
+}
+
+TEST(audits_correct_the_prediction_both_ways)
+{
+	static const double factors[] = { 0.3, 1, 3 };
+
+	for (int i = 0; i < 3; i++) {
+		struct endpoint ep;
+
+		endpoint_init(&ep, PRIOR);
+		for (int n = 0; n < 40000; n++) {
+			/* likely stale answers are audited more often, and weigh less */
+			double said = rng_uniform(&rng) < 0.2 ? 0.1 : 0.004, more = said > 0.01 ? 3 : 0.5;
+
+			endpoint_audit(&ep, 1 / more, said, rng_uniform(&rng) < said * factors[i]);
+		}
+		NEAR(endpoint_correction(&ep) / factors[i], 1, 0.22);
+		OK(ep.audits == 40000);
+		endpoint_release(&ep);
+	}
+}
+
+TEST(audits_weigh_what_they_stand_for)
+{
+	struct endpoint ep;
+
+	endpoint_init(&ep, PRIOR);
+	endpoint_audit(&ep, 4, 0.5, true);
+	endpoint_audit(&ep, 0.25, 0.8, false);
+	NEAR(endpoint_correction(&ep), (4 + 10) / (2 + 0.2 + 10), 1e-9);
+	OK(ep.audits == 2 && ep.audits_stale == 1);
+	endpoint_release(&ep);
+}
+
+TEST(staleness_that_nobody_predicted_is_forgotten_when_it_ends)
+{
+	struct endpoint ep;
+
+	endpoint_init(&ep, PRIOR);
+	for (int i = 0; i < 5000; i++)
+		endpoint_audit(&ep, 1, 0, true);
+	OK(endpoint_correction(&ep) > 20);
+	for (int i = 0; i < 6000; i++)
+		endpoint_audit(&ep, 1, 0.1, i % 10 == 0);
+	NEAR(endpoint_correction(&ep), 1, 0.25);
+	endpoint_release(&ep);
+}
+
+/* An endpoint of n keys whose rates are drawn from a Gamma, each seen for some time. */
+static struct key *population(struct endpoint *ep, uint32_t n, double a, double b, double watched_s)
+{
+	struct key *keys = calloc(n, sizeof(*keys));
+
+	for (uint32_t i = 0; i < n; i++) {
+		double rate = rng_gamma(&rng, a, b), changes = 0;
+		struct change c = PRIOR;
+
+		for (double t = rng_exponential(&rng, rate); t < watched_s && changes < 90;
+		     t += rng_exponential(&rng, rate))
+			changes++;
+		keys[i] = fresh();
+		keys[i].looks = 1;
+		change_count(&c, changes, changes < 90 ? watched_s : changes / rate);
+		endpoint_set_posterior(ep, &keys[i], c);
+		*vec_push(&ep->keys) = i;
+	}
+	return keys;
+}
+
+TEST(the_prior_is_that_of_the_keys)
+{
+	struct endpoint ep;
+	struct key *keys;
+
+	endpoint_init(&ep, PRIOR);
+	keys = population(&ep, 3000, 1.5, 1.5 * 1000, 40000);
+	for (int i = 0; i < 30; i++) {
+		ep.looks_since_pool = 300;
+		endpoint_pool(&ep, keys, PRIOR);
+	}
+	NEAR(mean_of(ep.prior) * 1000, 1, 0.12);
+	NEAR(ep.prior.a, 1.5, 0.35);
+	NEAR(ep.pool_keys, 3000, 4); /* from a thousand of them */
+	OK(ep.dirty);
+	endpoint_release(&ep);
+	free(keys);
+}
+
+TEST(a_new_prior_moves_only_keys_that_know_nothing_themselves)
+{
+	struct endpoint ep;
+	struct key *keys;
+	struct change before[50], unseen;
+
+	endpoint_init(&ep, PRIOR);
+	keys = population(&ep, 50, 2, 2 * 100, 3000);
+	keys[49] = fresh();
+	for (int i = 0; i < 50; i++)
+		before[i] = endpoint_posterior(&ep, &keys[i]);
+	ep.looks_since_pool = 300;
+	endpoint_pool(&ep, keys, PRIOR);
+	OK(mean_of(ep.prior) > 5 * mean_of(PRIOR));
+	for (int i = 0; i < 49; i++) {
+		NEAR(endpoint_posterior(&ep, &keys[i]).a / before[i].a, 1, 1e-4);
+		NEAR(endpoint_posterior(&ep, &keys[i]).b / before[i].b, 1, 1e-4);
+	}
+	unseen = endpoint_posterior(&ep, &keys[49]);
+	OK(unseen.a == ep.prior.a && unseen.b == ep.prior.b);
+	endpoint_release(&ep);
+	free(keys);
+}
+
+TEST(few_keys_take_their_parents_prior)
+{
+	struct endpoint ep;
+	struct key *keys;
+	struct change parent = { 0.7, 77 };
+
+	endpoint_init(&ep, PRIOR);
+	keys = population(&ep, 4, 2, 2 * 100, 3000);
+	ep.looks_since_pool = 300;
+	endpoint_pool(&ep, keys, parent);
+	OK(ep.prior.a == parent.a && ep.prior.b == parent.b && ep.looks_since_pool == 0);
+	endpoint_release(&ep);
+	free(keys);
+}
+
+TEST(the_prior_is_renewed_often_at_first_and_then_every_300_looks)
+{
+	struct endpoint ep;
+	struct key *keys;
+
+	endpoint_init(&ep, PRIOR);
+	keys = population(&ep, 1000, 2, 2 * 100, 3000);
+	ep.looks_since_pool = 4;
+	endpoint_pool(&ep, keys, PRIOR);
+	OK(ep.prior.a == PRIOR.a, "not yet");
+	ep.looks_since_pool = 5;
+	endpoint_pool(&ep, keys, PRIOR);
+	OK(ep.prior.a != PRIOR.a);
+	ep.prior = PRIOR;
+	ep.looks_since_pool = 299;
+	endpoint_pool(&ep, keys, PRIOR);
+	OK(ep.prior.a == PRIOR.a);
+	ep.looks_since_pool = 300;
+	endpoint_pool(&ep, keys, PRIOR);
+	OK(ep.prior.a != PRIOR.a);
+	endpoint_release(&ep);
+	free(keys);
+}
+
+int main(int argc, char **argv)
+{
+	tap_start(argc, argv);
+	rng_init(&rng, tap_seed);
+	RUN(a_new_key_is_what_its_endpoint_says);
+	RUN(a_posterior_is_kept_and_comes_back);
+	RUN(no_record_makes_a_posterior_that_is_none);
+	RUN(the_rate_of_requests_comes_back);
+	RUN(a_hot_key_is_not_too_hot_to_be_counted);
+	RUN(what_is_not_asked_for_any_more_cools_down);
+	RUN(a_key_not_asked_for_yet_has_the_mean_rate_of_all);
+	RUN(late_requests_count_and_repeats_count_as_often_as_they_say);
+	RUN(a_constant_share_of_a_rhythm_is_a_constant_rate);
+	RUN(predicted_staleness_is_what_happens);
+	RUN(audits_make_bursts_come_out_right);
+	RUN(the_tempo_finds_the_factor_both_ways);
+	RUN(the_tempo_is_bounded_and_learns_nothing_from_nothing);
+	RUN(a_look_without_length_teaches_nothing);
+	RUN(looks_and_events_find_the_rate);
+	RUN(a_key_that_goes_quiet_is_believed_within_days);
+	RUN(gaps_of_decades_and_the_year_1970_leave_sane_numbers);
+	RUN(audits_correct_the_prediction_both_ways);
+	RUN(audits_weigh_what_they_stand_for);
+	RUN(staleness_that_nobody_predicted_is_forgotten_when_it_ends);
+	RUN(the_prior_is_that_of_the_keys);
+	RUN(a_new_prior_moves_only_keys_that_know_nothing_themselves);
+	RUN(few_keys_take_their_parents_prior);
+	RUN(the_prior_is_renewed_often_at_first_and_then_every_300_looks);
+	return tap_done();
+}
