@@ -258,6 +258,7 @@ check_PROGRAMS += %D%/unit/t_demand
 %C%_unit_t_demand_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_demand_LDADD = $(MODELS_LIBS)
 TESTS += %D%/unit/t_demand
+
 check_PROGRAMS += %D%/parity
 %C%_parity_SOURCES = %D%/parity.c
 %C%_parity_CPPFLAGS = $(UNIT_CPPFLAGS) $(ZMQ_CFLAGS)
