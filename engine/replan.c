@@ -27,12 +27,15 @@ static enum ttl_reason reason_of(enum walk_end end)
 	return TTL_PLANNED;
 }
 
-/* Load time against that of its endpoint: what sparing a user this miss is worth. */
+/*
+ * Load time against that of its endpoint: what sparing a user this miss is worth. Against the median: a
+ * few loads that hang must not make all others look cheap.
+ */
 static double relative_load(const struct endpoint *ep, const struct key *k)
 {
-	double mean = loghist_mean(&ep->load_us);
+	double usual = loghist_quantile(&ep->load_us, 0.5);
 
-	return mean > 0 && k->load_us > 0 ? fmin(fmax(k->load_us / mean, 0.1), 10) : 1;
+	return usual > 0 && k->load_us > 0 ? fmin(fmax(k->load_us / usual, 0.1), 10) : 1;
 }
 
 struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key, struct instant loaded,
