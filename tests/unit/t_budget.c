@@ -5,7 +5,7 @@
 #include "tests/tap.h"
 
 static struct rng rng;
-static const struct span NO_RETRY = { 0 }, QUICK = { 20000 };
+static const struct span NO_RETRY = {0}, QUICK = {20000};
 
 static struct instant at(double s)
 {
@@ -71,8 +71,8 @@ TEST(a_rate_of_nothing_means_nothing_in_the_background)
 {
 	struct budget b = of(0, 50, 32);
 
-	OK(!run(&b, 0, BUDGET_REFRESH) && !run(&b, 1e6, BUDGET_PREWARM) && !run(&b, 1e6, BUDGET_AUDIT) &&
-	   !run(&b, 1e6, BUDGET_EVENT));
+	OK(!run(&b, 0, BUDGET_REFRESH) && !run(&b, 1e6, BUDGET_PREWARM) &&
+	   !run(&b, 1e6, BUDGET_AUDIT) && !run(&b, 1e6, BUDGET_EVENT));
 	b = of(50, 50, 32);
 	budget_configure(&b, 0, 50, 32);
 	OK(!run(&b, 0, BUDGET_REFRESH));
@@ -258,21 +258,29 @@ TEST(new_limits_hold_at_once)
 TEST(any_order_of_events_leaves_sane_numbers)
 {
 	for (int r = 0; r < 200; r++) {
-		struct budget b = of(rng_uniform(&rng) * 100, 1 + rng_uniform(&rng) * 100, 1 + rng_uniform(&rng) * 40);
+		struct budget b = of(rng_uniform(&rng) * 100, 1 + rng_uniform(&rng) * 100,
+		                     1 + rng_uniform(&rng) * 40);
 		double s = 0;
 
 		for (int i = 0; i < 500; i++) {
 			enum budget_for what = (enum budget_for)rng_below(&rng, 5);
 
-			s += rng_normal(&rng) < 2 ? rng_exponential(&rng, 10) : -100 * rng_uniform(&rng);
+			s += rng_normal(&rng) < 2 ? rng_exponential(&rng, 10)
+			                          : -100 * rng_uniform(&rng);
 			if (rng_below(&rng, 2))
 				budget_start(&b, at(s), what);
 			else
-				budget_end(&b, at(s), what, rng_below(&rng, 3), SPAN_US(rng_below(&rng, 1000000)),
-				           span_from_s(rng_below(&rng, 9) ? 0 : 1e3 * rng_uniform(&rng)));
-			OK(b.window >= 1 && b.window <= b.limit && b.tokens >= 0 && b.tokens <= b.burst);
-			OK(b.audit_tokens >= 0 && b.background <= b.running + 500 && b.running <= 500);
-			OK(isfinite(b.base_us) && isfinite(budget_used(&b, at(s))) && budget_used(&b, at(s)) >= 0);
+				budget_end(&b, at(s), what, rng_below(&rng, 3),
+				           SPAN_US(rng_below(&rng, 1000000)),
+				           span_from_s(rng_below(&rng, 9)
+				                               ? 0
+				                               : 1e3 * rng_uniform(&rng)));
+			OK(b.window >= 1 && b.window <= b.limit && b.tokens >= 0 &&
+			   b.tokens <= b.burst);
+			OK(b.audit_tokens >= 0 && b.background <= b.running + 500 &&
+			   b.running <= 500);
+			OK(isfinite(b.base_us) && isfinite(budget_used(&b, at(s))) &&
+			   budget_used(&b, at(s)) >= 0);
 		}
 	}
 }

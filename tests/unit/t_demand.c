@@ -7,7 +7,7 @@
 static struct rng rng;
 
 /* 2026-11-23 is a Monday. */
-static const struct instant MONDAY = { INT64_C(1795392000) * 1000000 };
+static const struct instant MONDAY = {INT64_C(1795392000) * 1000000};
 
 static struct instant at(double day, double hour)
 {
@@ -20,7 +20,8 @@ static double poisson(double n)
 	return fmax(0, floor(n + sqrt(n) * rng_normal(&rng) + 0.5));
 }
 
-typedef double truth_fn(double day, double hour); /* requests per quarter of an hour, on UTC clocks */
+typedef double truth_fn(double day,
+                        double hour); /* requests per quarter of an hour, on UTC clocks */
 
 static double always_100(double day, double hour)
 {
@@ -82,8 +83,8 @@ TEST(the_profile_of_the_week_comes_back)
 			double got = demand_rate(&d, &zone_utc, at(day, h + 0.1)) * 900;
 			double want = office(day, h + 0.1), all = office(0, h + 0.1);
 
-			/* Of weekdays 12.7 are remembered, of Saturdays 5.05; each kind is shrunk by
-			 * one day's worth of all. */
+			/* Of weekdays 12.7 are remembered, of Saturdays 5.05; each kind is shrunk
+			 * by one day's worth of all. */
 			all = (12.7 * all + 10.1 * 40) / 22.8;
 			want += (all - want) / (day < 47 ? 13.7 : 6.05);
 			NEAR(got / want, 1, 0.25);
@@ -91,8 +92,10 @@ TEST(the_profile_of_the_week_comes_back)
 		}
 	NEAR(sum / (7 * 24), 1, 0.04);
 	/* the demand clock says the same */
-	NEAR(shape_at(d.shape, &zone_utc, at(44, 12)) / shape_at(d.shape, &zone_utc, at(44, 3)), 8, 1.2);
-	NEAR(shape_at(d.shape, &zone_utc, at(44, 12)) / shape_at(d.shape, &zone_utc, at(47, 12)), 390 / 73.0, 1);
+	NEAR(shape_at(d.shape, &zone_utc, at(44, 12)) / shape_at(d.shape, &zone_utc, at(44, 3)), 8,
+	     1.2);
+	NEAR(shape_at(d.shape, &zone_utc, at(44, 12)) / shape_at(d.shape, &zone_utc, at(47, 12)),
+	     390 / 73.0, 1);
 	NEAR(shape_mass(d.shape, &zone_utc, at(42, 0), at(49, 0)), 7 * 86400, 1);
 	demand_release(&d);
 }
@@ -104,7 +107,8 @@ TEST(its_clock_runs_evenly_within_a_quarter_of_an_hour)
 	demand_init(&d);
 	feed(&d, &zone_utc, office, 0, 21);
 	for (double s = 0; s < 840; s += 7)
-		NEAR(shape_mass(d.shape, &zone_utc, at(21, 12 + s / 3600), at(21, 12 + (s + 10) / 3600)),
+		NEAR(shape_mass(d.shape, &zone_utc, at(21, 12 + s / 3600),
+		                at(21, 12 + (s + 10) / 3600)),
 		     10 * shape_at(d.shape, &zone_utc, at(21, 12)), 1e-3);
 	demand_release(&d);
 }
@@ -133,11 +137,13 @@ TEST(a_quiet_bin_is_quiet_and_not_impossible)
 		demand_count(&d, &zone_utc, at(day, 12.1), 1000);
 	feed(&d, &zone_utc, always_100, 30, 30.1);
 	OK(shape_at(d.shape, &zone_utc, at(30, 3)) > 0);
-	OK(shape_at(d.shape, &zone_utc, at(30, 12.1)) > 20 * shape_at(d.shape, &zone_utc, at(30, 3)));
+	OK(shape_at(d.shape, &zone_utc, at(30, 12.1)) >
+	   20 * shape_at(d.shape, &zone_utc, at(30, 3)));
 	demand_release(&d);
 }
 
-/* Multiplicative noise: is the truth inside 80 % intervals 80 % of the time, and in their middle? */
+/* Multiplicative noise: is the truth inside 80 % intervals 80 % of the time, and in their middle?
+ */
 TEST(intervals_are_as_wide_as_they_say_and_not_wider)
 {
 	double inside = 0, above = 0, n = 0;
@@ -154,7 +160,8 @@ TEST(intervals_are_as_wide_as_they_say_and_not_wider)
 			/* one request opens the quarter: all before it are closed, and known */
 			demand_count(&d, &zone_utc, at(0, q * 0.25 + 0.01), 1);
 			if (q > 96 * 21) {
-				double said = demand_rate(&d, &zone_utc, at(0, q * 0.25 + 0.1)) * 900;
+				double said =
+				        demand_rate(&d, &zone_utc, at(0, q * 0.25 + 0.1)) * 900;
 				double f = demand_spread80(&d);
 
 				inside += got + 1 >= said / f && got + 1 <= said * f;
@@ -204,8 +211,8 @@ TEST(a_burst_before_a_long_silence_is_not_expected_to_go_on)
 TEST(when_clocks_are_put_forward_the_lost_hour_is_missing_and_not_empty)
 {
 	/* at 02:00 local clocks go to 03:00, on the 15th day */
-	const struct zone_offset offset[] = { { { 0 }, 0 }, { at(15, 2), 3600 } };
-	const struct zone z = { offset, 2, NULL, 0 };
+	const struct zone_offset offset[] = {{{0}, 0}, {at(15, 2), 3600}};
+	const struct zone z = {offset, 2, NULL, 0};
 	struct harmonic_data *data;
 	struct demand d;
 	int missing = 0, empty = 0;
@@ -228,8 +235,8 @@ TEST(when_clocks_are_put_forward_the_lost_hour_is_missing_and_not_empty)
 TEST(when_clocks_are_put_back_the_hour_that_comes_twice_is_not_one_crowded_quarter)
 {
 	/* at 02:00 local clocks go back to 01:00, on the 15th day */
-	const struct zone_offset offset[] = { { { 0 }, 3600 }, { at(15, 1), 0 } };
-	const struct zone z = { offset, 2, NULL, 0 };
+	const struct zone_offset offset[] = {{{0}, 3600}, {at(15, 1), 0}};
+	const struct zone z = {offset, 2, NULL, 0};
 	struct demand d;
 	double most = 0;
 
@@ -239,7 +246,8 @@ TEST(when_clocks_are_put_back_the_hour_that_comes_twice_is_not_one_crowded_quart
 	for (int i = 0; i < SHAPE_BINS; i++)
 		most = fmax(most, profile_at(&d, ZONE_WEEKDAY, i));
 	OK(most < 115, "%g", most);
-	/* a late event of the first pass belongs to the quarter that runs, though its clock says later */
+	/* a late event of the first pass belongs to the quarter that runs, though its clock says
+	 * later */
 	demand_count(&d, &z, at(15, 0.9), 7);
 	OK(slot_of(d.bin) == 2 * 4, "slot %d", slot_of(d.bin));
 	demand_release(&d);
@@ -247,8 +255,8 @@ TEST(when_clocks_are_put_back_the_hour_that_comes_twice_is_not_one_crowded_quart
 
 TEST(another_zone_is_taken_up_at_once)
 {
-	const struct zone_offset offset[] = { { { 0 }, -5 * 3600 } };
-	const struct zone z = { offset, 1, NULL, 0 };
+	const struct zone_offset offset[] = {{{0}, -5 * 3600}};
+	const struct zone z = {offset, 1, NULL, 0};
 	struct demand d;
 
 	demand_init(&d);
@@ -262,8 +270,8 @@ TEST(another_zone_is_taken_up_at_once)
 
 TEST(a_holiday_has_the_profile_of_a_sunday)
 {
-	struct zone_day day = { (int32_t)(instant_s(at(44, 0)) / 86400), ZONE_SUNDAY };
-	const struct zone z = { NULL, 0, &day, 1 };
+	struct zone_day day = {(int32_t)(instant_s(at(44, 0)) / 86400), ZONE_SUNDAY};
+	const struct zone z = {NULL, 0, &day, 1};
 	struct demand d;
 
 	demand_init(&d);
@@ -317,8 +325,8 @@ TEST(a_gap_of_days_is_silence_and_a_gap_of_weeks_is_not_known)
 
 TEST(a_gap_of_weeks_over_changes_of_the_clock_ends_where_it_should)
 {
-	const struct zone_offset offset[] = { { { 0 }, 3600 }, { at(30, 1), 0 }, { at(60, 1), 3600 } };
-	const struct zone z = { offset, 3, NULL, 0 };
+	const struct zone_offset offset[] = {{{0}, 3600}, {at(30, 1), 0}, {at(60, 1), 3600}};
+	const struct zone z = {offset, 3, NULL, 0};
 	struct demand d;
 
 	demand_init(&d);
@@ -331,7 +339,7 @@ TEST(a_gap_of_weeks_over_changes_of_the_clock_ends_where_it_should)
 
 TEST(years_before_1970_and_the_year_1970_are_times_like_others)
 {
-	static const double starts[] = { -3 * 86400.0, 0, -40 * 365 * 86400.0 };
+	static const double starts[] = {-3 * 86400.0, 0, -40 * 365 * 86400.0};
 
 	for (int i = 0; i < 3; i++) {
 		struct demand d;
@@ -343,7 +351,8 @@ TEST(years_before_1970_and_the_year_1970_are_times_like_others)
 		for (double s = starts[i] + 14 * 86400; s < starts[i] + 15 * 86400; s += 3600) {
 			double want = fmod(s + 1e10 * 86400, 86400) < 43200 ? 200 : 50;
 
-			NEAR(demand_rate(&d, &zone_utc, instant_from_s(s + 1)) * 900 / want, 1, 0.4);
+			NEAR(demand_rate(&d, &zone_utc, instant_from_s(s + 1)) * 900 / want, 1,
+			     0.4);
 		}
 		demand_release(&d);
 	}
@@ -376,14 +385,14 @@ TEST(the_history_is_the_last_four_weeks_oldest_first)
 /* A harmonic model that is a constant. */
 static struct harmonic constant(double per_bin, double step_s)
 {
-	return (struct harmonic){ .coef = { log1p(per_bin) }, .step_s = step_s, .valid = true };
+	return (struct harmonic){.coef = {log1p(per_bin)}, .step_s = step_s, .valid = true};
 }
 
 TEST(the_expert_that_errs_less_gets_the_weight)
 {
 	struct demand d;
 	struct harmonic good = constant(100, SHAPE_BIN_S), bad = constant(3000, SHAPE_BIN_S),
-			other = constant(100, 300);
+	                other = constant(100, 300);
 
 	demand_init(&d);
 	feed(&d, &zone_utc, always_100, 0, 3);
@@ -392,7 +401,8 @@ TEST(the_expert_that_errs_less_gets_the_weight)
 	demand_set_harmonic(&d, &good);
 	NEAR(harmonic_weight(&d), 0.5, 1e-9);
 	feed(&d, &zone_utc, always_100, 3, 6);
-	OK(harmonic_weight(&d) > 0.5, "the truth errs less than three days' profile: %g", harmonic_weight(&d));
+	OK(harmonic_weight(&d) > 0.5, "the truth errs less than three days' profile: %g",
+	   harmonic_weight(&d));
 	demand_set_harmonic(&d, &bad);
 	feed(&d, &zone_utc, always_100, 6, 9);
 	OK(harmonic_weight(&d) < 0.02, "%g", harmonic_weight(&d));
@@ -431,8 +441,10 @@ TEST(what_was_kept_comes_back)
 	demand_restore(&e, sum, days, d.mean, d.mean_n);
 	d.level = 0;
 	for (int h = 0; h < 7 * 24; h++)
-		NEAR(demand_rate(&e, &zone_utc, at(21, h)), demand_rate(&d, &zone_utc, at(21, h)), 1e-9);
-	NEAR(shape_at(e.shape, &zone_utc, at(21, 12)) / shape_at(e.shape, &zone_utc, at(21, 4)), 8, 2);
+		NEAR(demand_rate(&e, &zone_utc, at(21, h)), demand_rate(&d, &zone_utc, at(21, h)),
+		     1e-9);
+	NEAR(shape_at(e.shape, &zone_utc, at(21, 12)) / shape_at(e.shape, &zone_utc, at(21, 4)), 8,
+	     2);
 	/* and it learns on */
 	feed(&e, &zone_utc, office, 21, 22);
 	OK(isfinite(demand_rate(&e, &zone_utc, at(22, 1))) && e.history);

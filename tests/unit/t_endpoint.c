@@ -7,8 +7,8 @@
 static struct rng rng;
 
 /* 2026-11-23 is a Monday. */
-static const struct instant MONDAY = { INT64_C(1795392000) * 1000000 };
-static const struct change PRIOR = { 0.5, 0.5 * 3600 };
+static const struct instant MONDAY = {INT64_C(1795392000) * 1000000};
+static const struct change PRIOR = {0.5, 0.5 * 3600};
 
 static struct instant at(double s)
 {
@@ -17,7 +17,7 @@ static struct instant at(double s)
 
 static struct key fresh(void)
 {
-	return (struct key){ .last_seen = INSTANT_NONE, .loaded = MONDAY };
+	return (struct key){.last_seen = INSTANT_NONE, .loaded = MONDAY};
 }
 
 static double mean_of(struct change c)
@@ -34,7 +34,7 @@ TEST(a_new_key_is_what_its_endpoint_says)
 	endpoint_init(&ep, PRIOR);
 	c = endpoint_posterior(&ep, &k);
 	OK(c.a == PRIOR.a && c.b == PRIOR.b);
-	ep.prior = (struct change){ 2, 100 };
+	ep.prior = (struct change){2, 100};
 	c = endpoint_posterior(&ep, &k);
 	OK(c.a == 2 && c.b == 100, "a better prior is at once that of every such key");
 	NEAR(endpoint_correction(&ep), 1, 0);
@@ -45,7 +45,7 @@ TEST(a_new_key_is_what_its_endpoint_says)
 
 TEST(a_posterior_is_kept_and_comes_back)
 {
-	static const struct change posteriors[] = { { 30, 60 }, { 0.05, 1e6 }, { 100, 20 }, { 3, 5e4 } };
+	static const struct change posteriors[] = {{30, 60}, {0.05, 1e6}, {100, 20}, {3, 5e4}};
 
 	for (size_t i = 0; i < sizeof(posteriors) / sizeof(posteriors[0]); i++) {
 		struct endpoint ep;
@@ -63,7 +63,7 @@ TEST(a_posterior_is_kept_and_comes_back)
 
 TEST(no_record_makes_a_posterior_that_is_none)
 {
-	static const float bad[] = { -1e15f, -1, 0, 1e15f };
+	static const float bad[] = {-1e15f, -1, 0, 1e15f};
 	struct endpoint ep;
 
 	endpoint_init(&ep, PRIOR);
@@ -83,13 +83,14 @@ TEST(no_record_makes_a_posterior_that_is_none)
 /* Asks for the key as a Poisson process of the given rate, from one time to another. */
 static void ask(struct endpoint *ep, struct key *k, double rate, double from, double to)
 {
-	for (double t = from + rng_exponential(&rng, rate); t < to; t += rng_exponential(&rng, rate))
+	for (double t = from + rng_exponential(&rng, rate); t < to;
+	     t += rng_exponential(&rng, rate))
 		endpoint_request(ep, &zone_utc, k, at(t), 1);
 }
 
 TEST(the_rate_of_requests_comes_back)
 {
-	static const double rates[] = { 1.0 / 20000, 1.0 / 600, 0.5 };
+	static const double rates[] = {1.0 / 20000, 1.0 / 600, 0.5};
 
 	for (int i = 0; i < 3; i++) {
 		double sum = 0, runs = i == 2 ? 3 : 60;
@@ -104,7 +105,8 @@ TEST(the_rate_of_requests_comes_back)
 			sum += endpoint_key_rate(&ep, &zone_utc, &k, at(10 * 86400));
 			endpoint_release(&ep);
 		}
-		/* the first request and the prior's add one each to the dozen that are remembered */
+		/* the first request and the prior's add one each to the dozen that are remembered
+		 */
 		NEAR(sum / runs / rates[i], 1, i == 0 ? 0.2 : 0.06);
 	}
 }
@@ -205,7 +207,8 @@ TEST(a_constant_share_of_a_rhythm_is_a_constant_rate)
 	endpoint_release(&ep);
 }
 
-/* A value that may change in bursts: at each of the times a Poisson process marks, n times a second. */
+/* A value that may change in bursts: at each of the times a Poisson process marks, n times a
+ * second. */
 struct life {
 	double rate, next;
 	int burst, left;
@@ -233,7 +236,7 @@ static bool passes(struct life *l, double t)
  */
 static double serve(struct endpoint *ep, double rate, int burst, int loads)
 {
-	struct life l = { .rate = rate, .burst = burst };
+	struct life l = {.rate = rate, .burst = burst};
 	struct key k = fresh();
 	double t = 0, stale = 0, said = 0;
 
@@ -266,7 +269,7 @@ static double serve(struct endpoint *ep, double rate, int burst, int loads)
 
 TEST(predicted_staleness_is_what_happens)
 {
-	static const double rates[] = { 1.0 / 20000, 1.0 / 2000, 1.0 / 300, 1.0 / 60 };
+	static const double rates[] = {1.0 / 20000, 1.0 / 2000, 1.0 / 300, 1.0 / 60};
 
 	for (int i = 0; i < 4; i++) {
 		double ratio = 0;
@@ -283,8 +286,8 @@ TEST(predicted_staleness_is_what_happens)
 }
 
 /*
- * After a change the next is near: a value that was replaced at all was replaced early. Loads, which
- * know only that it was, cannot tell; audits can.
+ * After a change the next is near: a value that was replaced at all was replaced early. Loads,
+ * which know only that it was, cannot tell; audits can.
  */
 TEST(audits_make_bursts_come_out_right)
 {
@@ -305,14 +308,14 @@ TEST(audits_make_bursts_come_out_right)
 /* The posterior is wrong by a factor, and stays so: the tempo has to make up for it. */
 TEST(the_tempo_finds_the_factor_both_ways)
 {
-	static const double factors[] = { 0.25, 1, 4 };
+	static const double factors[] = {0.25, 1, 4};
 
 	for (int i = 0; i < 3; i++) {
 		struct endpoint ep;
 		struct key k = fresh();
 		double sum = 0;
 
-		endpoint_init(&ep, (struct change){ 100, 100 * 1000 });
+		endpoint_init(&ep, (struct change){100, 100 * 1000});
 		for (int n = 0; n < 20000; n++) {
 			double tau = rng_exponential(&rng, 1.0 / 200);
 			bool changed = rng_uniform(&rng) < -expm1(-factors[i] * 1e-3 * tau);
@@ -320,7 +323,8 @@ TEST(the_tempo_finds_the_factor_both_ways)
 			k.hits = 5;
 			k.p_sum = 0;
 			for (int h = 0; h < 5; h++)
-				k.p_sum += (float)change_p(endpoint_predictive(&ep, &k), tau * rng_uniform(&rng));
+				k.p_sum += (float)change_p(endpoint_predictive(&ep, &k),
+				                           tau * rng_uniform(&rng));
 			learn_tempo(&ep, &k, endpoint_posterior(&ep, &k), tau, changed);
 			if (n == 300)
 				NEAR(ep.log_tempo, log(factors[i]), 0.6);
@@ -338,7 +342,7 @@ TEST(the_tempo_is_bounded_and_learns_nothing_from_nothing)
 	struct endpoint ep;
 	struct key k = fresh();
 
-	endpoint_init(&ep, (struct change){ 1, 1000 });
+	endpoint_init(&ep, (struct change){1, 1000});
 	learn_tempo(&ep, &k, ep.prior, 100, true);
 	k.hits = 3;
 	learn_tempo(&ep, &k, ep.prior, 100, true);
@@ -346,7 +350,7 @@ TEST(the_tempo_is_bounded_and_learns_nothing_from_nothing)
 	learn_tempo(&ep, &k, ep.prior, 0, true);
 	OK(ep.log_tempo == 0 && ep.tempo_info == 0);
 	/* an interval that was sure to hold a change weighs nothing */
-	learn_tempo(&ep, &k, (struct change){ 100, 1 }, 1e6, true);
+	learn_tempo(&ep, &k, (struct change){100, 1}, 1e6, true);
 	NEAR(ep.log_tempo, 0, 1e-9);
 	for (int i = 0; i < 10000; i++) {
 		k.p_sum = 3;
@@ -397,7 +401,9 @@ TEST(looks_and_events_find_the_rate)
 			OK(k.looks == 400 && (k.flags & KEY_DIRTY) && ep.dirty);
 			/* on its own clock; the shape turns it into seconds */
 			sum += log(mean_of(endpoint_posterior(&ep, &k)) *
-			           shape_mass(ep.shape, &zone_utc, at(t - 86400), at(t)) / 86400 / rate) / 40;
+			           shape_mass(ep.shape, &zone_utc, at(t - 86400), at(t)) / 86400 /
+			           rate) /
+			       40;
 			endpoint_release(&ep);
 		}
 		NEAR(sum, 0, 0.12);
@@ -422,7 +428,7 @@ TEST(a_key_that_goes_quiet_is_believed_within_days)
 
 TEST(gaps_of_decades_and_the_year_1970_leave_sane_numbers)
 {
-	static const double starts[] = { 0, -40 * 365 * 86400.0, 1e9 };
+	static const double starts[] = {0, -40 * 365 * 86400.0, 1e9};
 
 	for (int i = 0; i < 3; i++) {
 		struct endpoint ep;
@@ -434,8 +440,10 @@ TEST(gaps_of_decades_and_the_year_1970_leave_sane_numbers)
 		endpoint_look(&ep, &zone_utc, &k, a, b, i & 1);
 		endpoint_request(&ep, &zone_utc, &k, b, 1);
 		k.loaded = a;
-		OK(isfinite(mean_of(endpoint_posterior(&ep, &k))) && mean_of(endpoint_posterior(&ep, &k)) > 0);
-		OK(endpoint_p_stale(&ep, &zone_utc, &k, b) <= 1 && endpoint_p_stale(&ep, &zone_utc, &k, b) > 0.1);
+		OK(isfinite(mean_of(endpoint_posterior(&ep, &k))) &&
+		   mean_of(endpoint_posterior(&ep, &k)) > 0);
+		OK(endpoint_p_stale(&ep, &zone_utc, &k, b) <= 1 &&
+		   endpoint_p_stale(&ep, &zone_utc, &k, b) > 0.1);
 		OK(isfinite(endpoint_key_rate(&ep, &zone_utc, &k, b)));
 		endpoint_release(&ep);
 	}
@@ -443,7 +451,7 @@ TEST(gaps_of_decades_and_the_year_1970_leave_sane_numbers)
 
 TEST(audits_correct_the_prediction_both_ways)
 {
-	static const double factors[] = { 0.3, 1, 3 };
+	static const double factors[] = {0.3, 1, 3};
 
 	for (int i = 0; i < 3; i++) {
 		struct endpoint ep;
@@ -451,7 +459,8 @@ TEST(audits_correct_the_prediction_both_ways)
 		endpoint_init(&ep, PRIOR);
 		for (int n = 0; n < 40000; n++) {
 			/* likely stale answers are audited more often, and weigh less */
-			double said = rng_uniform(&rng) < 0.2 ? 0.1 : 0.004, more = said > 0.01 ? 3 : 0.5;
+			double said = rng_uniform(&rng) < 0.2 ? 0.1 : 0.004,
+			       more = said > 0.01 ? 3 : 0.5;
 
 			endpoint_audit(&ep, 1 / more, said, rng_uniform(&rng) < said * factors[i]);
 		}
@@ -555,7 +564,7 @@ TEST(few_keys_take_their_parents_prior)
 {
 	struct endpoint ep;
 	struct key *keys;
-	struct change parent = { 0.7, 77 };
+	struct change parent = {0.7, 77};
 
 	endpoint_init(&ep, PRIOR);
 	keys = population(&ep, 4, 2, 2 * 100, 3000);

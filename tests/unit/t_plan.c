@@ -3,7 +3,7 @@
 
 #include "tests/tap.h"
 
-static const struct instant START = { INT64_C(1795392000) * 1000000 };
+static const struct instant START = {INT64_C(1795392000) * 1000000};
 
 static struct instant at(double s)
 {
@@ -19,17 +19,17 @@ struct bench {
 
 static void bench_init(struct bench *b)
 {
-	*b = (struct bench){ .k = { .last_seen = INSTANT_NONE, .loaded = START } };
-	endpoint_init(&b->ep, (struct change){ 100, 100 * 1000.0 });
+	*b = (struct bench){.k = {.last_seen = INSTANT_NONE, .loaded = START}};
+	endpoint_init(&b->ep, (struct change){100, 100 * 1000.0});
 	*vec_push(&b->ep.keys) = 0;
 	for (int i = -20000; i <= 0; i++)
 		endpoint_request(&b->ep, &zone_utc, &b->k, at(i * 10), 1);
 	b->t = (struct plan_terms){
-		.zone = &zone_utc,
-		.price = 5,
-		.cost = 1,
-		.max_age_s = 86400,
-		.max_stale_key = 1,
+	        .zone = &zone_utc,
+	        .price = 5,
+	        .cost = 1,
+	        .max_age_s = 86400,
+	        .max_stale_key = 1,
 	};
 }
 
@@ -153,20 +153,24 @@ TEST(the_rate_of_requests_is_the_one_known_now)
 
 TEST(a_key_that_nobody_knows_gets_a_finite_ttl)
 {
-	struct plan_terms t = { .zone = &zone_utc, .price = 5, .cost = 1, .min_ttl_s = 1, .max_age_s = 86400,
-		                .max_stale_key = 0.3 };
-	static const double starts[] = { 0, -1e9, 1e9 };
+	struct plan_terms t = {.zone = &zone_utc,
+	                       .price = 5,
+	                       .cost = 1,
+	                       .min_ttl_s = 1,
+	                       .max_age_s = 86400,
+	                       .max_stale_key = 0.3};
+	static const double starts[] = {0, -1e9, 1e9};
 
 	for (int i = 0; i < 3; i++) {
-		struct key k = { .last_seen = INSTANT_NONE };
+		struct key k = {.last_seen = INSTANT_NONE};
 		struct instant now = instant_from_s(starts[i]);
 		struct walk_answer a;
 		struct endpoint ep;
 
-		endpoint_init(&ep, (struct change){ 0.5, 30 });
+		endpoint_init(&ep, (struct change){0.5, 30});
 		a = plan_ttl(&ep, &k, now, now, &t);
-		OK(a.ttl_s >= 1 && a.ttl_s <= 86400 && a.p_stale >= 0 && a.p_stale <= 0.3 + 1e-9, "%g %g",
-		   a.ttl_s, a.p_stale);
+		OK(a.ttl_s >= 1 && a.ttl_s <= 86400 && a.p_stale >= 0 && a.p_stale <= 0.3 + 1e-9,
+		   "%g %g", a.ttl_s, a.p_stale);
 		endpoint_release(&ep);
 	}
 }

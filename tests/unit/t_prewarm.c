@@ -9,18 +9,17 @@ static const double PEAK_S = 1e9;
 
 static struct prewarm_terms terms(double rate, double now_before_s)
 {
-	return (struct prewarm_terms){ .now = instant_from_s(PEAK_S - now_before_s),
-		                       .peak = instant_from_s(PEAK_S),
-		                       .rate = rate,
-		                       .worth = 0.5,
-		                       .max_keys = 1000 };
+	return (struct prewarm_terms){.now = instant_from_s(PEAK_S - now_before_s),
+	                              .peak = instant_from_s(PEAK_S),
+	                              .rate = rate,
+	                              .worth = 0.5,
+	                              .max_keys = 1000};
 }
 
 static struct prewarm_candidate of(uint32_t key, double p, double requests, double changes)
 {
 	return (struct prewarm_candidate){
-		.key = key, .p = p, .requests = requests, .changes_per_s = changes, .load_s = 0.1
-	};
+	        .key = key, .p = p, .requests = requests, .changes_per_s = changes, .load_s = 0.1};
 }
 
 static double before(const struct prewarm_candidate *c)
@@ -44,7 +43,7 @@ TEST(nothing_is_planned_for_nobody)
 TEST(what_pays_is_loaded_and_nothing_else)
 {
 	struct prewarm_terms t = terms(10, 1800);
-	struct prewarm_candidate c[3] = { of(1, 0.49, 9, 0), of(2, 0.5, 5, 0), of(3, 0.9, 1, 0) };
+	struct prewarm_candidate c[3] = {of(1, 0.49, 9, 0), of(2, 0.5, 5, 0), of(3, 0.9, 1, 0)};
 
 	OK(prewarm_plan(&t, c, 3) == 2);
 	OK(c[0].key != 1 && c[1].key != 1 && c[2].key == 1 && c[2].at.us == INT64_MAX);
@@ -54,7 +53,7 @@ TEST(what_would_change_again_before_the_peak_is_left_to_demand)
 {
 	struct prewarm_terms t = terms(10, 1800);
 	/* loaded last of all it is 0.1 + 0.1 s old at the peak */
-	struct prewarm_candidate c[3] = { of(1, 0.9, 9, 4.9), of(2, 0.9, 9, 5.1), of(3, 0.1, 9, 9) };
+	struct prewarm_candidate c[3] = {of(1, 0.9, 9, 4.9), of(2, 0.9, 9, 5.1), of(3, 0.1, 9, 9)};
 
 	OK(prewarm_plan(&t, c, 3) == 1);
 	OK(c[0].key == 1 && !c[0].left);
@@ -65,7 +64,8 @@ TEST(what_would_change_again_before_the_peak_is_left_to_demand)
 TEST(the_stable_go_first_and_the_volatile_and_wanted_last)
 {
 	struct prewarm_terms t = terms(10, 1800);
-	struct prewarm_candidate c[4] = { of(1, 1, 100, 1e-2), of(2, 1, 1, 1e-2), of(3, 1, 100, 0), of(4, 1, 10, 1e-2) };
+	struct prewarm_candidate c[4] = {of(1, 1, 100, 1e-2), of(2, 1, 1, 1e-2), of(3, 1, 100, 0),
+	                                 of(4, 1, 10, 1e-2)};
 
 	OK(prewarm_plan(&t, c, 4) == 4);
 	OK(c[0].key == 3 && c[1].key == 2 && c[2].key == 4 && c[3].key == 1);
@@ -140,7 +140,7 @@ TEST(a_lead_is_the_longest_and_not_the_usual_one)
 TEST(slow_loads_start_earlier)
 {
 	struct prewarm_terms t = terms(10, 1800);
-	struct prewarm_candidate c[2] = { of(1, 1, 1, 0), of(2, 1, 2, 0.001) };
+	struct prewarm_candidate c[2] = {of(1, 1, 1, 0), of(2, 1, 2, 0.001)};
 
 	c[1].load_s = 30;
 	OK(prewarm_plan(&t, c, 2) == 2);
@@ -153,7 +153,8 @@ TEST(any_candidates_give_a_plan_that_keeps_its_word)
 {
 	for (int run = 0; run < 500; run++) {
 		struct prewarm_candidate c[60];
-		struct prewarm_terms t = terms(0.1 + 20 * rng_uniform(&rng), 60 * rng_uniform(&rng));
+		struct prewarm_terms t =
+		        terms(0.1 + 20 * rng_uniform(&rng), 60 * rng_uniform(&rng));
 		size_t n = rng_below(&rng, 61), taken, left = 0;
 		uint64_t seen = 0;
 

@@ -12,8 +12,9 @@ static struct instant at(double s)
 }
 
 /*
- * A cache in small: the dearer a stale serve, the fewer there are; in the odd half of a day four times
- * as many. Few requests carry most of the staleness. Returns the share of stale serves of the last day.
+ * A cache in small: the dearer a stale serve, the fewer there are; in the odd half of a day four
+ * times as many. Few requests carry most of the staleness. Returns the share of stale serves of the
+ * last day.
  */
 static double play(struct price *p, double days, double per_day, double at_price_1)
 {
@@ -35,7 +36,7 @@ static double play(struct price *p, double days, double per_day, double at_price
 
 TEST(the_objective_is_met_from_a_price_too_low_or_too_high)
 {
-	static const double objectives[] = { 0.002, 0.01, 0.05 };
+	static const double objectives[] = {0.002, 0.01, 0.05};
 
 	for (int i = 0; i < 3; i++)
 		for (int high = 0; high < 2; high++) {

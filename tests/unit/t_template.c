@@ -125,13 +125,18 @@ TEST(keys_that_differ_in_ids_and_values_share_an_endpoint)
 	for (int run = 0; run < 500; run++) {
 		char a[128], b[128], x[TEMPLATE_MAX + 1], y[TEMPLATE_MAX + 1];
 
-		snprintf(a, sizeof(a), "/shop/%u/item-%u?size=%u&color=%u", (unsigned)rng_below(&rng, 1000000),
-		         (unsigned)(10000 + rng_below(&rng, 10000)), (unsigned)rng_below(&rng, 9), 1u);
-		snprintf(b, sizeof(b), "/shop/%u/item-%u?color=%u&size=%u", (unsigned)rng_below(&rng, 1000000),
-		         (unsigned)(10000 + rng_below(&rng, 10000)), (unsigned)rng_below(&rng, 9), 1u);
+		snprintf(a, sizeof(a), "/shop/%u/item-%u?size=%u&color=%u",
+		         (unsigned)rng_below(&rng, 1000000),
+		         (unsigned)(10000 + rng_below(&rng, 10000)), (unsigned)rng_below(&rng, 9),
+		         1u);
+		snprintf(b, sizeof(b), "/shop/%u/item-%u?color=%u&size=%u",
+		         (unsigned)rng_below(&rng, 1000000),
+		         (unsigned)(10000 + rng_below(&rng, 10000)), (unsigned)rng_below(&rng, 9),
+		         1u);
 		template_mine(bytes_str(a), x);
 		template_mine(bytes_str(b), y);
-		OK(strcmp(x, y) == 0 && strcmp(x, "/shop/<id>/<id>?color&size") == 0, "%s %s", x, y);
+		OK(strcmp(x, y) == 0 && strcmp(x, "/shop/<id>/<id>?color&size") == 0, "%s %s", x,
+		   y);
 	}
 }
 
