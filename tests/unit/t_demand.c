@@ -20,8 +20,8 @@ static double poisson(double n)
 	return fmax(0, floor(n + sqrt(n) * rng_normal(&rng) + 0.5));
 }
 
-typedef double truth_fn(double day,
-                        double hour); /* requests per quarter of an hour, on UTC clocks */
+/* Requests per quarter of an hour, on UTC clocks. */
+typedef double truth_fn(double day, double hour);
 
 static double always_100(double day, double hour)
 {
@@ -142,8 +142,7 @@ TEST(a_quiet_bin_is_quiet_and_not_impossible)
 	demand_release(&d);
 }
 
-/* Multiplicative noise: is the truth inside 80 % intervals 80 % of the time, and in their middle?
- */
+/* Multiplicative noise: is the truth inside 80 % intervals 80 % of the time? In their middle? */
 TEST(intervals_are_as_wide_as_they_say_and_not_wider)
 {
 	double inside = 0, above = 0, n = 0;
