@@ -76,11 +76,13 @@ static struct slot *read_slot(int fd, struct bytes key)
 	return NULL;
 }
 
-static bool take_over(int fd, struct bytes key, int64_t came_us, struct fc_value *ret)
+static bool take_over(int fd, struct bytes key, int64_t came_us, bool until_ttl,
+                      struct fc_value *ret)
 {
 	struct slot *s = read_slot(fd, key);
 	int64_t now = fc_boottime_us();
-	bool good = s && s->finished_us <= now && (s->finished_us >= came_us || now < s->good_until_us);
+	bool good = s && s->finished_us <= now &&
+	            (s->finished_us >= came_us || (until_ttl && now < s->good_until_us));
 
 	if (good) {
 		ret->data = malloc(s->value_bytes ? s->value_bytes : 1);
@@ -98,9 +100,10 @@ static bool take_over(int fd, struct bytes key, int64_t came_us, struct fc_value
 	return good;
 }
 
-int alone_begin(struct alone *a, struct fc *fc, struct bytes key, double wait_s, struct fc_value *ret)
+int alone_begin(struct alone *a, struct fc *fc, struct bytes key, double wait_s, int64_t came_us,
+                bool until_ttl, struct fc_value *ret)
 {
-	int64_t came = fc_boottime_us(), until = fc_monotonic_us() + (int64_t)(wait_s * 1e6);
+	int64_t until = fc_monotonic_us() + (int64_t)(wait_s * 1e6);
 	int pause_ms = 1;
 
 	a->fd = open_slot(fc, key);
@@ -115,7 +118,7 @@ int alone_begin(struct alone *a, struct fc *fc, struct bytes key, double wait_s,
 		poll(NULL, 0, pause_ms);
 		pause_ms = pause_ms < 16 ? 2 * pause_ms : 16;
 	}
-	if (!take_over(a->fd, key, came, ret))
+	if (!take_over(a->fd, key, came_us, until_ttl, ret))
 		return 0;
 	close(a->fd);
 	a->fd = -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One load per key and host while there is no daemon to give leases.
+ * One load per key and host while there is no daemon to give leases, or it does not in time.
  *
  * HOW IT WORKS a key belongs to one of ALONE_SLOTS files, in <dir>/alone where the user may write
  * there, else in /dev/shm/forecache-UID. Whoever holds the file's flock loads, and writes what it got
@@ -21,8 +21,12 @@ struct alone {
 	int fd; /* -1: no lock could be had, load without */
 };
 
-/* 1: *ret is what another one loaded just now. 0: load, then call alone_end. */
-int alone_begin(struct alone *a, struct fc *fc, struct bytes key, double wait_s, struct fc_value *ret);
+/*
+ * 1: *ret is what another one loaded since came_us (CLOCK_BOOTTIME) or, with until_ttl, earlier if it
+ * holds still: not while there is a daemon, which may know better. 0: load, then call alone_end.
+ */
+int alone_begin(struct alone *a, struct fc *fc, struct bytes key, double wait_s, int64_t came_us,
+                bool until_ttl, struct fc_value *ret);
 
 /* v: what was loaded; NULL: it failed. */
 void alone_end(struct alone *a, struct bytes key, const struct fc_value *v);

@@ -48,15 +48,15 @@ int fc_check_key(const char *endpoint, const void *key, size_t key_bytes)
 }
 
 /* The one place where requests leave the caller's thread. */
-static int send_frame(struct fc *fc, struct link *l, uint64_t id, struct pack *w, double timeout_s,
-                      void **ret_frame, size_t *ret_bytes)
+static int send_frame(struct fc *fc, struct link *l, uint64_t id, struct pack *w, bool repeat,
+                      double timeout_s, void **ret_frame, size_t *ret_bytes)
 {
 	int rc = pack_status(w);
 
 	if (rc)
 		return rc;
 	atomic_fetch_add(&fc->requests, 1);
-	rc = link_call(l, id, w->p, w->n, timeout_s, ret_frame, ret_bytes);
+	rc = link_call(l, id, w->p, w->n, repeat, timeout_s, ret_frame, ret_bytes);
 	atomic_fetch_add(&fc->timeouts, rc == -ETIMEDOUT);
 	return rc;
 }
@@ -72,7 +72,8 @@ int fc_ask(struct fc *fc, struct request *r, double timeout_s, void **ret_frame,
 	pack_init(&w, fc->opt.max_reply_bytes);
 	r->id = link_next_id(l);
 	request_write(&w, r);
-	rc = send_frame(fc, l, r->id, &w, timeout_s, ret_frame, ret_bytes);
+	rc = send_frame(fc, l, r->id, &w, r->op == OP_GET || r->op == OP_MGET || r->op == OP_TTL,
+	                timeout_s, ret_frame, ret_bytes);
 	pack_release(&w);
 	return rc;
 }
@@ -286,7 +287,8 @@ int fc_request(struct fc *fc, const char *op, const void *args, size_t args_byte
 	id = link_next_id(l);
 	rc = pack_request(&w, id, op, bytes_of(args, args ? args_bytes : 0));
 	if (!rc)
-		rc = send_frame(fc, l, id, &w, timeout_s > 0 ? timeout_s : fc->opt.timeout_s, &frame, &bytes);
+		rc = send_frame(fc, l, id, &w, false, timeout_s > 0 ? timeout_s : fc->opt.timeout_s,
+		                &frame, &bytes);
 	pack_release(&w);
 	if (rc) {
 		say(reterr, reterr_bytes, bytes_str(fc_strerror(rc)));

@@ -21,7 +21,9 @@
  * WITHOUT THE DAEMON (its heartbeat is older than 2 s) values that are still in the segment are fresh
  * until their TTL; past it they are given, up to their max_age, only where a load fails.
  * fc_get_or_load then lets one process of the host load a key while the others wait, by a lock file
- * that vanishes with its holder. No call fails for want of a daemon where a load can succeed.
+ * that vanishes with its holder. No call fails for want of a daemon where a load can succeed. When the
+ * daemon dies while it is asked, reads are asked again of the one that comes back; what changes
+ * something ends with -ENOTCONN, and may have been done or not.
  *
  * THREADS a handle may be used by any number of threads at once. FORK a child may go on using the
  * handle: it keeps the segment and makes its own thread and connections; what the parent had not yet
@@ -126,11 +128,12 @@ typedef int fc_load_fn(void *arg, const void *key, size_t key_bytes, struct fc_l
 
 /*
  * The value, loaded by fn if the cache has none that is fresh. Of all callers one gets to load; the
- * others wait for it (load_wait_s) and load by themselves if that time is over. If fn fails, the old
- * value is given (FC_GRACE) as long as its max_age permits; else fn's error comes back, and those who
- * waited for it get -EIO without a try of their own. What was just loaded is FC_MISS. With fn NULL the daemon loads, by its HTTP origin or a registered loader, and the
- * errors are -ENOENT (there is no such thing, or nothing to load it by), -EIO (the load failed),
- * -EBUSY, -ETIMEDOUT and -ENOTCONN.
+ * others wait for it (load_wait_s). If that time is over, or the daemon is too busy, one process of the
+ * host loads as it does without a daemon, and the others wait as long again for that. If fn fails, the
+ * old value is given (FC_GRACE) as long as its max_age permits; else fn's error comes back, and those
+ * who waited for it get -EIO without a try of their own. What was just loaded is FC_MISS. With fn NULL
+ * the daemon loads, by its HTTP origin or a registered loader, and the errors are -ENOENT (there is no
+ * such thing, or nothing to load it by), -EIO (the load failed), -EBUSY, -ETIMEDOUT and -ENOTCONN.
  */
 int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes,
                    fc_load_fn *fn, void *arg, struct fc_value *ret);

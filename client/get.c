@@ -62,16 +62,14 @@ static enum reader_outcome copy_out(const struct store_reader *r, struct bytes k
 	return o == READER_SMALL ? READER_MISS : o;
 }
 
-static struct seen look(struct fc *fc, struct bytes key, struct fc_value *ret)
+static struct seen look_at(struct fc *fc, struct segment_map *m, struct bytes key,
+                           struct fc_value *ret)
 {
-	struct segment_map *m = segment_hold(&fc->segment);
 	struct seen seen = { READER_GONE, false };
 	struct reader_value v;
 	struct instant now;
 	int64_t boottime;
 
-	if (!m)
-		return seen;
 	boottime = fc_boottime_us();
 	now = store_reader_now(&m->reader, boottime);
 	seen.alive = span_s(store_reader_silence(&m->reader, boottime)) <= fc->opt.silence_s;
@@ -84,6 +82,25 @@ static struct seen look(struct fc *fc, struct bytes key, struct fc_value *ret)
 	ret->age_s = span_s(instant_diff(now, v.loaded));
 	ret->ttl_s = v.soft.us == INT64_MAX ? span_s(SPAN_MAX) : span_s(instant_diff(v.soft, now));
 	ret->outcome = seen.outcome == READER_FRESH ? FC_HIT : FC_GRACE;
+	return seen;
+}
+
+static struct seen look(struct fc *fc, struct bytes key, struct fc_value *ret)
+{
+	struct segment_map *m = segment_hold(&fc->segment);
+	struct seen seen = { READER_GONE, false };
+
+	if (m)
+		seen = look_at(fc, m, key, ret);
+	/*
+	 * The daemon has started anew. Its segment is whole before its sockets answer, so that asking
+	 * it instead would load what is there.
+	 */
+	if (m && seen.outcome == READER_GONE && segment_renew(&fc->segment, m)) {
+		m = segment_hold(&fc->segment);
+		if (m)
+			seen = look_at(fc, m, key, ret);
+	}
 	return seen;
 }
 
@@ -352,18 +369,46 @@ static int load_leased(struct fc *fc, const char *endpoint, struct bytes key, fc
 	return 0;
 }
 
-static int load_alone(struct fc *fc, struct bytes key, fc_load_fn *fn, void *arg, struct fc_value *ret)
+/* Without a daemon: one process of the host loads. came_us: when the caller came, CLOCK_BOOTTIME. */
+static int load_alone(struct fc *fc, struct bytes key, fc_load_fn *fn, void *arg, int64_t came_us,
+                      struct fc_value *ret)
 {
 	struct alone a;
 	double load_ms, ttl_s;
 	int rc;
 
 	forget(ret);
-	if (alone_begin(&a, fc, key, fc->opt.load_wait_s, ret))
+	if (alone_begin(&a, fc, key, fc->opt.load_wait_s, came_us, true, ret))
 		return 0;
 	rc = load(fc, key, fn, arg, &load_ms, &ttl_s, ret);
 	alone_end(&a, key, rc ? NULL : ret);
 	return rc ? old_value(fc, key, rc, ret) : 0;
+}
+
+/*
+ * The daemon is there, but did not give leave in time. Many callers may have waited for the same
+ * lease, and their time ends together: one of the host's loads, and tells the daemon as well.
+ */
+static int load_unleased(struct fc *fc, const char *endpoint, struct bytes key, fc_load_fn *fn,
+                         void *arg, int64_t came_us, struct fc_value *ret)
+{
+	struct fc_set_options set = { .size = sizeof(set) };
+	struct alone a;
+	int rc;
+
+	forget(ret);
+	if (look(fc, key, ret).outcome == READER_FRESH)
+		return 0;
+	forget(ret);
+	if (alone_begin(&a, fc, key, fc->opt.load_wait_s, came_us, false, ret))
+		return 0;
+	rc = load(fc, key, fn, arg, &set.load_ms, &set.ttl_s, ret);
+	alone_end(&a, key, rc ? NULL : ret);
+	if (rc)
+		return old_value(fc, key, rc, ret);
+	set.version = ret->version;
+	(void)fc_set(fc, endpoint, key.p, key.n, ret->data, ret->bytes, &set);
+	return 0;
 }
 
 int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key_p, size_t key_bytes,
@@ -371,6 +416,7 @@ int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key_p, size_
 {
 	struct bytes key = bytes_of(key_p, key_bytes);
 	double wait_s = fn ? fc->opt.load_wait_s : fc->opt.timeout_s;
+	int64_t came_us = fc_boottime_us();
 	struct seen seen;
 	int rc = check(endpoint, key, ret);
 
@@ -389,11 +435,13 @@ int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key_p, size_
 	if (fn && !rc && ret->lease)
 		rc = load_leased(fc, endpoint, key, fn, arg, ret);
 	else if (fn && rc == -ENOTCONN)
-		rc = load_alone(fc, key, fn, arg, ret);
+		rc = load_alone(fc, key, fn, arg, came_us, ret);
+	else if (fn && (rc == -ETIMEDOUT || rc == -EBUSY))
+		rc = load_unleased(fc, endpoint, key, fn, arg, came_us, ret);
 	else if (fn && rc == -EIO) {
 		rc = old_value(fc, key, rc, ret); /* who had the lease could not load: no need to try as well */
 	} else if (fn && rc && rc != -EINVAL) {
-		/* busy, too slow, or a value that the daemon must not keep: load for this caller alone */
+		/* a value that the daemon must not keep: load for this caller alone */
 		ret->lease = 0;
 		rc = load_leased(fc, endpoint, key, fn, arg, ret);
 	} else if (!fn && rc == -ENOTCONN) {

@@ -25,7 +25,7 @@
 #define EVENT_QUEUE      1000    /* messages, each of up to max_batch events */
 #define REQUEST_QUEUE    1000
 #define RECONNECT_MS     50      /* doubles up to the next */
-#define RECONNECT_MAX_MS 1000
+#define RECONNECT_MAX_MS 250
 #define MAX_PARTS        8       /* of a message from the daemon; it sends at most 2 */
 
 struct call {
@@ -35,6 +35,7 @@ struct call {
 	size_t bytes;
 	int64_t begun_us, deadline_us; /* CLOCK_MONOTONIC */
 	bool sent, done;
+	bool repeat; /* may be sent again when the connection broke */
 	int rc;
 	void *reply;
 	size_t reply_bytes;
@@ -47,7 +48,7 @@ struct link {
 	int wake; /* eventfd */
 
 	pthread_mutex_t lock; /* over calls, workers and stop */
-	struct call calls;    /* head of a ring; those not sent yet stand last */
+	struct call calls;    /* head of a ring, in the order in which they came */
 	unsigned waiting;
 	struct worker *worker;
 	unsigned n_workers;
@@ -57,6 +58,8 @@ struct link {
 
 	/* the thread's alone */
 	void *ctx, *requests, *events;
+	void *watch; /* says what becomes of the connection of requests; NULL: nobody does */
+	bool broken; /* that connection, and there is no other yet */
 	struct pack out;
 	struct message message;
 	int64_t events_from_us; /* when the events that could not be sent became stuck; 0: none are */
@@ -94,6 +97,37 @@ static void *connect_to(struct link *l, int type, const char *name, int queue)
 		return NULL;
 	}
 	return s;
+}
+
+#define WATCH_ADDRESS "inproc://requests"
+
+static void connect_requests(struct link *l)
+{
+	l->requests = connect_to(l, ZMQ_DEALER, "requests", REQUEST_QUEUE);
+	if (!l->requests || zmq_socket_monitor(l->requests, WATCH_ADDRESS,
+	                                       ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED))
+		return;
+	l->watch = zmq_socket(l->ctx, ZMQ_PAIR);
+	if (l->watch)
+		set_int(l->watch, ZMQ_LINGER, 0);
+	if (l->watch && !zmq_connect(l->watch, WATCH_ADDRESS))
+		return;
+	/* what nobody reads must not be written */
+	zmq_socket_monitor(l->requests, NULL, 0);
+	if (l->watch)
+		zmq_close(l->watch);
+	l->watch = NULL;
+}
+
+static void close_requests(struct link *l)
+{
+	if (l->watch) {
+		zmq_socket_monitor(l->requests, NULL, 0);
+		zmq_close(l->watch);
+	}
+	if (l->requests)
+		zmq_close(l->requests);
+	l->watch = l->requests = NULL;
 }
 
 static int send_frame(void *s, const void *frame, size_t bytes)
@@ -196,8 +230,11 @@ static bool send_calls(struct link *l)
 		if (c->sent)
 			continue;
 		if (!l->requests)
-			l->requests = connect_to(l, ZMQ_DEALER, "requests", REQUEST_QUEUE);
-		rc = l->requests ? send_frame(l->requests, c->frame, c->bytes) : -ENOMEM;
+			connect_requests(l);
+		/* libzmq may still take messages for the connection that broke */
+		rc = !l->requests ? -ENOMEM
+		     : l->broken  ? -EAGAIN
+		                  : send_frame(l->requests, c->frame, c->bytes);
 		if (rc == -EAGAIN) {
 			left = true;
 			break;
@@ -280,15 +317,57 @@ static void take_replies(struct link *l)
 	zmq_msg_close(&msg);
 }
 
+/* The connection broke: whom the calls were sent to will not answer them. */
+static void lose_calls(struct link *l)
+{
+	struct call *c, *next;
+
+	pthread_mutex_lock(&l->lock);
+	for (c = l->calls.next; c != &l->calls; c = next) {
+		next = c->next;
+		if (c->sent && c->repeat)
+			c->sent = false;
+		else if (c->sent)
+			end_call(l, c, -ENOTCONN);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* A piece of news has two parts: what (16 bits) with a value, and the address. */
+static void take_news(struct link *l)
+{
+	unsigned char part[256];
+	uint16_t what;
+	int n, more;
+	size_t size;
+
+	for (;;) {
+		n = zmq_recv(l->watch, part, sizeof(part), ZMQ_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return;
+		size = sizeof(more);
+		if (n < (int)sizeof(what) || zmq_getsockopt(l->watch, ZMQ_RCVMORE, &more, &size) || !more)
+			continue;
+		memcpy(&what, part, sizeof(what));
+		l->broken = what == ZMQ_EVENT_DISCONNECTED;
+		if (l->broken) {
+			take_replies(l); /* what it still said */
+			lose_calls(l);
+		}
+	}
+}
+
 uint64_t link_next_id(struct link *l)
 {
 	return atomic_fetch_add(&l->next_id, 1);
 }
 
-int link_call(struct link *l, uint64_t id, const void *frame, size_t bytes, double timeout_s,
-              void **ret_frame, size_t *ret_bytes)
+int link_call(struct link *l, uint64_t id, const void *frame, size_t bytes, bool repeat,
+              double timeout_s, void **ret_frame, size_t *ret_bytes)
 {
-	struct call c = { .id = id, .frame = frame, .bytes = bytes };
+	struct call c = { .id = id, .frame = frame, .bytes = bytes, .repeat = repeat };
 	pthread_condattr_t attr;
 	struct timespec until;
 	int rc = 0;
@@ -530,7 +609,10 @@ static void wait_for_work(struct link *l, int64_t now, bool left)
 	item[n++] = (zmq_pollitem_t){ .fd = l->wake, .events = ZMQ_POLLIN };
 	if (l->requests)
 		item[n++] = (zmq_pollitem_t){ .socket = l->requests,
-			                      .events = (short)(ZMQ_POLLIN | (left ? ZMQ_POLLOUT : 0)) };
+			                      .events = (short)(ZMQ_POLLIN |
+			                                        (left && !l->broken ? ZMQ_POLLOUT : 0)) };
+	if (l->watch)
+		item[n++] = (zmq_pollitem_t){ .socket = l->watch, .events = ZMQ_POLLIN };
 	pthread_mutex_lock(&l->lock);
 	for (w = l->worker; w; w = w->next)
 		if (w->socket)
@@ -564,13 +646,12 @@ static void close_sockets(struct link *l)
 		set_int(l->events, ZMQ_LINGER, (int)(l->linger_s * 1e3));
 		zmq_close(l->events);
 	}
-	if (l->requests)
-		zmq_close(l->requests);
+	close_requests(l);
 	if (l->ctx) {
 		while (zmq_ctx_term(l->ctx) && errno == EINTR)
 			;
 	}
-	l->events = l->requests = l->ctx = NULL;
+	l->events = l->ctx = NULL;
 }
 
 static void *run(void *arg)
@@ -586,6 +667,8 @@ static void *run(void *arg)
 			segment_refresh(&l->fc->segment);
 			l->refresh_us = now;
 		}
+		if (l->watch)
+			take_news(l);
 		left = send_calls(l);
 		if (l->requests)
 			take_replies(l);

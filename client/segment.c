@@ -119,6 +119,13 @@ out:
 	pthread_mutex_unlock(&s->lock);
 }
 
+bool segment_renew(struct segment *s, const struct segment_map *m)
+{
+	if (atomic_load(&s->current) == m)
+		segment_refresh(s);
+	return atomic_load(&s->current) != m;
+}
+
 static _Thread_local char self; /* its address tells threads apart */
 
 static unsigned lane(void)

@@ -6,7 +6,7 @@
  * HOW IT WORKS a read takes a hold on the mapping that is current, in a counter of its own cache line,
  * and looks again whether it still is; so a mapping that was replaced can be given back as soon as no
  * one holds it. None of that is a system call. segment_refresh, which is, belongs to the library's
- * thread and to fc_open.
+ * thread, to fc_open, and to a reader that found the daemon's life over.
  *
  * INVARIANTS at most SEGMENT_MAPS mappings at once; while all are held, no new one is made.
  */
@@ -17,6 +17,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #define SEGMENT_MAPS  4
@@ -47,6 +48,12 @@ void segment_forked(struct segment *s);
 
 /* Maps what the link leads to now, if that is not what is mapped. */
 void segment_refresh(struct segment *s);
+
+/*
+ * For who saw that m is of another life of the daemon (and holds it no more): maps the present one,
+ * unless somebody has meanwhile. True: another mapping is current now.
+ */
+bool segment_renew(struct segment *s, const struct segment_map *m);
 
 /* The current mapping, held, or NULL; to be given back with segment_drop. */
 struct segment_map *segment_hold(struct segment *s);

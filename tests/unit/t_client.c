@@ -69,13 +69,14 @@ static int64_t clock_us(clockid_t id)
 struct waiter {
 	zmq_msg_t envelope;
 	uint64_t id;
-	bool used;
+	atomic_bool used;
 };
 
 static struct daemon {
 	char dir[64], segment[96], link[96];
 	void *mem, *ctx, *requests, *events, *loaders, *notices;
 	struct store *store;
+	struct store_clock clock;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	atomic_bool stop, silent; /* silent: no heartbeat, no answers */
@@ -445,7 +446,8 @@ static void daemon_start(bool sockets)
 	OK(fd >= 0 && !ftruncate(fd, SEGMENT_BYTES));
 	d.mem = mmap(NULL, SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
-	d.store = store_create(d.mem, SEGMENT_BYTES, 1000 + (uint64_t)lives, store_clock_now());
+	d.clock = store_clock_now();
+	d.store = store_create(d.mem, SEGMENT_BYTES, 1000 + (uint64_t)lives, d.clock);
 	OK(d.store != NULL);
 	store_heartbeat(d.store, clock_us(CLOCK_BOOTTIME));
 	unlink(d.link);
@@ -811,6 +813,147 @@ TEST(one_caller_loads_and_the_others_wait)
 	daemon_stop();
 }
 
+/* -- A daemon that dies while it is asked --------------------------------------------------- */
+
+static struct fc *open_patient_client(double load_wait_s)
+{
+	/* a silence that is never reached: only the connection tells */
+	struct fc_options o = { .size = sizeof(o), .dir = d.dir, .timeout_s = 60, .silence_s = 60,
+		                .load_wait_s = load_wait_s };
+	struct fc *fc = NULL;
+
+	OK(fc_open(&o, &fc) == 0);
+	return fc;
+}
+
+static unsigned waiters(void)
+{
+	unsigned n = 0;
+	int i;
+
+	for (i = 0; i < MAX_WAITERS; i++)
+		n += atomic_load(&d.waiter[i].used);
+	return n;
+}
+
+static void forget_waiters(void)
+{
+	int i;
+
+	for (i = 0; i < MAX_WAITERS; i++)
+		if (d.waiter[i].used) {
+			zmq_msg_close(&d.waiter[i].envelope);
+			d.waiter[i].used = false;
+		}
+}
+
+TEST(what_was_asked_of_a_daemon_that_died_is_asked_of_the_next)
+{
+	struct origin o = { .value = "loaded", .pause_ms = 20 };
+	int64_t start;
+	pthread_t t[4];
+	void *ok;
+	int i;
+
+	daemon_start(true);
+	d.lease = 1; /* somebody else's */
+	shared = open_patient_client(60);
+	for (i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, get_or_load, &o);
+	OK(EVENTUALLY(waiters() == 4, 30));
+	atomic_store(&d.sets_seen, 0);
+	start = clock_us(CLOCK_MONOTONIC);
+	daemon_stop();
+	forget_waiters();
+	daemon_start(true);
+	for (i = 0; i < 4; i++) {
+		pthread_join(t[i], &ok);
+		OK(ok, "%d", i);
+	}
+	OK(clock_us(CLOCK_MONOTONIC) - start < 30000000, "%" PRId64 " us",
+	   clock_us(CLOCK_MONOTONIC) - start);
+	/* by a lease of the next daemon; and those who looked when there was none, by the lock file */
+	OK(atomic_load(&o.loads) <= 2, "%d loads", atomic_load(&o.loads));
+	fc_close(&shared);
+	daemon_stop();
+}
+
+static void *ask_in_vain(void *arg)
+{
+	char err[64];
+	void *result = NULL;
+	size_t n;
+
+	(void)arg;
+	return (void *)(intptr_t)fc_request(shared, "stats", NULL, 0, 60, &result, &n, err, sizeof(err));
+}
+
+TEST(what_may_not_be_asked_twice_ends_with_the_connection)
+{
+	unsigned before = atomic_load(&d.requests_seen);
+	pthread_t t;
+	void *rc;
+
+	daemon_start(true);
+	shared = open_patient_client(60);
+	pthread_create(&t, NULL, ask_in_vain, NULL);
+	OK(EVENTUALLY(atomic_load(&d.requests_seen) == before + 1, 30));
+	daemon_stop();
+	daemon_start(true);
+	pthread_join(t, &rc);
+	OK((intptr_t)rc == -ENOTCONN, "%d", (int)(intptr_t)rc);
+	fc_close(&shared);
+	daemon_stop();
+}
+
+/* The segment is another life's before the sockets of that life answer. */
+TEST(a_segment_that_was_taken_over_is_read_at_once)
+{
+	struct origin o = { .value = "loaded" };
+	struct fc_value v;
+	struct fc *fc;
+
+	daemon_start(false);
+	put("k", "value");
+	fc = open_client();
+	OK(LOAD(fc, "k", load, &o, &v) == 0 && is_value(&v, "value"));
+	fc_value_release(&v);
+	store_release(&d.store);
+	d.store = store_attach(d.mem, SEGMENT_BYTES, 77, d.clock, wall(), NULL, NULL);
+	OK(d.store != NULL);
+	OK(LOAD(fc, "k", load, &o, &v) == 0 && is_value(&v, "value") && v.outcome == FC_HIT);
+	fc_value_release(&v);
+	OK(atomic_load(&o.loads) == 0, "%d loads", atomic_load(&o.loads));
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(callers_whose_patience_ends_together_load_once)
+{
+	struct origin o = { .value = "loaded", .pause_ms = 50 };
+	pthread_t t[8];
+	void *ok;
+	int i;
+
+	daemon_start(true);
+	d.lease = 1; /* whose holder never comes back */
+	shared = open_patient_client(2);
+	atomic_store(&d.sets_seen, 0);
+	for (i = 0; i < 8; i++)
+		pthread_create(&t[i], NULL, get_or_load, &o);
+	for (i = 0; i < 8; i++) {
+		pthread_join(t[i], &ok);
+		OK(ok, "%d", i);
+	}
+	OK(atomic_load(&o.loads) == 1, "%d loads", atomic_load(&o.loads));
+	OK(atomic_load(&d.sets_seen) == 1, "the daemon is told");
+	fc_close(&shared);
+	daemon_stop();
+	forget_waiters();
+}
+
+/* -- Loads that fail ------------------------------------------------------------------------ */
+
 static void *get_or_fail(void *arg)
 {
 	struct fc_value v;
@@ -1159,6 +1302,10 @@ int main(int argc, char **argv)
 	RUN(requests_are_answered);
 	RUN(without_a_segment_the_daemon_is_asked);
 	RUN(one_caller_loads_and_the_others_wait);
+	RUN(what_was_asked_of_a_daemon_that_died_is_asked_of_the_next);
+	RUN(what_may_not_be_asked_twice_ends_with_the_connection);
+	RUN(a_segment_that_was_taken_over_is_read_at_once);
+	RUN(callers_whose_patience_ends_together_load_once);
 	RUN(when_one_caller_cannot_load_the_others_do_not_try);
 	RUN(a_load_that_fails_gives_the_old_value);
 	RUN(a_silent_daemon_is_not_waited_for);
