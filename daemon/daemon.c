@@ -302,6 +302,7 @@ int daemon_start(struct daemon *d)
 		daemon_input(d,
 		             &(struct input){.kind = INPUT_CLOCK, .clock.offset = d->clock.offset});
 	loop_set_turn_end(d->loop, daemon_turn_end, d);
+	clock_turn(&d->clock); /* the start may have taken its time: the first heartbeat is of now */
 	on_heartbeat(d);
 	return 0;
 }
