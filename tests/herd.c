@@ -7,8 +7,9 @@
  *
  * A value says of itself what it is: "key read_us checksum". Even keys live for a second, odd ones
  * for ten minutes. Each load is a line in the file: "key start_us end_us pid". At the end, one line
- * per process on stdout: "gets misses wrong old failed late_us". `old`: a value that was older than its
- * TTL allows. `late_us`: how late the machine woke the process from a sleep, at the worst.
+ * per process on stdout: "gets misses wrong old failed late_us slow_us". `old`: a value that was older
+ * than its TTL allows. `late_us`: how late the machine woke the process from a sleep, at the worst.
+ * `slow_us`: the longest that a call took.
  */
 #include "base/hash.h"
 #include "client/forecache.h"
@@ -33,7 +34,7 @@
 struct child {
 	int loads_fd;
 	unsigned long gets, misses, wrong, old, failed;
-	int64_t late_us;
+	int64_t late_us, slow_us;
 };
 
 static int64_t now_us(void)
@@ -123,6 +124,8 @@ static void run(const char *dir, unsigned seed, double seconds, unsigned keys, i
 		n = snprintf(name, sizeof(name), "/herd/%u", key);
 		asked = now_us();
 		rc = fc_get_or_load(fc, "/herd/<k>", name, (size_t)n, load, &c, &v);
+		if (now_us() - asked > c.slow_us)
+			c.slow_us = now_us() - asked;
 		c.gets++;
 		if (rc)
 			c.failed++;
@@ -136,8 +139,8 @@ static void run(const char *dir, unsigned seed, double seconds, unsigned keys, i
 			c.late_us = now_us() - asked - pause.tv_nsec / 1000;
 	}
 	fc_close(&fc);
-	n = snprintf(line, sizeof(line), "%lu %lu %lu %lu %lu %" PRId64 "\n", c.gets, c.misses, c.wrong,
-	             c.old, c.failed, c.late_us);
+	n = snprintf(line, sizeof(line), "%lu %lu %lu %lu %lu %" PRId64 " %" PRId64 "\n", c.gets, c.misses,
+	             c.wrong, c.old, c.failed, c.late_us, c.slow_us);
 	_exit(write(out, line, (size_t)n) == n ? 0 : 1);
 }
 
