@@ -45,7 +45,7 @@ struct key {
 	uint64_t version;
 	struct instant loaded;  /* when the origin was read */
 	struct instant soft, hard;
-	struct instant planned; /* when soft was last computed */
+	struct instant planned; /* when soft was last computed; NONE: to be computed when next asked for */
 	struct instant last_seen, last_changed;
 	uint16_t looks;         /* loads that could be compared with the one before */
 	uint16_t errors;        /* in a row */

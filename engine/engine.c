@@ -9,6 +9,9 @@
 /* Slow work (asking for fits, renewing the common prior) is looked for this often. */
 static const struct span HOUSEKEEPING = { 60 * 1000000LL };
 
+/* A fit that has not come back by then will not come any more. */
+static const double FIT_LOST_S = 86400;
+
 /* Before anything is known a change rate may be anything around one in a static TTL. */
 static const double PRIOR_A = 0.5;
 
@@ -85,8 +88,9 @@ static void free_rules(struct engine *e)
 }
 
 /*
- * The origins of the configuration come first and keep their order, so that its indices are ours; one
- * that a reload leaves out keeps its place as long as loads may come back to its budget.
+ * Origins keep the number they got at first sight: those of the first configuration in its order, later
+ * ones after them, by name. One that a reload leaves out keeps its place, since loads may come back to
+ * its budget. So after a reload an index of the configuration is not ours: find_origin.
  */
 void engine_configure(struct engine *e, struct instant now, const struct engine_config *c)
 {
@@ -164,7 +168,6 @@ void engine_free(struct engine **ep)
 	vec_free(&e->flight);
 	vec_free(&e->waiter);
 	vec_free(&e->schedule);
-	vec_free(&e->fit_place);
 	heap_release(&e->refresh);
 	heap_release(&e->prewarm);
 	heap_release(&e->deadline);
@@ -195,14 +198,12 @@ static void loader_came_or_went(struct engine *e, struct instant now, const stru
 
 static void fitted(struct engine *e, const struct input *in)
 {
-	struct place *p;
+	uint32_t place = (uint32_t)in->fitted.fit;
+	struct place *p = place < e->place.n ? e->place.v[place] : NULL;
 
-	if (in->fitted.fit >= e->fit_place.n || e->fit_place.v[in->fitted.fit] >= e->place.n)
-		return;
-	p = e->place.v[e->fit_place.v[in->fitted.fit]];
-	if (!p || !p->fitting)
-		return;
-	p->fitting = false;
+	if (!p || !in->fitted.fit || p->fit != in->fitted.fit)
+		return; /* twice, or given up */
+	p->fit = 0;
 	if (in->fitted.status == 0)
 		demand_set_harmonic(&p->ep.demand, &in->fitted.model);
 }
@@ -270,18 +271,22 @@ static void ask_for_fits(struct engine *e, struct instant now, struct effects *f
 		struct place *p = e->place.v[i];
 		struct harmonic_data *data;
 		struct effect *f;
+		double since;
 
-		if (!p || p->fitting || span_s(instant_diff(now, p->fitted)) < e->limits.fit_every)
+		if (!p)
+			continue;
+		since = span_s(instant_diff(now, p->fitted));
+		if (since < e->limits.fit_every || (p->fit && since < FIT_LOST_S))
 			continue;
 		p->fitted = now;
+		p->fit = 0;
 		data = demand_data(&p->ep.demand);
 		if (!data)
 			continue;
-		p->fitting = true;
-		*vec_push(&e->fit_place) = i;
+		p->fit = ++e->last_fit << 32 | i;
 		f = effect_add(fx, EFFECT_FIT);
 		f->endpoint = intern_name(&e->place_name, i);
-		f->fit.fit = e->fit_place.n - 1;
+		f->fit.fit = p->fit;
 		f->fit.data = data;
 	}
 }

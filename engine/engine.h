@@ -6,7 +6,7 @@
  *
  *	engine_input(e, now, &input, &fx)     something happened
  *	engine_tick(e, now, &fx)              engine_next(e) has come
- *	engine_why, engine_ttls, ...          questions; they change nothing
+ *	engine_why, engine_ttls, ...          questions; they change nothing (engine_ttl: see there)
  *
  * HOW IT WORKS the store (../store) holds values, the analyzer knows keys and endpoints, the predictor
  * turns statistics into expiry times, refreshes and prewarms. The engine keeps what is between them:
@@ -352,7 +352,10 @@ struct why {
 /* False when neither a key nor an endpoint has that name. */
 bool engine_why(struct engine *e, struct instant now, struct bytes name, struct why *ret);
 
-/* The advised TTL of a key that need not be resident (for apps with a cache of their own). */
+/*
+ * The advised TTL of a key that need not be resident (for apps with a cache of their own). A key that is
+ * new is remembered, and may make another be forgotten.
+ */
 struct span engine_ttl(struct engine *e, struct instant now, struct bytes endpoint, struct bytes key,
                        enum ttl_reason *ret_reason);
 
@@ -402,7 +405,7 @@ struct record_field {
 };
 
 struct record {
-	const char *kind;     /* "key", "endpoint", "class", "schedule" */
+	const char *kind;     /* "key", "endpoint", "class" */
 	struct bytes name;
 	struct bytes endpoint; /* of a key, else empty */
 	struct record_field field[RECORD_MAX_FIELDS];

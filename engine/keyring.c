@@ -64,10 +64,44 @@ static uint32_t find_class(struct engine *e, struct bytes name, double objective
 	return (uint32_t)(e->cls.n - 1);
 }
 
+/* Whether the key is in the control group: by its name alone, so that it is after a restart, too. */
+static void hold_out(struct key *k, struct bytes name, const struct policy *y)
+{
+	bool out = y->holdout > 0 && (double)(hash_bytes(name, 0) >> 11) * 0x1p-53 < y->holdout;
+
+	k->flags = (uint8_t)(out ? k->flags | KEY_HELD_OUT : k->flags & ~KEY_HELD_OUT);
+}
+
+/*
+ * Another policy holds for the keys of an endpoint. What is held is planned anew when it is next asked
+ * for; only max_age cannot wait for that, since readers serve without asking us.
+ */
+static void policy_changed(struct engine *e, const struct place *p)
+{
+	for (size_t i = 0; i < p->ep.keys.n; i++) {
+		uint32_t id = p->ep.keys.v[i];
+		struct key *k = &e->key.v[id];
+		struct instant oldest;
+
+		hold_out(k, key_bytes(e, id), &p->policy);
+		if (!(k->flags & KEY_HELD))
+			continue;
+		k->planned = INSTANT_NONE;
+		oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));
+		if (k->hard.us <= oldest.us)
+			continue;
+		k->soft = instant_min(k->soft, oldest);
+		k->hard = oldest;
+		if (e->store && k->entry != STORE_NONE)
+			store_set_expiry(e->store, k->entry, k->soft, k->hard);
+	}
+}
+
 void keyring_apply(struct engine *e, uint32_t place)
 {
 	struct place *p = e->place.v[place];
 	struct bytes name = intern_name(&e->place_name, place), cls = name;
+	const struct policy before = p->policy;
 	uint32_t rule;
 
 	rule = find_rule(e, name);
@@ -87,6 +121,8 @@ void keyring_apply(struct engine *e, uint32_t place)
 		cls = bytes_str("all");
 	p->class_id = find_class(e, cls, p->policy.max_stale);
 	price_set_objective(&e->cls.v[p->class_id].price, p->policy.max_stale);
+	if (memcmp(&before, &p->policy, sizeof(before)) != 0)
+		policy_changed(e, p);
 }
 
 uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name,
@@ -132,13 +168,19 @@ static uint32_t place_of(struct engine *e, struct instant now, struct bytes endp
 	if (rule != RULE_NONE && strchr(e->rule.v[rule].match, '<'))
 		return keyring_place(e, now, bytes_str(e->rule.v[rule].match), fx);
 	template_mine(key, mined);
+	/* what the rule takes literally may look like an id: the mined name would escape the rule */
+	if (rule != RULE_NONE && find_rule(e, bytes_str(mined)) != rule)
+		return keyring_place(e, now, bytes_str(e->rule.v[rule].match), fx);
 	return keyring_place(e, now, bytes_str(mined), fx);
 }
 
-/* Makes room for a new key: of some chosen at random the one least asked for goes. */
-static void forget_one(struct engine *e, struct instant now)
+/*
+ * Makes room for a new key: of some chosen at random the one least asked for goes. False when every
+ * key has a load under way.
+ */
+static bool forget_one(struct engine *e, struct instant now)
 {
-	uint32_t worst = KEY_NONE;
+	uint32_t worst = KEY_NONE, start;
 	double least = 0;
 
 	for (int tries = 0, seen = 0; tries < 256 && seen < 16; tries++) {
@@ -158,8 +200,18 @@ static void forget_one(struct engine *e, struct instant now)
 			least = rate;
 		}
 	}
-	if (worst != KEY_NONE)
-		keyring_forget(e, worst);
+	/* few are left among many ids (max_keys was lowered), or most are being loaded: any will do */
+	start = worst == KEY_NONE ? (uint32_t)rng_below(&e->rng, e->key_name.n_ids) : 0;
+	for (uint32_t i = 0; worst == KEY_NONE && i < e->key_name.n_ids; i++) {
+		uint32_t id = (uint32_t)(((uint64_t)start + i) % e->key_name.n_ids);
+
+		if (intern_is_live(&e->key_name, id) && e->key.v[id].flight == KEY_NONE)
+			worst = id;
+	}
+	if (worst == KEY_NONE)
+		return false;
+	keyring_forget(e, worst);
+	return true;
 }
 
 uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint, struct bytes name,
@@ -174,10 +226,11 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 	if (!name.n || (double)name.n > e->limits.max_key_bytes ||
 	    (double)endpoint.n > e->limits.max_key_bytes)
 		return KEY_NONE;
+	if (e->key_name.live >= e->limits.max_keys && !forget_one(e, now))
+		return KEY_NONE;
+	/* still too many: the limit was lowered; two go for each that comes until it is kept */
 	if (e->key_name.live >= e->limits.max_keys)
 		forget_one(e, now);
-	if (e->key_name.live >= e->limits.max_keys)
-		return KEY_NONE;
 	place = place_of(e, now, endpoint, name, fx);
 	p = e->place.v[place];
 	id = intern_add(&e->key_name, name, NULL);
@@ -196,9 +249,7 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 		.last_seen = INSTANT_NONE,
 		.last_changed = INSTANT_NONE,
 	};
-	if (p->policy.holdout > 0 &&
-	    (double)(hash_bytes(name, 0) >> 11) * 0x1p-53 < p->policy.holdout)
-		k->flags |= KEY_HELD_OUT;
+	hold_out(k, name, &p->policy);
 	*vec_push(&p->ep.keys) = id;
 	return id;
 }
@@ -212,6 +263,8 @@ void keyring_forget(struct engine *e, uint32_t key)
 	serve_drop(e, key);
 	heap_cancel(&e->refresh, key);
 	heap_cancel(&e->prewarm, key);
+	if (e->last_error_key == key)
+		e->last_error_key = KEY_NONE; /* its id may be another key's soon */
 	ep->keys.v[k->place] = last;
 	e->key.v[last].place = k->place;
 	ep->keys.n--;

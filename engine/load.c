@@ -329,8 +329,15 @@ static void answer_all(struct engine *e, uint32_t flight, enum reply_status stat
                        const struct fetched *uncached, struct effects *fx)
 {
 	uint32_t key = e->flight.v[flight].key;
+	struct bytes value = { 0 };
 	struct waiter w;
 
+	if (e->flight.v[flight].first_waiter == WAITER_NONE)
+		return;
+	/* both are views into the input, which is gone when the effects are read */
+	error = effect_copy(fx, error);
+	if (uncached)
+		value = effect_copy(fx, uncached->value);
 	while (next_waiter(e, flight, &w)) {
 		enum outcome o = w.first ? OUTCOME_MISS : OUTCOME_JOINED;
 		struct effect *f;
@@ -342,11 +349,16 @@ static void answer_all(struct engine *e, uint32_t flight, enum reply_status stat
 		f = serve_reply(e, fx, w.ticket, key, status, o);
 		f->reply.error = error;
 		if (uncached) {
-			f->reply.value = uncached->value;
+			f->reply.value = value;
 			f->reply.version = uncached->version;
 			f->reply.loaded = f->reply.soft = uncached->read;
 		}
 	}
+}
+
+void load_answer(struct engine *e, uint32_t flight, struct effects *fx)
+{
+	answer_all(e, flight, REPLY_OK, bytes_str(""), NULL, fx);
 }
 
 static void give_back(struct engine *e, struct instant now, const struct flight *f, bool ok,
@@ -438,6 +450,30 @@ static void lease_failed(struct engine *e, struct instant now, uint32_t flight, 
 	failed(e, now, flight, in->loaded.error, SPAN_ZERO, fx);
 }
 
+/*
+ * A load has ended after its key was changed, set or purged. What is held, if anything, was set since
+ * and stays; those who wait must not get the old value, unless it changes faster than it can be read.
+ */
+static void voided_ended(struct engine *e, struct instant now, uint32_t flight, enum load_status status,
+                         const struct fetched *got, struct effects *fx)
+{
+	struct flight *f = &e->flight.v[flight];
+
+	if (f->retries < MAX_RETRIES && f->first_waiter != WAITER_NONE) {
+		f->retries++;
+		send_load(e, now, flight, fx);
+		return;
+	}
+	give_back(e, now, f, true, got->took, SPAN_ZERO);
+	if (status == LOADED_ABSENT)
+		answer_all(e, flight, REPLY_ABSENT, bytes_str(""), NULL, fx);
+	else if (status == LOADED_NOT_MODIFIED)
+		answer_all(e, flight, REPLY_ERROR, bytes_str("changed each time it was read"), NULL, fx);
+	else
+		answer_all(e, flight, REPLY_OK, bytes_str(""), got, fx);
+	end_flight(e, flight);
+}
+
 void load_ended(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
 	uint32_t flight = load_find(e, in->loaded.job), key;
@@ -463,11 +499,8 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 		.read = f->started,
 		.took = took,
 	};
-	if (f->voided && f->retries < MAX_RETRIES && in->loaded.status == LOADED_OK &&
-	    f->first_waiter != WAITER_NONE) {
-		/* it changed while we read it: those who wait must not get the old value */
-		f->retries++;
-		send_load(e, now, flight, fx);
+	if (f->voided && in->loaded.status != LOADED_ERROR) {
+		voided_ended(e, now, flight, in->loaded.status, &got, fx);
 		return;
 	}
 	if (in->loaded.status == LOADED_NOT_MODIFIED && !(k->flags & KEY_OURS)) {
@@ -492,7 +525,7 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 		k->reason = TTL_NEGATIVE;
 		k->soft = k->hard = instant_add(now, error_ttl(key_place(e, k), k->errors));
 		answer_all(e, flight, REPLY_ABSENT, bytes_str(""), NULL, fx);
-	} else if (in->loaded.status == LOADED_UNCACHEABLE || f->voided) {
+	} else if (in->loaded.status == LOADED_UNCACHEABLE) {
 		serve_drop(e, key);
 		answer_all(e, flight, REPLY_OK, bytes_str(""), &got, fx);
 	} else {

@@ -325,9 +325,10 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 		k->load_us = (float)load[0];
 		k->bytes = (uint32_t)load[1];
 	}
-	if (version && in_range(version, 2, 0, UINT32_MAX))
+	/* what is held is of the version that it is, and as old: an import must not make it younger */
+	if (version && in_range(version, 2, 0, UINT32_MAX) && !(k->flags & KEY_HELD))
 		k->version = (uint64_t)version[0] << 32 | (uint64_t)version[1];
-	if (times) {
+	if (times && !(k->flags & KEY_HELD)) {
 		k->loaded = instant_min(time_in(times[0]), now);
 		k->last_changed = instant_min(time_in(times[1]), now);
 	}
@@ -335,7 +336,7 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 		k->client_ttl = (float)ttl[0];
 		k->flags |= KEY_CLIENT_TTL;
 	}
-	if (asked && in_range(asked, 2, 0, UINT8_MAX)) {
+	if (asked && in_range(asked, 1, 0, UINT8_MAX) && in_range(asked + 1, 1, 0, 8)) {
 		k->asked = (uint8_t)asked[0];
 		k->peaks = (uint8_t)asked[1];
 	}
@@ -372,7 +373,10 @@ static void adopt_one(void *arg, uint32_t entry)
 
 	store_get(e->store, entry, &item);
 	known = intern_find(&e->key_name, item.key) != INTERN_NONE;
-	id = keyring_key(e, a->now, bytes_of(NULL, 0), item.key, NULL);
+	id = KEY_NONE;
+	/* no key makes room for this one: its entry may not go while we walk the store */
+	if (known || e->key_name.live < e->limits.max_keys)
+		id = keyring_key(e, a->now, bytes_of(NULL, 0), item.key, NULL);
 	if (id == KEY_NONE || item.loaded.us > a->now.us) {
 		*vec_push(&a->drop) = entry;
 		return;

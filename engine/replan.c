@@ -136,8 +136,8 @@ void replan_if_due(struct engine *e, struct instant now, uint32_t key)
 {
 	struct key *k = &e->key.v[key];
 
-	if ((k->flags & KEY_HELD) && instant_is_set(k->planned) &&
-	    now.us - k->planned.us > RECHECK.us)
+	if ((k->flags & KEY_HELD) &&
+	    (!instant_is_set(k->planned) || now.us - k->planned.us > RECHECK.us))
 		replan(e, now, key);
 }
 

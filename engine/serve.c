@@ -302,9 +302,11 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 		uint32_t mine = load_find(e, in->set.lease);
 
 		/* A change since the lease was given voids it: what was read may be the old value. */
-		if (mine == FLIGHT_NONE || e->flight.v[mine].key != key || e->flight.v[mine].voided) {
+		if (mine != FLIGHT_NONE && (!e->flight.v[mine].lease || e->flight.v[mine].key != key))
+			mine = FLIGHT_NONE; /* another key's, or the number of a load: no lease of this key */
+		if (mine == FLIGHT_NONE || e->flight.v[mine].voided) {
 			serve_reply(e, fx, in->ticket, key, REPLY_LEASE_LOST, OUTCOME_SET);
-			if (mine != FLIGHT_NONE && e->flight.v[mine].key == key)
+			if (mine != FLIGHT_NONE)
 				load_timeout(e, now, mine, fx);
 			return;
 		}
@@ -317,10 +319,13 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 	rc = load_accept(e, now, key, &f, fx);
 	if (flight != KEY_NONE) {
 		/* whoever waits gets this value; what a load under way brings may be older */
-		if (e->flight.v[flight].lease)
+		if (e->flight.v[flight].lease) {
 			load_finish(e, now, flight, rc == 0, f.took, SPAN_ZERO, fx);
-		else
+		} else {
 			load_void(e, key);
+			if (rc == 0 && now.us < k->soft.us)
+				load_answer(e, flight, fx);
+		}
 	}
 	if (rc == 0)
 		serve_held(e, fx, in->ticket, key, OUTCOME_SET);
@@ -377,8 +382,10 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 	k = &e->key.v[key];
 	p = key_place(e, k);
 	news = !(k->flags & KEY_HELD) || !in->changed.version || in->changed.version != k->version;
-	if (news)
+	if (news) {
 		load_void(e, key); /* whether or not an older value is held: what it has read is old */
+		k->flags &= (uint8_t)~KEY_ABSENT; /* "no such thing" is such an answer, too */
+	}
 	if (news && (k->flags & KEY_HELD)) {
 		if (!engine_paused(e, now, PAUSE_LEARNING))
 			endpoint_event(&p->ep, p->zone, k, k->loaded, now);

@@ -40,7 +40,7 @@ struct place {
 	/* changes that events announced, and those that only a load revealed; decayed */
 	double announced, unannounced;
 	struct instant fitted;  /* when a fit was last asked for */
-	bool fitting;
+	uint64_t fit;           /* the one that is under way; 0: none */
 };
 
 struct class_state {
@@ -125,14 +125,13 @@ struct engine {
 	VEC(struct waiter) waiter;
 	uint32_t free_waiter, n_waiters;
 
-	struct heap refresh;  /* by key: refresh-ahead, end of a negative answer */
+	struct heap refresh;  /* by key: refresh-ahead */
 	struct heap prewarm;  /* by key: load before a peak */
 	struct heap deadline; /* by flight */
 	VEC(struct schedule) schedule;
 	struct instant housekeeping; /* next round of slow work */
 	struct instant paused_until[2]; /* by bit of PAUSE_* */
-	uint64_t next_fit;
-	VEC(uint32_t) fit_place; /* by fit id: which endpoint */
+	uint64_t last_fit; /* its number; a fit's id is this and, in the low half, its endpoint */
 
 	struct engine_stats stats;
 	uint32_t dirty_key, dirty_place; /* cursors of engine_dirty */
@@ -216,6 +215,8 @@ uint32_t load_find(const struct engine *e, uint64_t job);
 uint64_t load_job(const struct engine *e, uint32_t flight);
 /* What the flight brings is not to be kept. */
 void load_void(struct engine *e, uint32_t key);
+/* Those who wait for the flight get what is held now; the flight goes on. */
+void load_answer(struct engine *e, uint32_t flight, struct effects *fx);
 /* Answers all who wait with what is held, and ends the flight. */
 void load_finish(struct engine *e, struct instant now, uint32_t flight, bool ok, struct span took,
                  struct span retry_after, struct effects *fx);

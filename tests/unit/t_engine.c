@@ -810,6 +810,341 @@ TEST(values_in_a_segment_that_outlived_the_daemon_are_served)
 	bench_free(&b);
 }
 
+static uint64_t set(struct bench *b, const char *key, const char *value)
+{
+	struct input in = { .kind = INPUT_SET, .ticket = ++b->ticket, .key = bytes_str(key) };
+
+	in.set.value = bytes_str(value);
+	in.set.read = INSTANT_NONE;
+	input(b, &in);
+	return b->ticket;
+}
+
+TEST(what_is_set_during_a_load_reaches_those_who_wait_and_stays)
+{
+	static const enum load_status ended[] = { LOADED_OK, LOADED_NOT_MODIFIED, LOADED_ABSENT,
+		                                  LOADED_UNCACHEABLE };
+	struct policy y = policy_default();
+
+	y.ttl = TTL_OBEY;
+	for (size_t i = 0; i < sizeof(ended) / sizeof(ended[0]); i++) {
+		struct bench b = bench_policy(&y);
+		uint64_t waits, job;
+
+		warm(&b, "k", "old", 0.1);
+		pass(&b, 100);
+		waits = get(&b, "k", GET_LOAD);
+		job = find(&b, EFFECT_LOAD, 0)->load.job;
+		set(&b, "k", "new");
+		OK(replied(&b, waits, REPLY_OK, OUTCOME_MISS, "new"));
+		loaded(&b, job, ended[i], ended[i] == LOADED_OK ? "old" : "");
+		OK(!find(&b, EFFECT_REPLY, 0));
+		waits = get(&b, "k", GET_LOAD);
+		OK(replied(&b, waits, REPLY_OK, OUTCOME_HIT, "new"), "after status %d", (int)ended[i]);
+		bench_free(&b);
+	}
+}
+
+TEST(a_not_modified_that_a_change_has_overtaken_is_asked_for_again)
+{
+	struct policy y = policy_default();
+	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+	struct effect *load;
+	struct bench b;
+	uint64_t t;
+
+	y.ttl = TTL_OBEY;
+	b = bench_policy(&y);
+	warm(&b, "k", "old", 0.1);
+	pass(&b, 100);
+	t = get(&b, "k", GET_LOAD);
+	OK(find(&b, EFFECT_LOAD, 0)->load.have);
+	load = find(&b, EFFECT_LOAD, 0);
+	{
+		uint64_t job = load->load.job;
+
+		input(&b, &changed);
+		loaded(&b, job, LOADED_NOT_MODIFIED, "");
+	}
+	load = find(&b, EFFECT_LOAD, 0);
+	OK(load && !load->load.have && !find(&b, EFFECT_REPLY, 0));
+	if (load)
+		loaded(&b, load->load.job, LOADED_OK, "new");
+	OK(replied(&b, t, REPLY_OK, OUTCOME_MISS, "new"));
+	bench_free(&b);
+}
+
+TEST(a_change_event_ends_a_negative_answer)
+{
+	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+	struct bench b = bench_policy(NULL);
+
+	get(&b, "k", GET_LOAD);
+	loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_ABSENT, "");
+	input(&b, &changed);
+	get(&b, "k", GET_LOAD);
+	OK(find(&b, EFFECT_LOAD, 0) != NULL);
+	bench_free(&b);
+}
+
+TEST(the_number_of_a_load_is_no_lease)
+{
+	struct input set_it = { .kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000 };
+	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+	struct bench b = bench_policy(NULL);
+	uint64_t t = get(&b, "k", GET_LOAD), job = find(&b, EFFECT_LOAD, 0)->load.job;
+
+	set_it.set.lease = job;
+	set_it.set.value = bytes_str("guessed");
+	set_it.set.read = INSTANT_NONE;
+	input(&b, &set_it);
+	OK(replied(&b, 1000, REPLY_LEASE_LOST, OUTCOME_SET, NULL));
+	input(&b, &changed);
+	input(&b, &set_it);
+	OK(!replied(&b, t, REPLY_ERROR, OUTCOME_MISS, NULL), "the load goes on");
+	loaded(&b, job, LOADED_OK, "old");
+	OK(find(&b, EFFECT_LOAD, 0) != NULL);
+	bench_free(&b);
+}
+
+TEST(effects_do_not_point_into_the_input)
+{
+	static const enum load_status ended[] = { LOADED_ERROR, LOADED_UNCACHEABLE };
+
+	for (int i = 0; i < 2; i++) {
+		struct bench b = bench_policy(NULL);
+		struct input in = { .kind = INPUT_LOADED };
+		char text[] = "gone afterwards";
+		struct effect *f;
+
+		get(&b, "k", GET_LOAD);
+		in.loaded.job = find(&b, EFFECT_LOAD, 0)->load.job;
+		in.loaded.status = ended[i];
+		in.loaded.value = in.loaded.error = bytes_str(text);
+		input(&b, &in);
+		memset(text, 'x', sizeof(text) - 1);
+		f = find(&b, EFFECT_REPLY, 0);
+		OK(bytes_equal(i ? f->reply.value : f->reply.error, bytes_str("gone afterwards")));
+		bench_free(&b);
+	}
+}
+
+TEST(an_error_is_not_told_of_another_key)
+{
+	struct engine_config c = config_of(NULL);
+	struct bench b;
+	char name[16];
+
+	c.limits.max_keys = 16;
+	b = bench_new(&c);
+	get(&b, "bad", GET_LOAD);
+	loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_ERROR, "");
+	OK(why(&b, "bad").last_error.n > 0);
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		get(&b, name, GET_PEEK);
+		OK(why(&b, name).last_error.n == 0, "%s", name);
+	}
+	bench_free(&b);
+}
+
+TEST(a_lower_max_keys_forgets_and_refuses_nobody)
+{
+	struct engine_config c = config_of(NULL);
+	struct engine_stats stats;
+	struct bench b;
+	char name[16];
+
+	c.limits.max_keys = 2000;
+	b = bench_new(&c);
+	for (int i = 0; i < 2000; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		get(&b, name, GET_PEEK);
+	}
+	c.limits.max_keys = 16;
+	engine_configure(b.e, b.now, &c);
+	for (int i = 0; i < 3000; i++) {
+		uint64_t t;
+
+		snprintf(name, sizeof(name), "n%d", i);
+		t = get(&b, name, GET_PEEK);
+		if (!replied(&b, t, REPLY_ABSENT, OUTCOME_MISS, NULL)) {
+			OK(false, "%s was refused", name);
+			break;
+		}
+	}
+	engine_stats(b.e, &stats);
+	OK(stats.keys == 16, "%" PRIu64 " keys", stats.keys);
+	bench_free(&b);
+}
+
+TEST(a_reload_with_a_shorter_max_age_holds_at_once)
+{
+	struct engine_config c = config_of(NULL);
+	struct store_item item;
+	struct bench b;
+
+	c.policy.ttl = TTL_OBEY;
+	c.policy.static_ttl = 3600;
+	b = bench_new(&c);
+	warm(&b, "k", "v", 0.1);
+	pass(&b, 20);
+	c.policy.max_age = 10;
+	engine_configure(b.e, b.now, &c);
+	store_get(b.store, store_find(b.store, bytes_str("k")), &item);
+	OK(item.hard.us <= NOON.us + 10000000, "for readers, too");
+	OK(replied(&b, get(&b, "k", GET_PEEK), REPLY_ABSENT, OUTCOME_MISS, NULL));
+	bench_free(&b);
+}
+
+TEST(a_reload_says_anew_who_is_held_out)
+{
+	struct engine_config c = config_of(NULL);
+	struct engine_stats before, after;
+	struct bench b;
+
+	c.policy.holdout = 0.5;
+	b = bench_new(&c);
+	for (int i = 0; i < 50; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "k%d", i);
+		get(&b, name, GET_PEEK);
+	}
+	engine_stats(b.e, &before);
+	OK(before.held_out.requests > 5);
+	c.policy.holdout = 0;
+	engine_configure(b.e, b.now, &c);
+	for (int i = 0; i < 50; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "k%d", i);
+		get(&b, name, GET_PEEK);
+	}
+	engine_stats(b.e, &after);
+	OK(after.held_out.requests == before.held_out.requests);
+	bench_free(&b);
+}
+
+TEST(a_literal_rule_is_not_lost_by_mining)
+{
+	struct engine_config c = config_of(NULL);
+	struct engine_rule rule = { .match = "/2024/*", .origin = ORIGIN_NONE, .policy = policy_default() };
+	struct bench b;
+
+	rule.policy.max_stale = 0.25;
+	c.rule = &rule;
+	c.n_rules = 1;
+	b = bench_new(&c);
+	get(&b, "/2024/report", GET_PEEK);
+	OK(why(&b, "/2024/report").objective == 0.25);
+	bench_free(&b);
+}
+
+static void import_key(struct bench *b, const char *name, double loaded_s, double asked, double peaks, int rc)
+{
+	const double evidence[3] = { 0, 0, 0 }, rate[3] = { 50, 86400, loaded_s }, version[2] = { 0, 99 },
+		     times[2] = { loaded_s, -1 }, at_peaks[2] = { asked, peaks };
+	struct record r = { .kind = "key",
+		            .name = bytes_str(name),
+		            .field = { { "evidence", evidence, 3 },
+		                       { "rate", rate, 3 },
+		                       { "version", version, 2 },
+		                       { "times", times, 2 },
+		                       { "asked", at_peaks, 2 } },
+		            .n_fields = 5 };
+	const char *reason = NULL;
+
+	OK(engine_import(b->e, b->now, &r, &reason) == rc, "%s", reason ? reason : "");
+}
+
+TEST(an_import_does_not_make_a_held_value_younger)
+{
+	struct bench b = bench_policy(NULL);
+	struct effect *f;
+
+	warm(&b, "k", "v", 0.1);
+	pass(&b, 0.5);
+	import_key(&b, "k", instant_s(b.now), 1, 1, 0);
+	get(&b, "k", GET_LOAD);
+	f = find(&b, EFFECT_REPLY, 0);
+	OK(f && f->reply.loaded.us == NOON.us && f->reply.version != 99);
+	bench_free(&b);
+}
+
+TEST(more_peaks_than_are_remembered_are_not_taken_back)
+{
+	struct input s = { .kind = INPUT_SCHEDULE };
+	struct instant peak = instant_add(NOON, SPAN_S(600));
+	struct bench b = bench_policy(NULL);
+
+	import_key(&b, "k", instant_s(NOON), 255, 200, 0);
+	s.schedule.name = bytes_str("s");
+	s.schedule.pattern = bytes_str("*");
+	s.schedule.at = &peak;
+	s.schedule.n_at = 1;
+	input(&b, &s);
+	pass(&b, 700); /* a shift by more than there are bits would be undefined */
+	OK(find(&b, EFFECT_NOTICE, 0) != NULL);
+	bench_free(&b);
+}
+
+TEST(more_values_in_a_segment_than_max_keys_are_dropped)
+{
+	struct engine_config c = config_of(NULL);
+	struct engine_stats stats;
+	struct bench b = bench_new(&c);
+	char name[16];
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		warm(&b, name, "a value of some length, to have entries of several sizes", 0.001);
+	}
+	engine_free(&b.e);
+	c.limits.max_keys = 16;
+	b.e = engine_new(&c, b.store, b.now);
+	engine_adopt(b.e, b.now);
+	engine_stats(b.e, &stats);
+	OK(stats.keys == 16 && stats.store.entries == 16, "%" PRIu64 " keys, %" PRIu64 " entries", stats.keys,
+	   stats.store.entries);
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		get(&b, name, GET_PEEK);
+	}
+	bench_free(&b);
+}
+
+TEST(a_fit_that_never_comes_back_is_asked_for_again)
+{
+	struct engine_config c = config_of(NULL);
+	uint64_t first = 0, second = 0;
+	struct input in = { .kind = INPUT_FITTED };
+	struct bench b;
+
+	c.limits.fit_every = 3600;
+	b = bench_new(&c);
+	for (int i = 0; i < 4 * 96 && !second; i++) {
+		struct effect *f;
+
+		for (int j = 0; j < 5; j++)
+			get(&b, "k", GET_PEEK);
+		pass(&b, 900);
+		f = find(&b, EFFECT_FIT, 0);
+		if (f)
+			*(first ? &second : &first) = f->fit.fit;
+	}
+	OK(first && second && first != second);
+	in.fitted.fit = first;
+	in.fitted.status = -1;
+	input(&b, &in);
+	in.fitted.fit = second;
+	input(&b, &in);
+	get(&b, "k", GET_PEEK);
+	pass(&b, 3700);
+	OK(find(&b, EFFECT_FIT, 0) != NULL, "once answered, the next is asked for when it is due");
+	bench_free(&b);
+}
+
 /* -- Anything at any time ---------------------------------------------------------------------- */
 
 /* One random run; returns a hash of all effects. Every get must be answered exactly once. */
@@ -1002,6 +1337,20 @@ int main(int argc, char **argv)
 	RUN(damaged_records_are_refused_by_name);
 	RUN(dirty_records_come_once);
 	RUN(values_in_a_segment_that_outlived_the_daemon_are_served);
+	RUN(what_is_set_during_a_load_reaches_those_who_wait_and_stays);
+	RUN(a_not_modified_that_a_change_has_overtaken_is_asked_for_again);
+	RUN(a_change_event_ends_a_negative_answer);
+	RUN(the_number_of_a_load_is_no_lease);
+	RUN(effects_do_not_point_into_the_input);
+	RUN(an_error_is_not_told_of_another_key);
+	RUN(a_lower_max_keys_forgets_and_refuses_nobody);
+	RUN(a_reload_with_a_shorter_max_age_holds_at_once);
+	RUN(a_reload_says_anew_who_is_held_out);
+	RUN(a_literal_rule_is_not_lost_by_mining);
+	RUN(an_import_does_not_make_a_held_value_younger);
+	RUN(more_peaks_than_are_remembered_are_not_taken_back);
+	RUN(more_values_in_a_segment_than_max_keys_are_dropped);
+	RUN(a_fit_that_never_comes_back_is_asked_for_again);
 	RUN(every_get_is_answered_once_whatever_happens);
 	RUN(the_same_seed_and_inputs_give_the_same_effects);
 	return tap_done();
