@@ -1103,7 +1103,15 @@ TEST(more_values_in_a_segment_than_max_keys_are_dropped)
 	engine_free(&b.e);
 	c.limits.max_keys = 16;
 	b.e = engine_new(&c, b.store, b.now);
+	for (int i = 100; i < 116; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		import_key(&b, name, instant_s(NOON), 0, 0, 0);
+	}
 	engine_adopt(b.e, b.now);
+	for (int i = 100; i < 116; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		OK(why(&b, name).resident, "%s made room for one that nothing is known of", name);
+	}
 	engine_stats(b.e, &stats);
 	OK(stats.keys == 16 && stats.store.entries == 16, "%" PRIu64 " keys, %" PRIu64 " entries", stats.keys,
 	   stats.store.entries);
