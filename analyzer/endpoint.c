@@ -14,8 +14,10 @@ static const unsigned POOL_EVERY = 300, POOL_SAMPLE = 1000;
  * fast key forgets fast. */
 static const double FORGET_CHANGES = 20, FORGET_MIN_S = 86400;
 
-/* Predicted stale serves behind the tempo: how many it remembers, and how many stand behind a tempo of
- * 1 from the start. Memory is short enough to follow a day's regimes. */
+/*
+ * Predicted stale serves behind the tempo: how many it remembers, and how many stand behind a tempo
+ * of 1 from the start. Memory is short enough to follow a day's regimes.
+ */
 static const double TEMPO_MEMORY = 300, TEMPO_PSEUDO = 5, TEMPO_MAX = 3 /* = ln 20 */;
 
 /* The same for what audits say of the prediction itself: they are few, and beyond doubt. */
@@ -23,7 +25,7 @@ static const double AUDIT_MEMORY = 300, AUDIT_PSEUDO = 10;
 
 void endpoint_init(struct endpoint *ep, struct change prior)
 {
-	*ep = (struct endpoint){ .prior = prior };
+	*ep = (struct endpoint){.prior = prior};
 	demand_init(&ep->demand);
 }
 
@@ -36,7 +38,7 @@ void endpoint_release(struct endpoint *ep)
 
 struct change endpoint_posterior(const struct endpoint *ep, const struct key *k)
 {
-	struct change c = { ep->prior.a + k->da, ep->prior.b + k->db };
+	struct change c = {ep->prior.a + k->da, ep->prior.b + k->db};
 
 	if (c.a < CHANGE_MIN_A)
 		c.a = CHANGE_MIN_A;
@@ -109,8 +111,8 @@ double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const s
 }
 
 /* One Newton step of the estimating equation in endpoint.h, for an interval of tau. */
-static void learn_tempo(struct endpoint *ep, const struct key *k, struct change posterior, double tau,
-                        bool changed)
+static void learn_tempo(struct endpoint *ep, const struct key *k, struct change posterior,
+                        double tau, bool changed)
 {
 	struct change c = posterior;
 	double p, x, info, score;
@@ -202,7 +204,7 @@ double endpoint_correction(const struct endpoint *ep)
 
 void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent)
 {
-	struct pool sum = { 0 };
+	struct pool sum = {0};
 	struct change old = ep->prior;
 	size_t stride;
 

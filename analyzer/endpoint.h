@@ -3,13 +3,14 @@
  * What is known of one endpoint: what its keys have in common (the prior of their change rates, the
  * shape of the week in which they change, the demand for them) and how well that predicts.
  *
- * HOW IT WORKS real changes are not quite Poisson: they come in bursts or on a timetable, and most of
- * what loads reveal is of long intervals while answers are given at short ages. So each endpoint learns
- * a factor, the tempo, by which rates have to be multiplied for the staleness of its answers to come
- * out right. Each load reveals whether the value changed in (a, b). If it did, an answer given at age u
- * was stale with probability S(u) / S(b - a), else it was not; the tempo is where the sum of these
- * equals the sum of the predicted S(u). It moves by one Newton step per load; an interval that was
- * sure to hold a change weighs nothing, an audit (which ends the interval right at an answer) most.
+ * HOW IT WORKS real changes are not quite Poisson: they come in bursts or on a timetable, and most
+ * of what loads reveal is of long intervals while answers are given at short ages. So each endpoint
+ * learns a factor, the tempo, by which rates have to be multiplied for the staleness of its answers
+ * to come out right. Each load reveals whether the value changed in (a, b). If it did, an answer
+ * given at age u was stale with probability S(u) / S(b - a), else it was not; the tempo is where
+ * the sum of these equals the sum of the predicted S(u). It moves by one Newton step per load; an
+ * interval that was sure to hold a change weighs nothing, an audit (which ends the interval right
+ * at an answer) most.
  */
 #ifndef FORECACHED_ANALYZER_ENDPOINT_H
 #define FORECACHED_ANALYZER_ENDPOINT_H
@@ -26,13 +27,15 @@
 
 struct endpoint {
 	/* learned */
-	struct change prior;   /* of its keys' change rates */
-	double pool_keys;      /* keys behind the prior */
-	struct shape *shape;   /* of volatility; NULL: flat so far */
+	struct change prior; /* of its keys' change rates */
+	double pool_keys;    /* keys behind the prior */
+	struct shape *shape; /* of volatility; NULL: flat so far */
 	struct demand demand;
 	struct loghist load_us;
 	unsigned looks_since_pool;
-	/* by how much changes come faster than the posteriors say just after loads (endpoint_look) */
+	/*
+	 * by how much changes come faster than the posteriors say just after loads (endpoint_look)
+	 */
 	double log_tempo, tempo_info;
 	/* audits: stale answers found and predicted, decayed */
 	double audit_seen, audit_said;
@@ -50,7 +53,10 @@ void endpoint_release(struct endpoint *ep);
 struct change endpoint_posterior(const struct endpoint *ep, const struct key *k);
 void endpoint_set_posterior(const struct endpoint *ep, struct key *k, struct change c);
 
-/* count requests for the key at t: demand and the key's share of it. Late ones count as of the latest. */
+/*
+ * count requests for the key at t: demand and the key's share of it. Late ones count as of the
+ * latest.
+ */
 void endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, struct instant t,
                       double count);
 
@@ -78,8 +84,8 @@ double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const s
 struct change endpoint_predictive(const struct endpoint *ep, const struct key *k);
 
 /*
- * An audit found that the answer it checks was stale or not. said: the probability predicted for it;
- * weight: the inverse of how much more often than others such answers are audited.
+ * An audit found that the answer it checks was stale or not. said: the probability predicted for
+ * it; weight: the inverse of how much more often than others such answers are audited.
  */
 void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale);
 

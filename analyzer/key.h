@@ -4,8 +4,8 @@
  * how the value now held has fared since it was loaded.
  *
  * HOW IT WORKS the change rate is kept as what the key itself has shown beyond its endpoint's prior
- * (da, db), so that a better prior improves old keys at once. The request rate is a Gamma too, on the
- * endpoint's demand clock, with its evidence halved every KEY_RATE_HALF_S.
+ * (da, db), so that a better prior improves old keys at once. The request rate is a Gamma too, on
+ * the endpoint's demand clock, with its evidence halved every KEY_RATE_HALF_S.
  */
 #ifndef FORECACHED_ANALYZER_KEY_H
 #define FORECACHED_ANALYZER_KEY_H
@@ -19,13 +19,13 @@
 #define KEY_NONE UINT32_MAX
 
 enum key_flag {
-	KEY_HELD = 1,      /* a value is held (by us, or by the app that told us of its load) */
-	KEY_OURS = 2,      /* ... and it is in our cache, not in the app's */
-	KEY_AHEAD = 4,     /* the plan is to refresh it before it expires */
-	KEY_ABSENT = 8,    /* the origin said there is no such thing; stands until `soft` */
+	KEY_HELD = 1,        /* a value is held (by us, or by the app that told us of its load) */
+	KEY_OURS = 2,        /* ... and it is in our cache, not in the app's */
+	KEY_AHEAD = 4,       /* the plan is to refresh it before it expires */
+	KEY_ABSENT = 8,      /* the origin said there is no such thing; stands until `soft` */
 	KEY_CLIENT_TTL = 16, /* client_ttl holds the app's own TTL */
-	KEY_HELD_OUT = 32, /* in the control group: static TTL */
-	KEY_DIRTY = 64,    /* learned something that has not been handed out yet */
+	KEY_HELD_OUT = 32,   /* in the control group: static TTL */
+	KEY_DIRTY = 64,      /* learned something that has not been handed out yet */
 };
 
 struct key {
@@ -43,15 +43,17 @@ struct key {
 	uint32_t hits;    /* since the load */
 	uint32_t bytes;   /* of the value */
 	uint64_t version;
-	struct instant loaded;  /* when the origin was read */
+	struct instant loaded; /* when the origin was read */
 	struct instant soft, hard;
-	struct instant planned; /* when soft was last computed; NONE: to be computed when next asked for */
+	/* when soft was last computed; NONE: to be computed when next asked for */
+	struct instant planned;
 	struct instant last_seen, last_changed;
-	uint16_t looks;         /* loads that could be compared with the one before */
-	uint16_t errors;        /* in a row */
-	uint8_t flags;          /* KEY_* */
-	uint8_t reason;         /* enum ttl_reason of the plan */
-	uint8_t asked; /* at which of the last eight scheduled peaks it was asked for; the latest in bit 0 */
+	uint16_t looks;  /* loads that could be compared with the one before */
+	uint16_t errors; /* in a row */
+	uint8_t flags;   /* KEY_* */
+	uint8_t reason;  /* enum ttl_reason of the plan */
+	/* at which of the last eight scheduled peaks it was asked for; the latest in bit 0 */
+	uint8_t asked;
 	uint8_t peaks; /* scheduled peaks watched since it is known, up to eight */
 };
 

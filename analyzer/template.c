@@ -38,8 +38,8 @@ bool template_match(struct bytes pattern, struct bytes key)
 				return false;
 		} else if (!bytes_equal(bytes_of(p + i, pe - i), bytes_of(k + j, ke - j))) {
 			/* "*" at the end of a segment: any rest, also beyond it */
-			return pe == pattern.n && pe > i && p[pe - 1] == '*' && key.n - j >= pe - 1 - i &&
-			       memcmp(p + i, k + j, pe - 1 - i) == 0;
+			return pe == pattern.n && pe > i && p[pe - 1] == '*' &&
+			       key.n - j >= pe - 1 - i && memcmp(p + i, k + j, pe - 1 - i) == 0;
 		}
 		if (pe == pattern.n || ke == key.n)
 			return pe == pattern.n && ke == key.n;
@@ -110,7 +110,7 @@ static void put_query(struct out *o, const char *q, size_t n)
 
 size_t template_mine(struct bytes key, char out[TEMPLATE_MAX + 1])
 {
-	struct out o = { out, 0 };
+	struct out o = {out, 0};
 	const char *k = key.p;
 	size_t path = 0;
 

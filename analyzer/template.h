@@ -2,9 +2,10 @@
 /*
  * From a key to the endpoint it belongs to: `/users/42/orders?page=2` -> `/users/<id>/orders?page`.
  *
- * Matching a rule: a pattern is path segments; `<name>` stands for any one segment that is not empty,
- * `*` at the end for any rest, anything else for itself. A query string is part of its segment. Mining, for keys that no rule names: a segment that is a number, a UUID, a
- * long hexadecimal string, or at least half digits is an id; of a query string the sorted names of the
+ * Matching a rule: a pattern is path segments; `<name>` stands for any one segment that is not
+ * empty, `*` at the end for any rest, anything else for itself. A query string is part of its
+ * segment. Mining, for keys that no rule names: a segment that is a number, a UUID, a long
+ * hexadecimal string, or at least half digits is an id; of a query string the sorted names of the
  * first 32 parameters remain.
  */
 #ifndef FORECACHED_ANALYZER_TEMPLATE_H

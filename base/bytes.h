@@ -17,13 +17,13 @@ struct bytes {
 
 static inline struct bytes bytes_of(const void *p, size_t n)
 {
-	return (struct bytes){ p, n };
+	return (struct bytes){p, n};
 }
 
 /* Of a NUL-terminated string, without the NUL; NULL gives the empty view. */
 static inline struct bytes bytes_str(const char *s)
 {
-	return (struct bytes){ s, s ? strlen(s) : 0 };
+	return (struct bytes){s, s ? strlen(s) : 0};
 }
 
 static inline bool bytes_equal(struct bytes a, struct bytes b)

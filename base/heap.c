@@ -16,7 +16,7 @@ void heap_release(struct heap *h)
 {
 	free(h->slot);
 	free(h->where);
-	*h = (struct heap){ 0 };
+	*h = (struct heap){0};
 }
 
 static bool before(const struct heap_slot *a, const struct heap_slot *b)
@@ -67,7 +67,7 @@ static void settle(struct heap *h, size_t i, struct heap_slot s)
 
 void heap_set(struct heap *h, uint32_t item, struct instant due)
 {
-	struct heap_slot s = { due, h->seq++, item };
+	struct heap_slot s = {due, h->seq++, item};
 
 	if (item >= h->n_where) {
 		size_t n = h->n_where ? h->n_where : 64;
@@ -106,7 +106,8 @@ void heap_cancel(struct heap *h, uint32_t item)
 
 struct instant heap_due(const struct heap *h, uint32_t item)
 {
-	return item < h->n_where && h->where[item] ? h->slot[h->where[item] - 1].due : INSTANT_NEVER;
+	return item < h->n_where && h->where[item] ? h->slot[h->where[item] - 1].due
+	                                           : INSTANT_NEVER;
 }
 
 struct instant heap_next(const struct heap *h)

@@ -18,7 +18,7 @@ struct intern_name {
 
 void intern_init(struct intern *t, uint64_t seed)
 {
-	*t = (struct intern){ .free_id = INTERN_NONE, .seed = seed };
+	*t = (struct intern){.free_id = INTERN_NONE, .seed = seed};
 }
 
 void intern_release(struct intern *t)
@@ -27,7 +27,7 @@ void intern_release(struct intern *t)
 		free(t->name[i].p);
 	free(t->name);
 	free(t->slot);
-	*t = (struct intern){ .free_id = INTERN_NONE };
+	*t = (struct intern){.free_id = INTERN_NONE};
 }
 
 static void rebuild(struct intern *t, uint32_t n_slots)
@@ -101,7 +101,7 @@ uint32_t intern_add(struct intern *t, struct bytes name, bool *ret_new)
 		}
 		id = t->n_ids++;
 	}
-	t->name[id] = (struct intern_name){ mem_dup(name.p, name.n), (uint32_t)name.n, hash };
+	t->name[id] = (struct intern_name){mem_dup(name.p, name.n), (uint32_t)name.n, hash};
 	t->live++;
 	for (i = hash & (t->n_slots - 1); t->slot[i] != SLOT_EMPTY;)
 		i = (i + 1) & (t->n_slots - 1);
@@ -119,7 +119,7 @@ void intern_remove(struct intern *t, uint32_t id)
 	BUG_ON(slot == UINT32_MAX);
 	t->slot[slot] = SLOT_GONE;
 	free(t->name[id].p);
-	t->name[id] = (struct intern_name){ NULL, t->free_id, 0 };
+	t->name[id] = (struct intern_name){NULL, t->free_id, 0};
 	t->free_id = id;
 	t->live--;
 }

@@ -3,9 +3,9 @@
  * Names to small numbers: gives each byte string it is shown an id, 0, 1, 2, …, and keeps a copy.
  * Ids index the arrays in which their owner keeps what it knows; a forgotten id is used again.
  *
- * HOW IT WORKS open addressing over ids, at most 7/10 full, a seeded hash, tombstones swept when the
- * table grows. The order of ids follows the order of first sight and never the hash, so a replay
- * gives the same ids whatever the seed.
+ * HOW IT WORKS open addressing over ids, at most 7/10 full, a seeded hash, tombstones swept when
+ * the table grows. The order of ids follows the order of first sight and never the hash, so a
+ * replay gives the same ids whatever the seed.
  */
 #ifndef FORECACHED_BASE_INTERN_H
 #define FORECACHED_BASE_INTERN_H

@@ -18,7 +18,9 @@ struct loghist {
 	uint32_t count[LOGHIST_BUCKETS];
 };
 
-/* us is clipped to 1 .. 1e12 (any double will do); what is above the range is in the last bucket. */
+/*
+ * us is clipped to 1 .. 1e12 (any double will do); what is above the range is in the last bucket.
+ */
 void loghist_add(struct loghist *h, double us);
 
 /* The q-quantile in us, 0 <= q <= 1; 0 when there is no data. */

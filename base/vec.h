@@ -20,12 +20,11 @@
 	}
 
 #define vec_reserve(a, want)                                                                       \
-	((a)->cap >= (want)                                                                        \
-	         ? (void)0                                                                         \
-	         : (void)((a)->cap = (want) < 8               ? 8                                  \
-	                             : (want) < 2 * (a)->cap ? 2 * (a)->cap                        \
-	                                                      : (want),                            \
-	                  (a)->v = mem_realloc((a)->v, (a)->cap, sizeof(*(a)->v))))
+	((a)->cap >= (want) ? (void)0                                                              \
+	                    : (void)((a)->cap = (want) < 8              ? 8                        \
+	                                        : (want) < 2 * (a)->cap ? 2 * (a)->cap             \
+	                                                                : (want),                  \
+	                             (a)->v = mem_realloc((a)->v, (a)->cap, sizeof(*(a)->v))))
 
 #define vec_push(a) (vec_reserve((a), (a)->n + 1), &(a)->v[(a)->n++])
 

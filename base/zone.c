@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/zone.h"
 
-const struct zone zone_utc = { 0 };
+const struct zone zone_utc = {0};
 
 int32_t zone_offset_at(const struct zone *z, struct instant t, struct instant *ret_until)
 {

@@ -5,8 +5,8 @@
  *	what was measured             figure unit    ratio  beside what
  *
  * HOW IT WORKS a figure is the best of BENCH_ROUNDS rounds: what else runs on the machine only ever
- *adds to it. The ratio is to another row of the same run on the same machine, because figures of
- *different machines do not compare. Nothing here passes or fails.
+ * adds to it. The ratio is to another row of the same run on the same machine, because figures of
+ * different machines do not compare. Nothing here passes or fails.
  */
 #ifndef FORECACHED_BENCH_BENCH_H
 #define FORECACHED_BENCH_BENCH_H

@@ -31,8 +31,8 @@
 #define EARLIEST_S INT64_C(-2208988800) /* 1900-01-01 */
 #define LATEST_S   INT64_C(7258118400)  /* 2200-01-01 */
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct calendar_error *e, int err, const char *fmt,
-                                                        ...)
+__attribute__((format(printf, 3, 4))) static int refuse(struct calendar_error *e, int err,
+                                                        const char *fmt, ...)
 {
 	va_list ap;
 
@@ -58,9 +58,14 @@ static int check_range(struct instant from, struct instant to, struct calendar_e
 	return 0;
 }
 
-/* -- Files -------------------------------------------------------------------------------------- */
+/*
+ * -- Files --------------------------------------------------------------------------------------
+ */
 
-/* A regular file of at most max bytes, with a NUL behind it, to be freed. 0 or -errno, -EFBIG, -EINVAL. */
+/*
+ * A regular file of at most max bytes, with a NUL behind it, to be freed. 0 or -errno, -EFBIG,
+ * -EINVAL.
+ */
 static int read_file(const char *path, size_t max, char **ret, size_t *ret_n)
 {
 	struct stat st;
@@ -105,7 +110,9 @@ out:
 	return 0;
 }
 
-/* -- Zones -------------------------------------------------------------------------------------- */
+/*
+ * -- Zones --------------------------------------------------------------------------------------
+ */
 
 /* Only what a name of a zone can be gets near the file system. */
 static bool zone_name_ok(const char *name)
@@ -155,8 +162,10 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
 	if (err)
 		return err;
 	if (!zone_name_ok(name))
-		return refuse(reterr, -EINVAL,
-		              "'%.64s' cannot be a time zone's name; see timedatectl list-timezones", name);
+		return refuse(
+		        reterr, -EINVAL,
+		        "'%.64s' cannot be a time zone's name; see timedatectl list-timezones",
+		        name);
 	if (strcmp(name, "UTC") == 0) { /* needs no file, so that a host without tzdata starts */
 		*ret = zone_new(NULL, 0);
 		return 0;
@@ -166,8 +175,11 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
 	snprintf(path, sizeof path, "%s/%s", dir, name);
 	err = read_file(path, MAX_ZONE_BYTES, &file, &n_file);
 	if (err == -ENOENT || err == -EISDIR || err == -ENOTDIR)
-		return refuse(reterr, -ENOENT, "unknown time zone '%s'; see timedatectl list-timezones%s", name,
-		              access(dir, R_OK) == 0 ? "" : " (there are no zone files here: install tzdata)");
+		return refuse(reterr, -ENOENT,
+		              "unknown time zone '%s'; see timedatectl list-timezones%s", name,
+		              access(dir, R_OK) == 0
+		                      ? ""
+		                      : " (there are no zone files here: install tzdata)");
 	if (err)
 		return refuse(reterr, err, "time zone '%s': %s", name, strerror(-err));
 	err = tzif_rows((const uint8_t *)file, n_file, civil_floor_div(from.us, 1000000),
@@ -181,7 +193,9 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
 	return 0;
 }
 
-/* -- Special days ------------------------------------------------------------------------------- */
+/*
+ * -- Special days -------------------------------------------------------------------------------
+ */
 
 struct days {
 	struct zone_day *v;
@@ -199,7 +213,7 @@ static bool days_add(struct days *d, int64_t day, enum zone_day_kind kind)
 		d->space = d->space ? d->space * 2 : 64;
 		d->v = mem_realloc(d->v, d->space, sizeof *d->v);
 	}
-	d->v[d->n++] = (struct zone_day){ (int32_t)day, (uint8_t)kind };
+	d->v[d->n++] = (struct zone_day){(int32_t)day, (uint8_t)kind};
 	return true;
 }
 
@@ -213,7 +227,8 @@ static int day_order(const void *a, const void *b)
 {
 	const struct zone_day *x = a, *y = b;
 
-	return x->day != y->day ? (x->day > y->day) - (x->day < y->day) : rank(x->kind) - rank(y->kind);
+	return x->day != y->day ? (x->day > y->day) - (x->day < y->day)
+	                        : rank(x->kind) - rank(y->kind);
 }
 
 static void days_sort(struct days *d)
@@ -279,11 +294,14 @@ static int add_event(struct days *d, icalcomponent *event, struct calendar_error
 	if (icalcomponent_get_status(event) == ICAL_STATUS_CANCELLED)
 		return 0;
 	if (!start)
-		return refuse(e, -EINVAL, "event '%.60s': DTSTART is missing or not a date", summary);
+		return refuse(e, -EINVAL, "event '%.60s': DTSTART is missing or not a date",
+		              summary);
 	begin = icalproperty_get_dtstart(start);
 	if (icaltime_is_null_time(begin) || begin.month < 1 || begin.month > 12 || begin.day < 1 ||
-	    begin.year < 1900 || begin.year > 2200 || begin.day > civil_month_days(begin.year, begin.month))
-		return refuse(e, -EINVAL, "event '%.60s': DTSTART is not a date from 1900 to 2200", summary);
+	    begin.year < 1900 || begin.year > 2200 ||
+	    begin.day > civil_month_days(begin.year, begin.month))
+		return refuse(e, -EINVAL, "event '%.60s': DTSTART is not a date from 1900 to 2200",
+		              summary);
 	if (!begin.is_date)
 		return 0;
 	day = day_of(begin);
@@ -291,8 +309,8 @@ static int add_event(struct days *d, icalcomponent *event, struct calendar_error
 	if (!icaltime_is_null_time(end) && end.month >= 1 && end.month <= 12)
 		length = day_of(end) - day;
 	if (length < 1 || length > 366)
-		return refuse(e, -EINVAL, "event '%.60s': lasts %lld days; the limit is 1 to 366", summary,
-		              (long long)length);
+		return refuse(e, -EINVAL, "event '%.60s': lasts %lld days; the limit is 1 to 366",
+		              summary, (long long)length);
 	p = icalcomponent_get_first_property(event, ICAL_RRULE_PROPERTY);
 	if (!p) {
 		for (i = 0; i < length; i++)
@@ -303,9 +321,10 @@ static int add_event(struct days *d, icalcomponent *event, struct calendar_error
 	if (rule_parse(icalproperty_get_value_as_string(p), &rule, &rule_error))
 		return refuse(e, -EINVAL, "event '%.60s': RRULE: %.150s", summary, rule_error.text);
 	at = mem_calloc(MAX_RECURRENCES, sizeof *at);
-	err = rule_expand(&rule, &zone_utc, (struct instant){ day * 86400 * 1000000 },
-	                  (struct instant){ (d->first - 366) * 86400 * 1000000 },
-	                  (struct instant){ (d->last + 1) * 86400 * 1000000 }, false, at, MAX_RECURRENCES, &n);
+	err = rule_expand(&rule, &zone_utc, (struct instant){day * 86400 * 1000000},
+	                  (struct instant){(d->first - 366) * 86400 * 1000000},
+	                  (struct instant){(d->last + 1) * 86400 * 1000000}, false, at,
+	                  MAX_RECURRENCES, &n);
 	for (k = 0; !err && k < n; k++) {
 		day = at[k].us / 1000000 / 86400;
 		for (i = 0; i < length; i++)
@@ -323,8 +342,9 @@ full:
 }
 
 /*
- * libical frees nested components by recursion, so that a file of a million BEGIN lines would end the
- * process; and it skips what it cannot read, so that a file cut short would lose holidays in silence.
+ * libical frees nested components by recursion, so that a file of a million BEGIN lines would end
+ * the process; and it skips what it cannot read, so that a file cut short would lose holidays in
+ * silence.
  */
 static int check_nesting(const char *ics, size_t n, struct calendar_error *e)
 {
@@ -344,7 +364,8 @@ static int check_nesting(const char *ics, size_t n, struct calendar_error *e)
 				break;
 			any = true;
 			if (++depth > MAX_ICS_DEPTH)
-				return refuse(e, -EINVAL, "line %d: more than %d components inside each other",
+				return refuse(e, -EINVAL,
+				              "line %d: more than %d components inside each other",
 				              line, MAX_ICS_DEPTH);
 		} else if (len >= 4 && strncasecmp(p, "END:", 4) == 0 && --depth < 0) {
 			return refuse(e, -EINVAL, "line %d: END without BEGIN", line);
@@ -364,7 +385,8 @@ static int parse_ics(const char *ics, size_t n, icalcomponent **ret, struct cale
 	int err;
 
 	if (n > CALENDAR_MAX_ICS_BYTES)
-		return refuse(e, -EFBIG, "the calendar is larger than %u bytes", CALENDAR_MAX_ICS_BYTES);
+		return refuse(e, -EFBIG, "the calendar is larger than %u bytes",
+		              CALENDAR_MAX_ICS_BYTES);
 	err = check_nesting(ics, n, e);
 	if (err)
 		return err;
@@ -401,8 +423,8 @@ static int add_days(struct zone *z, icalcomponent *c, struct instant from, struc
                     struct calendar_error *e)
 {
 	/* a local day may begin a day before or after that of UTC */
-	struct days d = { .first = civil_floor_div(from.us, INT64_C(86400000000)) - 1,
-		          .last = civil_floor_div(to.us, INT64_C(86400000000)) + 1 };
+	struct days d = {.first = civil_floor_div(from.us, INT64_C(86400000000)) - 1,
+	                 .last = civil_floor_div(to.us, INT64_C(86400000000)) + 1};
 	size_t i;
 	int err = collect(c, &d, e);
 
@@ -455,9 +477,10 @@ static bool is_file(const char *s)
 	return strchr(s, '/') || (n > 4 && strcasecmp(s + n - 4, ".ics") == 0);
 }
 
-static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n, struct calendar_error *e)
+static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
+                         struct calendar_error *e)
 {
-	const char *dir[] = { getenv("FORECACHED_CALENDARS"), CALENDAR_DIR };
+	const char *dir[] = {getenv("FORECACHED_CALENDARS"), CALENDAR_DIR};
 	char path[4096];
 	size_t i;
 	int err = -ENOENT;
@@ -479,8 +502,10 @@ static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n, st
 		err = read_file(path, CALENDAR_MAX_ICS_BYTES, ret, ret_n);
 	}
 	if (err == -ENOENT)
-		return refuse(e, err, "no calendar '%s' in %.120s; give a FILE.ics, or set FORECACHED_CALENDARS",
-		              file_or_code, CALENDAR_DIR);
+		return refuse(
+		        e, err,
+		        "no calendar '%s' in %.120s; give a FILE.ics, or set FORECACHED_CALENDARS",
+		        file_or_code, CALENDAR_DIR);
 	return err ? refuse(e, err, "calendar '%s': %s", file_or_code, strerror(-err)) : 0;
 }
 
@@ -518,7 +543,9 @@ int calendar_open(const char *file_or_code, const char *tz, struct instant from,
 	return err;
 }
 
-/* -- Schedules ---------------------------------------------------------------------------------- */
+/*
+ * -- Schedules ----------------------------------------------------------------------------------
+ */
 
 int calendar_instant(const char *text, const struct zone *z, struct instant *ret,
                      struct calendar_error *reterr)
@@ -535,10 +562,12 @@ int calendar_instant(const char *text, const struct zone *z, struct instant *ret
 			end += n;
 	}
 	utc = text[end] == 'Z';
-	if (text[end + utc] || y < 1900 || y > 2199 || mo < 1 || mo > 12 || d < 1 || d > civil_month_days(y, mo) ||
-	    h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 || s > 59)
+	if (text[end + utc] || y < 1900 || y > 2199 || mo < 1 || mo > 12 || d < 1 ||
+	    d > civil_month_days(y, mo) || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 || s > 59)
 		goto bad;
-	ret->us = rule_local(utc ? &zone_utc : z, civil_days(y, mo, d) * 86400 + h * 3600 + mi * 60 + s) * 1000000;
+	ret->us = rule_local(utc ? &zone_utc : z,
+	                     civil_days(y, mo, d) * 86400 + h * 3600 + mi * 60 + s) *
+	          1000000;
 	return 0;
 bad:
 	return refuse(reterr, -EINVAL, "'%.40s' is not a time like 2026-11-23T09:30", text);
@@ -556,11 +585,14 @@ int calendar_expand(const char *rule, const struct zone *z, struct instant dtsta
 	if (err)
 		return err;
 	if (!within(dtstart))
-		return refuse(reterr, -EINVAL, "the start must lie between the years 1900 and 2200");
+		return refuse(reterr, -EINVAL,
+		              "the start must lie between the years 1900 and 2200");
 	if (rule_parse(rule, &r, &why))
 		return refuse(reterr, -EINVAL, "%.255s", why.text);
-	err = rule_expand(&r, z, dtstart, from, to, flags & CALENDAR_SKIP_HOLIDAYS, ret, max, ret_n);
+	err = rule_expand(&r, z, dtstart, from, to, flags & CALENDAR_SKIP_HOLIDAYS, ret, max,
+	                  ret_n);
 	if (err)
-		return refuse(reterr, err, "the rule takes too much work: more than %u steps", RULE_MAX_STEPS);
+		return refuse(reterr, err, "the rule takes too much work: more than %u steps",
+		              RULE_MAX_STEPS);
 	return 0;
 }

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Everything that knows about wall clocks: IANA time zones, recurring schedules, and the special days
- * of a market. It turns them into plain tables (struct zone, arrays of instants), so that what learns
- * and decides needs no zone files.
+ * Everything that knows about wall clocks: IANA time zones, recurring schedules, and the special
+ * days of a market. It turns them into plain tables (struct zone, arrays of instants), so that what
+ * learns and decides needs no zone files.
  *
- * HOW IT WORKS tzif.h reads the zone files of the system, libical the .ics files. Rules are read and
- * evaluated by rule.h, whose work is bounded by the window that is asked for. (libical 3.0.16 could do all
- * three, but has Tehran, Sao Paulo and Gaza wrong for months, and its iterator can search for a day that
- * does not exist until it is killed. Both measured.)
+ * HOW IT WORKS tzif.h reads the zone files of the system, libical the .ics files. Rules are read
+ * and evaluated by rule.h, whose work is bounded by the window that is asked for. (libical 3.0.16
+ * could do all three, but has Tehran, Sao Paulo and Gaza wrong for months, and its iterator can
+ * search for a day that does not exist until it is killed. Both measured.)
  *
- * SPECIAL DAYS are the all-day events (DTSTART;VALUE=DATE, with DTEND or one day long, RRULE allowed)
- * of an .ics file. CATEGORIES say what such a day is:
+ * SPECIAL DAYS are the all-day events (DTSTART;VALUE=DATE, with DTEND or one day long, RRULE
+ * allowed) of an .ics file. CATEGORIES say what such a day is:
  *
  *	HOLIDAY or nothing    closed: learns and behaves like a Sunday
  *	HALF-DAY              closes early: has a shape of its own. A summary that contains "half day"
  *	                      or "early close" (any case) says the same
  *	WORKING-DAY           open although its weekday is not: behaves like a weekday
  *
- * Events with a time of day, and events with STATUS:CANCELLED, say nothing about days and are skipped.
- * X-WR-TIMEZONE, if there, is the time zone that the calendar is meant in. Where two events name the
- * same day, closed wins over half, half over working.
+ * Events with a time of day, and events with STATUS:CANCELLED, say nothing about days and are
+ * skipped. X-WR-TIMEZONE, if there, is the time zone that the calendar is meant in. Where two
+ * events name the same day, closed wins over half, half over working.
  *
  * OWNERSHIP a zone made here is freed by calendar_zone_free, after everything that uses it.
  * All functions may be called from any thread.
@@ -42,24 +42,25 @@ struct calendar_error {
 #define CALENDAR_MAX_YEARS     60     /* longest range of a zone or an expansion */
 
 /*
- * The UTC offsets of a zone ("America/New_York", "UTC") from `from` to `to`. 0, -ENOENT for an unknown
- * name, -EINVAL for a name that cannot be one or a range that is empty or above CALENDAR_MAX_YEARS.
+ * The UTC offsets of a zone ("America/New_York", "UTC") from `from` to `to`. 0, -ENOENT for an
+ * unknown name, -EINVAL for a name that cannot be one or a range that is empty or above
+ * CALENDAR_MAX_YEARS.
  */
 int calendar_zone(const char *name, struct instant from, struct instant to, struct zone **ret,
                   struct calendar_error *reterr);
 
 /*
- * The same with the special days of a calendar: a file (its name contains '/' or ends in ".ics") or a
- * market's code (XNYS), which is looked up as CODE.ics in $FORECACHED_CALENDARS and the installed
- * calendars. `tz` NULL: the calendar's own zone, or UTC. Errors as above, and -ENOENT, -EFBIG, -EINVAL
- * or the error of open for the file.
+ * The same with the special days of a calendar: a file (its name contains '/' or ends in ".ics") or
+ * a market's code (XNYS), which is looked up as CODE.ics in $FORECACHED_CALENDARS and the installed
+ * calendars. `tz` NULL: the calendar's own zone, or UTC. Errors as above, and -ENOENT, -EFBIG,
+ * -EINVAL or the error of open for the file.
  */
 int calendar_open(const char *file_or_code, const char *tz, struct instant from, struct instant to,
                   struct zone **ret, struct calendar_error *reterr);
 
 /*
- * Adds the special days of an .ics text to a zone made here. 0, -EINVAL or -EFBIG; the zone is as it was
- * then.
+ * Adds the special days of an .ics text to a zone made here. 0, -EINVAL or -EFBIG; the zone is as
+ * it was then.
  */
 int calendar_add_days(struct zone *z, const char *ics, size_t n_ics, struct instant from,
                       struct instant to, struct calendar_error *reterr);
@@ -68,27 +69,28 @@ int calendar_add_days(struct zone *z, const char *ics, size_t n_ics, struct inst
 void calendar_zone_free(struct zone **z);
 
 /*
- * "2026-11-23T09:30", with or without seconds or time, as the zone's clocks show it; with a Z behind it,
- * UTC. 0 or -EINVAL.
+ * "2026-11-23T09:30", with or without seconds or time, as the zone's clocks show it; with a Z
+ * behind it, UTC. 0 or -EINVAL.
  */
 int calendar_instant(const char *text, const struct zone *z, struct instant *ret,
                      struct calendar_error *reterr);
 
-#define CALENDAR_SKIP_HOLIDAYS 1u /* leave out instants on days that the zone's table calls closed */
+#define CALENDAR_SKIP_HOLIDAYS                                                                     \
+	1u /* leave out instants on days that the zone's table calls closed */
 
 /*
- * The instants at which a schedule fires in [from, to), ascending, at most `max` of them: the earliest
- * ones. The rule is one of
+ * The instants at which a schedule fires in [from, to), ascending, at most `max` of them: the
+ * earliest ones. The rule is one of
  *
  *	FREQ=WEEKLY;BYDAY=MO,TU;BYHOUR=9;BYMINUTE=30      RFC 5545, HOURLY and coarser
  *	daily 07:00 | weekdays 09:30,16:00 | weekends 10:00 | mon,wed-fri 18:15 | hourly | hourly :15
  *	30 9 * * 1-5                                      the five fields of cron
  *
- * meant in local time of the zone. `dtstart` anchors it (RFC 5545: the parts that a rule leaves out,
- * the phase of INTERVAL, the first of COUNT); for the other two forms it is just the earliest instant.
- * A local time that a spring change skips fires as much later as the clock jumped; one that occurs twice
- * fires the first time. 0 with *ret_n set, or -EINVAL, or -E2BIG when the rule needs more work than
- * RULE_MAX_STEPS (rule.h).
+ * meant in local time of the zone. `dtstart` anchors it (RFC 5545: the parts that a rule leaves
+ * out, the phase of INTERVAL, the first of COUNT); for the other two forms it is just the earliest
+ * instant. A local time that a spring change skips fires as much later as the clock jumped; one
+ * that occurs twice fires the first time. 0 with *ret_n set, or -EINVAL, or -E2BIG when the rule
+ * needs more work than RULE_MAX_STEPS (rule.h).
  */
 int calendar_expand(const char *rule, const struct zone *z, struct instant dtstart,
                     struct instant from, struct instant to, unsigned flags, struct instant *ret,

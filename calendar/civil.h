@@ -37,8 +37,8 @@ static inline struct civil civil_of(int64_t days)
 	int64_t y = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
 	int64_t in_year = in_era - (365 * y + y / 4 - y / 100);
 	int64_t m = (5 * in_year + 2) / 153;
-	struct civil c = { .month = (int)(m < 10 ? m + 3 : m - 9),
-		           .day = (int)(in_year - (153 * m + 2) / 5 + 1) };
+	struct civil c = {.month = (int)(m < 10 ? m + 3 : m - 9),
+	                  .day = (int)(in_year - (153 * m + 2) / 5 + 1)};
 
 	c.year = y + era * 400 + (c.month <= 2);
 	return c;
@@ -51,7 +51,7 @@ static inline bool civil_is_leap(int64_t year)
 
 static inline int civil_month_days(int64_t year, int month)
 {
-	static const int8_t n[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	static const int8_t n[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 
 	return month == 2 && civil_is_leap(year) ? 29 : n[month - 1];
 }

@@ -10,9 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
-static const char weekday_name[7][3] = { "MO", "TU", "WE", "TH", "FR", "SA", "SU" };
+static const char weekday_name[7][3] = {"MO", "TU", "WE", "TH", "FR", "SA", "SU"};
 
-/* -- Sets of signed numbers --------------------------------------------------------------------- */
+/*
+ * -- Sets of signed numbers ---------------------------------------------------------------------
+ */
 
 static void set_add(struct rule_set *s, int n)
 {
@@ -34,7 +36,9 @@ static bool set_has(const struct rule_set *s, int n, int total)
 	return set_bit(s->pos, n - 1) || set_bit(s->neg, total - n);
 }
 
-/* -- Reading ------------------------------------------------------------------------------------ */
+/*
+ * -- Reading ------------------------------------------------------------------------------------
+ */
 
 __attribute__((format(printf, 2, 3))) static int refuse(struct rule_error *e, const char *fmt, ...)
 {
@@ -77,11 +81,13 @@ static int each(struct rule *r, const char *part, char *list, item_fn *fn, struc
 static int not_within(struct rule_error *e, const char *part, const char *item, int lo, int hi)
 {
 	if (lo < 0)
-		return refuse(e, "%s: '%.40s' is not from 1 to %d or from -%d to -1", part, item, hi, hi);
+		return refuse(e, "%s: '%.40s' is not from 1 to %d or from -%d to -1", part, item,
+		              hi, hi);
 	return refuse(e, "%s: '%.40s' is not a number from %d to %d", part, item, lo, hi);
 }
 
-static int add_signed(struct rule_set *s, const char *part, const char *item, int hi, struct rule_error *e)
+static int add_signed(struct rule_set *s, const char *part, const char *item, int hi,
+                      struct rule_error *e)
 {
 	long n;
 
@@ -176,7 +182,7 @@ static int add_day(struct rule *r, const char *part, char *item, struct rule_err
 		goto bad;
 	if (r->n_days == RULE_MAX_BYDAY)
 		return refuse(e, "%s: more than %d days", part, RULE_MAX_BYDAY);
-	r->day[r->n_days++] = (struct rule_day){ (int8_t)weekday, (int8_t)nth };
+	r->day[r->n_days++] = (struct rule_day){(int8_t)weekday, (int8_t)nth};
 	return 0;
 bad:
 	return refuse(e, "%s: '%.40s' is not a weekday like MO, 1FR or -1SU", part, item);
@@ -190,9 +196,11 @@ static int read_until(struct rule *r, const char *v, struct rule_error *e)
 	for (i = 0; i < n; i++)
 		if (i == 8 ? v[i] != 'T' : i == 15 ? v[i] != 'Z' : v[i] < '0' || v[i] > '9')
 			goto bad;
-	if ((n != 8 && n != 15 && n != 16) || sscanf(v, "%4d%2d%2dT%2d%2d%2d", &y, &mo, &d, &h, &mi, &s) < 3)
+	if ((n != 8 && n != 15 && n != 16) ||
+	    sscanf(v, "%4d%2d%2dT%2d%2d%2d", &y, &mo, &d, &h, &mi, &s) < 3)
 		goto bad;
-	if (mo < 1 || mo > 12 || d < 1 || d > civil_month_days(y, mo) || h > 23 || mi > 59 || s > 60)
+	if (mo < 1 || mo > 12 || d < 1 || d > civil_month_days(y, mo) || h > 23 || mi > 59 ||
+	    s > 60)
 		goto bad;
 	r->has_until = true;
 	r->until_is_date = n == 8;
@@ -205,7 +213,7 @@ bad:
 
 static int read_freq(struct rule *r, const char *v, struct rule_error *e)
 {
-	static const char *const name[] = { "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY" };
+	static const char *const name[] = {"HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"};
 	size_t i;
 
 	for (i = 0; i < sizeof name / sizeof *name; i++)
@@ -214,7 +222,8 @@ static int read_freq(struct rule *r, const char *v, struct rule_error *e)
 			return 0;
 		}
 	if (strcasecmp(v, "MINUTELY") == 0 || strcasecmp(v, "SECONDLY") == 0)
-		return refuse(e, "FREQ: '%s' is finer than HOURLY; list the minutes with BYMINUTE", v);
+		return refuse(e, "FREQ: '%s' is finer than HOURLY; list the minutes with BYMINUTE",
+		              v);
 	return refuse(e, "FREQ: '%.40s' is not HOURLY, DAILY, WEEKLY, MONTHLY or YEARLY", v);
 }
 
@@ -224,9 +233,11 @@ static int read_part(struct rule *r, const char *name, char *v, struct rule_erro
 		const char *name;
 		item_fn *fn;
 	} list[] = {
-		{ "BYMONTH", add_month },   { "BYMONTHDAY", add_month_day }, { "BYYEARDAY", add_year_day },
-		{ "BYWEEKNO", add_week_no }, { "BYDAY", add_day },            { "BYHOUR", add_hour },
-		{ "BYMINUTE", add_minute }, { "BYSECOND", add_second },      { "BYSETPOS", add_set_pos },
+	        {"BYMONTH", add_month},      {"BYMONTHDAY", add_month_day},
+	        {"BYYEARDAY", add_year_day}, {"BYWEEKNO", add_week_no},
+	        {"BYDAY", add_day},          {"BYHOUR", add_hour},
+	        {"BYMINUTE", add_minute},    {"BYSECOND", add_second},
+	        {"BYSETPOS", add_set_pos},
 	};
 	size_t i;
 	long n;
@@ -263,7 +274,9 @@ static int read_part(struct rule *r, const char *name, char *v, struct rule_erro
 static int check(const struct rule *r, struct rule_error *e)
 {
 	size_t i;
-	int per_day = (r->hours ? __builtin_popcount(r->hours) : r->freq == RULE_HOURLY ? 24 : 1) *
+	int per_day = (r->hours                 ? __builtin_popcount(r->hours)
+	               : r->freq == RULE_HOURLY ? 24
+	                                        : 1) *
 	              (r->minutes ? __builtin_popcountll(r->minutes) : 1) *
 	              (r->seconds ? __builtin_popcountll(r->seconds) : 1);
 
@@ -279,19 +292,21 @@ static int check(const struct rule *r, struct rule_error *e)
 	if (r->month_day.any && r->freq == RULE_WEEKLY)
 		return refuse(e, "BYMONTHDAY does not go with FREQ=WEEKLY");
 	for (i = 0; i < r->n_days; i++)
-		if (r->day[i].nth && ((r->freq != RULE_MONTHLY && r->freq != RULE_YEARLY) || r->week_no.any))
-			return refuse(e, "BYDAY: a number before a weekday goes with FREQ=MONTHLY or YEARLY, without BYWEEKNO");
-	if (r->set_pos.any && !r->months && !r->month_day.any && !r->year_day.any && !r->week_no.any &&
-	    !r->n_days && !r->hours && !r->minutes && !r->seconds)
+		if (r->day[i].nth &&
+		    ((r->freq != RULE_MONTHLY && r->freq != RULE_YEARLY) || r->week_no.any))
+			return refuse(e, "BYDAY: a number before a weekday goes with FREQ=MONTHLY "
+			                 "or YEARLY, without BYWEEKNO");
+	if (r->set_pos.any && !r->months && !r->month_day.any && !r->year_day.any &&
+	    !r->week_no.any && !r->n_days && !r->hours && !r->minutes && !r->seconds)
 		return refuse(e, "BYSETPOS needs another BY part to choose from");
 	return 0;
 }
 
 static int parse_rrule(char *text, struct rule *r, struct rule_error *e)
 {
-	static const char *const once[] = { "FREQ",       "UNTIL",     "COUNT",    "INTERVAL", "BYSECOND",
-		                            "BYMINUTE",   "BYHOUR",    "BYDAY",    "BYMONTHDAY",
-		                            "BYYEARDAY",  "BYWEEKNO",  "BYMONTH",  "BYSETPOS", "WKST" };
+	static const char *const once[] = {
+	        "FREQ",  "UNTIL",      "COUNT",     "INTERVAL", "BYSECOND", "BYMINUTE", "BYHOUR",
+	        "BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYMONTH",  "BYSETPOS", "WKST"};
 	unsigned seen = 0;
 	char *part, *rest = text;
 	size_t i;
@@ -320,9 +335,14 @@ static int parse_rrule(char *text, struct rule *r, struct rule_error *e)
 	return 0;
 }
 
-/* -- The short forms ---------------------------------------------------------------------------- */
+/*
+ * -- The short forms ----------------------------------------------------------------------------
+ */
 
-/* "07:00", or ":15" with no_hour. A list of times is no product of hours and minutes, hence `paired`. */
+/*
+ * "07:00", or ":15" with no_hour. A list of times is no product of hours and minutes, hence
+ * `paired`.
+ */
 static int add_clock(struct rule *r, const char *t, bool no_hour, struct rule_error *e)
 {
 	int h = 0, m = 0, n = 0;
@@ -331,22 +351,25 @@ static int add_clock(struct rule *r, const char *t, bool no_hour, struct rule_er
 		r->minutes |= UINT64_C(1) << m;
 		return 0;
 	}
-	if (!no_hour && sscanf(t, "%2d:%2d%n", &h, &m, &n) == 2 && n >= 4 && !t[n] && t[n - 3] == ':' &&
-	    h >= 0 && h <= 23 && m >= 0 && m <= 59) {
+	if (!no_hour && sscanf(t, "%2d:%2d%n", &h, &m, &n) == 2 && n >= 4 && !t[n] &&
+	    t[n - 3] == ':' && h >= 0 && h <= 23 && m >= 0 && m <= 59) {
 		r->paired = true;
 		r->hours |= 1u << h;
 		r->minutes |= UINT64_C(1) << m;
 		r->minutes_of[h] |= UINT64_C(1) << m;
 		return 0;
 	}
-	return refuse(e, no_hour ? "'%.40s' is not a minute like :15" : "'%.40s' is not a time like 09:30", t);
+	return refuse(e,
+	              no_hour ? "'%.40s' is not a minute like :15"
+	                      : "'%.40s' is not a time like 09:30",
+	              t);
 }
 
 /* Names of cron and of plain speech: mon, tue, ... */
 static int short_weekday(const char *s, size_t n)
 {
-	static const char *const name[] = { "monday", "tuesday",  "wednesday", "thursday",
-		                            "friday", "saturday", "sunday" };
+	static const char *const name[] = {"monday", "tuesday",  "wednesday", "thursday",
+	                                   "friday", "saturday", "sunday"};
 	int i;
 
 	for (i = 0; i < 7; i++)
@@ -378,7 +401,7 @@ static bool add_weekdays(struct rule *r, char *list)
 
 			if (a < 0 || b < 0)
 				return false;
-			for (i = a; ; i = (i + 1) % 7) {
+			for (i = a;; i = (i + 1) % 7) {
 				days |= 1u << i;
 				if (i == b)
 					break;
@@ -386,12 +409,13 @@ static bool add_weekdays(struct rule *r, char *list)
 		}
 	for (i = 0; i < 7; i++)
 		if (days & 1u << i)
-			r->day[r->n_days++] = (struct rule_day){ (int8_t)i, 0 };
+			r->day[r->n_days++] = (struct rule_day){(int8_t)i, 0};
 	return true;
 }
 
 /* One field of cron: star, numbers, ranges, steps, lists; into bits lo..hi. */
-static int cron_field(const char *name, char *text, int lo, int hi, uint64_t *ret, struct rule_error *e)
+static int cron_field(const char *name, char *text, int lo, int hi, uint64_t *ret,
+                      struct rule_error *e)
 {
 	char *item, *rest = text;
 
@@ -429,7 +453,8 @@ static int cron_field(const char *name, char *text, int lo, int hi, uint64_t *re
 	}
 	return 0;
 bad:
-	return refuse(e, "cron %s: '%.40s' is not *, a number from %d to %d, a range or a step", name, item, lo, hi);
+	return refuse(e, "cron %s: '%.40s' is not *, a number from %d to %d, a range or a step",
+	              name, item, lo, hi);
 }
 
 static int parse_cron(char **field, struct rule *r, struct rule_error *e)
@@ -439,7 +464,8 @@ static int parse_cron(char **field, struct rule *r, struct rule_error *e)
 	int i, err;
 
 	if (!any_day && !any_weekday)
-		return refuse(e, "cron: day of month and day of week together mean \"either\"; use two schedules");
+		return refuse(e, "cron: day of month and day of week together mean \"either\"; use "
+		                 "two schedules");
 	if ((err = cron_field("minute", field[0], 0, 59, &minute, e)) ||
 	    (err = cron_field("hour", field[1], 0, 23, &hour, e)) ||
 	    (err = cron_field("day of month", field[2], 1, 31, &day, e)) ||
@@ -457,7 +483,7 @@ static int parse_cron(char **field, struct rule *r, struct rule_error *e)
 		weekday |= weekday & 1 ? 0x80 : 0; /* cron calls Sunday 0 or 7 */
 		for (i = 1; i <= 7; i++)
 			if (weekday >> i & 1)
-				r->day[r->n_days++] = (struct rule_day){ (int8_t)(i - 1), 0 };
+				r->day[r->n_days++] = (struct rule_day){(int8_t)(i - 1), 0};
 	}
 	return 0;
 }
@@ -492,9 +518,11 @@ static int parse_short(char *text, struct rule *r, struct rule_error *e)
 		return 0;
 	}
 	if (n != 2)
-		return refuse(e, "a schedule is FREQ=..., \"weekdays 09:30\" or the five fields of cron");
+		return refuse(
+		        e, "a schedule is FREQ=..., \"weekdays 09:30\" or the five fields of cron");
 	/* said first: reading a list cuts it up */
-	refuse(e, "'%.40s' is not daily, weekdays, weekends, hourly or a list like mon,wed-fri", word[0]);
+	refuse(e, "'%.40s' is not daily, weekdays, weekends, hourly or a list like mon,wed-fri",
+	       word[0]);
 	if (!add_weekdays(r, word[0]))
 		return -EINVAL;
 	*e->text = '\0';
@@ -509,7 +537,7 @@ static int parse_short(char *text, struct rule *r, struct rule_error *e)
 
 int rule_parse(const char *text, struct rule *ret, struct rule_error *reterr)
 {
-	struct rule r = { .interval = 1 };
+	struct rule r = {.interval = 1};
 	char copy[RULE_MAX_BYTES + 1];
 	size_t n = strlen(text), skip = strncasecmp(text, "RRULE:", 6) == 0 ? 6 : 0;
 	int err;
@@ -526,12 +554,17 @@ int rule_parse(const char *text, struct rule *ret, struct rule_error *reterr)
 	return 0;
 }
 
-/* -- Local time --------------------------------------------------------------------------------- */
+/*
+ * -- Local time ---------------------------------------------------------------------------------
+ */
 
 int64_t rule_local(const struct zone *z, int64_t local_s)
 {
-	/* offsets are below 26 h, so what holds now began no earlier than what held at `early` ended */
-	struct instant early = { (local_s - 26 * 3600) * 1000000 }, until;
+	/*
+	 * offsets are below 26 h, so what holds now began no earlier than what held at `early`
+	 * ended
+	 */
+	struct instant early = {(local_s - 26 * 3600) * 1000000}, until;
 	int32_t offset = zone_offset_at(z, early, &until);
 
 	while (until.us != INT64_MAX && local_s - offset >= until.us / 1000000) {
@@ -541,17 +574,19 @@ int64_t rule_local(const struct zone *z, int64_t local_s)
 
 		if (local_s - next < change_s)
 			return local_s - offset;
-		offset = zone_offset_at(z, (struct instant){ change_s * 1000000 }, &until);
+		offset = zone_offset_at(z, (struct instant){change_s * 1000000}, &until);
 	}
 	return local_s - offset;
 }
 
 static int64_t local_of_utc(const struct zone *z, int64_t utc_s)
 {
-	return utc_s + zone_offset_at(z, (struct instant){ utc_s * 1000000 }, NULL);
+	return utc_s + zone_offset_at(z, (struct instant){utc_s * 1000000}, NULL);
 }
 
-/* -- Expansion ---------------------------------------------------------------------------------- */
+/*
+ * -- Expansion ----------------------------------------------------------------------------------
+ */
 
 struct expansion {
 	const struct rule *r;
@@ -578,12 +613,15 @@ struct expansion {
 static void fill_in(struct expansion *x)
 {
 	const struct rule *r = x->r;
-	int start_in_day = (int)(x->start_local_s - civil_floor_div(x->start_local_s, 86400) * 86400);
+	int start_in_day =
+	        (int)(x->start_local_s - civil_floor_div(x->start_local_s, 86400) * 86400);
 	bool no_day = !r->month_day.any && !r->year_day.any && !r->week_no.any && !r->n_days;
 
 	x->months = r->months;
 	x->month_day = r->month_day;
-	x->hours = r->hours ? r->hours : r->freq == RULE_HOURLY ? 0xffffff : 1u << start_in_day / 3600;
+	x->hours = r->hours                 ? r->hours
+	           : r->freq == RULE_HOURLY ? 0xffffff
+	                                    : 1u << start_in_day / 3600;
 	x->minutes = r->minutes ? r->minutes : UINT64_C(1) << start_in_day / 60 % 60;
 	x->seconds = r->seconds ? r->seconds : UINT64_C(1) << start_in_day % 60;
 	if (r->freq == RULE_YEARLY && no_day) {
@@ -599,7 +637,10 @@ static void fill_in(struct expansion *x)
 	}
 }
 
-/* The week of the year of RFC 5545 that a day is in; a day of the first week of the next year is not in this one. */
+/*
+ * The week of the year of RFC 5545 that a day is in; a day of the first week of the next year is
+ * not in this one.
+ */
 static bool week_matches(const struct rule *r, int64_t day, int64_t year)
 {
 	int64_t jan1 = civil_days(year, 1, 1), jan1_next = civil_days(year + 1, 1, 1);
@@ -633,7 +674,8 @@ static bool weekday_matches(const struct expansion *x, int64_t day, const struct
 			n = (c->day - 1) / 7 + 1;
 			total = n + (civil_month_days(c->year, c->month) - c->day) / 7;
 		} else {
-			int64_t first = civil_days(c->year, 1, 1), end = civil_days(c->year + 1, 1, 1);
+			int64_t first = civil_days(c->year, 1, 1),
+			        end = civil_days(c->year + 1, 1, 1);
 
 			n = (int)((day - first) / 7) + 1;
 			total = n + (int)((end - 1 - day) / 7);
@@ -650,10 +692,11 @@ static bool day_matches(const struct expansion *x, int64_t day, const struct civ
 
 	if (x->months && !(x->months >> (c->month - 1) & 1))
 		return false;
-	if (x->month_day.any && !set_has(&x->month_day, c->day, civil_month_days(c->year, c->month)))
+	if (x->month_day.any &&
+	    !set_has(&x->month_day, c->day, civil_month_days(c->year, c->month)))
 		return false;
-	if (r->year_day.any &&
-	    !set_has(&r->year_day, (int)(day - civil_days(c->year, 1, 1)) + 1, civil_is_leap(c->year) ? 366 : 365))
+	if (r->year_day.any && !set_has(&r->year_day, (int)(day - civil_days(c->year, 1, 1)) + 1,
+	                                civil_is_leap(c->year) ? 366 : 365))
 		return false;
 	if (r->week_no.any && !week_matches(r, day, c->year))
 		return false;
@@ -714,8 +757,8 @@ static bool emit(struct expansion *x, int64_t local_s)
 }
 
 /*
- * Calls emit for the times of the period's days, all or those that BYSETPOS names: at most 366 days of
- * RULE_MAX_PER_DAY.
+ * Calls emit for the times of the period's days, all or those that BYSETPOS names: at most 366 days
+ * of RULE_MAX_PER_DAY.
  */
 static void emit_period(struct expansion *x, uint32_t hours)
 {
@@ -730,19 +773,23 @@ static void emit_period(struct expansion *x, uint32_t hours)
 		uint64_t m, s;
 
 		for (h = hours; h; h &= h - 1)
-			for (m = x->r->paired ? x->r->minutes_of[__builtin_ctz(h)] : x->minutes; m; m &= m - 1)
+			for (m = x->r->paired ? x->r->minutes_of[__builtin_ctz(h)] : x->minutes; m;
+			     m &= m - 1)
 				for (s = x->seconds; s; s &= s - 1) {
 					x->steps++;
 					if (choose && !set_has(&x->r->set_pos, ++at, total))
 						continue;
 					if (!emit(x, x->day[i] * 86400 + __builtin_ctz(h) * 3600 +
-					                     __builtin_ctzll(m) * 60 + __builtin_ctzll(s)))
+					                     __builtin_ctzll(m) * 60 +
+					                     __builtin_ctzll(s)))
 						return;
 				}
 	}
 }
 
-/* Tests the days of period number p, counted from the anchor's; returns the local day it begins on. */
+/*
+ * Tests the days of period number p, counted from the anchor's; returns the local day it begins on.
+ */
 static int64_t period_begin(const struct expansion *x, int64_t p)
 {
 	int64_t start_day = civil_floor_div(x->start_local_s, 86400), month;
@@ -752,7 +799,8 @@ static int64_t period_begin(const struct expansion *x, int64_t p)
 		return civil_days(x->start.year + p, 1, 1);
 	case RULE_MONTHLY:
 		month = x->start.year * 12 + x->start.month - 1 + p;
-		return civil_days(civil_floor_div(month, 12), (int)(month - civil_floor_div(month, 12) * 12) + 1, 1);
+		return civil_days(civil_floor_div(month, 12),
+		                  (int)(month - civil_floor_div(month, 12) * 12) + 1, 1);
 	case RULE_WEEKLY:
 		return start_day - (civil_weekday(start_day) - x->r->week_start + 7) % 7 + 7 * p;
 	case RULE_DAILY:
@@ -786,10 +834,11 @@ static int64_t period_before(const struct expansion *x, int64_t day)
 	return 0;
 }
 
-int rule_expand(const struct rule *r, const struct zone *z, struct instant dtstart, struct instant from,
-                struct instant to, bool skip_closed, struct instant *ret, size_t max, size_t *ret_n)
+int rule_expand(const struct rule *r, const struct zone *z, struct instant dtstart,
+                struct instant from, struct instant to, bool skip_closed, struct instant *ret,
+                size_t max, size_t *ret_n)
 {
-	struct expansion x = { .r = r, .z = z, .skip_closed = skip_closed, .ret = ret, .max = max };
+	struct expansion x = {.r = r, .z = z, .skip_closed = skip_closed, .ret = ret, .max = max};
 	int64_t p = 0, end_day, day, next;
 
 	*ret_n = 0;

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The longest table of a zone today has 250 transitions; a hostile file shall not make us sort millions. */
+/*
+ * The longest table of a zone today has 250 transitions; a hostile file shall not make us sort
+ * millions.
+ */
 #define MAX_TRANSITIONS 4096
 #define MAX_TYPES       256
 /* RFC 8536 section 3.2: offsets are within -25 h .. +26 h. */
@@ -40,7 +43,7 @@ static void rows_add(struct rows *r, int64_t at_s, int32_t offset_s)
 	if (at_s >= r->to_s)
 		return;
 	if (at_s <= r->from_s || r->n == 0) {
-		r->v[0] = (struct zone_offset){ { r->from_s * 1000000 }, offset_s };
+		r->v[0] = (struct zone_offset){{r->from_s * 1000000}, offset_s};
 		r->n = 1;
 		if (at_s <= r->from_s)
 			return;
@@ -51,7 +54,7 @@ static void rows_add(struct rows *r, int64_t at_s, int32_t offset_s)
 		r->full = true;
 		return;
 	}
-	r->v[r->n++] = (struct zone_offset){ { at_s * 1000000 }, offset_s };
+	r->v[r->n++] = (struct zone_offset){{at_s * 1000000}, offset_s};
 }
 
 /* -- The footer: a POSIX TZ string ------------------------------------------------------------- */
@@ -154,10 +157,10 @@ static bool eat_date(struct cursor *c, struct posix_date *ret)
 
 static bool posix_parse(const char *p, size_t n, struct posix_tz *ret)
 {
-	struct cursor c = { p, p + n };
+	struct cursor c = {p, p + n};
 	int32_t west;
 
-	*ret = (struct posix_tz){ 0 };
+	*ret = (struct posix_tz){0};
 	if (!eat_name(&c) || !eat_time(&c, 24, &west))
 		return false;
 	ret->std_s = -west;
@@ -172,8 +175,8 @@ static bool posix_parse(const char *p, size_t n, struct posix_tz *ret)
 			return false;
 		ret->dst_s = -west;
 	}
-	return eat(&c, ',') && eat_date(&c, &ret->to_dst) && eat(&c, ',') && eat_date(&c, &ret->to_std) &&
-	       c.p == c.end;
+	return eat(&c, ',') && eat_date(&c, &ret->to_dst) && eat(&c, ',') &&
+	       eat_date(&c, &ret->to_std) && c.p == c.end;
 }
 
 /* Seconds since 1970 on a clock that stands still at UTC. */
@@ -190,7 +193,8 @@ static int64_t posix_date_s(const struct posix_date *d, int64_t year)
 		break;
 	default: {
 		int64_t first = civil_days(year, d->month, 1);
-		int weekday = (d->day + 6) % 7; /* POSIX counts from Sunday, civil_weekday from Monday */
+		/* POSIX counts from Sunday, civil_weekday from Monday */
+		int weekday = (d->day + 6) % 7;
 		int in_month = (weekday - civil_weekday(first) + 7) % 7 + (d->week - 1) * 7;
 
 		if (in_month >= civil_month_days(year, d->month))
@@ -207,13 +211,17 @@ static void posix_rows(const struct posix_tz *tz, int64_t after_s, struct rows *
 	int64_t year, last = civil_of(civil_floor_div(r->to_s, 86400)).year + 1;
 
 	if (!tz->has_dst) {
-		/* without a transition after the last one of the table this only fills an empty table */
+		/*
+		 * without a transition after the last one of the table this only fills an empty
+		 * table
+		 */
 		if (r->n == 0 || r->v[r->n - 1].offset_s != tz->std_s)
 			rows_add(r, begin, tz->std_s);
 		return;
 	}
 	/* the year before shows which offset is in force at `begin` */
-	for (year = civil_of(civil_floor_div(begin, 86400)).year - 1; year <= last && !r->full; year++) {
+	for (year = civil_of(civil_floor_div(begin, 86400)).year - 1; year <= last && !r->full;
+	     year++) {
 		int64_t to_dst = posix_date_s(&tz->to_dst, year) - tz->std_s;
 		int64_t to_std = posix_date_s(&tz->to_std, year) - tz->dst_s;
 		bool dst_first = to_dst < to_std;
@@ -238,7 +246,8 @@ static bool block_read(const uint8_t *p, size_t n, struct block *ret)
 {
 	if (n < 44 || memcmp(p, "TZif", 4) != 0)
 		return false;
-	*ret = (struct block){ be32(p + 20), be32(p + 24), be32(p + 28), be32(p + 32), be32(p + 36), be32(p + 40) };
+	*ret = (struct block){be32(p + 20), be32(p + 24), be32(p + 28),
+	                      be32(p + 32), be32(p + 36), be32(p + 40)};
 	return ret->time <= MAX_TRANSITIONS && ret->type >= 1 && ret->type <= MAX_TYPES &&
 	       ret->leap <= MAX_TRANSITIONS && ret->chars <= 4096 && ret->isut <= MAX_TYPES &&
 	       ret->isstd <= MAX_TYPES;
@@ -246,8 +255,8 @@ static bool block_read(const uint8_t *p, size_t n, struct block *ret)
 
 static size_t block_bytes(const struct block *b, size_t time_bytes)
 {
-	return b->time * time_bytes + b->time + b->type * 6 + b->chars + b->leap * (time_bytes + 4) +
-	       b->isstd + b->isut;
+	return b->time * time_bytes + b->time + b->type * 6 + b->chars +
+	       b->leap * (time_bytes + 4) + b->isstd + b->isut;
 }
 
 static const char *rows_read(const uint8_t *file, size_t n_file, struct rows *r)
@@ -306,7 +315,7 @@ static const char *rows_read(const uint8_t *file, size_t n_file, struct rows *r)
 int tzif_rows(const uint8_t *file, size_t n_file, int64_t from_s, int64_t to_s,
               struct zone_offset **ret, size_t *ret_n, const char **ret_why)
 {
-	struct rows r = { .from_s = from_s, .to_s = to_s, .space = 2 * MAX_TRANSITIONS };
+	struct rows r = {.from_s = from_s, .to_s = to_s, .space = 2 * MAX_TRANSITIONS};
 	const char *why;
 
 	r.v = malloc(r.space * sizeof *r.v);

@@ -17,7 +17,8 @@
 
 /* What a slot's file holds, followed by key and value. */
 struct slot {
-	uint64_t check; /* covers all that follows: a holder that died while writing leaves a wrong one */
+	/* covers all that follows: a holder that died while writing leaves a wrong one */
+	uint64_t check;
 	int64_t finished_us, good_until_us; /* CLOCK_BOOTTIME */
 	uint64_t version;
 	uint32_t key_bytes, value_bytes;
@@ -51,7 +52,8 @@ static int open_slot(struct fc *fc, struct bytes key)
 
 static uint64_t check_of(const struct slot *s)
 {
-	return hash_bytes(bytes_of(&s->finished_us, sizeof(*s) - offsetof(struct slot, finished_us) +
+	return hash_bytes(bytes_of(&s->finished_us, sizeof(*s) -
+	                                                    offsetof(struct slot, finished_us) +
 	                                                    s->key_bytes + s->value_bytes),
 	                  SEED + 1);
 }

@@ -95,7 +95,8 @@ static int tell(struct fc *fc, struct request *r, uint64_t *ret_count)
 	rc = rc ? rc : fc_status_error(reply.status);
 	if (!rc && ret_count) {
 		rc = value_map(reply.result, "result", &map, NULL);
-		rc = rc ? rc : value_uint(map_find(&map, "count"), "count", UINT64_MAX, ret_count, NULL);
+		rc = rc ? rc
+		        : value_uint(map_find(&map, "count"), "count", UINT64_MAX, ret_count, NULL);
 	}
 	message_release(&m);
 	free(frame);
@@ -108,8 +109,8 @@ static bool is_amount(double x)
 	return isfinite(x) && x >= 0 && x <= 3e12;
 }
 
-int fc_set(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes, const void *value,
-           size_t value_bytes, const struct fc_set_options *options)
+int fc_set(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes,
+           const void *value, size_t value_bytes, const struct fc_set_options *options)
 {
 	static const struct fc_set_options none;
 	const struct fc_set_options *o = options ? options : &none;
@@ -149,7 +150,8 @@ int fc_delete(struct fc *fc, const void *key, size_t key_bytes)
 	return rc ? rc : n ? 0 : -ENOENT;
 }
 
-int fc_changed(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes, uint64_t version)
+int fc_changed(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes,
+               uint64_t version)
 {
 	struct request r;
 	int rc = fc_check_key(endpoint, key, key_bytes);
@@ -164,7 +166,8 @@ int fc_changed(struct fc *fc, const char *endpoint, const void *key, size_t key_
 	return tell(fc, &r, NULL);
 }
 
-int fc_ttl(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes, double *ret_ttl_s)
+int fc_ttl(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes,
+           double *ret_ttl_s)
 {
 	struct row_advice row;
 	struct request r;
@@ -201,19 +204,20 @@ int fc_event(struct fc *fc, const struct fc_event *e)
 	struct event x;
 
 	if (!e || e->size < sizeof(*e) || fc_check_key(e->endpoint, e->key, e->key_bytes) ||
-	    (unsigned)e->outcome > FC_EVENT_CHANGED || !is_amount(e->time_s) || !is_amount(e->load_ms) ||
-	    e->time_s >= VALUE_MAX_INSTANT_S || e->load_ms > span_s(EVENT_MAX_LOAD) * 1e3 ||
-	    e->count > EVENT_MAX_COUNT || e->value_bytes > (uint64_t)1 << 53)
+	    (unsigned)e->outcome > FC_EVENT_CHANGED || !is_amount(e->time_s) ||
+	    !is_amount(e->load_ms) || e->time_s >= VALUE_MAX_INSTANT_S ||
+	    e->load_ms > span_s(EVENT_MAX_LOAD) * 1e3 || e->count > EVENT_MAX_COUNT ||
+	    e->value_bytes > (uint64_t)1 << 53)
 		return -EINVAL;
 	x = (struct event){
-		.at = e->time_s > 0 ? instant_from_s(e->time_s) : INSTANT_NONE,
-		.endpoint = bytes_str(e->endpoint),
-		.key = bytes_of(e->key, e->key_bytes),
-		.outcome = (enum event_outcome)e->outcome,
-		.count = e->count ? e->count : 1,
-		.value_bytes = e->value_bytes,
-		.load = span_from_s(e->load_ms * 1e-3),
-		.version = e->version,
+	        .at = e->time_s > 0 ? instant_from_s(e->time_s) : INSTANT_NONE,
+	        .endpoint = bytes_str(e->endpoint),
+	        .key = bytes_of(e->key, e->key_bytes),
+	        .outcome = (enum event_outcome)e->outcome,
+	        .count = e->count ? e->count : 1,
+	        .value_bytes = e->value_bytes,
+	        .load = span_from_s(e->load_ms * 1e-3),
+	        .version = e->version,
 	};
 	if (!fc_link(fc))
 		outbox_dropped(&fc->outbox, &x, 1);
@@ -228,7 +232,7 @@ int fc_event(struct fc *fc, const struct fc_event *e)
 static int pack_request(struct pack *w, uint64_t id, const char *op, struct bytes args)
 {
 	const unsigned char *p = args.p;
-	struct cursor c = { 0 };
+	struct cursor c = {0};
 	struct message m;
 	struct proto_limits limits = proto_limits_default();
 	size_t head, n = 0;
@@ -303,7 +307,9 @@ int fc_request(struct fc *fc, const char *op, const void *args, size_t args_byte
 		rc = fc_status_error(reply.status);
 		say(reterr, reterr_bytes, reply.text);
 	} else {
-		/* The result is the end of the frame: move it to the front and give the frame away. */
+		/*
+		 * The result is the end of the frame: move it to the front and give the frame away.
+		 */
 		*ret_result_bytes = reply.raw.n;
 		memmove(frame, reply.raw.p, reply.raw.n);
 		*ret_result = frame;

@@ -35,8 +35,8 @@ struct fc {
 	struct proto_limits limits;
 	struct segment segment;
 	struct outbox outbox;
-	pthread_mutex_t lock;          /* starting the link */
-	_Atomic(struct link *) link;   /* NULL: not started, or the parent's */
+	pthread_mutex_t lock;        /* starting the link */
+	_Atomic(struct link *) link; /* NULL: not started, or the parent's */
 	atomic_bool closing;
 
 	/* fc_stats */
@@ -60,7 +60,9 @@ void fc_note(struct fc *fc, const char *endpoint, struct bytes key, enum event_o
 /* 0, or -EINVAL: no key, or an endpoint or key that is too long for any daemon. */
 int fc_check_key(const char *endpoint, const void *key, size_t key_bytes);
 
-/* Sends a request and waits; the reply's frame is the caller's to free. See fc_request for errors. */
+/*
+ * Sends a request and waits; the reply's frame is the caller's to free. See fc_request for errors.
+ */
 int fc_ask(struct fc *fc, struct request *r, double timeout_s, void **ret_frame, size_t *ret_bytes);
 
 /* The errno value that stands for a status of the protocol; 0 for STATUS_OK. */

@@ -38,8 +38,8 @@ int64_t fc_monotonic_us(void)
 
 /*
  * Handles are held still while a fork goes on. The child's handles keep the segment; the link, its
- * thread, sockets and memory are the parent's: the child forgets them, since nothing of libzmq may be
- * touched there, and what they held waits for the parent.
+ * thread, sockets and memory are the parent's: the child forgets them, since nothing of libzmq may
+ * be touched there, and what they held waits for the parent.
  */
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct fc *all;
@@ -116,7 +116,8 @@ static int take_options(struct fc *fc, const struct fc_options *given)
 		if (given->size < sizeof(size_t) || given->size > 65536)
 			return -EINVAL;
 		/* what an older program does not know of is 0 */
-		memcpy(&fc->opt, given, given->size < sizeof(fc->opt) ? given->size : sizeof(fc->opt));
+		memcpy(&fc->opt, given,
+		       given->size < sizeof(fc->opt) ? given->size : sizeof(fc->opt));
 	}
 	fc->opt.size = sizeof(fc->opt);
 #define X(field, def, lo, hi)                                                                      \
@@ -226,9 +227,13 @@ struct link *fc_link(struct fc *fc)
 void fc_note(struct fc *fc, const char *endpoint, struct bytes key, enum event_outcome outcome,
              uint64_t value_bytes, uint64_t version)
 {
-	struct event e = { .at = INSTANT_NONE, .endpoint = bytes_str(endpoint), .key = key,
-		           .outcome = outcome, .count = 1, .value_bytes = value_bytes,
-		           .version = version };
+	struct event e = {.at = INSTANT_NONE,
+	                  .endpoint = bytes_str(endpoint),
+	                  .key = key,
+	                  .outcome = outcome,
+	                  .count = 1,
+	                  .value_bytes = value_bytes,
+	                  .version = version};
 
 	if (fc_link(fc))
 		outbox_put(&fc->outbox, &e);
@@ -263,17 +268,17 @@ int fc_register_loader(struct fc *fc, const char *endpoint, unsigned concurrency
 void fc_stats(struct fc *fc, struct fc_stats *ret)
 {
 	*ret = (struct fc_stats){
-		.gets = atomic_load(&fc->gets),
-		.hits = atomic_load(&fc->hits),
-		.grace = atomic_load(&fc->grace),
-		.misses = atomic_load(&fc->misses),
-		.segment_reads = atomic_load(&fc->segment_reads),
-		.requests = atomic_load(&fc->requests),
-		.timeouts = atomic_load(&fc->timeouts),
-		.events_sent = atomic_load(&fc->events_sent),
-		.events_dropped = atomic_load(&fc->outbox.dropped),
-		.loads = atomic_load(&fc->loads),
-		.load_errors = atomic_load(&fc->load_errors),
+	        .gets = atomic_load(&fc->gets),
+	        .hits = atomic_load(&fc->hits),
+	        .grace = atomic_load(&fc->grace),
+	        .misses = atomic_load(&fc->misses),
+	        .segment_reads = atomic_load(&fc->segment_reads),
+	        .requests = atomic_load(&fc->requests),
+	        .timeouts = atomic_load(&fc->timeouts),
+	        .events_sent = atomic_load(&fc->events_sent),
+	        .events_dropped = atomic_load(&fc->outbox.dropped),
+	        .loads = atomic_load(&fc->loads),
+	        .load_errors = atomic_load(&fc->load_errors),
 	};
 }
 

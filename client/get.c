@@ -16,7 +16,7 @@ static int check(const char *endpoint, struct bytes key, struct fc_value *ret)
 {
 	if (!ret)
 		return -EINVAL;
-	*ret = (struct fc_value){ .age_s = NAN, .ttl_s = NAN, .outcome = FC_MISS };
+	*ret = (struct fc_value){.age_s = NAN, .ttl_s = NAN, .outcome = FC_MISS};
 	return fc_check_key(endpoint, key.p, key.n);
 }
 
@@ -28,8 +28,8 @@ struct seen {
 	bool alive;                  /* the daemon's heartbeat is recent */
 };
 
-static enum reader_outcome copy_out(const struct store_reader *r, struct bytes key, struct instant now,
-                                    struct reader_value *ret, void **ret_data)
+static enum reader_outcome copy_out(const struct store_reader *r, struct bytes key,
+                                    struct instant now, struct reader_value *ret, void **ret_data)
 {
 	enum reader_outcome o;
 	char small[SMALL_BYTES];
@@ -65,7 +65,7 @@ static enum reader_outcome copy_out(const struct store_reader *r, struct bytes k
 static struct seen look_at(struct fc *fc, struct segment_map *m, struct bytes key,
                            struct fc_value *ret)
 {
-	struct seen seen = { READER_GONE, false };
+	struct seen seen = {READER_GONE, false};
 	struct reader_value v;
 	struct instant now;
 	int64_t boottime;
@@ -88,13 +88,13 @@ static struct seen look_at(struct fc *fc, struct segment_map *m, struct bytes ke
 static struct seen look(struct fc *fc, struct bytes key, struct fc_value *ret)
 {
 	struct segment_map *m = segment_hold(&fc->segment);
-	struct seen seen = { READER_GONE, false };
+	struct seen seen = {READER_GONE, false};
 
 	if (m)
 		seen = look_at(fc, m, key, ret);
 	/*
-	 * The daemon has started anew. Its segment is whole before its sockets answer, so that asking
-	 * it instead would load what is there.
+	 * The daemon has started anew. Its segment is whole before its sockets answer, so that
+	 * asking it instead would load what is there.
 	 */
 	if (m && seen.outcome == READER_GONE && segment_renew(&fc->segment, m)) {
 		m = segment_hold(&fc->segment);
@@ -139,7 +139,7 @@ void fc_value_release(struct fc_value *v)
 	if (!v)
 		return;
 	free(v->data);
-	*v = (struct fc_value){ .outcome = FC_MISS };
+	*v = (struct fc_value){.outcome = FC_MISS};
 }
 
 /* -- The daemon ----------------------------------------------------------------------------- */
@@ -150,7 +150,9 @@ static int take_got(const struct got *g, struct fc_value *ret)
 	ret->age_s = g->age_s;
 	ret->ttl_s = g->ttl_s;
 	ret->lease = g->lease;
-	ret->outcome = g->outcome == EVENT_HIT ? FC_HIT : g->outcome == EVENT_GRACE ? FC_GRACE : FC_MISS;
+	ret->outcome = g->outcome == EVENT_HIT     ? FC_HIT
+	               : g->outcome == EVENT_GRACE ? FC_GRACE
+	                                           : FC_MISS;
 	if (!g->found)
 		return g->lease ? 0 : g->status ? fc_status_error(g->status) : -ENOENT;
 	ret->data = malloc(g->value.n ? g->value.n : 1);
@@ -226,7 +228,7 @@ static int ask_many(struct fc *fc, const char *endpoint, const void *const *keys
 	struct request r;
 	struct message m;
 	struct reply reply;
-	struct cursor c = { 0 };
+	struct cursor c = {0};
 	void *frame = NULL;
 	size_t bytes = 0, i;
 	int rc;
@@ -236,7 +238,7 @@ static int ask_many(struct fc *fc, const char *endpoint, const void *const *keys
 	r.endpoint = bytes_str(endpoint);
 	r.get.mode = MODE_PEEK;
 	for (i = 0; i < n; i++)
-		*vec_push(&r.pair) = (struct request_pair){ bytes_of(keys[i], key_bytes[i]), { 0 } };
+		*vec_push(&r.pair) = (struct request_pair){bytes_of(keys[i], key_bytes[i]), {0}};
 	rc = fc_ask(fc, &r, fc->opt.timeout_s, &frame, &bytes);
 	request_release(&r);
 	if (rc)
@@ -279,8 +281,8 @@ int fc_mget(struct fc *fc, const char *endpoint, const void *const *keys, const 
 		return 0;
 	}
 	for (at = 0; at < n && !rc; at += part)
-		rc = ask_many(fc, endpoint, keys + at, key_bytes + at, n - at < part ? n - at : part,
-		              ret + at);
+		rc = ask_many(fc, endpoint, keys + at, key_bytes + at,
+		              n - at < part ? n - at : part, ret + at);
 	atomic_fetch_add_explicit(&fc->gets, n, memory_order_relaxed);
 	for (i = 0; i < n; i++) {
 		if (rc && !ret[i].data)
@@ -296,7 +298,7 @@ int fc_mget(struct fc *fc, const char *endpoint, const void *const *keys, const 
 static int load(struct fc *fc, struct bytes key, fc_load_fn *fn, void *arg, double *ret_load_ms,
                 double *ret_origin_ttl_s, struct fc_value *ret)
 {
-	struct fc_loaded got = { 0 };
+	struct fc_loaded got = {0};
 	int64_t start = fc_monotonic_us();
 	int rc = fn(arg, key.p, key.n, &got);
 
@@ -307,8 +309,10 @@ static int load(struct fc *fc, struct bytes key, fc_load_fn *fn, void *arg, doub
 		return rc < 0 ? rc : -EIO;
 	}
 	free(ret->data);
-	*ret = (struct fc_value){ .data = got.data ? got.data : calloc(1, 1), .bytes = got.bytes,
-		                  .version = got.version, .outcome = FC_MISS };
+	*ret = (struct fc_value){.data = got.data ? got.data : calloc(1, 1),
+	                         .bytes = got.bytes,
+	                         .version = got.version,
+	                         .outcome = FC_MISS};
 	*ret_load_ms = (double)(fc_monotonic_us() - start) * 1e-3;
 	*ret_origin_ttl_s = got.ttl_s > 0 ? got.ttl_s : 0;
 	ret->age_s = *ret_load_ms * 1e-3;
@@ -351,13 +355,16 @@ static void give_up(struct fc *fc, const char *endpoint, struct bytes key, uint6
 }
 
 /* Loads with the daemon's leave, and gives it the value. */
-static int load_leased(struct fc *fc, const char *endpoint, struct bytes key, fc_load_fn *fn, void *arg,
-                       struct fc_value *ret)
+static int load_leased(struct fc *fc, const char *endpoint, struct bytes key, fc_load_fn *fn,
+                       void *arg, struct fc_value *ret)
 {
-	struct fc_set_options set = { .size = sizeof(set), .lease = ret->lease };
+	struct fc_set_options set = {.size = sizeof(set), .lease = ret->lease};
 	int rc;
 
-	/* When the origin is read counts: the daemon's own clock says when, as the load time is told. */
+	/*
+	 * When the origin is read counts: the daemon's own clock says when, as the load time is
+	 * told.
+	 */
 	rc = load(fc, key, fn, arg, &set.load_ms, &set.ttl_s, ret);
 	if (rc) {
 		give_up(fc, endpoint, key, set.lease);
@@ -369,7 +376,9 @@ static int load_leased(struct fc *fc, const char *endpoint, struct bytes key, fc
 	return 0;
 }
 
-/* Without a daemon: one process of the host loads. came_us: when the caller came, CLOCK_BOOTTIME. */
+/*
+ * Without a daemon: one process of the host loads. came_us: when the caller came, CLOCK_BOOTTIME.
+ */
 static int load_alone(struct fc *fc, struct bytes key, fc_load_fn *fn, void *arg, int64_t came_us,
                       struct fc_value *ret)
 {
@@ -392,7 +401,7 @@ static int load_alone(struct fc *fc, struct bytes key, fc_load_fn *fn, void *arg
 static int load_unleased(struct fc *fc, const char *endpoint, struct bytes key, fc_load_fn *fn,
                          void *arg, int64_t came_us, struct fc_value *ret)
 {
-	struct fc_set_options set = { .size = sizeof(set) };
+	struct fc_set_options set = {.size = sizeof(set)};
 	struct alone a;
 	int rc;
 
@@ -439,7 +448,8 @@ int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key_p, size_
 	else if (fn && (rc == -ETIMEDOUT || rc == -EBUSY))
 		rc = load_unleased(fc, endpoint, key, fn, arg, came_us, ret);
 	else if (fn && rc == -EIO) {
-		rc = old_value(fc, key, rc, ret); /* who had the lease could not load: no need to try as well */
+		/* who had the lease could not load: no need to try as well */
+		rc = old_value(fc, key, rc, ret);
 	} else if (fn && rc && rc != -EINVAL) {
 		/* a value that the daemon must not keep: load for this caller alone */
 		ret->lease = 0;

@@ -24,9 +24,9 @@
 #define KEEP_EVENTS_US   1000000 /* events mean "now" when they arrive: older ones are dropped */
 #define EVENT_QUEUE      1000    /* messages, each of up to max_batch events */
 #define REQUEST_QUEUE    1000
-#define RECONNECT_MS     50      /* doubles up to the next */
+#define RECONNECT_MS     50 /* doubles up to the next */
 #define RECONNECT_MAX_MS 250
-#define MAX_PARTS        8       /* of a message from the daemon; it sends at most 2 */
+#define MAX_PARTS        8 /* of a message from the daemon; it sends at most 2 */
 
 struct call {
 	struct call *next, *prev;
@@ -62,7 +62,8 @@ struct link {
 	bool broken; /* that connection, and there is no other yet */
 	struct pack out;
 	struct message message;
-	int64_t events_from_us; /* when the events that could not be sent became stuck; 0: none are */
+	/* when the events that could not be sent became stuck; 0: none are */
+	int64_t events_from_us;
 	int64_t refresh_us, probe_us, active_us;
 };
 
@@ -162,7 +163,7 @@ static int receive(void *s, zmq_msg_t *ret)
 /* Does anyone listen? Asked of the socket itself, since libzmq does not tell. */
 static bool is_there(struct link *l, const char *name)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	bool there;
 	int fd;
 
@@ -172,7 +173,8 @@ static bool is_there(struct link *l, const char *name)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return true; /* cannot tell */
-	there = !connect(fd, (struct sockaddr *)&a, sizeof(a)) || errno == EAGAIN || errno == EINPROGRESS;
+	there = !connect(fd, (struct sockaddr *)&a, sizeof(a)) || errno == EAGAIN ||
+	        errno == EINPROGRESS;
 	close(fd);
 	return there;
 }
@@ -348,7 +350,8 @@ static void take_news(struct link *l)
 		if (n < 0)
 			return;
 		size = sizeof(more);
-		if (n < (int)sizeof(what) || zmq_getsockopt(l->watch, ZMQ_RCVMORE, &more, &size) || !more)
+		if (n < (int)sizeof(what) || zmq_getsockopt(l->watch, ZMQ_RCVMORE, &more, &size) ||
+		    !more)
 			continue;
 		memcpy(&what, part, sizeof(what));
 		l->broken = what == ZMQ_EVENT_DISCONNECTED;
@@ -367,7 +370,7 @@ uint64_t link_next_id(struct link *l)
 int link_call(struct link *l, uint64_t id, const void *frame, size_t bytes, bool repeat,
               double timeout_s, void **ret_frame, size_t *ret_bytes)
 {
-	struct call c = { .id = id, .frame = frame, .bytes = bytes, .repeat = repeat };
+	struct call c = {.id = id, .frame = frame, .bytes = bytes, .repeat = repeat};
 	pthread_condattr_t attr;
 	struct timespec until;
 	int rc = 0;
@@ -438,7 +441,7 @@ static void send_batch(struct link *l, const struct batch *b, int64_t now)
 /* Can the daemon be told now? Before the first event there is no connection yet: then make one. */
 static bool can_tell(struct link *l)
 {
-	zmq_pollitem_t item = { .events = ZMQ_POLLOUT };
+	zmq_pollitem_t item = {.events = ZMQ_POLLOUT};
 
 	if (!l->events)
 		l->events = connect_to(l, ZMQ_PUSH, "events", EVENT_QUEUE);
@@ -488,7 +491,7 @@ static int send_loader(struct link *l, struct worker *w, const struct loader_mes
 
 static void send_register(struct link *l, struct worker *w, int64_t now)
 {
-	struct loader_message m = { .word = LOADER_REGISTER, .concurrency = w->concurrency };
+	struct loader_message m = {.word = LOADER_REGISTER, .concurrency = w->concurrency};
 
 	*vec_push(&m.endpoint) = bytes_str(w->endpoint);
 	w->unsent = send_loader(l, w, &m) == -EAGAIN; /* not connected yet: when it can be sent */
@@ -526,7 +529,7 @@ static void take_jobs(struct link *l, struct worker *w, int64_t now)
  */
 static void serve_worker(struct link *l, struct worker *w, int64_t now)
 {
-	struct loader_message beat = { .word = LOADER_BEAT };
+	struct loader_message beat = {.word = LOADER_BEAT};
 	size_t bytes;
 	void *frame;
 
@@ -606,20 +609,19 @@ static void wait_for_work(struct link *l, int64_t now, bool left)
 	ssize_t got;
 	int n = 0;
 
-	item[n++] = (zmq_pollitem_t){ .fd = l->wake, .events = ZMQ_POLLIN };
+	item[n++] = (zmq_pollitem_t){.fd = l->wake, .events = ZMQ_POLLIN};
 	if (l->requests)
-		item[n++] = (zmq_pollitem_t){ .socket = l->requests,
-			                      .events = (short)(ZMQ_POLLIN |
-			                                        (left && !l->broken ? ZMQ_POLLOUT : 0)) };
+		item[n++] = (zmq_pollitem_t){
+		        .socket = l->requests,
+		        .events = (short)(ZMQ_POLLIN | (left && !l->broken ? ZMQ_POLLOUT : 0))};
 	if (l->watch)
-		item[n++] = (zmq_pollitem_t){ .socket = l->watch, .events = ZMQ_POLLIN };
+		item[n++] = (zmq_pollitem_t){.socket = l->watch, .events = ZMQ_POLLIN};
 	pthread_mutex_lock(&l->lock);
 	for (w = l->worker; w; w = w->next)
 		if (w->socket)
 			item[n++] = (zmq_pollitem_t){
-				.socket = w->socket,
-				.events = (short)(ZMQ_POLLIN | (w->unsent ? ZMQ_POLLOUT : 0))
-			};
+			        .socket = w->socket,
+			        .events = (short)(ZMQ_POLLIN | (w->unsent ? ZMQ_POLLOUT : 0))};
 	pthread_mutex_unlock(&l->lock);
 	zmq_poll(item, n, sleep_ms(l, now, left));
 	if (item[0].revents)
@@ -635,7 +637,7 @@ static void close_sockets(struct link *l)
 
 	for (w = l->worker; w; w = w->next)
 		if (w->socket) {
-			struct loader_message bye = { .word = LOADER_BYE };
+			struct loader_message bye = {.word = LOADER_BYE};
 
 			set_int(w->socket, ZMQ_LINGER, (int)(l->linger_s * 1e3));
 			send_loader(l, w, &bye);

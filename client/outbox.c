@@ -86,7 +86,10 @@ void outbox_forked(struct outbox *o)
 
 	for (i = 0; i < OUTBOX_LANES; i++)
 		taken |= atomic_load(&o->lane[i].taken);
-	/* what was never written to stays untouched: a child should not pay for memory it does not use */
+	/*
+	 * what was never written to stays untouched: a child should not pay for memory it does not
+	 * use
+	 */
 	for (i = 0; i <= OUTBOX_LANES; i++)
 		if (taken || o->all[i].n)
 			batch_wipe(&o->all[i]);

@@ -3,9 +3,10 @@
  * Access events that wait to be told to the daemon. Any thread puts; the library's thread takes.
  *
  * HOW IT WORKS a put must cost a get next to nothing: it finds a lane that no one is in just now,
- * looks the event up in the lane's table, and counts it up if the same access is there already. A lane
- * is taken by a flag and never waited for: while all are taken, and when a lane is full, the event is
- * dropped and counted. The library's thread exchanges a lane's full table for an empty one.
+ * looks the event up in the lane's table, and counts it up if the same access is there already. A
+ * lane is taken by a flag and never waited for: while all are taken, and when a lane is full, the
+ * event is dropped and counted. The library's thread exchanges a lane's full table for an empty
+ * one.
  *
  * INVARIANTS at most max_events events (of different accesses) and their keys' bytes are held.
  */

@@ -22,7 +22,7 @@ static void unmap(struct segment_map *m)
 {
 	if (m->reader.mem)
 		munmap((void *)m->reader.mem, m->reader.bytes);
-	m->reader = (struct store_reader){ 0 };
+	m->reader = (struct store_reader){0};
 }
 
 void segment_release(struct segment *s)
@@ -106,7 +106,8 @@ void segment_refresh(struct segment *s)
 		goto out;
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		goto out;
-	if (!m || st.st_dev != m->dev || st.st_ino != m->ino || (uint64_t)st.st_size != m->reader.bytes)
+	if (!m || st.st_dev != m->dev || st.st_ino != m->ino ||
+	    (uint64_t)st.st_size != m->reader.bytes)
 		map_file(s, fd, &st);
 	else if (!store_reader_init(&again, m->reader.mem, m->reader.bytes) &&
 	         again.boot_id != m->reader.boot_id)

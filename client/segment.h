@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's segment as a client sees it: found through <dir>/segment (a link to the file), mapped
- * read only, and mapped anew when the daemon has made another one.
+ * The daemon's segment as a client sees it: found through <dir>/segment (a link to the file),
+ * mapped read only, and mapped anew when the daemon has made another one.
  *
- * HOW IT WORKS a read takes a hold on the mapping that is current, in a counter of its own cache line,
- * and looks again whether it still is; so a mapping that was replaced can be given back as soon as no
- * one holds it. None of that is a system call. segment_refresh, which is, belongs to the library's
- * thread, to fc_open, and to a reader that found the daemon's life over.
+ * HOW IT WORKS a read takes a hold on the mapping that is current, in a counter of its own cache
+ * line, and looks again whether it still is; so a mapping that was replaced can be given back as
+ * soon as no one holds it. None of that is a system call. segment_refresh, which is, belongs to the
+ * library's thread, to fc_open, and to a reader that found the daemon's life over.
  *
  * INVARIANTS at most SEGMENT_MAPS mappings at once; while all are held, no new one is made.
  */
@@ -34,7 +34,7 @@ struct segment_map {
 
 struct segment {
 	char path[256];
-	pthread_mutex_t lock; /* of whoever refreshes */
+	pthread_mutex_t lock;                  /* of whoever refreshes */
 	_Atomic(struct segment_map *) current; /* NULL: none */
 	struct segment_map map[SEGMENT_MAPS];
 };

@@ -48,15 +48,15 @@ static void add_answer(struct worker *w, const struct loader_message *l)
 
 static void add_error(struct worker *w, uint64_t job, const char *text)
 {
-	struct loader_message l = { .word = LOADER_ERROR, .job = job, .error = bytes_str(text) };
+	struct loader_message l = {.word = LOADER_ERROR, .job = job, .error = bytes_str(text)};
 
 	add_answer(w, &l);
 }
 
 static void run_job(struct worker *w, const struct worker_job *j)
 {
-	struct loader_message l = { .job = j->job, .last_modified = INSTANT_NONE };
-	struct fc_loaded got = { 0 };
+	struct loader_message l = {.job = j->job, .last_modified = INSTANT_NONE};
+	struct fc_loaded got = {0};
 	int64_t start = fc_monotonic_us();
 	int rc;
 
@@ -185,9 +185,11 @@ void worker_give(struct worker *w, const struct told *t)
 
 	if (!j)
 		return; /* the daemon's deadline ends the job */
-	*j = (struct worker_job){ .job = t->job, .version = t->version, .have = t->have,
-		                  .deadline_us = fc_monotonic_us() + t->deadline.us,
-		                  .key_bytes = t->key.n };
+	*j = (struct worker_job){.job = t->job,
+	                         .version = t->version,
+	                         .have = t->have,
+	                         .deadline_us = fc_monotonic_us() + t->deadline.us,
+	                         .key_bytes = t->key.n};
 	memcpy(j->key, t->key.p, t->key.n);
 	pthread_mutex_lock(&w->lock);
 	full = w->waiting >= w->concurrency;

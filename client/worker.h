@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A loader: the threads that run an app's load function when the daemon asks, and what passes between
- * them and the link: jobs one way, answers as ready-made messages the other.
+ * A loader: the threads that run an app's load function when the daemon asks, and what passes
+ * between them and the link: jobs one way, answers as ready-made messages the other.
  *
- * INVARIANTS at most `concurrency` jobs wait (the daemon gives no more than that at once; further ones
- * are answered with an error). A job whose deadline has passed before its turn is not run.
+ * INVARIANTS at most `concurrency` jobs wait (the daemon gives no more than that at once; further
+ * ones are answered with an error). A job whose deadline has passed before its turn is not run.
  */
 #ifndef FORECACHED_CLIENT_WORKER_H
 #define FORECACHED_CLIENT_WORKER_H

@@ -8,10 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Seeds that keep kinds of values apart: "1" is not 1, [] is not {}. Part of the format: never to change. */
-enum { SEED_BYTES = 1, SEED_STRING, SEED_NUMBER, SEED_WORD, SEED_ARRAY, SEED_OBJECT, SEED_MEMBER, SEED_IGNORED };
+/*
+ * Seeds that keep kinds of values apart: "1" is not 1, [] is not {}. Part of the format: never to
+ * change.
+ */
+enum {
+	SEED_BYTES = 1,
+	SEED_STRING,
+	SEED_NUMBER,
+	SEED_WORD,
+	SEED_ARRAY,
+	SEED_OBJECT,
+	SEED_MEMBER,
+	SEED_IGNORED
+};
 
-/* -- Ignored pointers --------------------------------------------------------------------------- */
+/*
+ * -- Ignored pointers ---------------------------------------------------------------------------
+ */
 
 struct pointer {
 	size_t n;
@@ -69,7 +83,8 @@ int content_ignore_new(const char *const *pointer, size_t n, struct content_igno
 			}
 			p->token[p->n] = mem_dup(s + 1, len);
 			if (!unescape(p->token[p->n++]))
-				*ret_why = "in a JSON pointer, '~' is written ~0 and '/' in a name ~1";
+				*ret_why =
+				        "in a JSON pointer, '~' is written ~0 and '/' in a name ~1";
 			s += 1 + len;
 		}
 	}
@@ -94,7 +109,9 @@ void content_ignore_free(struct content_ignore **i)
 	*i = NULL;
 }
 
-/* -- Reading JSON ------------------------------------------------------------------------------- */
+/*
+ * -- Reading JSON -------------------------------------------------------------------------------
+ */
 
 struct json {
 	const char *p, *end;
@@ -105,7 +122,7 @@ struct json {
 
 static uint64_t hash_pair(uint64_t a, uint64_t b, uint64_t seed)
 {
-	uint64_t v[2] = { a, b };
+	uint64_t v[2] = {a, b};
 
 	return hash_bytes(bytes_of(v, sizeof v), seed);
 }
@@ -169,7 +186,10 @@ static size_t put_utf8(char *to, uint32_t c)
 	return 4;
 }
 
-/* j stands behind a backslash; the character goes to `to`. What it becomes is never longer than its escape. */
+/*
+ * j stands behind a backslash; the character goes to `to`. What it becomes is never longer than its
+ * escape.
+ */
 static bool read_escape(struct json *j, char *to, size_t *n)
 {
 	static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
@@ -285,10 +305,11 @@ static bool read_word(struct json *j, const char *word, uint64_t *ret)
 }
 
 /*
- * `live` has a bit for each pointer whose first `depth` tokens led here. Returns those that also have this
- * token; *ret_end when one of them ends with it, which means: leave it out.
+ * `live` has a bit for each pointer whose first `depth` tokens led here. Returns those that also
+ * have this token; *ret_end when one of them ends with it, which means: leave it out.
  */
-static uint32_t follow(const struct json *j, uint32_t live, int depth, struct bytes token, bool *ret_end)
+static uint32_t follow(const struct json *j, uint32_t live, int depth, struct bytes token,
+                       bool *ret_end)
 {
 	uint32_t next = 0, bits;
 
@@ -315,7 +336,7 @@ static bool read_value(struct json *j, int depth, uint32_t live, uint64_t *ret);
 static bool read_object(struct json *j, int depth, uint32_t live, uint64_t *ret)
 {
 	/* a sum and an xor of well-mixed members do not hang on their order */
-	uint64_t v[3] = { 0, 0, 0 }, value, member, name_hash;
+	uint64_t v[3] = {0, 0, 0}, value, member, name_hash;
 	struct bytes name;
 	bool ignored;
 
@@ -369,7 +390,8 @@ static bool read_array(struct json *j, int depth, uint32_t live, uint64_t *ret)
 			do
 				text[--n] = (char)('0' + i % 10);
 			while (i /= 10);
-			next = follow(j, live, depth, bytes_of(text + n, sizeof text - n), &ignored);
+			next = follow(j, live, depth, bytes_of(text + n, sizeof text - n),
+			              &ignored);
 		}
 		if (!read_value(j, depth + 1, next, &value))
 			return false;
@@ -413,7 +435,9 @@ static bool read_value(struct json *j, int depth, uint32_t live, uint64_t *ret)
 	}
 }
 
-/* -- Versions ----------------------------------------------------------------------------------- */
+/*
+ * -- Versions -----------------------------------------------------------------------------------
+ */
 
 uint64_t content_hash_bytes(struct bytes body)
 {
@@ -424,7 +448,10 @@ uint64_t content_hash_bytes(struct bytes body)
 
 uint64_t content_hash_json(struct bytes body, const struct content_ignore *ignore)
 {
-	struct json j = { .p = body.p, .end = (const char *)body.p + body.n, .ignore = ignore, .n_body = body.n };
+	struct json j = {.p = body.p,
+	                 .end = (const char *)body.p + body.n,
+	                 .ignore = ignore,
+	                 .n_body = body.n};
 	uint32_t all = !ignore ? 0 : ignore->n == 32 ? UINT32_MAX : (1u << ignore->n) - 1;
 	uint64_t h;
 	bool ok;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The version of a value: equal content has an equal version, so that a server that writes its JSON in
- * another order, or with the time of day in it, does not look as if its data changed.
+ * The version of a value: equal content has an equal version, so that a server that writes its JSON
+ * in another order, or with the time of day in it, does not look as if its data changed.
  *
- * HOW IT WORKS JSON is read token by token, without building a tree. Spacing does not count, nor does
- * the order of the members of an object, nor how a string is escaped. Numbers count as they are written: 1 and 1.0
- * are different, and no digit is lost. What ignored pointers name is left out. Anything that is not strictly
- * JSON, or nested deeper than CONTENT_MAX_DEPTH, is hashed as bytes.
+ * HOW IT WORKS JSON is read token by token, without building a tree. Spacing does not count, nor
+ * does the order of the members of an object, nor how a string is escaped. Numbers count as they
+ * are written: 1 and 1.0 are different, and no digit is lost. What ignored pointers name is left
+ * out. Anything that is not strictly JSON, or nested deeper than CONTENT_MAX_DEPTH, is hashed as
+ * bytes.
  *
- * INVARIANTS the same for the same content after every restart and on every machine of one byte order;
- * never 0.
+ * INVARIANTS the same for the same content after every restart and on every machine of one byte
+ * order; never 0.
  */
 #ifndef FORECACHED_DAEMON_CONTENT_HASH_H
 #define FORECACHED_DAEMON_CONTENT_HASH_H
@@ -27,8 +28,9 @@
 struct content_ignore;
 
 /*
- * Pointers of RFC 6901 ("/meta/generated_at"); `*` as a token stands for any member or element. 0, or -EINVAL with
- * *ret_why (a static text). *ret is NULL for no pointers; to be freed with content_ignore_free.
+ * Pointers of RFC 6901 ("/meta/generated_at"); `*` as a token stands for any member or element. 0,
+ * or -EINVAL with *ret_why (a static text). *ret is NULL for no pointers; to be freed with
+ * content_ignore_free.
  */
 int content_ignore_new(const char *const *pointer, size_t n, struct content_ignore **ret,
                        const char **ret_why);

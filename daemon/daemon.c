@@ -302,7 +302,8 @@ int daemon_start(struct daemon *d)
 		daemon_input(d,
 		             &(struct input){.kind = INPUT_CLOCK, .clock.offset = d->clock.offset});
 	loop_set_turn_end(d->loop, daemon_turn_end, d);
-	clock_turn(&d->clock); /* the start may have taken its time: the first heartbeat is of now */
+	/* the start may have taken its time: the first heartbeat is of now */
+	clock_turn(&d->clock);
 	on_heartbeat(d);
 	return 0;
 }

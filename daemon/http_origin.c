@@ -31,7 +31,9 @@
 /* While loads wait for a connection, their deadlines are looked at this often. */
 #define QUEUE_TICK_MS 50
 
-/* -- Configuration in force --------------------------------------------------------------------- */
+/*
+ * -- Configuration in force ---------------------------------------------------------------------
+ */
 
 struct route {
 	char *match, *url;
@@ -54,7 +56,9 @@ struct setup {
 #undef X
 };
 
-/* -- Loads -------------------------------------------------------------------------------------- */
+/*
+ * -- Loads --------------------------------------------------------------------------------------
+ */
 
 struct load {
 	struct load *next, *prev; /* in the list it is in */
@@ -129,10 +133,12 @@ static int64_t real_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* -- Reading the configuration ------------------------------------------------------------------ */
+/*
+ * -- Reading the configuration ------------------------------------------------------------------
+ */
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct http_origin_error *e, int err, const char *fmt,
-                                                        ...)
+__attribute__((format(printf, 3, 4))) static int refuse(struct http_origin_error *e, int err,
+                                                        const char *fmt, ...)
 {
 	va_list ap;
 
@@ -144,10 +150,9 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct http_origin_error
 
 struct http_origin_config http_origin_default(void)
 {
-	return (struct http_origin_config){
-		.time_scale = 1,
+	return (struct http_origin_config){.time_scale = 1,
 #define X(name, def, lo, hi, unit, help) .name = (def),
-		HTTP_ORIGIN_TABLE(X)
+	                                   HTTP_ORIGIN_TABLE(X)
 #undef X
 	};
 }
@@ -179,7 +184,8 @@ static int read_secret(const char *path, char *ret, size_t size, size_t *ret_n)
 }
 
 /* Puts the value of ${env:NAME} or ${file:PATH} at *p to ret, and moves *p behind it. */
-static int secret(const char **p, char *ret, size_t size, size_t *ret_n, struct http_origin_error *e)
+static int secret(const char **p, char *ret, size_t size, size_t *ret_n,
+                  struct http_origin_error *e)
 {
 	const char *end = strchr(*p, '}'), *what = *p + 2;
 	char name[PATH_MAX];
@@ -214,8 +220,8 @@ static bool is_token(const char *s, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (!((s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') ||
-		      (s[i] && strchr("!#$%&'*+-.^_`|~", s[i]))))
+		if (!((s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') ||
+		      (s[i] >= '0' && s[i] <= '9') || (s[i] && strchr("!#$%&'*+-.^_`|~", s[i]))))
 			return false;
 	return n > 0;
 }
@@ -223,9 +229,9 @@ static bool is_token(const char *s, size_t n)
 /* Appends "Name: value" with its secrets put in. Error texts name the header, never its value. */
 static int add_header(struct curl_slist **list, const char *header, struct http_origin_error *e)
 {
-	static const char *const ours[] = { "If-None-Match", "If-Modified-Since", "If-Match", "Range", "If-Range",
-		                            "Content-Length", "Transfer-Encoding", "Connection",
-		                            "Accept-Encoding", "Expect" };
+	static const char *const ours[] = {
+	        "If-None-Match",  "If-Modified-Since", "If-Match",   "Range",           "If-Range",
+	        "Content-Length", "Transfer-Encoding", "Connection", "Accept-Encoding", "Expect"};
 	const char *colon = strchr(header, ':'), *p = header;
 	size_t name = colon ? (size_t)(colon - header) : 0, n = 0, got, i;
 	struct curl_slist *longer;
@@ -248,10 +254,13 @@ static int add_header(struct curl_slist **list, const char *header, struct http_
 			n += got;
 	}
 	if (!err && *p)
-		err = refuse(e, -EFBIG, "header: %.*s is longer than %d bytes", (int)name, header, MAX_HEADER_TEXT);
+		err = refuse(e, -EFBIG, "header: %.*s is longer than %d bytes", (int)name, header,
+		             MAX_HEADER_TEXT);
 	for (i = 0; i < n && !err; i++)
 		if ((unsigned char)text[i] < ' ' && text[i] != '\t')
-			err = refuse(e, -EINVAL, "header: the value of %.*s has a line end or control character in it",
+			err = refuse(e, -EINVAL,
+			             "header: the value of %.*s has a line end or control "
+			             "character in it",
 			             (int)(name < 80 ? name : 80), header);
 	if (!err) {
 		longer = curl_slist_append(*list, text);
@@ -323,7 +332,8 @@ static int route_read(const struct http_route *c, struct route *r, struct http_o
 	return err;
 }
 
-static int setup_new(const struct http_origin_config *c, struct setup **ret, struct http_origin_error *e)
+static int setup_new(const struct http_origin_config *c, struct setup **ret,
+                     struct http_origin_error *e)
 {
 	struct setup *s = mem_calloc(1, sizeof *s);
 	size_t i;
@@ -335,10 +345,10 @@ static int setup_new(const struct http_origin_config *c, struct setup **ret, str
 	s->proxy = copy(c->proxy);
 	s->user_agent = copy(c->user_agent ? c->user_agent : "forecached/" FORECACHED_VERSION);
 	s->scale = c->time_scale > 0 ? c->time_scale : 1;
-#define X(field, def, lo, hi, unit, help)                                                                  \
-	if (!err && !(c->field >= (lo) && c->field <= (hi)))                                               \
-		err = refuse(e, -EINVAL, #field ": must be a number from %g to %g " unit, (double)(lo),       \
-		             (double)(hi));                                                               \
+#define X(field, def, lo, hi, unit, help)                                                          \
+	if (!err && !(c->field >= (lo) && c->field <= (hi)))                                       \
+		err = refuse(e, -EINVAL, #field ": must be a number from %g to %g " unit,          \
+		             (double)(lo), (double)(hi));                                          \
 	s->field = c->field;
 	HTTP_ORIGIN_TABLE(X)
 #undef X
@@ -357,7 +367,9 @@ static int setup_new(const struct http_origin_config *c, struct setup **ret, str
 	return 0;
 }
 
-/* -- What curl calls ---------------------------------------------------------------------------- */
+/*
+ * -- What curl calls ----------------------------------------------------------------------------
+ */
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
@@ -417,7 +429,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
 	struct http_origin *o = arg;
-	struct epoll_event ev = { .data.fd = fd };
+	struct epoll_event ev = {.data.fd = fd};
 
 	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
@@ -425,7 +437,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
 		curl_multi_assign(o->multi, fd, NULL);
 		return 0;
 	}
-	ev.events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
+	ev.events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
+	            (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
 	if (known && epoll_ctl(o->epoll, EPOLL_CTL_MOD, fd, &ev) == 0)
 		return 0;
 	if (epoll_ctl(o->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 && errno == EEXIST)
@@ -443,10 +456,12 @@ static int on_timer(CURLM *multi, long ms, void *arg)
 	return 0;
 }
 
-/* The timerfd for whichever comes first: curl, a load that failed at once, one that waits too long. */
+/*
+ * The timerfd for whichever comes first: curl, a load that failed at once, one that waits too long.
+ */
 static void arm(struct http_origin *o)
 {
-	struct itimerspec t = { 0 };
+	struct itimerspec t = {0};
 	int64_t now = real_ms(), due = o->curl_due_ms;
 
 	if (!list_is_empty(&o->failed))
@@ -462,7 +477,9 @@ static void arm(struct http_origin *o)
 	timerfd_settime(o->timer, 0, &t, NULL);
 }
 
-/* -- Starting ----------------------------------------------------------------------------------- */
+/*
+ * -- Starting -----------------------------------------------------------------------------------
+ */
 
 static void load_free(struct http_origin *o, struct load *d)
 {
@@ -486,8 +503,8 @@ static void fail(struct http_origin *o, struct load *d, const char *why)
 	list_append(&o->failed, d);
 }
 
-static const struct route *find_route(const struct setup *s, struct bytes endpoint, struct bytes key,
-                                      struct url_captures *ret)
+static const struct route *find_route(const struct setup *s, struct bytes endpoint,
+                                      struct bytes key, struct url_captures *ret)
 {
 	size_t i;
 
@@ -511,7 +528,8 @@ static bool add_conditions(struct http_origin *o, struct load *d)
 	struct validator v;
 	struct curl_slist *list = NULL, *longer, *h;
 
-	if (!d->conditional || !validators_get(o->validators, d->endpoint, d->key, d->version, &v)) {
+	if (!d->conditional ||
+	    !validators_get(o->validators, d->endpoint, d->key, d->version, &v)) {
 		d->conditional = false;
 		return true;
 	}
@@ -573,7 +591,7 @@ static bool prepare(struct load *d)
 #endif
 	SET(CURLOPT_HTTPHEADER, d->header ? d->header : d->route->header);
 	SET(CURLOPT_USERAGENT, s->user_agent);
-	SET(CURLOPT_ACCEPT_ENCODING, ""); /* all that curl can undo */
+	SET(CURLOPT_ACCEPT_ENCODING, "");             /* all that curl can undo */
 	SET(CURLOPT_PROXY, s->proxy ? s->proxy : ""); /* "" also keeps the environment out */
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (s->ca_file)
@@ -629,7 +647,8 @@ void http_origin_load(struct http_origin *o, struct instant now, const struct ef
 	d->conditional = load->load.have && load->load.version;
 	d->setup = o->setup;
 	d->setup->users++;
-	if (instant_is_set(load->load.deadline) && span_s(instant_diff(load->load.deadline, now)) < s)
+	if (instant_is_set(load->load.deadline) &&
+	    span_s(instant_diff(load->load.deadline, now)) < s)
 		s = span_s(instant_diff(load->load.deadline, now));
 	s /= d->setup->scale;
 	d->deadline_ms = real_ms() + (s > 0.001 ? (int64_t)(s * 1000) : 1);
@@ -650,14 +669,17 @@ void http_origin_load(struct http_origin *o, struct instant now, const struct ef
 	arm(o);
 }
 
-/* -- Ending ------------------------------------------------------------------------------------- */
+/*
+ * -- Ending -------------------------------------------------------------------------------------
+ */
 
 /* Does the URL have scheme, host and port of the other? */
 static bool same_origin(const char *a, const char *b)
 {
-	static const CURLUPart part[] = { CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT };
+	static const CURLUPart part[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
 	CURLU *ua = curl_url(), *ub = curl_url();
-	bool same = ua && ub && !curl_url_set(ua, CURLUPART_URL, a, 0) && !curl_url_set(ub, CURLUPART_URL, b, 0);
+	bool same = ua && ub && !curl_url_set(ua, CURLUPART_URL, a, 0) &&
+	            !curl_url_set(ub, CURLUPART_URL, b, 0);
 	size_t i;
 
 	for (i = 0; i < 3 && same; i++) {
@@ -673,7 +695,9 @@ static bool same_origin(const char *a, const char *b)
 	return same;
 }
 
-/* Starts the load again at the address that a redirect names. False with d->why when it must not. */
+/*
+ * Starts the load again at the address that a redirect names. False with d->why when it must not.
+ */
 static bool follow(struct http_origin *o, struct load *d, long status)
 {
 	char *to = NULL;
@@ -683,15 +707,18 @@ static bool follow(struct http_origin *o, struct load *d, long status)
 		return false;
 	}
 	if (!same_origin(d->url, to)) {
-		snprintf(d->why, sizeof d->why, "status %ld redirects to another host, which is not followed", status);
+		snprintf(d->why, sizeof d->why,
+		         "status %ld redirects to another host, which is not followed", status);
 		return false;
 	}
 	if (d->redirects >= (unsigned)d->setup->max_redirects) {
-		snprintf(d->why, sizeof d->why, "more than %u redirects", (unsigned)d->setup->max_redirects);
+		snprintf(d->why, sizeof d->why, "more than %u redirects",
+		         (unsigned)d->setup->max_redirects);
 		return false;
 	}
 	if (strlen(to) >= sizeof d->url) {
-		snprintf(d->why, sizeof d->why, "status %ld redirects to a URL that is too long", status);
+		snprintf(d->why, sizeof d->why, "status %ld redirects to a URL that is too long",
+		         status);
 		return false;
 	}
 	d->redirects++;
@@ -699,8 +726,10 @@ static bool follow(struct http_origin *o, struct load *d, long status)
 	strcpy(d->url, to);
 	d->n_body = 0;
 	http_answer_init(&d->answer);
-	if (real_ms() >= d->deadline_ms || curl_easy_setopt(d->easy, CURLOPT_URL, d->url) != CURLE_OK) {
-		snprintf(d->why, sizeof d->why, "no answer in time, after %u redirects", d->redirects);
+	if (real_ms() >= d->deadline_ms ||
+	    curl_easy_setopt(d->easy, CURLOPT_URL, d->url) != CURLE_OK) {
+		snprintf(d->why, sizeof d->why, "no answer in time, after %u redirects",
+		         d->redirects);
 		return false;
 	}
 	set_timeout(d);
@@ -718,12 +747,13 @@ static void describe(struct load *d, CURLcode rc)
 	curl_off_t wanted = -1, got = 0, connected = 0;
 
 	if (d->too_large || rc == CURLE_FILESIZE_EXCEEDED) {
-		snprintf(d->why, sizeof d->why, "the answer is longer than max_body_bytes, %.0f", s->max_body_bytes);
+		snprintf(d->why, sizeof d->why, "the answer is longer than max_body_bytes, %.0f",
+		         s->max_body_bytes);
 		return;
 	}
 	if (d->header_too_large) {
-		snprintf(d->why, sizeof d->why, "the headers are longer than max_header_bytes, %.0f",
-		         s->max_header_bytes);
+		snprintf(d->why, sizeof d->why,
+		         "the headers are longer than max_header_bytes, %.0f", s->max_header_bytes);
 		return;
 	}
 	if (d->no_memory) {
@@ -738,18 +768,21 @@ static void describe(struct load *d, CURLcode rc)
 	else if (rc == CURLE_OPERATION_TIMEDOUT)
 		snprintf(d->why, sizeof d->why, "timeout: no full answer; %s", d->curl_why);
 	else if (rc == CURLE_PARTIAL_FILE && wanted >= 0)
-		snprintf(d->why, sizeof d->why, "wrong length: the answer ended after %lld of %lld bytes",
-		         (long long)got, (long long)wanted);
+		snprintf(d->why, sizeof d->why,
+		         "wrong length: the answer ended after %lld of %lld bytes", (long long)got,
+		         (long long)wanted);
 	else if (rc == CURLE_PARTIAL_FILE)
 		snprintf(d->why, sizeof d->why, "wrong length: the answer was cut off");
 	else if (rc == CURLE_COULDNT_CONNECT)
-		snprintf(d->why, sizeof d->why, "refused: %s", *d->curl_why ? d->curl_why : curl_easy_strerror(rc));
+		snprintf(d->why, sizeof d->why, "refused: %s",
+		         *d->curl_why ? d->curl_why : curl_easy_strerror(rc));
 	else
-		snprintf(d->why, sizeof d->why, "%s", *d->curl_why ? d->curl_why : curl_easy_strerror(rc));
+		snprintf(d->why, sizeof d->why, "%s",
+		         *d->curl_why ? d->curl_why : curl_easy_strerror(rc));
 }
 
-static void answer(struct http_origin *o, struct load *d, enum load_status status, struct instant now,
-                   struct input *in)
+static void answer(struct http_origin *o, struct load *d, enum load_status status,
+                   struct instant now, struct input *in)
 {
 	const struct http_answer *a = &d->answer;
 
@@ -762,9 +795,9 @@ static void answer(struct http_origin *o, struct load *d, enum load_status statu
 		return;
 	}
 	in->loaded.value = bytes_of(d->n_body ? d->body : "", d->n_body);
-	in->loaded.version = a->json && (double)d->n_body <= d->setup->max_json_bytes ?
-	                             content_hash_json(in->loaded.value, d->route->ignore) :
-	                             content_hash_bytes(in->loaded.value);
+	in->loaded.version = a->json && (double)d->n_body <= d->setup->max_json_bytes
+	                             ? content_hash_json(in->loaded.value, d->route->ignore)
+	                             : content_hash_bytes(in->loaded.value);
 	if (status == LOADED_OK)
 		validators_put(o->validators, d->endpoint, d->key, in->loaded.version, a->etag,
 		               http_answer_last_modified_is_strong(a) ? a->last_modified : NULL);
@@ -775,7 +808,7 @@ static void answer(struct http_origin *o, struct load *d, enum load_status statu
 static void deliver(struct http_origin *o, struct load *d, long status, struct instant now)
 {
 	const struct route *r = d->route;
-	struct input in = { .kind = INPUT_LOADED, .endpoint = d->endpoint, .key = d->key };
+	struct input in = {.kind = INPUT_LOADED, .endpoint = d->endpoint, .key = d->key};
 	char text[sizeof d->why + 160];
 	const char *why;
 
@@ -784,7 +817,8 @@ static void deliver(struct http_origin *o, struct load *d, long status, struct i
 	if (*d->why) {
 		in.loaded.status = LOADED_ERROR;
 	} else if (status == 200) {
-		bool keep = http_answer_cacheable(&d->answer, r->vary, r->n_vary, r->cache_private, &why);
+		bool keep = http_answer_cacheable(&d->answer, r->vary, r->n_vary, r->cache_private,
+		                                  &why);
 
 		answer(o, d, keep ? LOADED_OK : LOADED_UNCACHEABLE, now, &in);
 	} else if (status == 304 && d->conditional) {
@@ -794,11 +828,12 @@ static void deliver(struct http_origin *o, struct load *d, long status, struct i
 		in.loaded.max_age = http_answer_max_age(&d->answer);
 	} else {
 		in.loaded.status = LOADED_ERROR;
-		in.loaded.retry_after = http_answer_retry_after(&d->answer, d->answer.date_s >= 0 ?
-		                                                                    d->answer.date_s :
-		                                                                    instant_s(now));
-		snprintf(d->why, sizeof d->why, status == 304 ? "status 304 to a request without conditions" :
-		                                                "status %ld", status);
+		in.loaded.retry_after = http_answer_retry_after(
+		        &d->answer, d->answer.date_s >= 0 ? d->answer.date_s : instant_s(now));
+		snprintf(d->why, sizeof d->why,
+		         status == 304 ? "status 304 to a request without conditions"
+		                       : "status %ld",
+		         status);
 	}
 	switch (in.loaded.status) {
 	case LOADED_OK:
@@ -834,7 +869,8 @@ static void finish(struct http_origin *o, struct load *d, CURLcode rc, struct in
 	o->stats.connects += (uint64_t)connects;
 	if (rc != CURLE_OK)
 		describe(d, rc);
-	else if ((status == 301 || status == 302 || status == 303 || status == 307 || status == 308) &&
+	else if ((status == 301 || status == 302 || status == 303 || status == 307 ||
+	          status == 308) &&
 	         follow(o, d, status))
 		return;
 	list_remove(d);
@@ -895,7 +931,8 @@ static void take_waiting(struct http_origin *o, struct instant now)
 	while (!list_is_empty(&late)) {
 		d = late.head.next;
 		list_remove(d);
-		snprintf(d->why, sizeof d->why, "timeout: no connection became free; max_connections is %.0f",
+		snprintf(d->why, sizeof d->why,
+		         "timeout: no connection became free; max_connections is %.0f",
 		         d->setup->max_connections);
 		deliver(o, d, 0, now);
 	}
@@ -925,7 +962,9 @@ void http_origin_run(struct http_origin *o, struct instant now)
 	arm(o); /* also empties the timerfd: setting it forgets what has run out */
 }
 
-/* -- Life --------------------------------------------------------------------------------------- */
+/*
+ * -- Life ---------------------------------------------------------------------------------------
+ */
 
 static void apply_limits(struct http_origin *o)
 {
@@ -939,7 +978,7 @@ int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void
                     struct http_origin **ret, struct http_origin_error *reterr)
 {
 	struct http_origin *o = mem_calloc(1, sizeof *o);
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = {.events = EPOLLIN};
 	int err;
 
 	o->fn = fn;

@@ -6,10 +6,10 @@
  *	http_origin_fd(o)                     one descriptor for the event loop; when it is readable:
  *	http_origin_run(o, now)               goes on, and calls back for every load that has ended
  *
- * HOW IT WORKS one libcurl multi handle per origin, driven by an epoll of its own with a timerfd in it,
- * so that the loop sees a single descriptor whatever libcurl opens. Connections are kept and limited. The
- * validators (ETag, Last-Modified) of what the cache holds are remembered in a bounded table by endpoint,
- * key and version: a load of a version that is known is asked for conditionally.
+ * HOW IT WORKS one libcurl multi handle per origin, driven by an epoll of its own with a timerfd in
+ * it, so that the loop sees a single descriptor whatever libcurl opens. Connections are kept and
+ * limited. The validators (ETag, Last-Modified) of what the cache holds are remembered in a bounded
+ * table by endpoint, key and version: a load of a version that is known is asked for conditionally.
  *
  * The answer becomes
  *	200                          OK, or UNCACHEABLE (no-store, private, Set-Cookie, a Vary that is not
@@ -18,10 +18,12 @@
  *	404, 410                     ABSENT
  *	anything else                ERROR with a text: status, timeout, refused, wrong length, too large,
  *	                             redirect to another origin, TLS. Retry-After is handed on.
- * The version of a value is content_hash.h: equal JSON has an equal version, whatever its spacing and order.
+ * The version of a value is content_hash.h: equal JSON has an equal version, whatever its spacing
+ * and order.
  *
- * INVARIANTS every load is answered exactly once, unless the origin is freed first. A URL never leaves
- * the scheme, host and port that its template names, whatever the key says. Secrets are in no error text.
+ * INVARIANTS every load is answered exactly once, unless the origin is freed first. A URL never
+ * leaves the scheme, host and port that its template names, whatever the key says. Secrets are in
+ * no error text.
  *
  * OWNERSHIP the configuration is copied. Views in the input are valid during the callback only.
  */
@@ -42,28 +44,37 @@ struct http_origin;
 	X(connect_timeout, 3, 0.01, 600, "s", "no connection by then: the load has failed")        \
 	X(timeout, 10, 0.01, 600, "s", "a load that takes longer has failed")                      \
 	X(max_connections, 32, 1, 10000, "connections", "open at once; more loads wait for one")   \
-	X(max_body_bytes, 8388608, 64, 536870912, "bytes", "a longer answer is an error, whatever its encoding") \
+	X(max_body_bytes, 8388608, 64, 536870912, "bytes",                                         \
+	  "a longer answer is an error, whatever its encoding")                                    \
 	X(max_header_bytes, 65536, 1024, 1048576, "bytes", "longer headers are an error")          \
-	X(max_redirects, 3, 0, 20, "redirects", "followed within the origin; to another host, never") \
-	X(max_validators, 65536, 64, 16777216, "keys", "ETags and Last-Modified remembered")        \
+	X(max_redirects, 3, 0, 20, "redirects",                                                    \
+	  "followed within the origin; to another host, never")                                    \
+	X(max_validators, 65536, 64, 16777216, "keys", "ETags and Last-Modified remembered")       \
 	X(max_json_bytes, 1048576, 0, 536870912, "bytes", "longer JSON is compared byte by byte")
 
 /* How keys become URLs. The first route that matches is taken. */
 struct http_route {
-	/* As engine_rule.match; compared with the endpoint's name, then with the key. NULL or "*": all. */
+	/*
+	 * As engine_rule.match; compared with the endpoint's name, then with the key. NULL or "*":
+	 * all.
+	 */
 	const char *match;
 	/*
 	 * A template, see url_template.h: "https://api.example.com/v1/quotes/{symbol}", or
 	 * "http://127.0.0.1:8000{+key}" for keys that are paths.
 	 */
 	const char *url;
-	const char *const *header; /* "Name: value", n_headers of them; ${env:NAME} and ${file:/path} in the value */
+	/* "Name: value", n_headers of them; ${env:NAME} and ${file:/path} in the value */
+	const char *const *header;
 	size_t n_headers;
-	const char *const *vary; /* names that a Vary may list: our request headers do not change with them */
+	/* names that a Vary may list: our request headers do not change with them */
+	const char *const *vary;
 	size_t n_vary;
-	const char *const *ignore; /* JSON pointers (RFC 6901, `*` for any one token) that do not count as content */
+	/* JSON pointers (RFC 6901, `*` for any one token) that do not count as content */
+	const char *const *ignore;
 	size_t n_ignore;
-	bool cache_private; /* keep what says private, no-store or Set-Cookie: it is the same for everyone */
+	/* keep what says private, no-store or Set-Cookie: it is the same for everyone */
+	bool cache_private;
 };
 
 struct http_origin_config {
@@ -94,8 +105,8 @@ int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void
                     struct http_origin **ret, struct http_origin_error *reterr);
 
 /*
- * A new configuration for the loads from now on; those in flight end by the old one. On error nothing
- * changes. max_validators stays.
+ * A new configuration for the loads from now on; those in flight end by the old one. On error
+ * nothing changes. max_validators stays.
  */
 int http_origin_configure(struct http_origin *o, const struct http_origin_config *c,
                           struct http_origin_error *reterr);
@@ -103,7 +114,9 @@ int http_origin_configure(struct http_origin *o, const struct http_origin_config
 /* Drops the loads in flight without an answer. NULL is fine; sets the pointer to NULL. */
 void http_origin_free(struct http_origin **o);
 
-/* Starts an EFFECT_LOAD. The deadline of the effect and `timeout`, whichever is earlier, ends it. */
+/*
+ * Starts an EFFECT_LOAD. The deadline of the effect and `timeout`, whichever is earlier, ends it.
+ */
 void http_origin_load(struct http_origin *o, struct instant now, const struct effect *load);
 
 int http_origin_fd(const struct http_origin *o);
@@ -111,7 +124,8 @@ void http_origin_run(struct http_origin *o, struct instant now);
 
 struct http_origin_stats {
 	uint64_t started, ok, not_modified, absent, uncacheable, errors, redirects, body_bytes;
-	uint64_t in_flight, validators, connects; /* connects: new connections; the other loads reused one */
+	/* connects: new connections; the other loads reused one */
+	uint64_t in_flight, validators, connects;
 };
 void http_origin_stats(const struct http_origin *o, struct http_origin_stats *ret);
 

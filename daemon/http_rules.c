@@ -13,11 +13,19 @@
 
 void http_answer_init(struct http_answer *a)
 {
-	*a = (struct http_answer){ .max_age_s = -1, .s_maxage_s = -1, .age_s = -1, .date_s = -1, .expires_s = -1,
-		                   .last_modified_s = -1, .retry_after_s = -1, .retry_at_s = -1 };
+	*a = (struct http_answer){.max_age_s = -1,
+	                          .s_maxage_s = -1,
+	                          .age_s = -1,
+	                          .date_s = -1,
+	                          .expires_s = -1,
+	                          .last_modified_s = -1,
+	                          .retry_after_s = -1,
+	                          .retry_at_s = -1};
 }
 
-/* -- Values ------------------------------------------------------------------------------------- */
+/*
+ * -- Values -------------------------------------------------------------------------------------
+ */
 
 /* Digits only, optionally quoted; < 0 for anything else. */
 static double delta(const char *s, size_t n)
@@ -97,11 +105,18 @@ static void cache_control(struct http_answer *a, const char *s, size_t n)
 			a->is_private = true;
 		else if (is_name(v, name, "no-cache"))
 			a->no_cache = true;
-		/* what is no number counts as 0: the origin wanted a limit, and this is the safe one */
+		/*
+		 * what is no number counts as 0: the origin wanted a limit, and this is the safe
+		 * one
+		 */
 		else if (is_name(v, name, "max-age"))
-			a->max_age_s = eq && delta(eq + 1, item - name - 1) >= 0 ? delta(eq + 1, item - name - 1) : 0;
+			a->max_age_s = eq && delta(eq + 1, item - name - 1) >= 0
+			                       ? delta(eq + 1, item - name - 1)
+			                       : 0;
 		else if (is_name(v, name, "s-maxage"))
-			a->s_maxage_s = eq && delta(eq + 1, item - name - 1) >= 0 ? delta(eq + 1, item - name - 1) : 0;
+			a->s_maxage_s = eq && delta(eq + 1, item - name - 1) >= 0
+			                        ? delta(eq + 1, item - name - 1)
+			                        : 0;
 		s = comma + 1;
 	}
 }
@@ -177,7 +192,9 @@ void http_answer_header(struct http_answer *a, const char *line, size_t n)
 	}
 }
 
-/* -- What follows ------------------------------------------------------------------------------- */
+/*
+ * -- What follows -------------------------------------------------------------------------------
+ */
 
 static bool vary_is_listed(const struct http_answer *a, const char *const *vary, size_t n_vary)
 {

@@ -6,11 +6,11 @@
  *
  * Levels by scope: error, a part of the daemon is lost; warn, a request was hurt; notice, a peer's
  * fault; info, a change; debug, the life of one thing. Values never get in; keys as a hash unless
- *the configuration says otherwise (log_key).
+ * the configuration says otherwise (log_key).
  *
  * HOW IT WORKS of each event name at most `burst` lines are written in any minute; then one line
- *says how many were left out. Under systemd ($JOURNAL_STREAM) lines begin with the priority that
- *journald reads. Any thread may log.
+ * says how many were left out. Under systemd ($JOURNAL_STREAM) lines begin with the priority that
+ * journald reads. Any thread may log.
  */
 #ifndef FORECACHED_DAEMON_LOG_H
 #define FORECACHED_DAEMON_LOG_H

@@ -16,7 +16,7 @@
  *	schedules	recurrence rules
  *
  * and taken down in the reverse order. Exit codes: 0; 1 something failed; 2 usage; 75 another
- *daemon serves the directory, try later; 78 the configuration is wrong.
+ * daemon serves the directory, try later; 78 the configuration is wrong.
  */
 #include <config.h>
 

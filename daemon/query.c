@@ -286,9 +286,10 @@ static void put_num(struct pack *w, const char *name, double v)
 
 #define ENGINE_COUNT_TABLE(X)                                                                      \
 	X(requests)                                                                                \
-	X(hits) X(grace) X(misses) X(joined) X(events) X(sets) X(changed) X(load_errors)           \
-	        X(skipped_for_budget) X(evicted) X(events_refused) X(keys) X(endpoints) X(flights) \
-	                X(waiters)
+	X(hits)                                                                                    \
+	X(grace)                                                                                   \
+	X(misses) X(joined) X(events) X(sets) X(changed) X(load_errors) X(skipped_for_budget)      \
+	        X(evicted) X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
 
 #define ONE(...) +1
 
@@ -364,8 +365,10 @@ static void put_loaders(struct daemon *d, struct pack *w)
 
 #define ORIGIN_COUNT_TABLE(X)                                                                      \
 	X(started)                                                                                 \
-	X(ok) X(not_modified) X(absent) X(uncacheable) X(errors) X(redirects) X(body_bytes)        \
-	        X(in_flight) X(validators) X(connects)
+	X(ok)                                                                                      \
+	X(not_modified)                                                                            \
+	X(absent) X(uncacheable) X(errors) X(redirects) X(body_bytes) X(in_flight) X(validators)   \
+	        X(connects)
 
 static void put_origins(struct daemon *d, struct pack *w)
 {

@@ -15,7 +15,9 @@
 #define FORMAT         "learned state"
 #define FORMAT_VERSION 1
 
-/* -- Writing ------------------------------------------------------------------------------------ */
+/*
+ * -- Writing ------------------------------------------------------------------------------------
+ */
 
 struct text {
 	char *p;
@@ -66,7 +68,11 @@ static bool is_text(struct bytes b)
 
 	while (i < b.n) {
 		unsigned char c = s[i];
-		size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+		size_t n = c < 0x80                ? 1
+		           : c >= 0xc2 && c < 0xe0 ? 2
+		           : c >= 0xe0 && c < 0xf0 ? 3
+		           : c >= 0xf0 && c < 0xf5 ? 4
+		                                   : 0;
 		size_t k;
 
 		if (!c || !n || n > b.n - i)
@@ -97,7 +103,7 @@ static void put_name(struct text *t, const char *member, struct bytes b)
 	}
 	put_str(t, "_hex\":\"");
 	for (i = 0; i < b.n; i++) {
-		char pair[2] = { digit[s[i] >> 4], digit[s[i] & 15] };
+		char pair[2] = {digit[s[i] >> 4], digit[s[i] & 15]};
 
 		put(t, pair, 2);
 	}
@@ -141,7 +147,7 @@ static bool put_fields(struct text *t, const struct record *r)
 
 char *record_fields_text(const struct record *r)
 {
-	struct text t = { 0 };
+	struct text t = {0};
 
 	if (!put_fields(&t, r)) {
 		free(t.p);
@@ -160,7 +166,7 @@ int record_export_begin(FILE *f)
 
 int record_export(FILE *f, const struct record *r)
 {
-	struct text t = { 0 };
+	struct text t = {0};
 	int err = 0;
 
 	put_str(&t, "{\"kind\":");
@@ -181,10 +187,13 @@ int record_export(FILE *f, const struct record *r)
 	return err;
 }
 
-/* -- Reading ------------------------------------------------------------------------------------ */
+/*
+ * -- Reading ------------------------------------------------------------------------------------
+ */
 
 /* Memory of one record: its numbers first (they need alignment), then its texts. */
-static int fields_take(const cJSON *object, struct record *ret, void **ret_memory, const char **ret_why)
+static int fields_take(const cJSON *object, struct record *ret, void **ret_memory,
+                       const char **ret_why)
 {
 	const cJSON *f, *v;
 	size_t values = 0, chars = 1, fields = 0;
@@ -228,7 +237,7 @@ static int fields_take(const cJSON *object, struct record *ret, void **ret_memor
 		size_t n = strlen(f->string) + 1;
 
 		memcpy(text, f->string, n);
-		*to = (struct record_field){ .name = text, .v = number };
+		*to = (struct record_field){.name = text, .v = number};
 		text += n;
 		cJSON_ArrayForEach(v, f)
 		{
@@ -274,8 +283,8 @@ int record_fields_parse(const char *text, size_t n, struct record *ret, void **r
 	return err;
 }
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct record_error *e, size_t line, const char *fmt,
-                                                        ...)
+__attribute__((format(printf, 3, 4))) static int refuse(struct record_error *e, size_t line,
+                                                        const char *fmt, ...)
 {
 	va_list ap;
 	int n = snprintf(e->text, sizeof e->text, "line %zu: ", line);
@@ -288,8 +297,10 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct record_error *e, 
 
 static int nibble(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	                              : -1;
 }
 
 /* A name, as text or as hex, which is undone in place. False when it is there and wrong. */
@@ -324,18 +335,19 @@ static int first_line(const cJSON *j, struct record_error *e)
 	const cJSON *format = cJSON_GetObjectItemCaseSensitive(j, "forecached");
 	const cJSON *version = cJSON_GetObjectItemCaseSensitive(j, "version");
 
-	if (!cJSON_IsString(format) || strcmp(format->valuestring, FORMAT) != 0 || !cJSON_IsNumber(version))
+	if (!cJSON_IsString(format) || strcmp(format->valuestring, FORMAT) != 0 ||
+	    !cJSON_IsNumber(version))
 		return refuse(e, 1, "it is not an export of forecached");
 	if (version->valuedouble != FORMAT_VERSION)
-		return refuse(e, 1, "version: %g, and this program reads version %d", version->valuedouble,
-		              FORMAT_VERSION);
+		return refuse(e, 1, "version: %g, and this program reads version %d",
+		              version->valuedouble, FORMAT_VERSION);
 	return 0;
 }
 
 static int record_line(cJSON *j, size_t line, record_take_fn *fn, void *arg, struct record_error *e)
 {
 	const cJSON *kind = cJSON_GetObjectItemCaseSensitive(j, "kind");
-	struct record r = { 0 };
+	struct record r = {0};
 	void *memory = NULL;
 	const char *why = "refused";
 	int err;
@@ -354,7 +366,8 @@ static int record_line(cJSON *j, size_t line, record_take_fn *fn, void *arg, str
 	return err ? refuse(e, line, "%s", why) : 0;
 }
 
-int record_import(FILE *f, record_take_fn *fn, void *arg, size_t *ret_n, struct record_error *reterr)
+int record_import(FILE *f, record_take_fn *fn, void *arg, size_t *ret_n,
+                  struct record_error *reterr)
 {
 	char *line = mem_calloc(1, RECORD_MAX_BYTES + 2);
 	size_t number = 0;
@@ -374,8 +387,9 @@ int record_import(FILE *f, record_take_fn *fn, void *arg, size_t *ret_n, struct 
 			continue;
 		j = parse(line, n);
 		if (!cJSON_IsObject(j))
-			err = refuse(reterr, number, number == 1 ? "it is not an export of forecached" :
-			                                           "not a JSON object, or cut short");
+			err = refuse(reterr, number,
+			             number == 1 ? "it is not an export of forecached"
+			                         : "not a JSON object, or cut short");
 		else if (number == 1)
 			err = first_line(j, reterr);
 		else

@@ -57,7 +57,10 @@ struct state_db {
 	sqlite3_stmt *upsert, *append;
 	int64_t next_prune_ms;
 
-	/* For history, and of the caller's thread alone: it must not wait for the writer's transactions. */
+	/*
+	 * For history, and of the caller's thread alone: it must not wait for the writer's
+	 * transactions.
+	 */
 	sqlite3 *reader;
 	unsigned reader_of; /* which of the files */
 
@@ -83,11 +86,11 @@ static int64_t real_ms(void)
 
 static struct timespec ms_to_timespec(int64_t ms)
 {
-	return (struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 }
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct state_db_error *e, int err, const char *fmt,
-                                                        ...)
+__attribute__((format(printf, 3, 4))) static int refuse(struct state_db_error *e, int err,
+                                                        const char *fmt, ...)
 {
 	va_list ap;
 
@@ -101,12 +104,14 @@ struct state_db_config state_db_default(void)
 {
 	return (struct state_db_config){
 #define X(name, def, lo, hi, unit, help) .name = (def),
-		STATE_DB_TABLE(X)
+	        STATE_DB_TABLE(X)
 #undef X
 	};
 }
 
-/* -- The file ----------------------------------------------------------------------------------- */
+/*
+ * -- The file -----------------------------------------------------------------------------------
+ */
 
 static int errno_of(int rc)
 {
@@ -133,7 +138,9 @@ static int errno_of(int rc)
 	}
 }
 
-/* Errors that say that the file's content is wrong, as opposed to the disk, the rights or a lock. */
+/*
+ * Errors that say that the file's content is wrong, as opposed to the disk, the rights or a lock.
+ */
 static bool is_damage(int rc)
 {
 	switch (rc & 0xff) {
@@ -211,23 +218,26 @@ static int number(sqlite3 *sql, const char *query, int64_t *ret)
 	return rc;
 }
 
-static const char schema[] =
-	"BEGIN IMMEDIATE;"
-	"CREATE TABLE record(kind TEXT NOT NULL, name BLOB NOT NULL, endpoint BLOB NOT NULL, fields TEXT NOT NULL,"
-	" checksum INTEGER NOT NULL, written_s INTEGER NOT NULL, PRIMARY KEY(kind, name)) WITHOUT ROWID;"
-	"CREATE TABLE ttl_history(id INTEGER PRIMARY KEY, endpoint BLOB NOT NULL, at_us INTEGER NOT NULL,"
-	" ttl_s REAL NOT NULL, change_rate_per_s REAL NOT NULL);"
-	"CREATE INDEX ttl_history_by_endpoint ON ttl_history(endpoint, at_us);"
-	"PRAGMA application_id = 1178813512;"
-	"PRAGMA user_version = 1;"
-	"COMMIT;";
+static const char schema[] = "BEGIN IMMEDIATE;"
+                             "CREATE TABLE record(kind TEXT NOT NULL, name BLOB NOT NULL, endpoint "
+                             "BLOB NOT NULL, fields TEXT NOT NULL,"
+                             " checksum INTEGER NOT NULL, written_s INTEGER NOT NULL, PRIMARY "
+                             "KEY(kind, name)) WITHOUT ROWID;"
+                             "CREATE TABLE ttl_history(id INTEGER PRIMARY KEY, endpoint BLOB NOT "
+                             "NULL, at_us INTEGER NOT NULL,"
+                             " ttl_s REAL NOT NULL, change_rate_per_s REAL NOT NULL);"
+                             "CREATE INDEX ttl_history_by_endpoint ON ttl_history(endpoint, at_us);"
+                             "PRAGMA application_id = 1178813512;"
+                             "PRAGMA user_version = 1;"
+                             "COMMIT;";
 _Static_assert(APPLICATION_ID == 1178813512 && STATE_DB_VERSION == 1, "as in the schema");
 
-static const char upsert_text[] =
-	"INSERT INTO record(kind, name, endpoint, fields, checksum, written_s) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
-	" ON CONFLICT(kind, name) DO UPDATE SET endpoint = ?3, fields = ?4, checksum = ?5, written_s = ?6";
+static const char upsert_text[] = "INSERT INTO record(kind, name, endpoint, fields, checksum, "
+                                  "written_s) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
+                                  " ON CONFLICT(kind, name) DO UPDATE SET endpoint = ?3, fields = "
+                                  "?4, checksum = ?5, written_s = ?6";
 static const char append_text[] =
-	"INSERT INTO ttl_history(endpoint, at_us, ttl_s, change_rate_per_s) VALUES(?1, ?2, ?3, ?4)";
+        "INSERT INTO ttl_history(endpoint, at_us, ttl_s, change_rate_per_s) VALUES(?1, ?2, ?3, ?4)";
 
 enum content { CONTENT_OURS, CONTENT_EMPTY, CONTENT_NEWER, CONTENT_FOREIGN };
 
@@ -242,7 +252,10 @@ static int look(sqlite3 *sql, enum content *ret, int64_t *ret_version)
 	if (!rc)
 		rc = number(sql, "SELECT count(*) FROM sqlite_master", &tables);
 	if (!rc)
-		rc = number(sql, "SELECT count(*) FROM sqlite_master WHERE name IN ('record', 'ttl_history')", &ours);
+		rc = number(sql,
+		            "SELECT count(*) FROM sqlite_master WHERE name IN ('record', "
+		            "'ttl_history')",
+		            &ours);
 	if (rc)
 		return rc;
 	if (tables == 0)
@@ -260,7 +273,8 @@ static int look(sqlite3 *sql, enum content *ret, int64_t *ret_version)
 
 static int file_open_once(struct state_db *db, enum content *ret_content, int64_t *ret_version)
 {
-	int rc = sqlite3_open_v2(db->path, &db->sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX,
+	int rc = sqlite3_open_v2(db->path, &db->sql,
+	                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX,
 	                         NULL);
 
 	*ret_content = CONTENT_OURS;
@@ -274,11 +288,18 @@ static int file_open_once(struct state_db *db, enum content *ret_content, int64_
 	rc = look(db->sql, ret_content, ret_version);
 	if (rc || *ret_content == CONTENT_NEWER || *ret_content == CONTENT_FOREIGN)
 		return rc;
-	/* NORMAL: a crash of ours loses nothing, a power cut at most the last seconds, and never consistency */
-	rc = run(db->sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cell_size_check = ON;");
+	/*
+	 * NORMAL: a crash of ours loses nothing, a power cut at most the last seconds, and never
+	 * consistency
+	 */
+	rc = run(db->sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA "
+	                  "cell_size_check = ON;");
 	if (!rc && *ret_content == CONTENT_EMPTY)
 		rc = run(db->sql, schema);
-	/* a header may say that this SQLite must only read; of a file that we may write, that is damage */
+	/*
+	 * a header may say that this SQLite must only read; of a file that we may write, that is
+	 * damage
+	 */
 	if (!rc && sqlite3_db_readonly(db->sql, "main") == 1 && access(db->path, W_OK) == 0)
 		rc = SQLITE_CORRUPT;
 	if (!rc)
@@ -301,33 +322,39 @@ static int file_open(struct state_db *db, struct state_db_error *reterr)
 		return 0;
 	if (!rc && content == CONTENT_FOREIGN) {
 		file_close(db);
-		return refuse(reterr, -EINVAL, "%.300s is another program's database: give a path of its own",
+		return refuse(reterr, -EINVAL,
+		              "%.300s is another program's database: give a path of its own",
 		              db->path);
 	}
 	if (rc && !is_damage(rc)) {
-		refuse(reterr, 0, "%.300s: %s", db->path, db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
+		refuse(reterr, 0, "%.300s: %s", db->path,
+		       db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
 		file_close(db);
 		return errno_of(rc);
 	}
 	if (rc)
 		snprintf(why, sizeof why, "is damaged (%.100s)", sqlite3_errstr(rc));
 	else
-		snprintf(why, sizeof why, "is of version %lld, and this forecached reads up to %d", (long long)version,
-		         STATE_DB_VERSION);
+		snprintf(why, sizeof why, "is of version %lld, and this forecached reads up to %d",
+		         (long long)version, STATE_DB_VERSION);
 	err = set_aside(db, rc ? "damaged" : "newer", aside, sizeof aside);
 	if (err)
-		return refuse(reterr, err, "%.200s %.120s and cannot be renamed: %s", db->path, why, strerror(-err));
+		return refuse(reterr, err, "%.200s %.120s and cannot be renamed: %s", db->path, why,
+		              strerror(-err));
 	rc = file_open_once(db, &content, &version);
 	if (rc) {
-		refuse(reterr, 0, "%.300s: %s", db->path, db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
+		refuse(reterr, 0, "%.300s: %s", db->path,
+		       db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
 		file_close(db);
 		return errno_of(rc);
 	}
-	refuse(reterr, 0, "%.150s %.120s: set aside as %.180s, learning begins anew", db->path, why, aside);
+	refuse(reterr, 0, "%.150s %.120s: set aside as %.180s, learning begins anew", db->path, why,
+	       aside);
 	return 0;
 }
 
-static int64_t checksum(const char *kind, struct bytes name, struct bytes endpoint, struct bytes fields)
+static int64_t checksum(const char *kind, struct bytes name, struct bytes endpoint,
+                        struct bytes fields)
 {
 	uint64_t h = hash_bytes(bytes_str(kind), STATE_DB_VERSION);
 
@@ -336,7 +363,9 @@ static int64_t checksum(const char *kind, struct bytes name, struct bytes endpoi
 	return (int64_t)hash_bytes(fields, h);
 }
 
-/* -- Writing ------------------------------------------------------------------------------------ */
+/*
+ * -- Writing ------------------------------------------------------------------------------------
+ */
 
 static int bind_bytes(sqlite3_stmt *s, int i, struct bytes b)
 {
@@ -393,7 +422,8 @@ static int prune(struct state_db *db)
 		return SQLITE_OK;
 	db->next_prune_ms = real_ms() + PRUNE_EVERY_MS;
 	snprintf(text, sizeof text,
-	         "DELETE FROM record WHERE kind = 'key' AND name IN (SELECT name FROM record WHERE kind = 'key'"
+	         "DELETE FROM record WHERE kind = 'key' AND name IN (SELECT name FROM record WHERE "
+	         "kind = 'key'"
 	         " ORDER BY written_s DESC, name LIMIT -1 OFFSET %.0f);"
 	         "DELETE FROM ttl_history WHERE id <= (SELECT max(id) FROM ttl_history) - %.0f;",
 	         db->config.key_rows, db->config.history_rows);
@@ -431,7 +461,7 @@ static void warn(struct state_db *db, const char *text, bool always)
 /* Tries to bring a batch to disk. 0 or a negative errno value; counts and warns. */
 static int try_batch(struct state_db *db, const struct item *first)
 {
-	struct state_db_error e = { "" };
+	struct state_db_error e = {""};
 	char aside[PATH_MAX + 64], text[256] = "";
 	int rc = SQLITE_OK, err = 0;
 
@@ -442,7 +472,8 @@ static int try_batch(struct state_db *db, const struct item *first)
 		rc = write_batch(db, first);
 		if (rc) {
 			err = errno_of(rc);
-			snprintf(text, sizeof text, "%.100s: %.100s", db->path, sqlite3_errmsg(db->sql));
+			snprintf(text, sizeof text, "%.100s: %.100s", db->path,
+			         sqlite3_errmsg(db->sql));
 		}
 	} else {
 		snprintf(text, sizeof text, "%.250s", e.text);
@@ -512,7 +543,7 @@ static void *write_forever(void *arg)
 			break;
 		wait_until(db, db->queue.first->put_ms + BATCH_WAIT_MS);
 		batch = db->queue.first;
-		db->queue = (struct queue){ NULL, &db->queue.first };
+		db->queue = (struct queue){NULL, &db->queue.first};
 		db->hurry = false;
 		while (batch) {
 			bool stopping = db->stop;
@@ -551,7 +582,9 @@ static void *write_forever(void *arg)
 	return NULL;
 }
 
-/* -- The queue ---------------------------------------------------------------------------------- */
+/*
+ * -- The queue ----------------------------------------------------------------------------------
+ */
 
 static bool enqueue(struct state_db *db, struct item *i)
 {
@@ -583,7 +616,8 @@ size_t state_db_room(struct state_db *db)
 	/* a record of the engine is some hundred bytes; put says no where this is too hopeful */
 	by_bytes = (db->config.queue_bytes - (double)db->bytes_waiting) / 4096;
 	pthread_mutex_unlock(&db->mutex);
-	return by_count <= 0 || by_bytes <= 0 ? 0 : (size_t)(by_count < by_bytes ? by_count : by_bytes);
+	return by_count <= 0 || by_bytes <= 0 ? 0
+	                                      : (size_t)(by_count < by_bytes ? by_count : by_bytes);
 }
 
 static const char *put_text(char **to, const void *p, size_t n)
@@ -616,17 +650,19 @@ bool state_db_put(struct state_db *db, const struct record *r)
 	it = malloc(bytes);
 	if (!it)
 		return false;
-	*it = (struct item){ .n_bytes = bytes };
+	*it = (struct item){.n_bytes = bytes};
 	number = (double *)(it + 1);
 	text = (char *)(number + values);
 	it->record.kind = put_text(&text, r->kind, strlen(r->kind));
 	it->record.name = bytes_of(put_text(&text, r->name.p, r->name.n), r->name.n);
-	it->record.endpoint = bytes_of(put_text(&text, r->endpoint.p, r->endpoint.n), r->endpoint.n);
+	it->record.endpoint =
+	        bytes_of(put_text(&text, r->endpoint.p, r->endpoint.n), r->endpoint.n);
 	it->record.n_fields = r->n_fields;
 	for (i = 0; i < r->n_fields; i++) {
 		const struct record_field *f = &r->field[i];
 
-		it->record.field[i] = (struct record_field){ put_text(&text, f->name, strlen(f->name)), number, f->n };
+		it->record.field[i] = (struct record_field){
+		        put_text(&text, f->name, strlen(f->name)), number, f->n};
 		if (f->n)
 			memcpy(number, f->v, f->n * sizeof *number);
 		number += f->n;
@@ -634,8 +670,8 @@ bool state_db_put(struct state_db *db, const struct record *r)
 	return enqueue(db, it);
 }
 
-bool state_db_history_put(struct state_db *db, struct bytes endpoint, struct instant at, double ttl_s,
-                          double change_rate_per_s)
+bool state_db_history_put(struct state_db *db, struct bytes endpoint, struct instant at,
+                          double ttl_s, double change_rate_per_s)
 {
 	struct item *it;
 
@@ -644,8 +680,11 @@ bool state_db_history_put(struct state_db *db, struct bytes endpoint, struct ins
 	it = malloc(sizeof *it + endpoint.n + 1);
 	if (!it)
 		return false;
-	*it = (struct item){ .n_bytes = sizeof *it + endpoint.n, .is_history = true, .at = at, .ttl_s = ttl_s,
-		             .change_rate_per_s = change_rate_per_s };
+	*it = (struct item){.n_bytes = sizeof *it + endpoint.n,
+	                    .is_history = true,
+	                    .at = at,
+	                    .ttl_s = ttl_s,
+	                    .change_rate_per_s = change_rate_per_s};
 	if (endpoint.n)
 		memcpy(it + 1, endpoint.p, endpoint.n);
 	it->endpoint = bytes_of(it + 1, endpoint.n);
@@ -686,7 +725,9 @@ void state_db_status(struct state_db *db, struct state_db_status *ret)
 	pthread_mutex_unlock(&db->mutex);
 }
 
-/* -- Reading ------------------------------------------------------------------------------------ */
+/*
+ * -- Reading ------------------------------------------------------------------------------------
+ */
 
 /* 0 when SQLite finds the structure of the file whole. */
 static int check_structure(sqlite3 *sql, char *why, size_t size)
@@ -720,7 +761,7 @@ static struct bytes column_bytes(sqlite3_stmt *s, int i)
 
 static bool hand_out(sqlite3_stmt *s, record_fn *fn, void *arg)
 {
-	struct record r = { 0 };
+	struct record r = {0};
 	struct bytes fields;
 	void *memory = NULL;
 	const char *why;
@@ -729,7 +770,8 @@ static bool hand_out(sqlite3_stmt *s, record_fn *fn, void *arg)
 	r.name = column_bytes(s, 1);
 	r.endpoint = column_bytes(s, 2);
 	fields = column_bytes(s, 3);
-	if (!r.kind || !fields.p || checksum(r.kind, r.name, r.endpoint, fields) != sqlite3_column_int64(s, 4) ||
+	if (!r.kind || !fields.p ||
+	    checksum(r.kind, r.name, r.endpoint, fields) != sqlite3_column_int64(s, 4) ||
 	    record_fields_parse(fields.p, fields.n, &r, &memory, &why))
 		return false;
 	fn(arg, &r);
@@ -737,13 +779,16 @@ static bool hand_out(sqlite3_stmt *s, record_fn *fn, void *arg)
 	return true;
 }
 
-static int load_where(sqlite3 *sql, const char *where, record_fn *fn, void *arg, struct state_db_loaded *ret)
+static int load_where(sqlite3 *sql, const char *where, record_fn *fn, void *arg,
+                      struct state_db_loaded *ret)
 {
 	char text[200];
 	sqlite3_stmt *s;
 	int rc;
 
-	snprintf(text, sizeof text, "SELECT kind, name, endpoint, fields, checksum FROM record WHERE %s ORDER BY kind, name",
+	snprintf(text, sizeof text,
+	         "SELECT kind, name, endpoint, fields, checksum FROM record WHERE %s ORDER BY "
+	         "kind, name",
 	         where);
 	rc = sqlite3_prepare_v2(sql, text, -1, &s, NULL);
 	if (rc)
@@ -764,7 +809,7 @@ int state_db_load(struct state_db *db, record_fn *fn, void *arg, struct state_db
 	char why[160] = "", aside[PATH_MAX + 64];
 	int rc, err = 0;
 
-	*ret = (struct state_db_loaded){ 0 };
+	*ret = (struct state_db_loaded){0};
 	*reterr->text = '\0';
 	pthread_mutex_lock(&db->file);
 	if (!db->sql) {
@@ -779,10 +824,13 @@ int state_db_load(struct state_db *db, record_fn *fn, void *arg, struct state_db
 		if (!err)
 			err = file_open(db, &e);
 		if (err)
-			refuse(reterr, err, "%.200s is damaged (%.100s) and cannot be set aside: %s", db->path, why,
-			       strerror(-err));
+			refuse(reterr, err,
+			       "%.200s is damaged (%.100s) and cannot be set aside: %s", db->path,
+			       why, strerror(-err));
 		else
-			refuse(reterr, 0, "%.150s is damaged (%.100s): set aside as %.180s, learning begins anew",
+			refuse(reterr, 0,
+			       "%.150s is damaged (%.100s): set aside as %.180s, learning begins "
+			       "anew",
 			       db->path, why, aside);
 		goto out;
 	}
@@ -793,11 +841,14 @@ int state_db_load(struct state_db *db, record_fn *fn, void *arg, struct state_db
 	if (!rc)
 		rc = load_where(db->sql, "kind = 'key'", fn, arg, ret);
 	if (rc)
-		err = refuse(reterr, errno_of(rc) ? errno_of(rc) : -EIO, "%.200s: after %llu records: %.100s", db->path,
+		err = refuse(reterr, errno_of(rc) ? errno_of(rc) : -EIO,
+		             "%.200s: after %llu records: %.100s", db->path,
 		             (unsigned long long)ret->records, sqlite3_errmsg(db->sql));
 	else if (ret->dropped)
-		refuse(reterr, 0, "%.200s: %llu of %llu records fail their checksum and were left out", db->path,
-		       (unsigned long long)ret->dropped, (unsigned long long)(ret->records + ret->dropped));
+		refuse(reterr, 0,
+		       "%.200s: %llu of %llu records fail their checksum and were left out",
+		       db->path, (unsigned long long)ret->dropped,
+		       (unsigned long long)(ret->records + ret->dropped));
 out:
 	pthread_mutex_unlock(&db->file);
 	return err;
@@ -819,22 +870,24 @@ int state_db_history(struct state_db *db, struct bytes endpoint, struct instant 
 	}
 	if (!db->reader) {
 		db->reader_of = file;
-		rc = sqlite3_open_v2(db->path, &db->reader, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX, NULL);
+		rc = sqlite3_open_v2(db->path, &db->reader,
+		                     SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX, NULL);
 		if (!rc)
 			sqlite3_busy_timeout(db->reader, 100);
 	}
 	if (!rc)
-		rc = sqlite3_prepare_v2(db->reader,
-		                        "SELECT at_us, ttl_s, change_rate_per_s FROM ttl_history"
-		                        " WHERE endpoint = ?1 AND at_us >= ?2 ORDER BY at_us, id LIMIT ?3",
-		                        -1, &s, NULL);
+		rc = sqlite3_prepare_v2(
+		        db->reader,
+		        "SELECT at_us, ttl_s, change_rate_per_s FROM ttl_history"
+		        " WHERE endpoint = ?1 AND at_us >= ?2 ORDER BY at_us, id LIMIT ?3",
+		        -1, &s, NULL);
 	if (!rc) {
 		bind_bytes(s, 1, endpoint);
 		sqlite3_bind_int64(s, 2, from.us);
 		sqlite3_bind_int64(s, 3, max > INT64_MAX ? INT64_MAX : (int64_t)max);
 		while ((rc = sqlite3_step(s)) == SQLITE_ROW)
-			fn(arg, (struct instant){ sqlite3_column_int64(s, 0) }, sqlite3_column_double(s, 1),
-			   sqlite3_column_double(s, 2));
+			fn(arg, (struct instant){sqlite3_column_int64(s, 0)},
+			   sqlite3_column_double(s, 1), sqlite3_column_double(s, 2));
 	}
 	sqlite3_finalize(s);
 	if (rc == SQLITE_DONE)
@@ -842,7 +895,9 @@ int state_db_history(struct state_db *db, struct bytes endpoint, struct instant 
 	return errno_of(rc) == -EBUSY ? -EBUSY : -EIO;
 }
 
-/* -- Life --------------------------------------------------------------------------------------- */
+/*
+ * -- Life ---------------------------------------------------------------------------------------
+ */
 
 /* Says by errno what SQLite only calls "unable to open". */
 static int check_path(struct state_db *db, struct state_db_error *e)
@@ -856,9 +911,10 @@ static int check_path(struct state_db *db, struct state_db_error *e)
 	if (db->lock_fd < 0)
 		return refuse(e, -errno, "%.300s: %s", lock, strerror(errno));
 	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ?
-		               refuse(e, -EBUSY, "%.300s is in use by another forecached", db->path) :
-		               refuse(e, -errno, "%.300s: %s", lock, strerror(errno));
+		return errno == EWOULDBLOCK
+		               ? refuse(e, -EBUSY, "%.300s is in use by another forecached",
+		                        db->path)
+		               : refuse(e, -errno, "%.300s: %s", lock, strerror(errno));
 	fd = open(db->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (fd < 0)
 		return refuse(e, -errno, "%.300s: %s", db->path, strerror(errno));

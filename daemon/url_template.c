@@ -5,7 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
-/* -- Patterns ----------------------------------------------------------------------------------- */
+/*
+ * -- Patterns -----------------------------------------------------------------------------------
+ */
 
 bool url_match(const char *pattern, struct bytes key, struct url_captures *ret)
 {
@@ -17,7 +19,7 @@ bool url_match(const char *pattern, struct bytes key, struct url_captures *ret)
 	ret->n = 0;
 	while (*p) {
 		const char *from = k, *close;
-		struct bytes name = { NULL, 0 };
+		struct bytes name = {NULL, 0};
 
 		if (*p == '*' && !p[1]) {
 			k = end;
@@ -44,7 +46,9 @@ bool url_match(const char *pattern, struct bytes key, struct url_captures *ret)
 	return k == end;
 }
 
-/* -- Templates ---------------------------------------------------------------------------------- */
+/*
+ * -- Templates ----------------------------------------------------------------------------------
+ */
 
 /* What stands in one pair of braces. */
 struct placeholder {
@@ -84,8 +88,8 @@ static size_t as_index(struct bytes name)
 	return 0;
 }
 
-static bool find(const struct url_captures *c, struct bytes key, struct bytes name, struct bytes *ret,
-                 bool *ret_keep_slash)
+static bool find(const struct url_captures *c, struct bytes key, struct bytes name,
+                 struct bytes *ret, bool *ret_keep_slash)
 {
 	size_t i = as_index(name);
 
@@ -109,7 +113,9 @@ static bool find(const struct url_captures *c, struct bytes key, struct bytes na
 	return false;
 }
 
-/* Where the host ends: the first '/', '?', '#' or '{' behind "://"; NULL without a scheme of ours. */
+/*
+ * Where the host ends: the first '/', '?', '#' or '{' behind "://"; NULL without a scheme of ours.
+ */
 static const char *authority_end(const char *template)
 {
 	const char *p = NULL;
@@ -156,7 +162,9 @@ const char *url_template_check(const char *template, const char *pattern)
 	return NULL;
 }
 
-/* -- Expansion ---------------------------------------------------------------------------------- */
+/*
+ * -- Expansion ----------------------------------------------------------------------------------
+ */
 
 struct writer {
 	char *p;
@@ -174,14 +182,16 @@ static void put(struct writer *w, char c)
 
 static bool is_unreserved(unsigned char c)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-	       c == '.' || c == '_' || c == '~';
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '.' || c == '_' || c == '~';
 }
 
 static int hex(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	                              : -1;
 }
 
 static void put_encoded(struct writer *w, struct bytes b, bool keep_slash, bool reserved)
@@ -195,7 +205,8 @@ static void put_encoded(struct writer *w, struct bytes b, bool keep_slash, bool 
 
 		if (is_unreserved(c) || (c == '/' && (keep_slash || reserved)) ||
 		    (reserved && c && strchr("?&=:@!$'()*+,;", c)) ||
-		    (reserved && c == '%' && i + 2 < b.n && hex((char)s[i + 1]) >= 0 && hex((char)s[i + 2]) >= 0)) {
+		    (reserved && c == '%' && i + 2 < b.n && hex((char)s[i + 1]) >= 0 &&
+		     hex((char)s[i + 2]) >= 0)) {
 			put(w, (char)c);
 		} else {
 			put(w, '%');
@@ -205,7 +216,10 @@ static void put_encoded(struct writer *w, struct bytes b, bool keep_slash, bool 
 	}
 }
 
-/* "." or "..", each dot plain or as %2e: servers and libraries resolve them, and leave the place meant. */
+/*
+ * "." or "..", each dot plain or as %2e: servers and libraries resolve them, and leave the place
+ * meant.
+ */
 static bool is_dots(const char *s, size_t n)
 {
 	size_t i = 0;
@@ -239,10 +253,10 @@ static bool has_dot_segment(const char *path)
 	return false;
 }
 
-const char *url_template_expand(const char *template, const struct url_captures *c, struct bytes key,
-                                char *ret)
+const char *url_template_expand(const char *template, const struct url_captures *c,
+                                struct bytes key, char *ret)
 {
-	struct writer w = { .p = ret };
+	struct writer w = {.p = ret};
 	const char *p = template, *host_end = authority_end(template);
 	struct placeholder ph;
 	struct bytes value;
@@ -257,7 +271,8 @@ const char *url_template_expand(const char *template, const struct url_captures 
 		if (!placeholder_read(p, &ph) || !find(c, key, ph.name, &value, &keep_slash))
 			return "the key does not have the segments that the url names";
 		/* nothing of a key may become part of the host */
-		if (p == host_end && !(value.n && *(const char *)value.p == '/' && (keep_slash || ph.reserved)))
+		if (p == host_end &&
+		    !(value.n && *(const char *)value.p == '/' && (keep_slash || ph.reserved)))
 			put(&w, '/');
 		put_encoded(&w, value, keep_slash, ph.reserved);
 		p = ph.after;

@@ -41,7 +41,8 @@ void validators_free(struct validators **v)
 	*v = NULL;
 }
 
-static struct entry *bucket(struct validators *v, struct bytes endpoint, struct bytes key, uint64_t *ret_tag)
+static struct entry *bucket(struct validators *v, struct bytes endpoint, struct bytes key,
+                            uint64_t *ret_tag)
 {
 	*ret_tag = hash_bytes(key, hash_bytes(endpoint, 0));
 	return v->entry + *ret_tag % v->n_buckets * WAYS;
@@ -68,7 +69,7 @@ void validators_put(struct validators *v, struct bytes endpoint, struct bytes ke
 		return;
 	v->count -= e->used != 0;
 	free(e->text);
-	*e = (struct entry){ 0 };
+	*e = (struct entry){0};
 	if (n_etag + n_last == 0)
 		return;
 	e->text = mem_calloc(1, n_etag + n_last + 2);
@@ -94,7 +95,7 @@ bool validators_get(struct validators *v, struct bytes endpoint, struct bytes ke
 			continue;
 		last = e->text + strlen(e->text) + 1;
 		e->used = ++v->turn;
-		*ret = (struct validator){ *e->text ? e->text : NULL, *last ? last : NULL };
+		*ret = (struct validator){*e->text ? e->text : NULL, *last ? last : NULL};
 		return true;
 	}
 	return false;

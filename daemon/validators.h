@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The ETag and Last-Modified of the values that the cache holds, so that the next load can be conditional.
+ * The ETag and Last-Modified of the values that the cache holds, so that the next load can be
+ * conditional.
  *
- * HOW IT WORKS a table of buckets of four. An entry is found by a hash of endpoint and key and by the version of
- * the value; of a full bucket the entry that was used longest ago goes. What is lost costs one full answer.
+ * HOW IT WORKS a table of buckets of four. An entry is found by a hash of endpoint and key and by
+ * the version of the value; of a full bucket the entry that was used longest ago goes. What is lost
+ * costs one full answer.
  *
- * INVARIANTS at most `max` entries. An entry is used for exactly the version that it came with: a 304
- * then speaks of the value that we hold.
+ * INVARIANTS at most `max` entries. An entry is used for exactly the version that it came with: a
+ * 304 then speaks of the value that we hold.
  */
 #ifndef FORECACHED_DAEMON_VALIDATORS_H
 #define FORECACHED_DAEMON_VALIDATORS_H

@@ -9,9 +9,9 @@
  *	notices PUB      hints that may be lost         proto/notice.h
  *
  * HOW IT WORKS one ring in each direction, each with an eventfd. The thread alone touches the
- *sockets. A message that cannot be read is handed over all the same, with the status and text that
- *its sender gets. When the engine falls behind, events are dropped first, then requests are told to
- *try again (by the thread itself); what loaders say comes through until the ring is full.
+ * sockets. A message that cannot be read is handed over all the same, with the status and text that
+ * its sender gets. When the engine falls behind, events are dropped first, then requests are told
+ * to try again (by the thread itself); what loaders say comes through until the ring is full.
  *
  * INVARIANTS a frame is at most limits.max_frame_bytes long, enforced by libzmq before it takes the
  * memory; of a message with more parts than message_parts nothing is kept. No call here blocks.

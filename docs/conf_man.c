@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Prints forecached.conf(5): the tables of options come from the rows that the daemon itself reads, so
- * the manual cannot say anything else than the program does. mdoc on stdout.
+ * Prints forecached.conf(5): the tables of options come from the rows that the daemon itself reads,
+ * so the manual cannot say anything else than the program does. mdoc on stdout.
  */
 #include "daemon/config.h"
 #include "daemon/option.h"
 
 #include <stdio.h>
 
-/* mdoc takes a line that begins with a dot or a quote for a request, and a backslash for an escape. */
+/*
+ * mdoc takes a line that begins with a dot or a quote for a request, and a backslash for an escape.
+ */
 static void text(const char *s)
 {
 	if (*s == '.' || *s == '\'')
@@ -87,7 +89,8 @@ static void head(void)
 	     ".Sh DESCRIPTION\n"
 	     "JSON with comments, one object.\n"
 	     "Every key may be left out; without a file everything has its default.\n"
-	     "An unknown key, a key given twice and a value outside of its limits are errors: the daemon then does\n"
+	     "An unknown key, a key given twice and a value outside of its limits are errors: the "
+	     "daemon then does\n"
 	     "not start, or keeps the configuration it has.\n"
 	     ".Ic forecached --check-config\n"
 	     "checks a file,\n"
@@ -106,7 +109,8 @@ static void head(void)
 static void by_hand_origins(void)
 {
 	puts(".Ss origins\n"
-	     "An object: each name stands for an HTTP API that forecached may ask by itself, or for loader workers.\n"
+	     "An object: each name stands for an HTTP API that forecached may ask by itself, or "
+	     "for loader workers.\n"
 	     ".Bl -tag -width Ds\n"
 	     ".It Cm url\n"
 	     "Its address, http or https; the key is put behind it.\n"
@@ -151,7 +155,8 @@ static void by_hand_rest(void)
 	     ".It Cm zone , calendar\n"
 	     "In whose local time, and with whose holidays, its days repeat.\n"
 	     ".It Cm cache_private , vary , ignore\n"
-	     "Keep answers marked private; headers by which answers may vary; JSON pointers to what does not count as\n"
+	     "Keep answers marked private; headers by which answers may vary; JSON pointers to "
+	     "what does not count as\n"
 	     "content.\n"
 	     ".It Cm ttl\n"
 	     ".Qq learn\n"
@@ -175,7 +180,8 @@ static void by_hand_rest(void)
 	     ".Qq weekdays 09:30 ,\n"
 	     "or the five fields of cron, in local time of a zone; from a local time on.\n"
 	     ".It Cm lead , max_keys\n"
-	     "Warm this long before (default: computed from cost and budget), and how many keys at most.\n"
+	     "Warm this long before (default: computed from cost and budget), and how many keys at "
+	     "most.\n"
 	     ".El");
 }
 
@@ -192,7 +198,8 @@ static void tail(void)
 	     "\t\t{ \"match\": \"/quotes/<symbol>\", \"origin\": \"api\" }\n"
 	     "\t],\n"
 	     "\t\"schedules\": [\n"
-	     "\t\t{ \"name\": \"open\", \"rrule\": \"weekdays 09:30\", \"patterns\": [\"/quotes/<symbol>\"] }\n"
+	     "\t\t{ \"name\": \"open\", \"rrule\": \"weekdays 09:30\", \"patterns\": "
+	     "[\"/quotes/<symbol>\"] }\n"
 	     "\t]\n"
 	     "}\n"
 	     ".Ed\n"
@@ -206,7 +213,8 @@ int main(void)
 	head();
 	puts(".Sh KEYS\n.Ss Top level");
 	texts();
-	puts(".Bl -tag -width Ds\n.It Cm pool\nTrue: all endpoints share one\n.Cm max_stale .\n.El");
+	puts(".Bl -tag -width Ds\n.It Cm pool\nTrue: all endpoints share one\n.Cm max_stale "
+	     ".\n.El");
 	rows(&option_daemon);
 	puts(".Ss policy\nWhat holds for every endpoint that no rule says otherwise about.");
 	rows(&option_policy);

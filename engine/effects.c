@@ -22,7 +22,7 @@ struct effect *effect_add(struct effects *fx, enum effect_kind kind)
 {
 	struct effect *f = vec_push(&fx->list);
 
-	*f = (struct effect){ .kind = kind };
+	*f = (struct effect){.kind = kind};
 	return f;
 }
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* Slow work (asking for fits, renewing the common prior) is looked for this often. */
-static const struct span HOUSEKEEPING = { 60 * 1000000LL };
+static const struct span HOUSEKEEPING = {60 * 1000000LL};
 
 /* A fit that has not come back by then will not come any more. */
 static const double FIT_LOST_S = 86400;
@@ -24,7 +24,7 @@ static uint32_t add_zone(struct engine *e, const struct zone *z)
 		if (e->zone.v[i].given == given)
 			return (uint32_t)i;
 	s = vec_push(&e->zone);
-	*s = (struct zone_state){ .given = given };
+	*s = (struct zone_state){.given = given};
 	return (uint32_t)(e->zone.n - 1);
 }
 
@@ -40,8 +40,8 @@ static void shift_zones(struct engine *e)
 		if (s->given->n_offsets)
 			memcpy(s->offset, s->given->offset, n * sizeof(*s->offset));
 		for (size_t j = 0; j < n; j++) {
-			s->offset[j].from = instant_add(s->offset[j].from,
-			                                (struct span){ -e->wall_offset.us });
+			s->offset[j].from =
+			        instant_add(s->offset[j].from, (struct span){-e->wall_offset.us});
 			s->offset[j].offset_s += (int32_t)(e->wall_offset.us / 1000000);
 		}
 		s->shifted = *s->given;
@@ -70,7 +70,7 @@ static uint32_t add_origin(struct engine *e, struct instant now, const char *nam
 		return i;
 	}
 	o = vec_push(&e->origin);
-	*o = (struct origin_state){ .name = mem_dup(name, strlen(name)), .policy = *y };
+	*o = (struct origin_state){.name = mem_dup(name, strlen(name)), .policy = *y};
 	budget_init(&o->budget, y->rate, y->burst, y->concurrency, now);
 	return (uint32_t)(e->origin.n - 1);
 }
@@ -88,9 +88,10 @@ static void free_rules(struct engine *e)
 }
 
 /*
- * Origins keep the number they got at first sight: those of the first configuration in its order, later
- * ones after them, by name. One that a reload leaves out keeps its place, since loads may come back to
- * its budget. So after a reload an index of the configuration is not ours: find_origin.
+ * Origins keep the number they got at first sight: those of the first configuration in its order,
+ * later ones after them, by name. One that a reload leaves out keeps its place, since loads may
+ * come back to its budget. So after a reload an index of the configuration is not ours:
+ * find_origin.
  */
 void engine_configure(struct engine *e, struct instant now, const struct engine_config *c)
 {
@@ -101,17 +102,19 @@ void engine_configure(struct engine *e, struct instant now, const struct engine_
 	add_zone(e, c->zone);
 	for (size_t i = 0; i < c->n_origins; i++)
 		add_origin(e, now, c->origins[i].name, &c->origins[i].policy);
-	e->default_origin = c->origin == ORIGIN_NONE ? ORIGIN_NONE
-	                                             : find_origin(e, c->origins[c->origin].name);
+	e->default_origin =
+	        c->origin == ORIGIN_NONE ? ORIGIN_NONE : find_origin(e, c->origins[c->origin].name);
 	for (size_t i = 0; i < c->n_rules; i++) {
 		const struct engine_rule *r = &c->rule[i];
 		struct rule_state s = {
-			.match = mem_dup(r->match, strlen(r->match)),
-			.class_name = r->class_name ? mem_dup(r->class_name, strlen(r->class_name)) : NULL,
-			.origin = r->origin == ORIGIN_NONE ? ORIGIN_NONE
-			                                   : find_origin(e, c->origins[r->origin].name),
-			.zone = r->zone ? add_zone(e, r->zone) : 0,
-			.policy = r->policy,
+		        .match = mem_dup(r->match, strlen(r->match)),
+		        .class_name = r->class_name ? mem_dup(r->class_name, strlen(r->class_name))
+		                                    : NULL,
+		        .origin = r->origin == ORIGIN_NONE
+		                          ? ORIGIN_NONE
+		                          : find_origin(e, c->origins[r->origin].name),
+		        .zone = r->zone ? add_zone(e, r->zone) : 0,
+		        .policy = r->policy,
 		};
 
 		*vec_push(&e->rule) = s;
@@ -135,7 +138,7 @@ struct engine *engine_new(const struct engine_config *c, struct store *store, st
 	e->paused_until[0] = e->paused_until[1] = INSTANT_NONE;
 	e->housekeeping = instant_add(now, HOUSEKEEPING);
 	e->last_error_key = KEY_NONE;
-	e->prior = (struct change){ PRIOR_A, PRIOR_A * fmax(c->policy.static_ttl, 1) };
+	e->prior = (struct change){PRIOR_A, PRIOR_A * fmax(c->policy.static_ttl, 1)};
 	engine_configure(e, now, c);
 	return e;
 }
@@ -213,7 +216,8 @@ static void pause_or_resume(struct engine *e, struct instant now, const struct i
 {
 	for (int bit = 0; bit < 2; bit++)
 		if (in->pause.what & 1u << bit)
-			e->paused_until[bit] = in->pause.until.us > now.us ? in->pause.until : INSTANT_NONE;
+			e->paused_until[bit] =
+			        in->pause.until.us > now.us ? in->pause.until : INSTANT_NONE;
 	serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_OK, OUTCOME_MISS);
 }
 

@@ -8,16 +8,18 @@
  *	engine_tick(e, now, &fx)              engine_next(e) has come
  *	engine_why, engine_ttls, ...          questions; they change nothing (engine_ttl: see there)
  *
- * HOW IT WORKS the store (../store) holds values, the analyzer knows keys and endpoints, the predictor
- * turns statistics into expiry times, refreshes and prewarms. The engine keeps what is between them:
- * flights (one load per key, with everyone who waits for it), leases, timers, budgets.
+ * HOW IT WORKS the store (../store) holds values, the analyzer knows keys and endpoints, the
+ * predictor turns statistics into expiry times, refreshes and prewarms. The engine keeps what is
+ * between them: flights (one load per key, with everyone who waits for it), leases, timers,
+ * budgets.
  *
- * INVARIANTS reads no clock and no randomness of its own: the same configuration, seed and inputs give
- * the same effects, byte for byte. `now` never goes back (a step of the wall clock arrives as
+ * INVARIANTS reads no clock and no randomness of its own: the same configuration, seed and inputs
+ * give the same effects, byte for byte. `now` never goes back (a step of the wall clock arrives as
  * INPUT_CLOCK). At most one load per key is in flight. Every INPUT_GET is answered exactly once.
  *
- * OWNERSHIP views in an input are read during the call only. Views in effects and answers stay valid
- * until the next call on the engine. The configuration is copied; zones must outlive the engine.
+ * OWNERSHIP views in an input are read during the call only. Views in effects and answers stay
+ * valid until the next call on the engine. The configuration is copied; zones must outlive the
+ * engine.
  */
 #ifndef FORECACHED_ENGINE_ENGINE_H
 #define FORECACHED_ENGINE_ENGINE_H
@@ -46,15 +48,16 @@ struct engine_origin {
 };
 
 /*
- * A rule for endpoints. `match` is a template of path segments: `<name>` stands for any one segment,
- * `*` for any rest, everything else for itself; "*" alone matches everything. The first rule that
- * matches a key names its endpoint (unless the app named it) and gives its policy. An endpoint named
- * by the app is matched by its own name.
+ * A rule for endpoints. `match` is a template of path segments: `<name>` stands for any one
+ * segment, `*` for any rest, everything else for itself; "*" alone matches everything. The first
+ * rule that matches a key names its endpoint (unless the app named it) and gives its policy. An
+ * endpoint named by the app is matched by its own name.
  */
 struct engine_rule {
 	const char *match;
-	const char *class_name; /* endpoints of one class share max_stale and its price; NULL: by itself */
-	uint32_t origin;        /* index of the origin that loads it, or ORIGIN_NONE */
+	/* endpoints of one class share max_stale and its price; NULL: by itself */
+	const char *class_name;
+	uint32_t origin;         /* index of the origin that loads it, or ORIGIN_NONE */
 	const struct zone *zone; /* NULL: the default zone */
 	struct policy policy;
 };
@@ -62,10 +65,10 @@ struct engine_rule {
 struct engine_config {
 	uint64_t seed;
 	struct engine_limits limits;
-	struct policy policy;         /* for endpoints that no rule matches */
-	uint32_t origin;              /* for those, too */
-	bool pool;                    /* all endpoints in one class */
-	const struct zone *zone;      /* default zone; NULL: UTC */
+	struct policy policy;    /* for endpoints that no rule matches */
+	uint32_t origin;         /* for those, too */
+	bool pool;               /* all endpoints in one class */
+	const struct zone *zone; /* default zone; NULL: UTC */
 	const struct engine_rule *rule;
 	size_t n_rules;
 	const struct engine_origin *origins;
@@ -84,7 +87,14 @@ void engine_configure(struct engine *e, struct instant now, const struct engine_
 
 /* -- Inputs ----------------------------------------------------------------------------------- */
 
-enum outcome { OUTCOME_HIT, OUTCOME_GRACE, OUTCOME_MISS, OUTCOME_JOINED, OUTCOME_SET, OUTCOME_CHANGED };
+enum outcome {
+	OUTCOME_HIT,
+	OUTCOME_GRACE,
+	OUTCOME_MISS,
+	OUTCOME_JOINED,
+	OUTCOME_SET,
+	OUTCOME_CHANGED
+};
 const char *outcome_name(enum outcome o); /* "hit", "grace", "miss", ... */
 
 enum load_reason {
@@ -102,8 +112,10 @@ enum load_status {
 	LOADED_OK,           /* value is the current one */
 	LOADED_NOT_MODIFIED, /* the one we have is still current (304) */
 	LOADED_ERROR,        /* timeout, refused, 5xx, bad length: try the old value */
-	LOADED_ABSENT,       /* the origin says there is no such thing (404, 410): negative caching */
-	LOADED_UNCACHEABLE,  /* value is good for those who wait, and must not be kept (no-store, ...) */
+	/* the origin says there is no such thing (404, 410): negative caching */
+	LOADED_ABSENT,
+	/* value is good for those who wait, and must not be kept (no-store, ...) */
+	LOADED_UNCACHEABLE,
 };
 
 enum get_mode {
@@ -114,18 +126,21 @@ enum get_mode {
 
 enum input_kind {
 	INPUT_GET,
-	INPUT_EVENT,   /* an access that happened elsewhere: at a reader of the segment, in the app's own cache */
+	/* an access that happened elsewhere: at a reader of the segment, in the app's own cache */
+	INPUT_EVENT,
 	INPUT_SET,
 	INPUT_DELETE,
 	INPUT_CHANGED, /* the origin's value has changed: a change event */
-	INPUT_LOADED,  /* the end of an EFFECT_LOAD; with a ticket: the key's lease (job) ends without a value */
-	INPUT_LOADER,  /* a loader worker for an endpoint came or went */
-	INPUT_FITTED,  /* the end of an EFFECT_FIT */
+	/* the end of an EFFECT_LOAD; with a ticket: the key's lease (job) ends without a value */
+	INPUT_LOADED,
+	INPUT_LOADER,   /* a loader worker for an endpoint came or went */
+	INPUT_FITTED,   /* the end of an EFFECT_FIT */
 	INPUT_SCHEDULE, /* sets or replaces a schedule by name; no instants: removes it */
-	INPUT_PREWARM, /* warm now what matches */
+	INPUT_PREWARM,  /* warm now what matches */
 	INPUT_PURGE,
-	INPUT_PAUSE,   /* or resume */
-	INPUT_CLOCK,   /* the wall clock was stepped: local time = engine time + offset from now on */
+	INPUT_PAUSE, /* or resume */
+	/* the wall clock was stepped: local time = engine time + offset from now on */
+	INPUT_CLOCK,
 };
 
 enum purge_what { PURGE_KEY, PURGE_ENDPOINT, PURGE_ALL };
@@ -135,7 +150,8 @@ enum purge_what { PURGE_KEY, PURGE_ENDPOINT, PURGE_ALL };
 
 struct input {
 	enum input_kind kind;
-	uint64_t ticket;       /* comes back in EFFECT_REPLY; 0: no reply wanted (not for INPUT_GET) */
+	/* comes back in EFFECT_REPLY; 0: no reply wanted (not for INPUT_GET) */
+	uint64_t ticket;
 	struct bytes endpoint; /* empty: by rule, or mined from the key */
 	struct bytes key;
 	union {
@@ -147,8 +163,8 @@ struct input {
 			struct instant at; /* INSTANT_NONE: now */
 			uint32_t count;    /* repeats of the same access; 0 counts as 1 */
 			uint64_t value_bytes;
-			struct span load;  /* what the load took; 0: unknown */
-			uint64_t version;  /* hash or counter of the content; 0: unknown */
+			struct span load; /* what the load took; 0: unknown */
+			uint64_t version; /* hash or counter of the content; 0: unknown */
 		} event;
 		struct {
 			struct bytes value;
@@ -169,11 +185,13 @@ struct input {
 			struct instant last_modified; /* INSTANT_NONE: not said */
 			struct span max_age;          /* the origin's own; 0: not said */
 			struct span retry_after;      /* with ERROR; 0: not said */
-			struct bytes error;           /* with ERROR: what happened, for `why` and the reply */
+			/* with ERROR: what happened, for `why` and the reply */
+			struct bytes error;
 		} loaded;
 		struct {
 			bool up;
-			uint32_t origin; /* whose budget it takes from; ORIGIN_NONE: one of its own defaults */
+			/* whose budget it takes from; ORIGIN_NONE: one of its own defaults */
+			uint32_t origin;
 		} loader;
 		struct {
 			uint64_t fit;
@@ -182,11 +200,12 @@ struct input {
 		} fitted;
 		struct {
 			struct bytes name;
-			struct bytes pattern; /* endpoints or keys, as in engine_rule.match */
+			struct bytes pattern;     /* endpoints or keys, as in engine_rule.match */
 			const struct instant *at; /* the peaks, ascending */
 			size_t n_at;
-			struct span lead;   /* warm this long before; 0: computed from cost and budget */
-			uint32_t max_keys;  /* 0: 10000 */
+			/* warm this long before; 0: computed from cost and budget */
+			struct span lead;
+			uint32_t max_keys; /* 0: 10000 */
 		} schedule;
 		struct {
 			struct bytes pattern;
@@ -197,7 +216,7 @@ struct input {
 			enum purge_what what;
 		} purge;
 		struct {
-			unsigned what; /* PAUSE_* bits */
+			unsigned what;        /* PAUSE_* bits */
 			struct instant until; /* NEVER: until resumed; not after now: resume */
 		} pause;
 		struct {
@@ -218,12 +237,12 @@ enum effect_kind {
 
 enum reply_status {
 	REPLY_OK,
-	REPLY_ABSENT,  /* no value: miss without loader, 404, delete of what is not there */
-	REPLY_LEASE,   /* outcome MISS: you hold the lease, load it and set it */
-	REPLY_ERROR,   /* the load failed and there is no old value */
-	REPLY_BUSY,    /* too many waiters: try again */
+	REPLY_ABSENT,     /* no value: miss without loader, 404, delete of what is not there */
+	REPLY_LEASE,      /* outcome MISS: you hold the lease, load it and set it */
+	REPLY_ERROR,      /* the load failed and there is no old value */
+	REPLY_BUSY,       /* too many waiters: try again */
 	REPLY_LEASE_LOST, /* set with a lease that is no longer held: value not kept */
-	REPLY_TOO_BIG, /* key or value above its limit */
+	REPLY_TOO_BIG,    /* key or value above its limit */
 };
 
 enum notice_kind {
@@ -258,7 +277,8 @@ struct effect {
 			uint32_t origin; /* ORIGIN_NONE: the endpoint's loader worker */
 			enum load_reason reason;
 			struct instant deadline;
-			bool have;        /* we hold a value of this version: ask conditionally if possible */
+			/* we hold a value of this version: ask conditionally if possible */
+			bool have;
 			uint64_t version;
 		} load;
 		struct {
@@ -268,8 +288,9 @@ struct effect {
 		struct {
 			enum notice_kind what;
 			uint64_t version;
-			uint64_t warm, wanted, left; /* PEAK: resident, wanted, left to demand as too volatile */
-			struct bytes name;           /* PEAK: the schedule */
+			/* PEAK: resident, wanted, left to demand as too volatile */
+			uint64_t warm, wanted, left;
+			struct bytes name; /* PEAK: the schedule */
 			double value;
 		} notice;
 	};
@@ -296,22 +317,23 @@ struct instant engine_next(const struct engine *e);
 
 /* Why a TTL is what it is: the first of these that applied. */
 enum ttl_reason {
-	TTL_PLANNED,       /* equal marginal value */
-	TTL_MIN,           /* clamped by min_ttl */
-	TTL_MAX_AGE,       /* clamped by max_age */
-	TTL_KEY_CAP,       /* clamped by max_stale_key */
-	TTL_CLIENT,        /* the app's own TTL (obey, advise, or nothing to load from) */
-	TTL_STATIC,        /* static_ttl: held out, paused, or nothing known */
-	TTL_NEGATIVE,      /* an error answer */
-	TTL_PUSHED,        /* change events say when it ends */
+	TTL_PLANNED,  /* equal marginal value */
+	TTL_MIN,      /* clamped by min_ttl */
+	TTL_MAX_AGE,  /* clamped by max_age */
+	TTL_KEY_CAP,  /* clamped by max_stale_key */
+	TTL_CLIENT,   /* the app's own TTL (obey, advise, or nothing to load from) */
+	TTL_STATIC,   /* static_ttl: held out, paused, or nothing known */
+	TTL_NEGATIVE, /* an error answer */
+	TTL_PUSHED,   /* change events say when it ends */
 };
 const char *ttl_reason_name(enum ttl_reason r);
 
 /* One row of `forecache ttls`, and the head of `why`. Of an endpoint when key is empty. */
 struct ttl_row {
 	struct bytes endpoint, key;
-	double ttl_s;   /* of the key; of an endpoint: the median over its resident keys, weighted by requests */
-	double age_s;   /* NAN when no value is held */
+	/* of the key; of an endpoint: the median over its resident keys, weighted by requests */
+	double ttl_s;
+	double age_s;                      /* NAN when no value is held */
 	struct estimate change_rate_per_s; /* at this time of day */
 	double request_rate_per_s;         /* forecast for now */
 	double load_ms;
@@ -324,25 +346,29 @@ struct ttl_row {
 
 struct why {
 	struct ttl_row row;
-	bool known;      /* the key or endpoint has been seen */
+	bool known; /* the key or endpoint has been seen */
 	bool is_endpoint;
 	bool resident;
 	/* volatility */
 	struct estimate change_rate_mean; /* per second, averaged over the week */
 	double shape_now;                 /* the time-of-day factor now */
 	struct instant last_changed, last_load;
-	double pool_mean, pool_n;         /* the endpoint's prior: mean per second, keys behind it */
+	/* the endpoint's prior: mean per second, keys behind it */
+	double pool_mean, pool_n;
 	/* demand */
-	struct estimate request_rate;     /* per second over the next minute */
+	struct estimate request_rate; /* per second over the next minute */
 	double demand_shape_now;
-	double forecast_mase;             /* of the endpoint's forecast; NAN before the first score */
+	/* of the endpoint's forecast; NAN before the first score */
+	double forecast_mase;
 	/* decision */
 	struct instant soft, hard;
 	bool refresh_ahead;
-	double price;          /* s: what one stale serve costs, in loads */
-	double p_stale_at_end; /* predicted probability that the value is replaced at the end of the TTL */
+	double price; /* s: what one stale serve costs, in loads */
+	/* predicted probability that the value is replaced at the end of the TTL */
+	double p_stale_at_end;
 	double ttl_at_half_price_s, ttl_at_double_price_s; /* what would change it */
-	double objective, measured, measured_sd; /* of the class: max_stale, and staleness per request */
+	/* of the class: max_stale, and staleness per request */
+	double objective, measured, measured_sd;
 	uint64_t audits, audits_stale;
 	double origin_rate_used, origin_rate_limit; /* background loads per second */
 	unsigned paused;                            /* PAUSE_* bits in force */
@@ -353,15 +379,18 @@ struct why {
 bool engine_why(struct engine *e, struct instant now, struct bytes name, struct why *ret);
 
 /*
- * The advised TTL of a key that need not be resident (for apps with a cache of their own). A key that is
- * new is remembered, and may make another be forgotten.
+ * The advised TTL of a key that need not be resident (for apps with a cache of their own). A key
+ * that is new is remembered, and may make another be forgotten.
  */
-struct span engine_ttl(struct engine *e, struct instant now, struct bytes endpoint, struct bytes key,
-                       enum ttl_reason *ret_reason);
+struct span engine_ttl(struct engine *e, struct instant now, struct bytes endpoint,
+                       struct bytes key, enum ttl_reason *ret_reason);
 
 typedef void ttl_row_fn(void *arg, const struct ttl_row *row);
 
-/* Rows of endpoints, in order of first sight; or of keys of one endpoint (empty: of all), hottest first. */
+/*
+ * Rows of endpoints, in order of first sight; or of keys of one endpoint (empty: of all), hottest
+ * first.
+ */
 void engine_endpoints(struct engine *e, struct instant now, ttl_row_fn *fn, void *arg);
 void engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, size_t max_rows,
                  ttl_row_fn *fn, void *arg);
@@ -392,9 +421,9 @@ void engine_stats(struct engine *e, struct engine_stats *ret);
 /* -- Learned state, to keep and to bring back -------------------------------------------------- */
 
 /*
- * Learned state as self-contained records: `kind` and `name` identify one (a later record replaces an
- * earlier one of the same kind and name), the fields are its content: a name and one or more doubles.
- * The daemon keeps them in SQLite as JSON, `export` and `import` carry them as a file.
+ * Learned state as self-contained records: `kind` and `name` identify one (a later record replaces
+ * an earlier one of the same kind and name), the fields are its content: a name and one or more
+ * doubles. The daemon keeps them in SQLite as JSON, `export` and `import` carry them as a file.
  */
 #define RECORD_MAX_FIELDS 16
 
@@ -405,7 +434,7 @@ struct record_field {
 };
 
 struct record {
-	const char *kind;     /* "key", "endpoint", "class" */
+	const char *kind; /* "key", "endpoint", "class" */
 	struct bytes name;
 	struct bytes endpoint; /* of a key, else empty */
 	struct record_field field[RECORD_MAX_FIELDS];
@@ -420,7 +449,8 @@ size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn 
 void engine_export(struct engine *e, struct instant now, record_fn *fn, void *arg);
 
 /* Takes one back. 0, or -EINVAL with *ret_why (a static text that names the field). */
-int engine_import(struct engine *e, struct instant now, const struct record *r, const char **ret_why);
+int engine_import(struct engine *e, struct instant now, const struct record *r,
+                  const char **ret_why);
 
 /*
  * Ties entries that a segment still holds (after store_attach) to what was learned of their keys.

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 /* The TTL that a key has now or, when nothing is held, would get. */
-static double ttl_of(struct engine *e, struct instant now, uint32_t key, enum ttl_reason *ret_reason)
+static double ttl_of(struct engine *e, struct instant now, uint32_t key,
+                     enum ttl_reason *ret_reason)
 {
 	struct key *k = &e->key.v[key];
 
@@ -13,7 +14,8 @@ static double ttl_of(struct engine *e, struct instant now, uint32_t key, enum tt
 		*ret_reason = TTL_NEGATIVE;
 		return fmax(0, span_s(instant_diff(k->soft, now)));
 	}
-	return replan_answer(e, now, key, (k->flags & KEY_HELD) ? k->loaded : now, 1, ret_reason).ttl_s;
+	return replan_answer(e, now, key, (k->flags & KEY_HELD) ? k->loaded : now, 1, ret_reason)
+	        .ttl_s;
 }
 
 static double share(double part, double whole)
@@ -35,17 +37,17 @@ static void key_row(struct engine *e, struct instant now, uint32_t key, struct t
 	enum ttl_reason reason;
 
 	*r = (struct ttl_row){
-		.endpoint = intern_name(&e->place_name, k->endpoint),
-		.key = key_bytes(e, key),
-		.ttl_s = ttl_of(e, now, key, &reason),
-		.age_s = (k->flags & KEY_HELD) ? span_s(instant_diff(now, k->loaded)) : NAN,
-		.change_rate_per_s = change_estimate(endpoint_posterior(&p->ep, k)),
-		.request_rate_per_s = endpoint_key_rate(&p->ep, p->zone, k, now) *
-		                      shape_at(p->ep.demand.shape, p->zone, now),
-		.load_ms = k->load_us / 1000,
-		.stale_share = k->hits ? k->p_sum / k->hits : NAN,
-		.hit_ratio = NAN,
-		.mode = p->policy.ttl,
+	        .endpoint = intern_name(&e->place_name, k->endpoint),
+	        .key = key_bytes(e, key),
+	        .ttl_s = ttl_of(e, now, key, &reason),
+	        .age_s = (k->flags & KEY_HELD) ? span_s(instant_diff(now, k->loaded)) : NAN,
+	        .change_rate_per_s = change_estimate(endpoint_posterior(&p->ep, k)),
+	        .request_rate_per_s = endpoint_key_rate(&p->ep, p->zone, k, now) *
+	                              shape_at(p->ep.demand.shape, p->zone, now),
+	        .load_ms = k->load_us / 1000,
+	        .stale_share = k->hits ? k->p_sum / k->hits : NAN,
+	        .hit_ratio = NAN,
+	        .mode = p->policy.ttl,
 	};
 	r->reason = reason;
 	r->change_rate_per_s.mean *= shape;
@@ -81,10 +83,10 @@ static struct hot *hottest(struct engine *e, struct instant now, uint32_t place,
 		k = &e->key.v[id];
 		if (place != INTERN_NONE && k->endpoint != place)
 			continue;
-		h[n++] = (struct hot){ id, endpoint_key_rate(&key_place(e, k)->ep, key_place(e, k)->zone,
-			                                     k, now) *
-			                           shape_at(key_place(e, k)->ep.demand.shape,
-			                                    key_place(e, k)->zone, now) };
+		h[n++] = (struct hot){
+		        id, endpoint_key_rate(&key_place(e, k)->ep, key_place(e, k)->zone, k, now) *
+		                    shape_at(key_place(e, k)->ep.demand.shape,
+		                             key_place(e, k)->zone, now)};
 	}
 	if (n)
 		qsort(h, n, sizeof(*h), hottest_first);
@@ -104,7 +106,8 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Median weighted by requests of what the endpoint's keys would live; looks at up to 1000 keys. */
-static double median_ttl(struct engine *e, struct instant now, struct place *p, enum ttl_reason *ret_reason)
+static double median_ttl(struct engine *e, struct instant now, struct place *p,
+                         enum ttl_reason *ret_reason)
 {
 	size_t stride = p->ep.keys.n / 1000 + 1, n = 0;
 	struct weighted *w = mem_calloc(p->ep.keys.n / stride + 1, sizeof(*w));
@@ -139,17 +142,17 @@ static void place_row(struct engine *e, struct instant now, uint32_t place, stru
 	enum ttl_reason reason;
 
 	*r = (struct ttl_row){
-		.endpoint = intern_name(&e->place_name, place),
-		.ttl_s = median_ttl(e, now, p, &reason),
-		.age_s = NAN,
-		.change_rate_per_s = change_estimate(p->ep.prior),
-		.request_rate_per_s = demand_rate(&p->ep.demand, p->zone, now),
-		.load_ms = loghist_mean(&p->ep.load_us) / 1000,
-		.stale_share = stale_share(&p->ep),
-		.hit_ratio = share(p->ep.recent_hits, p->ep.recent_requests),
-		.requests = p->ep.requests,
-		.loads = p->ep.loads,
-		.mode = p->policy.ttl,
+	        .endpoint = intern_name(&e->place_name, place),
+	        .ttl_s = median_ttl(e, now, p, &reason),
+	        .age_s = NAN,
+	        .change_rate_per_s = change_estimate(p->ep.prior),
+	        .request_rate_per_s = demand_rate(&p->ep.demand, p->zone, now),
+	        .load_ms = loghist_mean(&p->ep.load_us) / 1000,
+	        .stale_share = stale_share(&p->ep),
+	        .hit_ratio = share(p->ep.recent_hits, p->ep.recent_requests),
+	        .requests = p->ep.requests,
+	        .loads = p->ep.loads,
+	        .mode = p->policy.ttl,
 	};
 	r->reason = reason;
 	r->change_rate_per_s.mean *= shape;
@@ -199,7 +202,7 @@ bool engine_why(struct engine *e, struct instant now, struct bytes name, struct 
 	struct place *p;
 	struct key *k;
 
-	*w = (struct why){ 0 };
+	*w = (struct why){0};
 	if (key == INTERN_NONE) {
 		place = intern_find(&e->place_name, name);
 		if (place == INTERN_NONE)
@@ -231,16 +234,16 @@ bool engine_why(struct engine *e, struct instant now, struct bytes name, struct 
 	w->refresh_ahead = a.refresh_ahead;
 	w->p_stale_at_end = a.p_stale;
 	w->ttl_at_half_price_s =
-		replan_answer(e, now, key, w->resident ? k->loaded : now, 0.5, NULL).ttl_s;
+	        replan_answer(e, now, key, w->resident ? k->loaded : now, 0.5, NULL).ttl_s;
 	w->ttl_at_double_price_s =
-		replan_answer(e, now, key, w->resident ? k->loaded : now, 2, NULL).ttl_s;
+	        replan_answer(e, now, key, w->resident ? k->loaded : now, 2, NULL).ttl_s;
 	if (e->last_error_key == key)
 		w->last_error = bytes_str(e->last_error);
 	return true;
 }
 
-struct span engine_ttl(struct engine *e, struct instant now, struct bytes endpoint, struct bytes name,
-                       enum ttl_reason *ret_reason)
+struct span engine_ttl(struct engine *e, struct instant now, struct bytes endpoint,
+                       struct bytes name, enum ttl_reason *ret_reason)
 {
 	uint32_t key = keyring_key(e, now, endpoint, name, NULL);
 
@@ -295,15 +298,15 @@ bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint
 	p = e->place.v[place];
 	spread = demand_spread80(&p->ep.demand);
 	for (size_t i = 0; i < n; i++) {
-		struct instant at = instant_add(now, (struct span){ step.us * (int64_t)i });
+		struct instant at = instant_add(now, (struct span){step.us * (int64_t)i});
 		double rate = demand_rate(&p->ep.demand, p->zone, at);
 
 		ret[i] = (struct forecast_row){
-			.at = at,
-			.per_s = rate,
-			.lo80 = rate / spread,
-			.hi80 = rate * spread,
-			.volatility = shape_at(p->ep.shape, p->zone, at) / shape_pace(p->ep.shape),
+		        .at = at,
+		        .per_s = rate,
+		        .lo80 = rate / spread,
+		        .hi80 = rate * spread,
+		        .volatility = shape_at(p->ep.shape, p->zone, at) / shape_pace(p->ep.shape),
 		};
 	}
 	return true;
@@ -323,8 +326,8 @@ void engine_stats(struct engine *e, struct engine_stats *ret)
 		stale += e->cls.v[i].price.stale;
 		count += e->cls.v[i].price.count;
 	}
-	ret->stale = (struct estimate){ share(stale, count), count > 0 ? sqrt(stale + 1) / count : HUGE_VAL,
-		                        count };
+	ret->stale = (struct estimate){share(stale, count),
+	                               count > 0 ? sqrt(stale + 1) / count : HUGE_VAL, count};
 	if (e->store)
 		store_stats(e->store, &ret->store);
 }

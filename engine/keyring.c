@@ -25,7 +25,9 @@ uint32_t place_loads_from(const struct place *p)
 	return p->loader_origin != ORIGIN_NONE ? p->loader_origin : p->origin;
 }
 
-/* Events are trusted after so many of them, and while fewer changes than this share come without. */
+/*
+ * Events are trusted after so many of them, and while fewer changes than this share come without.
+ */
 static const double TRUST_EVENTS = 3, TRUST_MISSED = 0.02, TRUST_MEMORY = 1000;
 
 void place_announced(struct place *p, bool announced)
@@ -59,12 +61,14 @@ static uint32_t find_class(struct engine *e, struct bytes name, double objective
 		if (bytes_equal(bytes_str(e->cls.v[i].name), name))
 			return (uint32_t)i;
 	c = vec_push(&e->cls);
-	*c = (struct class_state){ .name = mem_dup(name.p, name.n), .audit_more = 1 };
+	*c = (struct class_state){.name = mem_dup(name.p, name.n), .audit_more = 1};
 	price_init(&c->price, objective);
 	return (uint32_t)(e->cls.n - 1);
 }
 
-/* Whether the key is in the control group: by its name alone, so that it is after a restart, too. */
+/*
+ * Whether the key is in the control group: by its name alone, so that it is after a restart, too.
+ */
 static void hold_out(struct key *k, struct bytes name, const struct policy *y)
 {
 	bool out = y->holdout > 0 && (double)(hash_bytes(name, 0) >> 11) * 0x1p-53 < y->holdout;
@@ -73,8 +77,8 @@ static void hold_out(struct key *k, struct bytes name, const struct policy *y)
 }
 
 /*
- * Another policy holds for the keys of an endpoint. What is held is planned anew when it is next asked
- * for; only max_age cannot wait for that, since readers serve without asking us.
+ * Another policy holds for the keys of an endpoint. What is held is planned anew when it is next
+ * asked for; only max_age cannot wait for that, since readers serve without asking us.
  */
 static void policy_changed(struct engine *e, const struct place *p)
 {
@@ -125,8 +129,7 @@ void keyring_apply(struct engine *e, uint32_t place)
 		policy_changed(e, p);
 }
 
-uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name,
-                       struct effects *fx)
+uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, struct effects *fx)
 {
 	uint32_t id = intern_find(&e->place_name, name);
 	struct place *p;
@@ -134,8 +137,7 @@ uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name,
 
 	if (id != INTERN_NONE)
 		return id;
-	if (e->place_name.live >= e->limits.max_endpoints &&
-	    !bytes_equal(name, bytes_str(OTHER)))
+	if (e->place_name.live >= e->limits.max_endpoints && !bytes_equal(name, bytes_str(OTHER)))
 		return keyring_place(e, now, bytes_str(OTHER), fx);
 	id = intern_add(&e->place_name, name, NULL);
 	while (e->place.n <= id)
@@ -156,8 +158,8 @@ uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name,
 }
 
 /* The endpoint of a key that came without one: the rule's pattern names it, else it is mined. */
-static uint32_t place_of(struct engine *e, struct instant now, struct bytes endpoint, struct bytes key,
-                         struct effects *fx)
+static uint32_t place_of(struct engine *e, struct instant now, struct bytes endpoint,
+                         struct bytes key, struct effects *fx)
 {
 	char mined[TEMPLATE_MAX + 1];
 	uint32_t rule;
@@ -168,7 +170,9 @@ static uint32_t place_of(struct engine *e, struct instant now, struct bytes endp
 	if (rule != RULE_NONE && strchr(e->rule.v[rule].match, '<'))
 		return keyring_place(e, now, bytes_str(e->rule.v[rule].match), fx);
 	template_mine(key, mined);
-	/* what the rule takes literally may look like an id: the mined name would escape the rule */
+	/*
+	 * what the rule takes literally may look like an id: the mined name would escape the rule
+	 */
 	if (rule != RULE_NONE && find_rule(e, bytes_str(mined)) != rule)
 		return keyring_place(e, now, bytes_str(e->rule.v[rule].match), fx);
 	return keyring_place(e, now, bytes_str(mined), fx);
@@ -200,7 +204,9 @@ static bool forget_one(struct engine *e, struct instant now)
 			least = rate;
 		}
 	}
-	/* few are left among many ids (max_keys was lowered), or most are being loaded: any will do */
+	/*
+	 * few are left among many ids (max_keys was lowered), or most are being loaded: any will do
+	 */
 	start = worst == KEY_NONE ? (uint32_t)rng_below(&e->rng, e->key_name.n_ids) : 0;
 	for (uint32_t i = 0; worst == KEY_NONE && i < e->key_name.n_ids; i++) {
 		uint32_t id = (uint32_t)(((uint64_t)start + i) % e->key_name.n_ids);
@@ -238,16 +244,16 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 		vec_push(&e->key);
 	k = &e->key.v[id];
 	*k = (struct key){
-		.endpoint = place,
-		.place = (uint32_t)p->ep.keys.n,
-		.entry = STORE_NONE,
-		.flight = KEY_NONE,
-		.loaded = INSTANT_NONE,
-		.soft = INSTANT_NONE,
-		.hard = INSTANT_NONE,
-		.planned = INSTANT_NONE,
-		.last_seen = INSTANT_NONE,
-		.last_changed = INSTANT_NONE,
+	        .endpoint = place,
+	        .place = (uint32_t)p->ep.keys.n,
+	        .entry = STORE_NONE,
+	        .flight = KEY_NONE,
+	        .loaded = INSTANT_NONE,
+	        .soft = INSTANT_NONE,
+	        .hard = INSTANT_NONE,
+	        .planned = INSTANT_NONE,
+	        .last_seen = INSTANT_NONE,
+	        .last_changed = INSTANT_NONE,
 	};
 	hold_out(k, name, &p->policy);
 	*vec_push(&p->ep.keys) = id;

@@ -15,7 +15,7 @@ static const unsigned MAX_EVICTIONS = 20000;
 static const int EVICTION_SAMPLE = 16;
 
 /* Whoever carries out a load has this long beyond the deadline to say that it failed. */
-static const struct span DEADLINE_SLACK = { 1000000 };
+static const struct span DEADLINE_SLACK = {1000000};
 
 uint64_t load_job(const struct engine *e, uint32_t flight)
 {
@@ -45,12 +45,12 @@ static uint32_t new_flight(struct engine *e, struct instant now, uint32_t key)
 	}
 	f = &e->flight.v[i];
 	*f = (struct flight){
-		.key = key,
-		.generation = f->generation + 1,
-		.origin = ORIGIN_NONE,
-		.started = now,
-		.first_waiter = WAITER_NONE,
-		.last_waiter = WAITER_NONE,
+	        .key = key,
+	        .generation = f->generation + 1,
+	        .origin = ORIGIN_NONE,
+	        .started = now,
+	        .first_waiter = WAITER_NONE,
+	        .last_waiter = WAITER_NONE,
 	};
 	e->n_flights++;
 	e->key.v[key].flight = i;
@@ -107,7 +107,8 @@ bool load_start(struct engine *e, struct instant now, uint32_t key, enum load_re
 	uint32_t origin = place_loads_from(key_place(e, k)), i;
 
 	BUG_ON(k->flight != KEY_NONE);
-	if (origin == ORIGIN_NONE || !budget_start(&e->origin.v[origin].budget, now, budget_of(reason)))
+	if (origin == ORIGIN_NONE ||
+	    !budget_start(&e->origin.v[origin].budget, now, budget_of(reason)))
 		return false;
 	i = new_flight(e, now, key);
 	e->flight.v[i].origin = origin;
@@ -145,7 +146,7 @@ void load_wait(struct engine *e, uint32_t key, uint64_t ticket, bool first, bool
 		i = (uint32_t)e->waiter.n;
 		vec_push(&e->waiter);
 	}
-	e->waiter.v[i] = (struct waiter){ ticket, WAITER_NONE, may_lease, first };
+	e->waiter.v[i] = (struct waiter){ticket, WAITER_NONE, may_lease, first};
 	e->n_waiters++;
 	f = &e->flight.v[flight];
 	if (f->last_waiter == WAITER_NONE)
@@ -245,14 +246,14 @@ static int keep_value(struct engine *e, struct instant now, uint32_t key, const 
 {
 	struct key *k = &e->key.v[key];
 	struct store_item item = {
-		.key = key_bytes(e, key),
-		.value = f->value,
-		.version = f->version,
-		.loaded = k->loaded,
-		.soft = k->soft,
-		.hard = k->hard,
-		.max_age = span_from_s(key_place(e, k)->policy.max_age),
-		.owner = key,
+	        .key = key_bytes(e, key),
+	        .value = f->value,
+	        .version = f->version,
+	        .loaded = k->loaded,
+	        .soft = k->soft,
+	        .hard = k->hard,
+	        .max_age = span_from_s(key_place(e, k)->policy.max_age),
+	        .owner = key,
 	};
 	int rc = -ENOSPC;
 
@@ -325,11 +326,11 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 }
 
 /* Ends the flight: everybody who waits gets what is held, or the given failure. */
-static void answer_all(struct engine *e, uint32_t flight, enum reply_status status, struct bytes error,
-                       const struct fetched *uncached, struct effects *fx)
+static void answer_all(struct engine *e, uint32_t flight, enum reply_status status,
+                       struct bytes error, const struct fetched *uncached, struct effects *fx)
 {
 	uint32_t key = e->flight.v[flight].key;
-	struct bytes value = { 0 };
+	struct bytes value = {0};
 	struct waiter w;
 
 	if (e->flight.v[flight].first_waiter == WAITER_NONE)
@@ -372,7 +373,8 @@ void load_finish(struct engine *e, struct instant now, uint32_t flight, bool ok,
                  struct span retry_after, struct effects *fx)
 {
 	give_back(e, now, &e->flight.v[flight], ok, took, retry_after);
-	answer_all(e, flight, ok ? REPLY_OK : REPLY_BUSY, bytes_str("value could not be kept"), NULL, fx);
+	answer_all(e, flight, ok ? REPLY_OK : REPLY_BUSY, bytes_str("value could not be kept"),
+	           NULL, fx);
 	end_flight(e, flight);
 }
 
@@ -437,8 +439,8 @@ static void failed(struct engine *e, struct instant now, uint32_t flight, struct
 }
 
 /* The app that holds a lease could not load: those who wait need not wait until it runs out. */
-static void lease_failed(struct engine *e, struct instant now, uint32_t flight, const struct input *in,
-                         struct effects *fx)
+static void lease_failed(struct engine *e, struct instant now, uint32_t flight,
+                         const struct input *in, struct effects *fx)
 {
 	uint32_t key = intern_find(&e->key_name, in->key);
 
@@ -451,11 +453,12 @@ static void lease_failed(struct engine *e, struct instant now, uint32_t flight, 
 }
 
 /*
- * A load has ended after its key was changed, set or purged. What is held, if anything, was set since
- * and stays; those who wait must not get the old value, unless it changes faster than it can be read.
+ * A load has ended after its key was changed, set or purged. What is held, if anything, was set
+ * since and stays; those who wait must not get the old value, unless it changes faster than it can
+ * be read.
  */
-static void voided_ended(struct engine *e, struct instant now, uint32_t flight, enum load_status status,
-                         const struct fetched *got, struct effects *fx)
+static void voided_ended(struct engine *e, struct instant now, uint32_t flight,
+                         enum load_status status, const struct fetched *got, struct effects *fx)
 {
 	struct flight *f = &e->flight.v[flight];
 
@@ -468,7 +471,8 @@ static void voided_ended(struct engine *e, struct instant now, uint32_t flight, 
 	if (status == LOADED_ABSENT)
 		answer_all(e, flight, REPLY_ABSENT, bytes_str(""), NULL, fx);
 	else if (status == LOADED_NOT_MODIFIED)
-		answer_all(e, flight, REPLY_ERROR, bytes_str("changed each time it was read"), NULL, fx);
+		answer_all(e, flight, REPLY_ERROR, bytes_str("changed each time it was read"), NULL,
+		           fx);
 	else
 		answer_all(e, flight, REPLY_OK, bytes_str(""), got, fx);
 	end_flight(e, flight);
@@ -493,11 +497,11 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	k = &e->key.v[key];
 	took = instant_diff(now, f->started);
 	got = (struct fetched){
-		.value = in->loaded.value,
-		.version = in->loaded.version ? in->loaded.version
-		                              : hash_bytes(in->loaded.value, 0) | 1,
-		.read = f->started,
-		.took = took,
+	        .value = in->loaded.value,
+	        .version = in->loaded.version ? in->loaded.version
+	                                      : hash_bytes(in->loaded.value, 0) | 1,
+	        .read = f->started,
+	        .took = took,
 	};
 	if (f->voided && in->loaded.status != LOADED_ERROR) {
 		voided_ended(e, now, flight, in->loaded.status, &got, fx);
@@ -546,7 +550,8 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 				uint32_t entry = k->entry;
 
 				got.no_value = true;
-				load_accept(e, now, key, &got, fx); /* nothing to keep: cannot fail */
+				/* nothing to keep: cannot fail */
+				load_accept(e, now, key, &got, fx);
 				rc = store_renew(e->store, entry, k->loaded, k->soft, k->hard);
 				if (rc)
 					serve_drop(e, key);

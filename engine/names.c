@@ -6,7 +6,7 @@
 
 const char *outcome_name(enum outcome o)
 {
-	static const char *const name[] = { "hit", "grace", "miss", "joined", "set", "changed" };
+	static const char *const name[] = {"hit", "grace", "miss", "joined", "set", "changed"};
 
 	BUG_ON((unsigned)o >= sizeof(name) / sizeof(name[0]));
 	return name[o];
@@ -14,7 +14,8 @@ const char *outcome_name(enum outcome o)
 
 const char *load_reason_name(enum load_reason r)
 {
-	static const char *const name[] = { "demand", "refresh", "prewarm", "event", "audit", "probe" };
+	static const char *const name[] = {"demand", "refresh", "prewarm",
+	                                   "event",  "audit",   "probe"};
 
 	BUG_ON((unsigned)r >= sizeof(name) / sizeof(name[0]));
 	return name[r];
@@ -22,8 +23,8 @@ const char *load_reason_name(enum load_reason r)
 
 const char *ttl_reason_name(enum ttl_reason r)
 {
-	static const char *const name[] = { "planned",  "min_ttl", "max_age",  "max_stale_key",
-		                            "client",   "static",  "negative", "pushed" };
+	static const char *const name[] = {"planned", "min_ttl", "max_age",  "max_stale_key",
+	                                   "client",  "static",  "negative", "pushed"};
 
 	BUG_ON((unsigned)r >= sizeof(name) / sizeof(name[0]));
 	return name[r];

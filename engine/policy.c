@@ -5,10 +5,10 @@ struct policy policy_default(void)
 {
 	return (struct policy){
 #define X(name, def, lo, hi, unit, help) .name = def,
-		POLICY_TABLE(X)
+	        POLICY_TABLE(X)
 #undef X
-			.ttl = TTL_LEARN,
-			.push = PUSH_AUTO,
+	                .ttl = TTL_LEARN,
+	        .push = PUSH_AUTO,
 	};
 }
 
@@ -16,7 +16,7 @@ struct origin_policy origin_policy_default(void)
 {
 	return (struct origin_policy){
 #define X(name, def, lo, hi, unit, help) .name = def,
-		ORIGIN_TABLE(X)
+	        ORIGIN_TABLE(X)
 #undef X
 	};
 }
@@ -25,7 +25,7 @@ struct engine_limits engine_limits_default(void)
 {
 	return (struct engine_limits){
 #define X(name, def, lo, hi, unit, help) .name = def,
-		LIMIT_TABLE(X)
+	        LIMIT_TABLE(X)
 #undef X
 	};
 }

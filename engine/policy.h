@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the user states, in one table per kind of thing. The struct, the defaults, the limits that the
- * configuration checks, --show-config and the manual all come from the rows here.
+ * What the user states, in one table per kind of thing. The struct, the defaults, the limits that
+ * the configuration checks, --show-config and the manual all come from the rows here.
  *
  * Row: X(name, default, lowest, highest, unit, help). All values are doubles; "s" is seconds.
  */
@@ -13,15 +13,18 @@
 	X(max_stale, 0.01, 0, 0.5, "share of requests",                                            \
 	  "freshness objective: the share of requests that may be answered with a replaced value") \
 	X(min_ttl, 1, 0, 86400, "s", "no learned TTL is shorter")                                  \
-	X(max_age, 86400, 1, 31536000, "s", "no older value is ever served, whatever is learned") \
+	X(max_age, 86400, 1, 31536000, "s", "no older value is ever served, whatever is learned")  \
 	X(static_ttl, 60, 0, 31536000, "s", "the TTL where nothing may or can be learned")         \
-	X(grace, 0, 0, 86400, "s", "after the TTL, serve the old value this long while one load runs") \
+	X(grace, 0, 0, 86400, "s",                                                                 \
+	  "after the TTL, serve the old value this long while one load runs")                      \
 	X(stale_after, 0, 0, 86400, "s", "a replaced value counts as stale only after this long")  \
 	X(stale_if_error, 86400, 0, 31536000, "s",                                                 \
 	  "while the origin fails, serve the old value this long after its TTL, within max_age")   \
-	X(latency_value, 0.2, 0, 1000, "loads", "loads one is willing to spend to spare a user a miss") \
+	X(latency_value, 0.2, 0, 1000, "loads",                                                    \
+	  "loads one is willing to spend to spare a user a miss")                                  \
 	X(jitter, 0.05, 0, 0.5, "share of the TTL", "spread of expiry times")                      \
-	X(negative_ttl, 1, 0, 3600, "s", "how long an error answer stands; doubles while it lasts, to 60 s") \
+	X(negative_ttl, 1, 0, 3600, "s",                                                           \
+	  "how long an error answer stands; doubles while it lasts, to 60 s")                      \
 	X(holdout, 0, 0, 0.5, "share of keys", "keys that keep static_ttl, to compare with")       \
 	X(max_stale_key, 0.3, 0.001, 1, "probability",                                             \
 	  "no key is planned to be stale with a higher probability at the end of its TTL")
@@ -35,7 +38,8 @@ enum ttl_mode {
 
 /* push: auto | lazy | eager: what a change event does besides ending the old value's life */
 enum push_mode {
-	PUSH_AUTO,  /* load at once where the next request is likely to come before the next change */
+	/* load at once where the next request is likely to come before the next change */
+	PUSH_AUTO,
 	PUSH_LAZY,  /* leave the load to the next request */
 	PUSH_EAGER, /* load at once */
 };
@@ -68,13 +72,18 @@ struct origin_policy origin_policy_default(void);
 
 /* For the engine as a whole. */
 #define LIMIT_TABLE(X)                                                                             \
-	X(max_keys, 1000000, 16, 100000000, "keys", "keys that are remembered; the least asked for go first") \
-	X(max_endpoints, 10000, 1, 1000000, "endpoints", "further endpoints share one that is called <other>") \
+	X(max_keys, 1000000, 16, 100000000, "keys",                                                \
+	  "keys that are remembered; the least asked for go first")                                \
+	X(max_endpoints, 10000, 1, 1000000, "endpoints",                                           \
+	  "further endpoints share one that is called <other>")                                    \
 	X(max_key_bytes, 1024, 16, 65536, "bytes", "longer keys are refused")                      \
 	X(max_value_bytes, 8388608, 64, 536870912, "bytes", "larger values are refused")           \
-	X(max_waiters, 65536, 1, 10000000, "requests", "requests that wait for a load; more are told to try again") \
-	X(audit_share, 0.005, 0, 0.1, "share of hits", "hits that are checked against the origin in the background") \
-	X(lease_s, 10, 0.05, 600, "s", "an app that took a lease and has not set the value by then loses it") \
+	X(max_waiters, 65536, 1, 10000000, "requests",                                             \
+	  "requests that wait for a load; more are told to try again")                             \
+	X(audit_share, 0.005, 0, 0.1, "share of hits",                                             \
+	  "hits that are checked against the origin in the background")                            \
+	X(lease_s, 10, 0.05, 600, "s",                                                             \
+	  "an app that took a lease and has not set the value by then loses it")                   \
 	X(fit_every, 86400, 60, 31536000, "s", "how often request-rate models are fitted anew")    \
 	X(event_past, 3600, 0, 86400, "s", "older access events are refused")                      \
 	X(event_future, 1, 0, 3600, "s", "access events further in the future are refused")

@@ -25,12 +25,12 @@ struct writer {
 
 static void begin(struct writer *w, const char *kind, struct bytes name, struct bytes endpoint)
 {
-	w->r = (struct record){ .kind = kind, .name = name, .endpoint = endpoint };
+	w->r = (struct record){.kind = kind, .name = name, .endpoint = endpoint};
 }
 
 static void put(struct writer *w, const char *name, const double *v, size_t n)
 {
-	w->r.field[w->r.n_fields++] = (struct record_field){ name, v, n };
+	w->r.field[w->r.n_fields++] = (struct record_field){name, v, n};
 }
 
 static void put3(struct writer *w, const char *name, size_t n, double a, double b, double c)
@@ -68,8 +68,8 @@ static void write_class(const struct class_state *c, record_fn *fn, void *arg)
 static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct endpoint *ep = &e->place.v[id]->ep;
-	double theta[DEMAND_STATE], sum[DEMAND_STATE], days[DEMAND_STATE], model[HARMONIC_TERMS + 3],
-		ticks[TIMETABLE_BINS + 1];
+	double theta[DEMAND_STATE], sum[DEMAND_STATE], days[DEMAND_STATE],
+	        model[HARMONIC_TERMS + 3], ticks[TIMETABLE_BINS + 1];
 	struct writer w;
 
 	begin(&w, "endpoint", intern_name(&e->place_name, id), bytes_of(NULL, 0));
@@ -102,8 +102,8 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 		model[HARMONIC_TERMS + 1] = ep->demand.harmonic.sd;
 		model[HARMONIC_TERMS + 2] = ep->demand.harmonic.weekly;
 		put(&w, "harmonic", model, HARMONIC_TERMS + 3);
-		put3(&w, "errors", 3, ep->demand.error[EXPERT_PROFILE], ep->demand.error[EXPERT_HARMONIC],
-		     ep->demand.error_n);
+		put3(&w, "errors", 3, ep->demand.error[EXPERT_PROFILE],
+		     ep->demand.error[EXPERT_HARMONIC], ep->demand.error_n);
 		put3(&w, "spread", 1, ep->demand.spread, 0, 0);
 	}
 	fn(arg, &w.r);
@@ -196,7 +196,7 @@ static int bad(const char **ret_why, const char *why)
 static int read_class(struct engine *e, const struct record *r, const char **ret_why)
 {
 	const double *price = get(r, "log_price", 1), *requests = get(r, "requests", 3),
-		     *audits = get(r, "audits", 2), *stale = get(r, "stale", 2);
+	             *audits = get(r, "audits", 2), *stale = get(r, "stale", 2);
 	struct class_state *c = NULL;
 
 	if (!price || price[0] < log(PRICE_MIN) - 1e-9 || price[0] > log(PRICE_MAX) + 1e-9)
@@ -206,7 +206,7 @@ static int read_class(struct engine *e, const struct record *r, const char **ret
 			c = &e->cls.v[i];
 	if (!c) {
 		c = vec_push(&e->cls);
-		*c = (struct class_state){ .name = mem_dup(r->name.p, r->name.n), .audit_more = 1 };
+		*c = (struct class_state){.name = mem_dup(r->name.p, r->name.n), .audit_more = 1};
 		price_init(&c->price, e->policy.max_stale);
 	}
 	c->price.log_price = price[0];
@@ -234,15 +234,16 @@ static bool in_range(const double *v, size_t n, double lo, double hi)
 	return true;
 }
 
-static int read_place(struct engine *e, struct instant now, const struct record *r, const char **ret_why)
+static int read_place(struct engine *e, struct instant now, const struct record *r,
+                      const char **ret_why)
 {
 	const double *prior = get(r, "prior", 3), *tempo = get(r, "tempo", 2),
-		     *theta = get(r, "theta", DEMAND_STATE), *sum = get(r, "demand_sum", DEMAND_STATE),
-		     *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
-		     *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
-		     *spread = get(r, "spread", 1),
-		     *recent = get(r, "recent", 3), *load = get(r, "load_us", 2),
-		     *ticks = get(r, "timetable", TIMETABLE_BINS + 1);
+	             *theta = get(r, "theta", DEMAND_STATE),
+	             *sum = get(r, "demand_sum", DEMAND_STATE),
+	             *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
+	             *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
+	             *spread = get(r, "spread", 1), *recent = get(r, "recent", 3),
+	             *load = get(r, "load_us", 2), *ticks = get(r, "timetable", TIMETABLE_BINS + 1);
 	struct endpoint *ep;
 	uint32_t place;
 
@@ -255,7 +256,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		return bad(ret_why, "endpoint.demand: out of range");
 	place = keyring_place(e, now, r->name, NULL); /* moves place.v: not in one expression */
 	ep = &e->place.v[place]->ep;
-	ep->prior = (struct change){ prior[0], prior[1] };
+	ep->prior = (struct change){prior[0], prior[1]};
 	ep->pool_keys = prior[2];
 	if (tempo && in_range(tempo, 1, -3, 3) && in_range(tempo + 1, 1, 0, 1e6)) {
 		ep->log_tempo = tempo[0];
@@ -279,10 +280,10 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	if (sum)
 		demand_restore(&ep->demand, sum, days, mean[0], mean[1]);
 	if (model && model[HARMONIC_TERMS] > 0) {
-		struct harmonic h = { .step_s = model[HARMONIC_TERMS],
-			              .sd = model[HARMONIC_TERMS + 1],
-			              .weekly = model[HARMONIC_TERMS + 2] != 0,
-			              .valid = true };
+		struct harmonic h = {.step_s = model[HARMONIC_TERMS],
+		                     .sd = model[HARMONIC_TERMS + 1],
+		                     .weekly = model[HARMONIC_TERMS + 2] != 0,
+		                     .valid = true};
 
 		memcpy(h.coef, model, sizeof(h.coef));
 		if (errors && in_range(errors, 3, 0, 1e9)) {
@@ -290,7 +291,9 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 			ep->demand.error[EXPERT_PROFILE] = errors[0];
 			demand_set_harmonic(&ep->demand, &h);
 			ep->demand.error[EXPERT_HARMONIC] = errors[1];
-			/* without it an interval would have no width: the better expert's is wider */
+			/*
+			 * without it an interval would have no width: the better expert's is wider
+			 */
 			ep->demand.spread = spread && in_range(spread, 1, 0, 1e9)
 			                            ? spread[0]
 			                            : fmin(errors[0], errors[1]);
@@ -299,11 +302,13 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	return 0;
 }
 
-static int read_key(struct engine *e, struct instant now, const struct record *r, const char **ret_why)
+static int read_key(struct engine *e, struct instant now, const struct record *r,
+                    const char **ret_why)
 {
-	const double *ev = get(r, "evidence", 3), *rate = get(r, "rate", 3), *load = get(r, "load", 2),
-		     *version = get(r, "version", 2), *times = get(r, "times", 2),
-		     *ttl = get(r, "client_ttl", 1), *asked = get(r, "asked", 2);
+	const double *ev = get(r, "evidence", 3), *rate = get(r, "rate", 3),
+	             *load = get(r, "load", 2), *version = get(r, "version", 2),
+	             *times = get(r, "times", 2), *ttl = get(r, "client_ttl", 1),
+	             *asked = get(r, "asked", 2);
 	uint32_t id;
 	struct key *k;
 
@@ -325,7 +330,9 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 		k->load_us = (float)load[0];
 		k->bytes = (uint32_t)load[1];
 	}
-	/* what is held is of the version that it is, and as old: an import must not make it younger */
+	/*
+	 * what is held is of the version that it is, and as old: an import must not make it younger
+	 */
 	if (version && in_range(version, 2, 0, UINT32_MAX) && !(k->flags & KEY_HELD))
 		k->version = (uint64_t)version[0] << 32 | (uint64_t)version[1];
 	if (times && !(k->flags & KEY_HELD)) {
@@ -343,7 +350,8 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	return 0;
 }
 
-int engine_import(struct engine *e, struct instant now, const struct record *r, const char **ret_why)
+int engine_import(struct engine *e, struct instant now, const struct record *r,
+                  const char **ret_why)
 {
 	if (r->name.n == 0 || (double)r->name.n > e->limits.max_key_bytes)
 		return bad(ret_why, "name: empty or above max_key_bytes");
@@ -390,7 +398,10 @@ static void adopt_one(void *arg, uint32_t entry)
 	k->hard = item.hard;
 	k->bytes = (uint32_t)item.value.n;
 	k->flags |= KEY_HELD | KEY_OURS;
-	/* what the app said of its TTL is lost: what came of it, jitter and all, must not grow by that */
+	/*
+	 * what the app said of its TTL is lost: what came of it, jitter and all, must not grow by
+	 * that
+	 */
 	if (!known && item.soft.us > item.loaded.us) {
 		k->client_ttl = (float)(span_s(instant_diff(item.soft, item.loaded)) /
 		                        (1 + key_place(e, k)->policy.jitter));
@@ -400,7 +411,7 @@ static void adopt_one(void *arg, uint32_t entry)
 
 void engine_adopt(struct engine *e, struct instant now)
 {
-	struct adoption a = { .e = e, .now = now };
+	struct adoption a = {.e = e, .now = now};
 
 	if (!e->store)
 		return;

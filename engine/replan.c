@@ -5,9 +5,11 @@
 
 #include <math.h>
 
-/* A plan older than this is made again on the next hit: the price and the forecast have moved, and a
- * long TTL that was given at a low price must not stand until it ends. */
-static const struct span RECHECK = { 300 * 1000000LL };
+/*
+ * A plan older than this is made again on the next hit: the price and the forecast have moved, and
+ * a long TTL that was given at a low price must not stand until it ends.
+ */
+static const struct span RECHECK = {300 * 1000000LL};
 
 /* So many load times of a key before its value expires a refresh of it starts. */
 static const double LOAD_SLACK = 1.5;
@@ -28,8 +30,8 @@ static enum ttl_reason reason_of(enum walk_end end)
 }
 
 /*
- * Load time against that of its endpoint: what sparing a user this miss is worth. Against the median: a
- * few loads that hang must not make all others look cheap.
+ * Load time against that of its endpoint: what sparing a user this miss is worth. Against the
+ * median: a few loads that hang must not make all others look cheap.
  */
 static double relative_load(const struct endpoint *ep, const struct key *k)
 {
@@ -38,21 +40,22 @@ static double relative_load(const struct endpoint *ep, const struct key *k)
 	return usual > 0 && k->load_us > 0 ? fmin(fmax(k->load_us / usual, 0.1), 10) : 1;
 }
 
-struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key, struct instant loaded,
-                                 double price_factor, enum ttl_reason *ret_reason)
+struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key,
+                                 struct instant loaded, double price_factor,
+                                 enum ttl_reason *ret_reason)
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
 	const struct policy *y = &p->policy;
 	struct plan_terms terms = {
-		.zone = p->zone,
-		.price = price_now(key_price(e, k)) * price_factor,
-		.cost = 1,
-		.miss_value = y->latency_value * relative_load(&p->ep, k),
-		.min_ttl_s = y->min_ttl,
-		.max_age_s = y->max_age,
-		.max_stale_key = y->max_stale_key,
-		.stale_after_s = y->stale_after,
+	        .zone = p->zone,
+	        .price = price_now(key_price(e, k)) * price_factor,
+	        .cost = 1,
+	        .miss_value = y->latency_value * relative_load(&p->ep, k),
+	        .min_ttl_s = y->min_ttl,
+	        .max_age_s = y->max_age,
+	        .max_stale_key = y->max_stale_key,
+	        .stale_after_s = y->stale_after,
 	};
 	bool loads = place_loads_from(p) != ORIGIN_NONE;
 	struct walk_answer a;
@@ -84,7 +87,10 @@ struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t 
 	return a;
 }
 
-/* The factor of a TTL: the same for every plan of one load, so that planning again does not draw again. */
+/*
+ * The factor of a TTL: the same for every plan of one load, so that planning again does not draw
+ * again.
+ */
 static double jitter(uint32_t key, struct instant loaded, double share)
 {
 	uint64_t h = hash_u64(hash_u64((uint64_t)loaded.us) + key);
@@ -95,7 +101,8 @@ static double jitter(uint32_t key, struct instant loaded, double share)
 /* When the refresh-ahead of a key has to start so that it has ended by `soft`. */
 static struct instant refresh_at(const struct key *k, struct instant now)
 {
-	struct instant at = instant_add(k->soft, (struct span){ (int64_t)(-LOAD_SLACK * k->load_us) });
+	struct instant at =
+	        instant_add(k->soft, (struct span){(int64_t)(-LOAD_SLACK * k->load_us)});
 
 	return instant_max(at, now);
 }
@@ -112,7 +119,9 @@ void replan(struct engine *e, struct instant now, uint32_t key)
 		return;
 	a = replan_answer(e, now, key, k->loaded, 1, &reason);
 	oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));
-	/* the app's own TTL is a promise: no jitter, and nothing beyond it where it is the longest */
+	/*
+	 * the app's own TTL is a promise: no jitter, and nothing beyond it where it is the longest
+	 */
 	if (reason != TTL_CLIENT)
 		a.ttl_s *= jitter(key, k->loaded, p->policy.jitter);
 	if ((k->flags & KEY_CLIENT_TTL) && place_loads_from(p) == ORIGIN_NONE)

@@ -8,15 +8,18 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Which keys a peak wants is settled this long before it, or at the schedule's lead if that is longer:
- * later, and a slow origin could not be warmed in time; earlier, and the plan would be out of date. */
-static const struct span PLAN_AHEAD = { 30 * 60 * 1000000LL };
+/*
+ * Which keys a peak wants is settled this long before it, or at the schedule's lead if that is
+ * longer: later, and a slow origin could not be warmed in time; earlier, and the plan would be out
+ * of date.
+ */
+static const struct span PLAN_AHEAD = {30 * 60 * 1000000LL};
 
 /* A key that is asked for within this time after the peak was wanted at it. */
-static const struct span WATCH = { 5 * 60 * 1000000LL };
+static const struct span WATCH = {5 * 60 * 1000000LL};
 
 /* A background load that found no room is tried again so much later, until the peak. */
-static const struct span TRY_AGAIN = { 1000000 };
+static const struct span TRY_AGAIN = {1000000};
 
 static const uint32_t DEFAULT_MAX_KEYS = 10000;
 static const size_t MAX_SCHEDULES = 64;
@@ -29,7 +32,7 @@ void schedule_release(struct schedule *s)
 	free(s->name);
 	free(s->pattern);
 	vec_free(&s->at);
-	*s = (struct schedule){ 0 };
+	*s = (struct schedule){0};
 }
 
 static struct schedule *find(struct engine *e, struct bytes name)
@@ -69,7 +72,7 @@ void schedule_set(struct engine *e, struct instant now, const struct input *in, 
 			return;
 		}
 		s = vec_push(&e->schedule);
-		*s = (struct schedule){ .name = mem_dup(in->schedule.name.p, in->schedule.name.n) };
+		*s = (struct schedule){.name = mem_dup(in->schedule.name.p, in->schedule.name.n)};
 	}
 	free(s->pattern);
 	s->pattern = mem_dup(in->schedule.pattern.p, in->schedule.pattern.n);
@@ -97,7 +100,7 @@ static struct instant due(const struct schedule *s)
 	peak = s->at.v[s->next];
 	switch (s->phase) {
 	case SCHEDULE_IDLE:
-		return instant_add(peak, (struct span){ -plan_ahead(s).us });
+		return instant_add(peak, (struct span){-plan_ahead(s).us});
 	case SCHEDULE_PLANNED:
 		return peak;
 	case SCHEDULE_AT_PEAK:
@@ -160,7 +163,7 @@ static bool candidate(struct engine *e, uint32_t key, struct instant now, struct
 
 	if (wanted < 0.05)
 		return false;
-	*c = (struct prewarm_candidate){ .key = key };
+	*c = (struct prewarm_candidate){.key = key};
 	/* its rate just after the peak, and its lifetime there */
 	rate = -log1p(-fmin(wanted, 0.999)) / watch;
 	ttl = replan_answer(e, now, key, peak, 1, NULL).ttl_s;
@@ -201,12 +204,12 @@ static void collect(struct engine *e, struct bytes pattern, struct instant now, 
 static void plan(struct engine *e, struct schedule *s, struct instant now)
 {
 	struct instant peak = s->at.v[s->next];
-	struct candidates c = { 0 };
+	struct candidates c = {0};
 	struct prewarm_terms t = {
-		.now = now,
-		.peak = peak,
-		.lead_s = span_s(s->lead),
-		.max_keys = s->max_keys,
+	        .now = now,
+	        .peak = peak,
+	        .lead_s = span_s(s->lead),
+	        .max_keys = s->max_keys,
 	};
 	size_t n;
 
@@ -247,7 +250,8 @@ void schedule_timer(struct engine *e, struct instant now, uint32_t key, struct e
 	/* what is held past the peak anyway, and was read a moment ago, is warm already */
 	if ((k->flags & KEY_OURS) && peak.us != INT64_MAX && k->soft.us > peak.us + SPAN_S(1).us &&
 	    !(k->flags & KEY_AHEAD)) {
-		double lead = span_s(instant_diff(peak, now)), age = span_s(instant_diff(now, k->loaded));
+		double lead = span_s(instant_diff(peak, now)),
+		       age = span_s(instant_diff(now, k->loaded));
 
 		if (age < lead || k->p_end < 0.01)
 			return;
@@ -270,8 +274,8 @@ static void at_peak(struct engine *e, struct schedule *s, struct instant now, st
 
 	s->phase = SCHEDULE_AT_PEAK;
 	for (uint32_t id = 0; id < e->key_name.n_ids; id++) {
-		if (!intern_is_live(&e->key_name, id) || rate_for(e, id) <= 0 || !covers(e, s, id) ||
-		    p_wanted(e, id, now, peak) < WANTED)
+		if (!intern_is_live(&e->key_name, id) || rate_for(e, id) <= 0 ||
+		    !covers(e, s, id) || p_wanted(e, id, now, peak) < WANTED)
 			continue;
 		wanted++;
 		warm += (e->key.v[id].flags & KEY_OURS) && now.us < e->key.v[id].soft.us;
@@ -326,9 +330,10 @@ void schedule_tick(struct engine *e, struct instant now, struct effects *fx)
 	}
 }
 
-void schedule_prewarm(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+void schedule_prewarm(struct engine *e, struct instant now, const struct input *in,
+                      struct effects *fx)
 {
-	struct candidates c = { 0 };
+	struct candidates c = {0};
 	uint32_t max = in->prewarm.max_keys ? in->prewarm.max_keys : DEFAULT_MAX_KEYS;
 	uint64_t planned = 0;
 	struct effect *f;
@@ -337,7 +342,11 @@ void schedule_prewarm(struct engine *e, struct instant now, const struct input *
 	collect(e, in->prewarm.pattern, now, now, &c);
 	if (c.list.n) {
 		struct prewarm_terms t = {
-			.now = now, .peak = now, .rate = fmax(0.5 * c.slowest_rate, 0.1), .worth = 0, .max_keys = max,
+		        .now = now,
+		        .peak = now,
+		        .rate = fmax(0.5 * c.slowest_rate, 0.1),
+		        .worth = 0,
+		        .max_keys = max,
 		};
 		size_t n = prewarm_plan(&t, c.list.v, c.list.n);
 
@@ -351,7 +360,8 @@ void schedule_prewarm(struct engine *e, struct instant now, const struct input *
 				continue; /* warm */
 			if (in->prewarm.dry_run) {
 				f = serve_reply(e, fx, in->ticket, key, REPLY_OK, OUTCOME_MISS);
-				f->reply.count = UINT64_MAX; /* one of a list; the last reply has the count */
+				/* one of a list; the last reply has the count */
+				f->reply.count = UINT64_MAX;
 			} else {
 				heap_set(&e->prewarm, key,
 				         instant_add(now, span_from_s(gap * (double)planned)));

@@ -28,7 +28,8 @@ struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket
 	return f;
 }
 
-void serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key, enum outcome outcome)
+void serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
+                enum outcome outcome)
 {
 	struct key *k = &e->key.v[key];
 	struct effect *f = serve_reply(e, fx, ticket, key, REPLY_OK, outcome);
@@ -51,7 +52,7 @@ void serve_drop(struct engine *e, uint32_t key)
 	if (e->store && k->entry != STORE_NONE)
 		store_remove(e->store, k->entry);
 	k->entry = STORE_NONE;
-	k->flags &= (uint8_t)~(KEY_HELD | KEY_OURS | KEY_AHEAD | KEY_ABSENT);
+	k->flags &= (uint8_t) ~(KEY_HELD | KEY_OURS | KEY_AHEAD | KEY_ABSENT);
 	heap_cancel(&e->refresh, key);
 }
 
@@ -72,8 +73,8 @@ static void count_recent(struct endpoint *ep, double requests, double hits, doub
  * A request was answered with what is held at time `at`: by us or by a reader. Feeds the freshness
  * control with the probability that the answer was stale.
  */
-static void answered(struct engine *e, struct instant now, struct instant at, uint32_t key, double count,
-                     bool hit)
+static void answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
+                     double count, bool hit)
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
@@ -89,8 +90,9 @@ static void answered(struct engine *e, struct instant now, struct instant at, ui
 	stale = fmin(stale * endpoint_correction(&p->ep), 1);
 	if (!hit && k->flight != KEY_NONE && !e->flight.v[k->flight].lease)
 		/* it will get what the load under way has read: that may be replaced by now, too */
-		stale = change_p(endpoint_predictive(&p->ep, k),
-		                 shape_mass(p->ep.shape, p->zone, e->flight.v[k->flight].started, at));
+		stale = change_p(
+		        endpoint_predictive(&p->ep, k),
+		        shape_mass(p->ep.shape, p->zone, e->flight.v[k->flight].started, at));
 	price_request(key_price(e, k), now, stale, count);
 	p->ep.hits += hit ? (uint64_t)count : 0;
 	count_recent(&p->ep, count, hit ? count : 0, count * stale);
@@ -106,18 +108,20 @@ static void answered(struct engine *e, struct instant now, struct instant at, ui
 }
 
 /*
- * Checks a hit against the origin now and then: the unbiased measure of staleness. What is likelier to
- * be stale is checked more often, as the square root of its probability (for a given number of audits
- * that makes the estimate surest), and counts for less in proportion.
+ * Checks a hit against the origin now and then: the unbiased measure of staleness. What is likelier
+ * to be stale is checked more often, as the square root of its probability (for a given number of
+ * audits that makes the estimate surest), and counts for less in proportion.
  */
-static void maybe_audit(struct engine *e, struct instant now, uint32_t key, double count, struct effects *fx)
+static void maybe_audit(struct engine *e, struct instant now, uint32_t key, double count,
+                        struct effects *fx)
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
 	struct class_state *c = &e->cls.v[p->class_id];
 	double said, usual, more, share;
 
-	if (k->flight != KEY_NONE || e->limits.audit_share <= 0 || engine_paused(e, now, PAUSE_PREFETCH))
+	if (k->flight != KEY_NONE || e->limits.audit_share <= 0 ||
+	    engine_paused(e, now, PAUSE_PREFETCH))
 		return;
 	said = endpoint_p_stale(&p->ep, p->zone, k, now);
 	usual = fmax(price_measured(key_price(e, k)).mean, 1e-6); /* NAN before any: then 1e-6 */
@@ -211,15 +215,17 @@ static void learn_from_event(struct engine *e, struct instant now, struct instan
 {
 	struct key *k = &e->key.v[key];
 	struct fetched f = {
-		.version = in->event.version,
-		.read = instant_add(at, (struct span){ -in->event.load.us }),
-		.took = in->event.load,
-		.no_value = true,
+	        .version = in->event.version,
+	        .read = instant_add(at, (struct span){-in->event.load.us}),
+	        .took = in->event.load,
+	        .no_value = true,
 	};
 
 	if (in->event.value_bytes)
-		k->bytes = in->event.value_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)in->event.value_bytes;
-	if (f.version && !(k->flags & KEY_OURS) && (!instant_is_set(k->loaded) || f.read.us > k->loaded.us))
+		k->bytes = in->event.value_bytes > UINT32_MAX ? UINT32_MAX
+		                                              : (uint32_t)in->event.value_bytes;
+	if (f.version && !(k->flags & KEY_OURS) &&
+	    (!instant_is_set(k->loaded) || f.read.us > k->loaded.us))
 		load_accept(e, now, key, &f, fx);
 }
 
@@ -236,7 +242,7 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 	    at.us < now.us - (int64_t)(e->limits.event_past * 1e6)) {
 		e->stats.events_refused++;
 		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_ERROR, o)->reply.error =
-			bytes_str("time: outside the accepted window");
+		        bytes_str("time: outside the accepted window");
 		return;
 	}
 	at = instant_min(at, now);
@@ -250,7 +256,7 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 	k = &e->key.v[key];
 	p = key_place(e, k);
 	if (o == OUTCOME_CHANGED) {
-		struct input c = { .kind = INPUT_CHANGED, .endpoint = in->endpoint, .key = in->key };
+		struct input c = {.kind = INPUT_CHANGED, .endpoint = in->endpoint, .key = in->key};
 
 		c.changed.version = in->event.version;
 		serve_changed(e, now, &c, fx);
@@ -283,11 +289,11 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 {
 	uint32_t key = keyring_key(e, now, in->endpoint, in->key, fx), flight;
 	struct fetched f = {
-		.value = in->set.value,
-		.version = in->set.version ? in->set.version : hash_bytes(in->set.value, 0) | 1,
-		.read = instant_is_set(in->set.read) ? instant_min(in->set.read, now) : now,
-		.took = in->set.load,
-		.client_ttl = in->set.ttl,
+	        .value = in->set.value,
+	        .version = in->set.version ? in->set.version : hash_bytes(in->set.value, 0) | 1,
+	        .read = instant_is_set(in->set.read) ? instant_min(in->set.read, now) : now,
+	        .took = in->set.load,
+	        .client_ttl = in->set.ttl,
 	};
 	struct key *k;
 	int rc;
@@ -301,9 +307,13 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 	if (in->set.lease) {
 		uint32_t mine = load_find(e, in->set.lease);
 
-		/* A change since the lease was given voids it: what was read may be the old value. */
-		if (mine != FLIGHT_NONE && (!e->flight.v[mine].lease || e->flight.v[mine].key != key))
-			mine = FLIGHT_NONE; /* another key's, or the number of a load: no lease of this key */
+		/*
+		 * A change since the lease was given voids it: what was read may be the old value.
+		 */
+		if (mine != FLIGHT_NONE &&
+		    (!e->flight.v[mine].lease || e->flight.v[mine].key != key))
+			/* another key's, or the number of a load: no lease of this key */
+			mine = FLIGHT_NONE;
 		if (mine == FLIGHT_NONE || e->flight.v[mine].voided) {
 			serve_reply(e, fx, in->ticket, key, REPLY_LEASE_LOST, OUTCOME_SET);
 			if (mine != FLIGHT_NONE)
@@ -383,7 +393,8 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 	p = key_place(e, k);
 	news = !(k->flags & KEY_HELD) || !in->changed.version || in->changed.version != k->version;
 	if (news) {
-		load_void(e, key); /* whether or not an older value is held: what it has read is old */
+		/* whether or not an older value is held: what it has read is old */
+		load_void(e, key);
 		k->flags &= (uint8_t)~KEY_ABSENT; /* "no such thing" is such an answer, too */
 	}
 	if (news && (k->flags & KEY_HELD)) {
@@ -392,11 +403,16 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 		place_announced(p, true);
 		k->last_changed = now;
 		serve_drop(e, key);
-		/* this change is learned: the next load is not to be compared with what was before it */
+		/*
+		 * this change is learned: the next load is not to be compared with what was before
+		 * it
+		 */
 		k->version = 0;
 		k->p_sum = 0;
 		k->hits = 0;
-		/* a load that is under way was voided: it starts again by itself if someone waits */
+		/*
+		 * a load that is under way was voided: it starts again by itself if someone waits
+		 */
 		if (k->flight == KEY_NONE && loads_at_once(p, k, now) &&
 		    !engine_paused(e, now, PAUSE_PREFETCH))
 			load_start(e, now, key, LOAD_EVENT, fx);

@@ -35,18 +35,19 @@ struct place {
 	struct policy policy;
 	const struct zone *zone;
 	uint32_t class_id;
-	uint32_t origin; /* index of e->origin, or ORIGIN_NONE */
+	uint32_t origin;        /* index of e->origin, or ORIGIN_NONE */
 	uint32_t loader_origin; /* budget of its loader workers; ORIGIN_NONE: none connected */
 	/* changes that events announced, and those that only a load revealed; decayed */
 	double announced, unannounced;
-	struct instant fitted;  /* when a fit was last asked for */
-	uint64_t fit;           /* the one that is under way; 0: none */
+	struct instant fitted; /* when a fit was last asked for */
+	uint64_t fit;          /* the one that is under way; 0: none */
 };
 
 struct class_state {
 	char *name;
 	struct price price;
-	double audit_more; /* mean factor by which hits are audited more or less often than others */
+	/* mean factor by which hits are audited more or less often than others */
+	double audit_more;
 };
 
 struct origin_state {
@@ -116,9 +117,9 @@ struct engine {
 	struct store *store;
 	struct rng rng;
 	struct intern key_name, place_name;
-	VEC(struct key) key;     /* by id of key_name */
+	VEC(struct key) key;       /* by id of key_name */
 	VEC(struct place *) place; /* by id of place_name */
-	struct change prior;     /* of all endpoints together */
+	struct change prior;       /* of all endpoints together */
 
 	VEC(struct flight) flight;
 	uint32_t free_flight, n_flights;
@@ -129,7 +130,7 @@ struct engine {
 	struct heap prewarm;  /* by key: load before a peak */
 	struct heap deadline; /* by flight */
 	VEC(struct schedule) schedule;
-	struct instant housekeeping; /* next round of slow work */
+	struct instant housekeeping;    /* next round of slow work */
 	struct instant paused_until[2]; /* by bit of PAUSE_* */
 	uint64_t last_fit; /* its number; a fit's id is this and, in the low half, its endpoint */
 
@@ -150,8 +151,7 @@ const struct zone *keyring_zone(const struct engine *e, uint32_t index);
 uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint, struct bytes name,
                      struct effects *fx);
 /* The endpoint, made when it is new. */
-uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name,
-                       struct effects *fx);
+uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, struct effects *fx);
 void keyring_forget(struct engine *e, uint32_t key);
 /* Reads rule, policy, class, zone and origin of an endpoint anew. */
 void keyring_apply(struct engine *e, uint32_t place);
@@ -167,11 +167,17 @@ static inline struct price *key_price(struct engine *e, const struct key *k)
 {
 	return &e->cls.v[key_place(e, k)->class_id].price;
 }
-/* The origin whose budget a background load of the endpoint takes from; ORIGIN_NONE: cannot be loaded. */
+/*
+ * The origin whose budget a background load of the endpoint takes from; ORIGIN_NONE: cannot be
+ * loaded.
+ */
 uint32_t place_loads_from(const struct place *p);
 /* Counts a change of one of its keys, announced by an event or found by a load. */
 void place_announced(struct place *p, bool announced);
-/* True when events announce the changes of its keys, all but a few: then they end a life, not a TTL. */
+/*
+ * True when events announce the changes of its keys, all but a few: then they end a life, not a
+ * TTL.
+ */
 bool place_is_pushed(const struct place *p);
 bool engine_paused(const struct engine *e, struct instant now, unsigned what);
 
@@ -180,7 +186,8 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 void serve_event(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
 void serve_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
 void serve_delete(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
-void serve_changed(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void serve_changed(struct engine *e, struct instant now, const struct input *in,
+                   struct effects *fx);
 void serve_purge(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
 /* The value of the key is gone from the cache; what was learned stays. */
 void serve_drop(struct engine *e, uint32_t key);
@@ -188,7 +195,8 @@ void serve_drop(struct engine *e, uint32_t key);
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome);
 /* The same with the value that is held. */
-void serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key, enum outcome outcome);
+void serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
+                enum outcome outcome);
 
 /* load.c */
 struct fetched {
@@ -227,8 +235,9 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 /* replan.c */
 void replan(struct engine *e, struct instant now, uint32_t key);
 /* The plan for a value read at `loaded`, whether or not one is held; *ret_reason may be NULL. */
-struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key, struct instant loaded,
-                                 double price_factor, enum ttl_reason *ret_reason);
+struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key,
+                                 struct instant loaded, double price_factor,
+                                 enum ttl_reason *ret_reason);
 /* On a hit: plans anew when the price or the forecast may have moved since. */
 void replan_if_due(struct engine *e, struct instant now, uint32_t key);
 void replan_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx);
@@ -238,7 +247,8 @@ void schedule_set(struct engine *e, struct instant now, const struct input *in, 
 void schedule_tick(struct engine *e, struct instant now, struct effects *fx);
 struct instant schedule_next(const struct engine *e);
 void schedule_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx);
-void schedule_prewarm(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void schedule_prewarm(struct engine *e, struct instant now, const struct input *in,
+                      struct effects *fx);
 void schedule_release(struct schedule *s);
 
 #endif

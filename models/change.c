@@ -43,8 +43,10 @@ void change_changed(struct change *c, double tau)
 
 	if (!(tau > 0))
 		return;
-	/* Moments of lambda^(a-1) e^(-b lambda) (1 - e^(-lambda tau)); every difference through expm1,
-	 * since tau/b may be tiny. */
+	/*
+	 * Moments of lambda^(a-1) e^(-b lambda) (1 - e^(-lambda tau)); every difference through
+	 * expm1, since tau/b may be tiny.
+	 */
 	l1 = log1p(tau / b);
 	lr = -a * l1;
 	z = -expm1(lr);
@@ -83,5 +85,5 @@ double change_tau(struct change c, double p)
 
 struct estimate change_estimate(struct change c)
 {
-	return (struct estimate){ c.a / c.b, sqrt(c.a) / c.b, c.a };
+	return (struct estimate){c.a / c.b, sqrt(c.a) / c.b, c.a};
 }

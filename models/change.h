@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How often does a value change? A Gamma(a, b) posterior of the rate of a Poisson process, in changes
- * per second of operational time (shape.h). Mean a/b, relative standard deviation 1/sqrt(a).
+ * How often does a value change? A Gamma(a, b) posterior of the rate of a Poisson process, in
+ * changes per second of operational time (shape.h). Mean a/b, relative standard deviation
+ * 1/sqrt(a).
  *
- * HOW IT WORKS a load tells whether the value changed since the one before, not how often. "Unchanged
- * over tau" has the likelihood exp(-rate tau), which is conjugate: b grows by tau. "Changed over tau"
- * has 1 - exp(-rate tau); the posterior is a difference of two Gammas, and the Gamma with the same
- * mean and variance takes its place (assumed density filtering). The mean is exact, one at a time.
+ * HOW IT WORKS a load tells whether the value changed since the one before, not how often.
+ * "Unchanged over tau" has the likelihood exp(-rate tau), which is conjugate: b grows by tau.
+ * "Changed over tau" has 1 - exp(-rate tau); the posterior is a difference of two Gammas, and the
+ * Gamma with the same mean and variance takes its place (assumed density filtering). The mean is
+ * exact, one at a time.
  *
- * INVARIANTS a >= CHANGE_MIN_A, b > 0, both finite. More certainty than CHANGE_MAX_A is not kept, so that
- * a key can always unlearn.
+ * INVARIANTS a >= CHANGE_MIN_A, b > 0, both finite. More certainty than CHANGE_MAX_A is not kept,
+ * so that a key can always unlearn.
  */
 #ifndef FORECACHED_MODELS_CHANGE_H
 #define FORECACHED_MODELS_CHANGE_H

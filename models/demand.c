@@ -20,7 +20,7 @@ struct demand_profile {
 
 void demand_init(struct demand *d)
 {
-	*d = (struct demand){ .bin = INT64_MIN, .latest = INSTANT_NONE };
+	*d = (struct demand){.bin = INT64_MIN, .latest = INSTANT_NONE};
 }
 
 void demand_release(struct demand *d)
@@ -100,7 +100,7 @@ static void compile(struct demand *d)
 {
 	double factor[ZONE_DAY_KINDS][SHAPE_BINS], w = harmonic_weight(d);
 	/* a day of each kind in a plain week of January 1970, whose 1st was a Thursday */
-	static const int day_of[ZONE_DAY_KINDS] = { 6, 2, 3, 6 };
+	static const int day_of[ZONE_DAY_KINDS] = {6, 2, 3, 6};
 
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++) {
@@ -145,7 +145,8 @@ static void close_bin(struct demand *d, const struct zone *z)
 			double y = d->history[ring(d->bin - SHAPE_BINS)];
 
 			if (y >= 0) {
-				decay_to(&d->abs_error, fabs(d->count - expm1(said + d->level)), keep);
+				decay_to(&d->abs_error, fabs(d->count - expm1(said + d->level)),
+				         keep);
 				decay_to(&d->naive_error, fabs(d->count - y), keep);
 			}
 		}
@@ -162,7 +163,10 @@ static void close_bin(struct demand *d, const struct zone *z)
 	d->count = 0;
 }
 
-/* Local clocks go on at this bin: forwards, those in between are neither empty nor full, but missing. */
+/*
+ * Local clocks go on at this bin: forwards, those in between are neither empty nor full, but
+ * missing.
+ */
 static void jump_to(struct demand *d, int64_t bin)
 {
 	if (d->history)
@@ -180,8 +184,9 @@ static void close_until(struct demand *d, const struct zone *z, int64_t bin)
 }
 
 /*
- * Closes what has ended by t, not before d->latest. Where clocks are put forward an hour is not there,
- * and nobody can have asked in it; where they are put back one comes twice, and is learned from twice.
+ * Closes what has ended by t, not before d->latest. Where clocks are put forward an hour is not
+ * there, and nobody can have asked in it; where they are put back one comes twice, and is learned
+ * from twice.
  */
 static void go_to(struct demand *d, const struct zone *z, struct instant t)
 {
@@ -191,14 +196,17 @@ static void go_to(struct demand *d, const struct zone *z, struct instant t)
 	if (from != d->bin) /* the endpoint has been given another zone */
 		jump_to(d, from);
 	if (bin - d->bin > DEMAND_BINS) {
-		/* a gap of weeks is not walked bin by bin: the profile stands, the rest begins anew */
+		/*
+		 * a gap of weeks is not walked bin by bin: the profile stands, the rest begins anew
+		 */
 		jump_to(d, bin);
 		d->latest = t;
 		d->level = 0;
 		d->count = 0;
 	}
-	for (zone_offset_at(z, d->latest, &until); until.us <= t.us; zone_offset_at(z, until, &until)) {
-		close_until(d, z, local_bin(z, (struct instant){ until.us - 1 }) + 1);
+	for (zone_offset_at(z, d->latest, &until); until.us <= t.us;
+	     zone_offset_at(z, until, &until)) {
+		close_until(d, z, local_bin(z, (struct instant){until.us - 1}) + 1);
 		jump_to(d, local_bin(z, until));
 	}
 	close_until(d, z, bin);
@@ -297,8 +305,8 @@ bool demand_state(const struct demand *d, double sum[DEMAND_STATE], double days[
 	return true;
 }
 
-void demand_restore(struct demand *d, const double sum[DEMAND_STATE], const double days[DEMAND_STATE],
-                    double mean, double mean_n)
+void demand_restore(struct demand *d, const double sum[DEMAND_STATE],
+                    const double days[DEMAND_STATE], double mean, double mean_n)
 {
 	if (!d->profile)
 		d->profile = mem_calloc(1, sizeof(*d->profile));

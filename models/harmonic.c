@@ -198,8 +198,8 @@ static int survey(const struct harmonic_data *d, size_t *ret_n, double *ret_days
 
 int harmonic_fit(const struct harmonic_data *d, struct harmonic *ret)
 {
-	struct scratch s = { 0 };
-	struct harmonic h = { .step_s = d->step_s };
+	struct scratch s = {0};
+	struct harmonic h = {.step_s = d->step_s};
 	size_t n, p, row = 0;
 	double days;
 	int rc;
@@ -239,7 +239,7 @@ out:
 
 double harmonic_at(const struct harmonic *h, double local_s)
 {
-	double x[HARMONIC_TERMS] = { 0 }, sum = 0;
+	double x[HARMONIC_TERMS] = {0}, sum = 0;
 
 	BUG_ON(!h->valid || !isfinite(local_s));
 	put_terms(local_s, h->weekly, x);

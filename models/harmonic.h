@@ -30,7 +30,7 @@ struct harmonic_data {
 struct harmonic {
 	double coef[HARMONIC_TERMS]; /* of log1p(count per step) */
 	double step_s;
-	double sd; /* robust scale of the residual */
+	double sd;   /* robust scale of the residual */
 	bool weekly; /* the weekly terms were fitted: 14 days or more of data */
 	bool valid;
 };
@@ -41,9 +41,9 @@ void harmonic_data_free(struct harmonic_data **d);
 
 /*
  * 0, or -EDOM: too little data, deficient rank (six hours and more of each day missing), or not
- * finite, or -ENOMEM; then *ret is as it was. Needs at least two days and two counts per term; weekly
- * terms from 14 days on. Needs gsl_set_error_handler_off() to have been called by the process.
- * Takes up to a third of a second for 14 days of 5 minutes.
+ * finite, or -ENOMEM; then *ret is as it was. Needs at least two days and two counts per term;
+ * weekly terms from 14 days on. Needs gsl_set_error_handler_off() to have been called by the
+ * process. Takes up to a third of a second for 14 days of 5 minutes.
  */
 int harmonic_fit(const struct harmonic_data *d, struct harmonic *ret);
 

@@ -24,7 +24,7 @@ struct change pool_fit(const struct pool *p, struct change parent)
 	mean = p->sum_mean / p->n;
 	q = log(mean) - p->sum_log / p->n; /* > 0 by Jensen: how far the rates are spread */
 	if (!(q > 1e-6) || !isfinite(q))
-		return (struct change){ POOL_MAX_A, POOL_MAX_A / mean };
+		return (struct change){POOL_MAX_A, POOL_MAX_A / mean};
 	/* Minka's start for ln a - psi(a) = q, then Newton. */
 	a = (3 - q + sqrt((q - 3) * (q - 3) + 24 * q)) / (12 * q);
 	for (int i = 0; i < 4; i++) {
@@ -35,5 +35,5 @@ struct change pool_fit(const struct pool *p, struct change parent)
 		a = step < a ? a - step : a / 2;
 	}
 	a = fmin(fmax(a, POOL_MIN_A), POOL_MAX_A);
-	return (struct change){ a, a / mean };
+	return (struct change){a, a / mean};
 }

@@ -6,15 +6,20 @@
 /* How much a bin is held to the mean of its neighbours, and to 0, in units of information; by
  * measurement on made-up days the error is flat around these. */
 static const double HOLD_NEIGHBOURS = 1.0, HOLD_FLAT = 0.3;
-static const double THETA_MIN = -12, THETA_MAX = 4; /* nothing changes at night, to 55 times the mean */
+static const double THETA_MIN = -12,
+                    THETA_MAX = 4; /* nothing changes at night, to 55 times the mean */
 
-/* Bins without news drift this little towards their neighbours; those never looked at, all the way. */
+/*
+ * Bins without news drift this little towards their neighbours; those never looked at, all the way.
+ */
 static const double DRIFT = 1e-3;
 
 /* A plain week has 5 + 1 + 1 days; half days are rare and do not count in the mean. */
-static const double DAYS[ZONE_DAY_KINDS] = { 5, 1, 1, 0 };
+static const double DAYS[ZONE_DAY_KINDS] = {5, 1, 1, 0};
 
-/* Plain seconds of bin i on the timetable's clock: all bins are alike unless its period is longer. */
+/*
+ * Plain seconds of bin i on the timetable's clock: all bins are alike unless its period is longer.
+ */
 static double bin_length(const struct shape *s, int i)
 {
 	return timetable_clock(&s->timetable, (i + 1) * SHAPE_BIN_S) -
@@ -39,7 +44,7 @@ static void compile(struct shape *s)
 
 void shape_init(struct shape *s)
 {
-	*s = (struct shape){ 0 };
+	*s = (struct shape){0};
 	timetable_init(&s->timetable);
 	compile(s);
 }
@@ -55,7 +60,8 @@ void shape_set(struct shape *s, const double factor[ZONE_DAY_KINDS][SHAPE_BINS])
 	shift = log(s->pace);
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++)
-			s->theta[k][i] = (float)fmin(fmax(s->theta[k][i] - shift, THETA_MIN), THETA_MAX);
+			s->theta[k][i] =
+			        (float)fmin(fmax(s->theta[k][i] - shift, THETA_MIN), THETA_MAX);
 	compile(s);
 }
 
@@ -63,7 +69,8 @@ void shape_restore(struct shape *s, const double theta[ZONE_DAY_KINDS * SHAPE_BI
 {
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++)
-			s->theta[k][i] = (float)fmin(fmax(theta[k * SHAPE_BINS + i], THETA_MIN), THETA_MAX);
+			s->theta[k][i] =
+			        (float)fmin(fmax(theta[k * SHAPE_BINS + i], THETA_MIN), THETA_MAX);
 	compile(s);
 }
 
@@ -106,7 +113,8 @@ static double cum_at(const struct shape *s, int kind, double sec)
 	return s->cum[kind][i] + part / length * (s->cum[kind][i + 1] - s->cum[kind][i]);
 }
 
-void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct zone *z, struct instant t)
+void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct zone *z,
+                      struct instant t)
 {
 	w->shape = s;
 	w->zone = z;
@@ -123,7 +131,8 @@ double shape_walk_to(struct shape_walk *w, double t_s)
 
 		w->passed += cum_at(w->shape, w->kind, next - w->midnight_s);
 		enter(w, next);
-		if (w->end_s <= next) /* a day shorter than a microsecond cannot be; do not hang on one */
+		/* a day shorter than a microsecond cannot be; do not hang on one */
+		if (w->end_s <= next)
 			w->end_s = next + 1;
 		w->passed -= cum_at(w->shape, w->kind, next - w->midnight_s);
 	}
@@ -182,8 +191,9 @@ double shape_mass(const struct shape *s, const struct zone *z, struct instant a,
 }
 
 /*
- * One damped step of all bins; neighbours wrap around within their kind of day. What holds a bin back
- * enters by the share that the news have in all its information: it is to count once, not at each step.
+ * One damped step of all bins; neighbours wrap around within their kind of day. What holds a bin
+ * back enters by the share that the news have in all its information: it is to count once, not at
+ * each step.
  */
 static void step(struct shape *s)
 {
@@ -211,8 +221,8 @@ static void step(struct shape *s)
 	s->steps++;
 }
 
-void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct instant b, double mass,
-                 bool changed)
+void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct instant b,
+                 double mass, bool changed)
 {
 	struct shape_walk w;
 	double total, t = instant_s(a), end = instant_s(b), done = 0, g, info, e;
@@ -253,8 +263,8 @@ void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct
 		double said = timetable_clock(&s->timetable, local + length) -
 		              timetable_clock(&s->timetable, local);
 
-		if (said > 0 &&
-		    timetable_learn(&s->timetable, local, local + length, mass * length / said, changed))
+		if (said > 0 && timetable_learn(&s->timetable, local, local + length,
+		                                mass * length / said, changed))
 			compile(s);
 	}
 	if (++s->pending >= SHAPE_BATCH) {

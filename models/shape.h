@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The shape of a week: a positive factor for each quarter of an hour of a weekday, a Saturday, a
- * Sunday or holiday, and a half day, in local time. Its integral is a clock that runs fast when much
- * happens: operational time. A rate that is constant on that clock has
- * the shape's rhythm on the wall.
+ * Sunday or holiday, and a half day, in local time. Its integral is a clock that runs fast when
+ * much happens: operational time. A rate that is constant on that clock has the shape's rhythm on
+ * the wall.
  *
- * HOW IT WORKS the factor of a bin is exp(theta). What was learned of a bin arrives as a score (slope
- * of the log-likelihood in theta) and an information (its curvature); every SHAPE_BATCH observations
- * one damped Fisher step moves theta, held back towards the neighbouring bins and towards 0 (flat).
+ * HOW IT WORKS the factor of a bin is exp(theta). What was learned of a bin arrives as a score
+ * (slope of the log-likelihood in theta) and an information (its curvature); every SHAPE_BATCH
+ * observations one damped Fisher step moves theta, held back towards the neighbouring bins and
+ * towards 0 (flat).
  *
- * Within the hour a timetable (timetable.h) may say that changes keep to certain seconds; its profile,
- * with mean 1, multiplies the factors.
+ * Within the hour a timetable (timetable.h) may say that changes keep to certain seconds; its
+ * profile, with mean 1, multiplies the factors.
  *
  * INVARIANTS what is learned of one hour never moves another. So the clock's unit is its own: rates
  * are per operational second, `pace` of which pass in a second on average. (Holding the mean at 1
@@ -31,8 +32,10 @@
 #define SHAPE_DAY_S 86400.0
 #define SHAPE_BATCH 300
 
-/* Information (about: changes that could have gone either way) that a bin remembers. A quiet night must
- * not be forgotten because a busy day has taught its own bins much. */
+/*
+ * Information (about: changes that could have gone either way) that a bin remembers. A quiet night
+ * must not be forgotten because a busy day has taught its own bins much.
+ */
 #define SHAPE_MEMORY 30.0
 
 struct shape {
@@ -42,9 +45,9 @@ struct shape {
 	float score[ZONE_DAY_KINDS][SHAPE_BINS]; /* since the last step */
 	float news[ZONE_DAY_KINDS][SHAPE_BINS];  /* information since the last step */
 	float info[ZONE_DAY_KINDS][SHAPE_BINS];  /* remembered, up to SHAPE_MEMORY */
-	double pace; /* operational seconds a second, over a plain week */
+	double pace;                /* operational seconds a second, over a plain week */
 	struct timetable timetable; /* ticks within the hour that changes keep to, if any */
-	unsigned pending; /* observations since the last step */
+	unsigned pending;           /* observations since the last step */
 	unsigned steps;
 };
 
@@ -67,20 +70,22 @@ double shape_pace(const struct shape *s);
 double shape_mass(const struct shape *s, const struct zone *z, struct instant a, struct instant b);
 
 /*
- * Walks forward from one instant and says how much operational time has passed. Cheap: a table look-up
- * a step, and a zone look-up a day.
+ * Walks forward from one instant and says how much operational time has passed. Cheap: a table
+ * look-up a step, and a zone look-up a day.
  */
 struct shape_walk {
 	const struct shape *shape;
 	const struct zone *zone;
-	double passed;      /* operational seconds up to the start of this stretch, less its cum there */
-	double start_s;     /* instants in seconds: this stretch (same day, same offset) ... */
-	double end_s;       /* ... ends here */
-	double midnight_s;  /* instant of the local midnight before it, at its offset */
+	/* operational seconds up to the start of this stretch, less its cum there */
+	double passed;
+	double start_s;    /* instants in seconds: this stretch (same day, same offset) ... */
+	double end_s;      /* ... ends here */
+	double midnight_s; /* instant of the local midnight before it, at its offset */
 	int kind;
 };
 
-void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct zone *z, struct instant t);
+void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct zone *z,
+                      struct instant t);
 
 /* Operational seconds from the start to t_s (seconds since 1970; not before any earlier t_s). */
 double shape_walk_to(struct shape_walk *w, double t_s);
@@ -92,12 +97,12 @@ double shape_walk_edge(const struct shape_walk *w, double t_s);
 double shape_walk_knot(const struct shape_walk *w, double t_s);
 
 /*
- * Learns from one look at a key: its value had changed or not between a and b, and `mass` changes had
- * been expected (rate times shape_mass). Fisher scoring of the complementary log-log likelihood;
- * Fahrmeir and Tutz, Multivariate Statistical Modelling, 2.2. Intervals beyond a day say little about
- * hours and are ignored.
+ * Learns from one look at a key: its value had changed or not between a and b, and `mass` changes
+ * had been expected (rate times shape_mass). Fisher scoring of the complementary log-log
+ * likelihood; Fahrmeir and Tutz, Multivariate Statistical Modelling, 2.2. Intervals beyond a day
+ * say little about hours and are ignored.
  */
-void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct instant b, double mass,
-                 bool changed);
+void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct instant b,
+                 double mass, bool changed);
 
 #endif

@@ -3,17 +3,20 @@
 
 #include <math.h>
 
-static const double PERIOD[TIMETABLE_PERIODS] = { 60, 300, 600, 900, 1800, 3600 };
+static const double PERIOD[TIMETABLE_PERIODS] = {60, 300, 600, 900, 1800, 3600};
 
-static const double HOLD_FLAT = 0.3, MEMORY = 30; /* as in shape.c */
+static const double HOLD_FLAT = 0.3, MEMORY = 30;    /* as in shape.c */
 static const double THETA_MIN = -6, THETA_MAX = 4.1; /* e^4.1 = 60: all in one bin */
 static const unsigned BATCH = 200;
 
 /* Looks over more periods than this say next to nothing about the phase. */
 static const double MAX_PERIODS = 3;
 
-/* A timetable is believed from this much log-likelihood on: odds of e^15 : 1 against chance; and given
- * up below the lower bound. A longer period must beat one that divides it, which it can always imitate. */
+/*
+ * A timetable is believed from this much log-likelihood on: odds of e^15 : 1 against chance; and
+ * given up below the lower bound. A longer period must beat one that divides it, which it can
+ * always imitate.
+ */
 static const double GAIN_ON = 15, GAIN_OFF = 5, GAIN_KEEP = 0.9995, GAIN_LONGER = 1.1;
 
 static void compile(struct timetable_profile *p, double period)
@@ -32,7 +35,7 @@ static void compile(struct timetable_profile *p, double period)
 
 void timetable_init(struct timetable *t)
 {
-	*t = (struct timetable){ .chosen = -1 };
+	*t = (struct timetable){.chosen = -1};
 	for (int i = 0; i < TIMETABLE_PERIODS; i++)
 		compile(&t->profile[i], PERIOD[i]);
 }
@@ -54,7 +57,8 @@ static double clock_of(const struct timetable_profile *p, double period, double 
 
 double timetable_clock(const struct timetable *t, double local_s)
 {
-	return t->chosen < 0 ? local_s : clock_of(&t->profile[t->chosen], PERIOD[t->chosen], local_s);
+	return t->chosen < 0 ? local_s
+	                     : clock_of(&t->profile[t->chosen], PERIOD[t->chosen], local_s);
 }
 
 double timetable_next_knot(const struct timetable *t, double local_s)
@@ -78,11 +82,13 @@ static double log_p(double mass, bool changed)
 	return changed ? log(-expm1(-fmax(mass, 1e-9))) : -mass;
 }
 
-static void learn_profile(struct timetable_profile *p, double period, double a, double b, double flat_mass,
-                          bool changed)
+static void learn_profile(struct timetable_profile *p, double period, double a, double b,
+                          double flat_mass, bool changed)
 {
-	double width = period / TIMETABLE_BINS, from = clock_of(p, period, a), to = clock_of(p, period, b);
-	double stretch = (to - from) / (b - a), mass = flat_mass * stretch, e = exp(-mass), g, info, t = a;
+	double width = period / TIMETABLE_BINS, from = clock_of(p, period, a),
+	       to = clock_of(p, period, b);
+	double stretch = (to - from) / (b - a), mass = flat_mass * stretch, e = exp(-mass), g, info,
+	       t = a;
 
 	p->gain = GAIN_KEEP * p->gain + log_p(mass, changed) - log_p(flat_mass, changed);
 	/* at its lowest it can still come back within a few hundred looks */
@@ -93,7 +99,8 @@ static void learn_profile(struct timetable_profile *p, double period, double a, 
 	g = changed ? mass * e / -expm1(-mass) : fmax(-mass, -3);
 	info = mass * mass * e / -expm1(-mass);
 	for (double done = from; t < b;) {
-		double edge = (floor(t / width + 1e-9) + 1) * width, next = edge < b ? edge : b, now;
+		double edge = (floor(t / width + 1e-9) + 1) * width, next = edge < b ? edge : b,
+		       now;
 		int i = (int)fmod(floor(t / width + 1e-9), TIMETABLE_BINS);
 		double share;
 
@@ -122,7 +129,10 @@ static void step(struct timetable_profile *p, double period)
 	compile(p, period);
 }
 
-/* The bounds of bins at which the profile jumps by more than e, the highest jumps first if too many. */
+/*
+ * The bounds of bins at which the profile jumps by more than e, the highest jumps first if too
+ * many.
+ */
 static void find_knots(struct timetable *t)
 {
 	const struct timetable_profile *p = &t->profile[t->chosen];

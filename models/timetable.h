@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Values that are written on a timetable: every minute, every five, every hour. Looks at a key tell
- * whether it changed within an interval; when changes keep to a phase of some period, intervals that
- * hold that phase show changes and others do not.
+ * whether it changed within an interval; when changes keep to a phase of some period, intervals
+ * that hold that phase show changes and others do not.
  *
  * HOW IT WORKS for each of a few periods a profile over its phase is learned in the same way as the
  * shape of the week (shape.h), and how much better it predicts than no timetable is added up, each
  * look predicted before it is learned from. The period that predicts best, if it does so clearly,
- * becomes the timetable: its profile multiplies the shape, so the operational clock jumps at the tick
- * and stands still between ticks. A TTL then ends right after the next tick, with no special case.
+ * becomes the timetable: its profile multiplies the shape, so the operational clock jumps at the
+ * tick and stands still between ticks. A TTL then ends right after the next tick, with no special
+ * case.
  *
  * Phases count from midnight, local time.
  */
@@ -22,9 +23,11 @@
 #define TIMETABLE_KNOTS   12
 
 struct timetable_profile {
-	float theta[TIMETABLE_BINS], score[TIMETABLE_BINS], news[TIMETABLE_BINS], info[TIMETABLE_BINS];
-	double cum[TIMETABLE_BINS + 1]; /* seconds of the profile's clock from phase 0; cum[last] = period */
-	double gain;                    /* log-likelihood over none, decayed */
+	float theta[TIMETABLE_BINS], score[TIMETABLE_BINS], news[TIMETABLE_BINS],
+	        info[TIMETABLE_BINS];
+	/* seconds of the profile's clock from phase 0; cum[last] = period */
+	double cum[TIMETABLE_BINS + 1];
+	double gain; /* log-likelihood over none, decayed */
 };
 
 struct timetable {
@@ -40,15 +43,18 @@ void timetable_init(struct timetable *t);
 /* Seconds of the chosen period, 0 when there is none. */
 double timetable_period(const struct timetable *t);
 
-/* The chosen profile's clock at a local second; differences of it are what counts. s without one. */
+/*
+ * The chosen profile's clock at a local second; differences of it are what counts. s without one.
+ */
 double timetable_clock(const struct timetable *t, double local_s);
 
 /* The next local second after s at which the chosen profile jumps; HUGE_VAL without one. */
 double timetable_next_knot(const struct timetable *t, double local_s);
 
 /*
- * Learns from a look: changed or not between local seconds a and b (b > a), when `flat_mass` changes
- * were expected without any timetable. True when the chosen period or its profile has changed.
+ * Learns from a look: changed or not between local seconds a and b (b > a), when `flat_mass`
+ * changes were expected without any timetable. True when the chosen period or its profile has
+ * changed.
  */
 bool timetable_learn(struct timetable *t, double a, double b, double flat_mass, bool changed);
 

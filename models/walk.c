@@ -55,12 +55,12 @@ static void stop(struct crossing *x, double t, double p, double m, double i)
 struct walk_answer walk_ttl(const struct walk_question *q)
 {
 	struct shape_walk vol, dem;
-	struct crossing on_demand = { 0 }, ahead = { 0 }, *pick;
+	struct crossing on_demand = {0}, ahead = {0}, *pick;
 	double t0_s = instant_s(q->loaded), t = 0, step = STEP_FIRST_S, p = 0, m = 0, stale = 0;
 	double lag = q->tolerated_s, target_od, target_ahead;
 	int ticks = 0;
 	bool worth_ahead = q->miss_value > 0 && q->requests_per_s > 0, capped = false;
-	struct walk_answer a = { 0 };
+	struct walk_answer a = {0};
 
 	BUG_ON(!(q->price > 0) || !(q->cost > 0) || q->min_s > q->max_s);
 	target_od = (q->cost + q->miss_value) / q->price;
@@ -100,11 +100,11 @@ struct walk_answer walk_ttl(const struct walk_question *q)
 		}
 		stale1 = stale + 0.5 * (p + p1) * (m1 - m);
 		dp = p1 - p;
-		advance(&on_demand, (0.5 * (m + m1) + 1) * dp, target_od, t, next, p, p1, m, m1, stale,
-		        stale1);
+		advance(&on_demand, (0.5 * (m + m1) + 1) * dp, target_od, t, next, p, p1, m, m1,
+		        stale, stale1);
 		if (worth_ahead)
-			advance(&ahead, 0.5 * (m + m1) * dp, target_ahead, t, next, p, p1, m, m1, stale,
-			        stale1);
+			advance(&ahead, 0.5 * (m + m1) * dp, target_ahead, t, next, p, p1, m, m1,
+			        stale, stale1);
 		t = next;
 		p = p1;
 		m = m1;

@@ -6,8 +6,10 @@
 static const double AUDIT_RESERVE = 0.02;   /* share of the rate that is the audits' own */
 static const double BACKGROUND_SHARE = 0.5; /* of the loads in flight, so that misses find room */
 
-/* Loads in flight: one more for each window of loads that take no longer than GOOD times the base, one
- * less for each that takes longer than BAD times; SHRINK of them are left after a failure. */
+/*
+ * Loads in flight: one more for each window of loads that take no longer than GOOD times the base,
+ * one less for each that takes longer than BAD times; SHRINK of them are left after a failure.
+ */
 static const double GOOD = 1.5, BAD = 4, SHRINK = 0.7;
 static const double FAST_US = 10000;   /* below this no load is slow, whatever the base */
 static const double BASE_KEEP = 0.999; /* the base creeps up again when all loads are slower */
@@ -16,21 +18,21 @@ static const double USED_OVER_S = 60;
 static const uint32_t BREAKER_FAILURES = 5, BREAKER_DOUBLINGS = 6;
 
 /* An origin that asks for more is not to switch background work off for good. */
-static const struct span RETRY_MAX = { 3600 * 1000000LL };
+static const struct span RETRY_MAX = {3600 * 1000000LL};
 
 void budget_init(struct budget *b, double rate, double burst, double limit, struct instant now)
 {
 	*b = (struct budget){
-		.rate = rate,
-		.burst = burst,
-		.limit = limit,
-		.tokens = burst,
-		.audit_tokens = 1,
-		.filled = now,
-		.window = limit,
-		.used_at = now,
-		.closed_until = INSTANT_NONE,
-		.retry_at = INSTANT_NONE,
+	        .rate = rate,
+	        .burst = burst,
+	        .limit = limit,
+	        .tokens = burst,
+	        .audit_tokens = 1,
+	        .filled = now,
+	        .window = limit,
+	        .used_at = now,
+	        .closed_until = INSTANT_NONE,
+	        .retry_at = INSTANT_NONE,
 	};
 }
 
@@ -92,8 +94,8 @@ static struct span rest(uint32_t failures)
 	return SPAN_S(1 << (n < BREAKER_DOUBLINGS ? n : BREAKER_DOUBLINGS));
 }
 
-void budget_end(struct budget *b, struct instant now, enum budget_for what, bool ok, struct span took,
-                struct span retry_after)
+void budget_end(struct budget *b, struct instant now, enum budget_for what, bool ok,
+                struct span took, struct span retry_after)
 {
 	double us = (double)took.us;
 
@@ -106,7 +108,8 @@ void budget_end(struct budget *b, struct instant now, enum budget_for what, bool
 		b->failures++;
 		if (retry_after.us > 0)
 			b->retry_at = instant_max(
-				b->retry_at, instant_add(now, span_clip(retry_after, SPAN_ZERO, RETRY_MAX)));
+			        b->retry_at,
+			        instant_add(now, span_clip(retry_after, SPAN_ZERO, RETRY_MAX)));
 		else if (b->failures >= BREAKER_FAILURES)
 			b->closed_until = instant_add(now, rest(b->failures));
 		return;

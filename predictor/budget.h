@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * What background work may cost one origin: a token bucket of loads per second, a limit of loads in
- * flight that grows while the origin is well, shrinks when it slows down and more when it fails, and a
- * reserve for audits, without which nobody would know how stale answers are.
+ * flight that grows while the origin is well, shrinks when it slows down and more when it fails,
+ * and a reserve for audits, without which nobody would know how stale answers are.
  *
  * User misses are never held back, only counted; background work is skipped rather than queued when
  * there is no room. A rate of 0 means no background work at all.
@@ -22,10 +22,10 @@ struct budget {
 	double rate, burst, limit; /* configured: loads/s, loads, loads in flight */
 	double tokens, audit_tokens;
 	struct instant filled;
-	double window;    /* AIMD: loads in flight that the origin bears now */
-	double base_us;   /* load time when all is well: decayed minimum */
+	double window;                /* AIMD: loads in flight that the origin bears now */
+	double base_us;               /* load time when all is well: decayed minimum */
 	uint32_t running, background; /* in flight; of these background */
-	double used_per_s; /* background loads per second, decayed over a minute */
+	double used_per_s;            /* background loads per second, decayed over a minute */
 	struct instant used_at;
 	struct instant closed_until; /* by the breaker; the first success ends it */
 	struct instant retry_at;     /* what the origin asked for stands, whatever else succeeds */
@@ -40,10 +40,12 @@ void budget_configure(struct budget *b, double rate, double burst, double limit)
 /* True, and the load is counted as started, when it may start now. Misses always may. */
 bool budget_start(struct budget *b, struct instant now, enum budget_for what);
 
-/* A load that budget_start let through has ended, ok or not, after `took`. retry_after: 0 unless the
- * origin asked for it; an hour is the longest that is granted. */
-void budget_end(struct budget *b, struct instant now, enum budget_for what, bool ok, struct span took,
-                struct span retry_after);
+/*
+ * A load that budget_start let through has ended, ok or not, after `took`. retry_after: 0 unless
+ * the origin asked for it; an hour is the longest that is granted.
+ */
+void budget_end(struct budget *b, struct instant now, enum budget_for what, bool ok,
+                struct span took, struct span retry_after);
 
 /* Background loads per second over about the last minute. */
 double budget_used(const struct budget *b, struct instant now);

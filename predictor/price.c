@@ -9,13 +9,15 @@ static const double AUDIT_MEMORY = 20000;
 
 void price_init(struct price *p, double objective)
 {
-	*p = (struct price){ .log_price = log(PRICE_START), .day_start = INSTANT_NONE };
+	*p = (struct price){.log_price = log(PRICE_START), .day_start = INSTANT_NONE};
 	price_set_objective(p, objective);
 }
 
 void price_set_objective(struct price *p, double objective)
 {
-	/* an objective of 0 is a wish that only change events can grant; steer to as good as none */
+	/*
+	 * an objective of 0 is a wish that only change events can grant; steer to as good as none
+	 */
 	p->objective = fmax(objective, 1e-5);
 }
 
@@ -26,8 +28,8 @@ void price_request(struct price *p, struct instant t, double p_stale, double cou
 	if (!instant_is_set(p->day_start))
 		p->day_start = t;
 	if (span_s(instant_diff(t, p->day_start)) >= DAY_S) {
-		p->day_requests = p->day_requests > 0 ? 0.5 * (p->day_requests + p->day_count)
-		                                      : p->day_count;
+		p->day_requests =
+		        p->day_requests > 0 ? 0.5 * (p->day_requests + p->day_count) : p->day_count;
 		p->day_count = 0;
 		p->day_start = t;
 	}
@@ -64,7 +66,7 @@ double price_now(const struct price *p)
 
 struct estimate price_measured(const struct price *p)
 {
-	struct estimate e = { NAN, HUGE_VAL, p->count };
+	struct estimate e = {NAN, HUGE_VAL, p->count};
 
 	if (p->count > 0) {
 		e.mean = p->stale / p->count;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The freshness control of one class of endpoints: which price of a stale serve, in loads, keeps the
- * share of stale serves at the objective?
+ * The freshness control of one class of endpoints: which price of a stale serve, in loads, keeps
+ * the share of stale serves at the objective?
  *
  * HOW IT WORKS for every request the predicted probability that it was answered stale is added up,
  * multiplied by how much predictions have been off lately (audits and loads tell: endpoint.h). The
- * logarithm of the price moves with (predicted - objective) / objective, so at rest the two agree on
- * average. The step starts large and shrinks to one day's worth of requests: a price that swung with
- * the hours would buy freshness where it is dear. Steps are not clipped: a clip on one side would let
- * rare large errors on the other side drag the price away.
+ * logarithm of the price moves with (predicted - objective) / objective, so at rest the two agree
+ * on average. The step starts large and shrinks to one day's worth of requests: a price that swung
+ * with the hours would buy freshness where it is dear. Steps are not clipped: a clip on one side
+ * would let rare large errors on the other side drag the price away.
  */
 #ifndef FORECACHED_PREDICTOR_PRICE_H
 #define FORECACHED_PREDICTOR_PRICE_H
@@ -30,7 +30,8 @@ struct price {
 	double day_requests;      /* about a day's worth, decayed */
 	struct instant day_start; /* of the day being counted */
 	double day_count;
-	double stale, count;      /* predicted (calibrated) stale serves and requests, decayed over a day */
+	/* predicted (calibrated) stale serves and requests, decayed over a day */
+	double stale, count;
 	double audits, audits_stale; /* weighted, decayed over many; for the record only */
 };
 
@@ -45,8 +46,10 @@ void price_audit(struct price *p, double weight, bool stale);
 
 double price_now(const struct price *p);
 
-/* Stale serves per request, as predicted and calibrated, over about the last day. Without a request:
- * mean NAN, sd HUGE_VAL. */
+/*
+ * Stale serves per request, as predicted and calibrated, over about the last day. Without a
+ * request: mean NAN, sd HUGE_VAL.
+ */
 struct estimate price_measured(const struct price *p);
 
 #endif

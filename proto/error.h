@@ -14,8 +14,8 @@ struct proto_error {
 };
 
 /* Sets the text (cut to fit); err may be NULL. Gives rc back, so that a decoder can return it. */
-__attribute__((format(printf, 3, 4))) int proto_fail(struct proto_error *err, int rc, const char *fmt,
-                                                     ...);
+__attribute__((format(printf, 3, 4))) int proto_fail(struct proto_error *err, int rc,
+                                                     const char *fmt, ...);
 
 /* Puts where it was in front of the text that is there: "events[3]." before "load_ms: ...". */
 __attribute__((format(printf, 3, 4))) int proto_within(struct proto_error *err, int rc,

@@ -11,7 +11,7 @@ const char *event_outcome_name(enum event_outcome o)
 {
 	static const char *const names[] = {
 #define X(name, number, text) [number] = text,
-		EVENT_OUTCOME_TABLE(X)
+	        EVENT_OUTCOME_TABLE(X)
 #undef X
 	};
 
@@ -83,7 +83,8 @@ static int read_parts(const struct parts *p, const struct proto_limits *limits, 
 		if (rc)
 			return rc;
 		if (count == 0)
-			return proto_fail(reterr, -EBADMSG, "count: must be a whole number from 1 to %u",
+			return proto_fail(reterr, -EBADMSG,
+			                  "count: must be a whole number from 1 to %u",
 			                  EVENT_MAX_COUNT);
 		ret->count = (uint32_t)count;
 	}
@@ -149,7 +150,7 @@ static int read_rows(struct events *e, const struct msgpack_object *v,
 	n = c.left;
 	vec_reserve(&e->list, n);
 	for (i = 0; i < n; i++) {
-		struct event x = { 0 };
+		struct event x = {0};
 		struct proto_error why;
 
 		rc = read_row(cursor_next(&c), limits, &x, &why);
@@ -171,21 +172,22 @@ static int read_column(const struct map *m, const char *name, size_t n, struct c
 {
 	const struct msgpack_object *v = map_find(m, name);
 
-	*ret = (struct cursor){ 0 };
+	*ret = (struct cursor){0};
 	if (value_is_nil(v))
 		return 0;
 	if (value_array(v, name, n, n, ret, reterr))
-		return proto_fail(reterr, -EBADMSG, "events.%s: must have one value for each key, %zu", name,
-		                  n);
+		return proto_fail(reterr, -EBADMSG,
+		                  "events.%s: must have one value for each key, %zu", name, n);
 	return 0;
 }
 
 static int read_columns(struct events *e, const struct msgpack_object *v,
                         const struct proto_limits *limits, struct proto_error *reterr)
 {
-	static const char *const names[] = { "endpoints", "endpoint", "key",     "outcome", "time_s",
-		                             "count",     "bytes",    "load_ms", "version", NULL };
-	struct cursor endpoints = { 0 }, key, endpoint, outcome, time_s, count, bytes, load_ms, version;
+	static const char *const names[] = {"endpoints", "endpoint", "key",     "outcome", "time_s",
+	                                    "count",     "bytes",    "load_ms", "version", NULL};
+	struct cursor endpoints = {0}, key, endpoint, outcome, time_s, count, bytes, load_ms,
+	              version;
 	struct map m;
 	size_t i, n;
 	int rc;
@@ -193,8 +195,8 @@ static int read_columns(struct events *e, const struct msgpack_object *v,
 	rc = value_map(v, "events", &m, reterr);
 	rc = rc ? rc : map_only(&m, "events", names, reterr);
 	rc = rc ? rc
-	        : value_array(map_find(&m, "key"), "events.key", 0, (size_t)limits->max_events, &key,
-	                      reterr);
+	        : value_array(map_find(&m, "key"), "events.key", 0, (size_t)limits->max_events,
+	                      &key, reterr);
 	if (rc)
 		return rc;
 	n = key.left;
@@ -216,9 +218,10 @@ static int read_columns(struct events *e, const struct msgpack_object *v,
 	vec_reserve(&e->list, n);
 	for (i = 0; i < n; i++) {
 		const struct msgpack_object *where = cursor_next(&endpoint);
-		struct parts p = { cursor_next(&time_s), cursor_next(&key),     cursor_next(&bytes),
-			           cursor_next(&load_ms), cursor_next(&version), cursor_next(&count) };
-		struct event x = { 0 };
+		struct parts p = {cursor_next(&time_s),  cursor_next(&key),
+		                  cursor_next(&bytes),   cursor_next(&load_ms),
+		                  cursor_next(&version), cursor_next(&count)};
+		struct event x = {0};
 		struct proto_error why;
 		uint64_t u;
 
@@ -228,7 +231,8 @@ static int read_columns(struct events *e, const struct msgpack_object *v,
 		if (!rc && !value_is_nil(where)) {
 			rc = value_uint(where, "endpoint", UINT32_MAX, &u, &why);
 			if (!rc && u >= endpoints.left)
-				rc = proto_fail(&why, -EBADMSG, "endpoint: is not below %zu, the endpoints told",
+				rc = proto_fail(&why, -EBADMSG,
+				                "endpoint: is not below %zu, the endpoints told",
 				                endpoints.left);
 			if (!rc)
 				rc = read_endpoint(cursor_at(&endpoints, u), "endpoint", limits,

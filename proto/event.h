@@ -5,8 +5,8 @@
  *
  * Two forms of the same. Rows, for hand-written clients:
  *	[[time_s, endpoint, key, outcome, bytes, load_ms, version, count], ...]
- * where trailing fields may be left out and nil means "now", "by rule" or "unknown"; and columns, as
- * libforecache sends them:
+ * where trailing fields may be left out and nil means "now", "by rule" or "unknown"; and columns,
+ * as libforecache sends them:
  *	{"endpoints": ["/quotes/<symbol>", ...], "endpoint": [0, ...], "key": [...], "outcome": [0, ...],
  *	 "time_s": [...], "count": [...], "bytes": [...], "load_ms": [...], "version": [...]}
  * where "endpoint" counts into "endpoints" (nil: by rule), outcomes are the numbers of enum
@@ -42,19 +42,19 @@ enum event_outcome {
 #define X(name, number, text) EVENT_##name = number,
 	EVENT_OUTCOME_TABLE(X)
 #undef X
-	EVENT_OUTCOMES
+	        EVENT_OUTCOMES
 };
 const char *event_outcome_name(enum event_outcome o);
 
 struct event {
-	struct instant at; /* INSTANT_NONE: now */
+	struct instant at;     /* INSTANT_NONE: now */
 	struct bytes endpoint; /* empty: by rule, or mined from the key */
 	struct bytes key;      /* at least one byte */
 	enum event_outcome outcome;
-	uint32_t count;        /* the same access so many times, >= 1 */
+	uint32_t count; /* the same access so many times, >= 1 */
 	uint64_t value_bytes;
-	struct span load;      /* what the load took; 0: unknown */
-	uint64_t version;      /* 0: unknown */
+	struct span load; /* what the load took; 0: unknown */
+	uint64_t version; /* 0: unknown */
 };
 
 /* The highest count of one event, and the longest load time, 24 h. */
@@ -76,9 +76,9 @@ void events_init(struct events *e);
 void events_release(struct events *e);
 
 /*
- * Decodes a message of events in either form; what e held before is forgotten. 0 when the message as a
- * whole could be read (e->refused may still be above 0); -EBADMSG or -ENOMEM when not.
- * m is working memory that must outlive nothing.
+ * Decodes a message of events in either form; what e held before is forgotten. 0 when the message
+ * as a whole could be read (e->refused may still be above 0); -EBADMSG or -ENOMEM when not. m is
+ * working memory that must outlive nothing.
  */
 int events_read(struct events *e, struct message *m, struct bytes frame,
                 const struct proto_limits *limits, struct proto_error *reterr);

@@ -8,7 +8,7 @@
 
 static const char *const words[] = {
 #define X(name, text) text,
-	LOADER_TABLE(X)
+        LOADER_TABLE(X)
 #undef X
 };
 
@@ -25,26 +25,28 @@ void loader_message_release(struct loader_message *l)
 
 /* -- What a loader says --------------------------------------------------------------------- */
 
-static int read_register(struct loader_message *l, struct cursor *c, const struct proto_limits *limits,
-                         struct proto_error *reterr)
+static int read_register(struct loader_message *l, struct cursor *c,
+                         const struct proto_limits *limits, struct proto_error *reterr)
 {
 	struct cursor names;
 	uint64_t n = 0;
-	int rc = value_array(cursor_next(c), "endpoints", 1, (size_t)limits->max_loader_endpoints, &names,
-	                     reterr);
+	int rc = value_array(cursor_next(c), "endpoints", 1, (size_t)limits->max_loader_endpoints,
+	                     &names, reterr);
 
 	while (!rc && names.left) {
-		struct bytes b = { 0 };
+		struct bytes b = {0};
 
-		rc = value_bytes(cursor_next(&names), "endpoint", 1, (size_t)limits->max_endpoint_bytes, &b,
-		                 reterr);
+		rc = value_bytes(cursor_next(&names), "endpoint", 1,
+		                 (size_t)limits->max_endpoint_bytes, &b, reterr);
 		*vec_push(&l->endpoint) = b;
 	}
 	if (rc)
 		return rc;
-	if (value_uint(cursor_next(c), "concurrency", (uint64_t)limits->max_loader_jobs, &n, NULL) ||
+	if (value_uint(cursor_next(c), "concurrency", (uint64_t)limits->max_loader_jobs, &n,
+	               NULL) ||
 	    n == 0)
-		return proto_fail(reterr, -EBADMSG, "concurrency: must be a whole number from 1 to %.0f",
+		return proto_fail(reterr, -EBADMSG,
+		                  "concurrency: must be a whole number from 1 to %.0f",
 		                  limits->max_loader_jobs);
 	l->concurrency = (uint32_t)n;
 	return 0;
@@ -53,9 +55,9 @@ static int read_register(struct loader_message *l, struct cursor *c, const struc
 static int read_options(struct loader_message *l, const struct msgpack_object *v,
                         struct proto_error *reterr)
 {
-	static const char *const value_names[] = { "version", "max_age_s", "last_modified_s", "load_ms",
-		                                   NULL };
-	static const char *const error_names[] = { "retry_after_s", NULL };
+	static const char *const value_names[] = {"version", "max_age_s", "last_modified_s",
+	                                          "load_ms", NULL};
+	static const char *const error_names[] = {"retry_after_s", NULL};
 	const struct msgpack_object *x;
 	double ms = 0;
 	struct map m;
@@ -65,7 +67,8 @@ static int read_options(struct loader_message *l, const struct msgpack_object *v
 		return 0;
 	rc = value_map(v, "options", &m, reterr);
 	rc = rc ? rc
-	        : map_only(&m, "options", l->word == LOADER_ERROR ? error_names : value_names, reterr);
+	        : map_only(&m, "options", l->word == LOADER_ERROR ? error_names : value_names,
+	                   reterr);
 	rc = rc ? rc : value_version(map_find(&m, "version"), "version", &l->version, reterr);
 	x = map_find(&m, "max_age_s");
 	if (!rc && !value_is_nil(x))
@@ -83,8 +86,8 @@ static int read_options(struct loader_message *l, const struct msgpack_object *v
 	return rc;
 }
 
-static int read_answer(struct loader_message *l, struct cursor *c, const struct proto_limits *limits,
-                       struct proto_error *reterr)
+static int read_answer(struct loader_message *l, struct cursor *c,
+                       const struct proto_limits *limits, struct proto_error *reterr)
 {
 	int rc = value_uint(cursor_next(c), "job", UINT64_MAX, &l->job, reterr);
 
@@ -93,8 +96,8 @@ static int read_answer(struct loader_message *l, struct cursor *c, const struct 
 	switch (l->word) {
 	case LOADER_VALUE:
 	case LOADER_UNCACHEABLE:
-		rc = value_bytes(cursor_next(c), "value", 0, (size_t)limits->max_value_bytes, &l->value,
-		                 reterr);
+		rc = value_bytes(cursor_next(c), "value", 0, (size_t)limits->max_value_bytes,
+		                 &l->value, reterr);
 		break;
 	case LOADER_ERROR:
 		rc = value_bytes(cursor_next(c), "text", 0, MAX_ERROR_BYTES, &l->error, reterr);
@@ -147,13 +150,15 @@ int loader_message_read(struct loader_message *ret, struct message *m, struct by
 		return rc == -ENOMEM ? rc : -EBADMSG;
 	while (!bytes_equal(word, bytes_str(words[w])))
 		if (++w == LOADER_WORDS)
-			return proto_fail(reterr, -EBADMSG,
-			                  "word: must be register, value, unchanged, absent, error, "
-			                  "uncacheable, beat or bye");
+			return proto_fail(
+			        reterr, -EBADMSG,
+			        "word: must be register, value, unchanged, absent, error, "
+			        "uncacheable, beat or bye");
 	ret->word = (enum loader_word)w;
 	n = arguments(ret->word);
 	if (c.left < n || c.left > n + has_options(ret->word))
-		return proto_fail(reterr, -EBADMSG, "%s: takes %u values, got %zu", words[w], n, c.left);
+		return proto_fail(reterr, -EBADMSG, "%s: takes %u values, got %zu", words[w], n,
+		                  c.left);
 	if (ret->word == LOADER_REGISTER)
 		rc = read_register(ret, &c, limits, reterr);
 	else if (n)
@@ -167,8 +172,8 @@ void loader_message_write(struct pack *w, const struct loader_message *l)
 	size_t i;
 
 	if (has_options(l->word))
-		options = (l->version != 0) + (l->max_age.us != 0) + instant_is_set(l->last_modified) +
-		          (l->load.us != 0);
+		options = (l->version != 0) + (l->max_age.us != 0) +
+		          instant_is_set(l->last_modified) + (l->load.us != 0);
 	if (l->word == LOADER_ERROR)
 		options = l->retry_after.us != 0;
 	pack_array(w, 1 + arguments(l->word) + (options > 0));
@@ -219,10 +224,12 @@ static int read_job(struct told *t, const struct msgpack_object *job, struct cur
 	const struct msgpack_object *version;
 	int rc = value_uint(job, "job", UINT64_MAX, &t->job, reterr);
 
-	rc = rc ? rc : value_bytes(cursor_next(c), "endpoint", 0, (size_t)limits->max_endpoint_bytes,
-	                           &t->endpoint, reterr);
-	rc = rc ? rc : value_bytes(cursor_next(c), "key", 1, (size_t)limits->max_key_bytes, &t->key,
-	                           reterr);
+	rc = rc ? rc
+	        : value_bytes(cursor_next(c), "endpoint", 0, (size_t)limits->max_endpoint_bytes,
+	                      &t->endpoint, reterr);
+	rc = rc ? rc
+	        : value_bytes(cursor_next(c), "key", 1, (size_t)limits->max_key_bytes, &t->key,
+	                      reterr);
 	rc = rc ? rc : value_bytes(cursor_next(c), "reason", 1, 32, &t->reason, reterr);
 	rc = rc ? rc : value_span(cursor_next(c), "deadline_s", &t->deadline, reterr);
 	version = cursor_next(c);
@@ -238,7 +245,7 @@ int told_read(struct told *ret, struct message *m, struct bytes frame,
 	struct cursor c;
 	int rc;
 
-	*ret = (struct told){ 0 };
+	*ret = (struct told){0};
 	rc = message_read(m, frame, limits, reterr);
 	rc = rc ? rc : value_array(m->root, "told", 1, 16, &c, reterr);
 	if (rc)
@@ -262,7 +269,8 @@ int told_read(struct told *ret, struct message *m, struct bytes frame,
 	if (bytes_equal(word, bytes_str("refused"))) {
 		ret->kind = TOLD_REFUSED;
 		rc = value_bytes(cursor_next(&c), "code", 0, 64, &ret->code, reterr);
-		return rc ? rc : value_bytes(cursor_next(&c), "text", 0, UINT32_MAX, &ret->text, reterr);
+		return rc ? rc
+		          : value_bytes(cursor_next(&c), "text", 0, UINT32_MAX, &ret->text, reterr);
 	}
 	return proto_fail(reterr, -EBADMSG, "word: must be a job, registered, beat or refused");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loaders: functions of the app that read its origin when the daemon asks. A loader is a DEALER; what
- * it sends has a word first, what it gets is a job or has a word first.
+ * Loaders: functions of the app that read its origin when the daemon asks. A loader is a DEALER;
+ * what it sends has a word first, what it gets is a job or has a word first.
  *
  *	to the daemon					to the loader
  *	["register", [ENDPOINT...], concurrency]	["registered", beat_s]
@@ -45,7 +45,7 @@ enum loader_word {
 #define X(name, text) LOADER_##name,
 	LOADER_TABLE(X)
 #undef X
-	LOADER_WORDS
+	        LOADER_WORDS
 };
 
 /* What a loader says. */
@@ -76,11 +76,12 @@ struct told {
 	enum told_kind kind;
 	uint64_t job;
 	struct bytes endpoint, key;
-	struct bytes reason;   /* "demand", "refresh", ... */
-	struct span deadline;  /* from now, at the daemon's side */
-	bool have;             /* the daemon holds a value of this version: "unchanged" is an answer */
+	struct bytes reason;  /* "demand", "refresh", ... */
+	struct span deadline; /* from now, at the daemon's side */
+	/* the daemon holds a value of this version: "unchanged" is an answer */
+	bool have;
 	uint64_t version;
-	struct span beat;      /* registered: how often to say "beat" */
+	struct span beat;        /* registered: how often to say "beat" */
 	struct bytes code, text; /* refused */
 };
 int told_read(struct told *ret, struct message *m, struct bytes frame,

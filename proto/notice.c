@@ -3,10 +3,10 @@
 
 #include <math.h>
 
-#define FIELD(type, member) { #member, ROW_##type, offsetof(struct row_notice, member) },
-static const struct row_field fields[] = { ROW_NOTICE_TABLE(FIELD) };
-const struct row_table row_notice = { fields, sizeof(fields) / sizeof(fields[0]),
-	                              sizeof(struct row_notice) };
+#define FIELD(type, member) {#member, ROW_##type, offsetof(struct row_notice, member)},
+static const struct row_field fields[] = {ROW_NOTICE_TABLE(FIELD)};
+const struct row_table row_notice = {fields, sizeof(fields) / sizeof(fields[0]),
+                                     sizeof(struct row_notice)};
 
 size_t notice_topic(const struct row_notice *n, char *buf)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Notices: hints that may be lost. Two frames: the topic, and a map. The topic is the kind, a colon
- * and the endpoint ("changed:/quotes/<symbol>"), so that a subscription by prefix picks what it wants.
- * seq counts all notices of this daemon: a gap tells a subscriber that it missed some.
+ * and the endpoint ("changed:/quotes/<symbol>"), so that a subscription by prefix picks what it
+ * wants. seq counts all notices of this daemon: a gap tells a subscriber that it missed some.
  *
  * OWNERSHIP views point into the frame.
  */
@@ -19,15 +19,18 @@
 
 /*
  * what: changed (key has a new version), peak (name, wanted, warm, left), endpoint (a new one was
- * seen), alarm (an endpoint's volatility jumped: value is the factor), refused (count bad events, text
- * says what was wrong with the first), reload, stop.
+ * seen), alarm (an endpoint's volatility jumped: value is the factor), refused (count bad events,
+ * text says what was wrong with the first), reload, stop.
  */
 #define ROW_NOTICE_TABLE(X)                                                                        \
-	X(UINT, seq) X(TIME, time_s) X(TEXT, what) X(KEY, endpoint) X(KEY, key) X(UINT, version)   \
-	X(TEXT, name) X(UINT, wanted) X(UINT, warm) X(UINT, left) X(NUM, value) X(UINT, count)     \
-	X(TEXT, text)
+	X(UINT, seq)                                                                               \
+	X(TIME, time_s)                                                                            \
+	X(TEXT, what) X(KEY, endpoint) X(KEY, key) X(UINT, version) X(TEXT, name) X(UINT, wanted)  \
+	        X(UINT, warm) X(UINT, left) X(NUM, value) X(UINT, count) X(TEXT, text)
 
-struct row_notice { ROW_NOTICE_TABLE(ROW_MEMBER) };
+struct row_notice {
+	ROW_NOTICE_TABLE(ROW_MEMBER)
+};
 extern const struct row_table row_notice;
 
 #define NOTICE_TOPIC_BYTES 1100

@@ -40,19 +40,19 @@ static int pack_sink(void *arg, const char *p, size_t n)
 
 static msgpack_packer packer(struct pack *w)
 {
-	return (msgpack_packer){ .data = w, .callback = pack_sink };
+	return (msgpack_packer){.data = w, .callback = pack_sink};
 }
 
 void pack_init(struct pack *w, size_t limit_bytes)
 {
 	/* Half of the address space is no limit, and keeps the doubling above from overflow. */
-	*w = (struct pack){ .limit = limit_bytes < SIZE_MAX / 2 ? limit_bytes : SIZE_MAX / 2 };
+	*w = (struct pack){.limit = limit_bytes < SIZE_MAX / 2 ? limit_bytes : SIZE_MAX / 2};
 }
 
 void pack_release(struct pack *w)
 {
 	free(w->p);
-	*w = (struct pack){ .limit = w->limit };
+	*w = (struct pack){.limit = w->limit};
 }
 
 void pack_reset(struct pack *w)
@@ -71,7 +71,7 @@ void *pack_take(struct pack *w, size_t *ret_bytes)
 	void *p = w->p;
 
 	*ret_bytes = w->n;
-	*w = (struct pack){ .limit = w->limit };
+	*w = (struct pack){.limit = w->limit};
 	return p;
 }
 

@@ -51,12 +51,12 @@ void pack_nil(struct pack *w);
 void pack_bool(struct pack *w, bool b);
 void pack_uint(struct pack *w, uint64_t u);
 void pack_int(struct pack *w, int64_t i);
-void pack_text(struct pack *w, const char *s);      /* str; NULL gives nil */
-void pack_str(struct pack *w, struct bytes b);      /* str */
-void pack_bin(struct pack *w, struct bytes b);      /* bin */
-void pack_array(struct pack *w, uint32_t n);        /* n values follow */
-void pack_map(struct pack *w, uint32_t n);          /* n times key and value follow */
-void pack_raw(struct pack *w, struct bytes b);      /* msgpack that is ready made */
+void pack_text(struct pack *w, const char *s); /* str; NULL gives nil */
+void pack_str(struct pack *w, struct bytes b); /* str */
+void pack_bin(struct pack *w, struct bytes b); /* bin */
+void pack_array(struct pack *w, uint32_t n);   /* n values follow */
+void pack_map(struct pack *w, uint32_t n);     /* n times key and value follow */
+void pack_raw(struct pack *w, struct bytes b); /* msgpack that is ready made */
 
 /* float 64; what is not finite has no number to tell and gives nil. */
 void pack_num(struct pack *w, double d);

@@ -44,7 +44,8 @@ void reply_count(struct pack *w, uint64_t id, bool has_id, uint64_t count)
 static struct bytes third(struct bytes frame, size_t max_elements)
 {
 	const char *p = frame.p;
-	size_t at = 1, i; /* an array of three has a head of one byte, or of 3 or 5 if badly packed */
+	/* an array of three has a head of one byte, or of 3 or 5 if badly packed */
+	size_t at = 1, i;
 
 	if ((unsigned char)p[0] != 0x93)
 		at = (unsigned char)p[0] == 0xdc ? 3 : 5;
@@ -61,7 +62,7 @@ int reply_read(struct reply *ret, struct message *m, struct bytes frame,
 	uint64_t status;
 	int rc;
 
-	*ret = (struct reply){ 0 };
+	*ret = (struct reply){0};
 	rc = message_read(m, frame, limits, reterr);
 	rc = rc ? rc : value_array(m->root, "reply", 3, 3, &c, reterr);
 	if (rc)
@@ -131,14 +132,15 @@ int got_read(struct got *ret, const struct msgpack_object *v, const struct proto
 	struct map m;
 	int rc;
 
-	*ret = (struct got){ 0 };
+	*ret = (struct got){0};
 	rc = value_map(v, "result", &m, reterr);
 	if (rc)
 		return rc;
 	x = map_find(&m, "value");
 	ret->found = !value_is_nil(x);
 	if (ret->found)
-		rc = value_bytes(x, "value", 0, (size_t)limits->max_value_bytes, &ret->value, reterr);
+		rc = value_bytes(x, "value", 0, (size_t)limits->max_value_bytes, &ret->value,
+		                 reterr);
 	rc = rc ? rc : value_bytes(map_find(&m, "outcome"), "outcome", 1, 16, &outcome, reterr);
 	if (rc)
 		return rc;

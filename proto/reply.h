@@ -2,8 +2,8 @@
 /*
  * Replies: [id, status, result]. Status 0 is success; else the result is [code name, text].
  *
- * The writer of a reply starts it with reply_start and then writes exactly one value, the result, with
- * pack.h, row.h or the functions below. id is nil when the request's id could not be read.
+ * The writer of a reply starts it with reply_start and then writes exactly one value, the result,
+ * with pack.h, row.h or the functions below. id is nil when the request's id could not be read.
  */
 #ifndef FORECACHED_PROTO_REPLY_H
 #define FORECACHED_PROTO_REPLY_H
@@ -32,9 +32,9 @@ struct reply {
 	uint64_t id;
 	bool has_id;
 	int status;
-	struct bytes code, text;            /* of a failure */
+	struct bytes code, text;             /* of a failure */
 	const struct msgpack_object *result; /* of a success */
-	struct bytes raw;                   /* the same as msgpack bytes */
+	struct bytes raw;                    /* the same as msgpack bytes */
 };
 
 /* 0 or -EBADMSG. Views point into the frame, the result lives as long as m's message. */
@@ -46,12 +46,12 @@ struct got {
 	enum event_outcome outcome; /* HIT, GRACE or MISS */
 	bool found;                 /* there is a value */
 	struct bytes value;
-	struct bytes endpoint;      /* that the key belongs to */
+	struct bytes endpoint; /* that the key belongs to */
 	uint64_t version;
-	double age_s; /* seconds since the origin was read; NAN: no value */
-	double ttl_s; /* seconds until it is no longer fresh, below 0: past it; NAN: no value */
-	uint64_t lease;             /* 0: none; else the caller is to load and set with it */
-	int status;                 /* mget: this key's own failure; 0 otherwise */
+	double age_s;   /* seconds since the origin was read; NAN: no value */
+	double ttl_s;   /* seconds until it is no longer fresh, below 0: past it; NAN: no value */
+	uint64_t lease; /* 0: none; else the caller is to load and set with it */
+	int status;     /* mget: this key's own failure; 0 otherwise */
 };
 void got_write(struct pack *w, const struct got *g);
 int got_read(struct got *ret, const struct msgpack_object *v, const struct proto_limits *limits,

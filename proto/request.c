@@ -20,7 +20,7 @@ const char *op_name(enum op op)
 {
 	static const char *const names[] = {
 #define X(name, text) [OP_##name] = text,
-		OP_TABLE(X)
+	        OP_TABLE(X)
 #undef X
 	};
 
@@ -130,7 +130,8 @@ static int option_count(struct reading *x, const char *name, uint32_t max, uint3
 	if (!v)
 		return 0;
 	if (value_uint(v, name, max, &u, NULL) || u == 0)
-		return proto_fail(x->err, -EBADMSG, "%s: must be a whole number from 1 to %u", name, max);
+		return proto_fail(x->err, -EBADMSG, "%s: must be a whole number from 1 to %u", name,
+		                  max);
 	*ret = (uint32_t)u;
 	return 0;
 }
@@ -156,11 +157,11 @@ static int option_word(struct reading *x, const char *name, const char *const *w
 
 /* -- Reading: each operation ---------------------------------------------------------------- */
 
-static const char *const mode_words[] = { "load", "lease", "peek" };
-static const char *const purge_words[] = { "key", "endpoint", "all" };
-static const char *const pause_words[] = { "all", "learning", "prefetch" };
-static const unsigned pause_bits[] = { REQUEST_LEARNING | REQUEST_PREFETCH, REQUEST_LEARNING,
-	                               REQUEST_PREFETCH };
+static const char *const mode_words[] = {"load", "lease", "peek"};
+static const char *const purge_words[] = {"key", "endpoint", "all"};
+static const char *const pause_words[] = {"all", "learning", "prefetch"};
+static const unsigned pause_bits[] = {REQUEST_LEARNING | REQUEST_PREFETCH, REQUEST_LEARNING,
+                                      REQUEST_PREFETCH};
 
 static int read_hello(struct reading *x)
 {
@@ -197,19 +198,21 @@ static int read_lease(struct reading *x)
 
 	x->r->get.mode = MODE_LEASE;
 	rc = rc ? rc : option_endpoint(x);
-	return rc || !failed ? rc : value_uint(failed, "failed", UINT64_MAX, &x->r->get.failed, x->err);
+	return rc || !failed ? rc
+	                     : value_uint(failed, "failed", UINT64_MAX, &x->r->get.failed, x->err);
 }
 
 static int read_mget(struct reading *x)
 {
 	struct cursor c;
 	size_t i;
-	int rc = value_array(cursor_next(&x->args), "keys", 1, (size_t)x->limits->max_keys, &c, x->err);
+	int rc = value_array(cursor_next(&x->args), "keys", 1, (size_t)x->limits->max_keys, &c,
+	                     x->err);
 
 	for (i = 0; !rc && c.left; i++) {
 		struct request_pair *p = vec_push(&x->r->pair);
 
-		*p = (struct request_pair){ { 0 }, { 0 } };
+		*p = (struct request_pair){{0}, {0}};
 		rc = read_key(x, cursor_next(&c), "key", &p->key);
 		if (rc)
 			proto_within(x->err, 0, "keys[%zu].", i);
@@ -250,12 +253,13 @@ static int read_mset(struct reading *x)
 {
 	struct cursor c, kv;
 	size_t i;
-	int rc = value_array(cursor_next(&x->args), "pairs", 1, (size_t)x->limits->max_keys, &c, x->err);
+	int rc = value_array(cursor_next(&x->args), "pairs", 1, (size_t)x->limits->max_keys, &c,
+	                     x->err);
 
 	for (i = 0; !rc && c.left; i++) {
 		struct request_pair *p = vec_push(&x->r->pair);
 
-		*p = (struct request_pair){ { 0 }, { 0 } };
+		*p = (struct request_pair){{0}, {0}};
 		rc = value_array(cursor_next(&c), "pair", 2, 2, &kv, x->err);
 		rc = rc ? rc : read_key(x, cursor_next(&kv), "key", &p->key);
 		rc = rc ? rc : read_value(x, cursor_next(&kv), &p->value);
@@ -275,7 +279,8 @@ static int read_changed(struct reading *x)
 	int rc = read_key(x, cursor_next(&x->args), "key", &x->r->key);
 
 	rc = rc ? rc : option_endpoint(x);
-	return rc ? rc : value_version(option(x, "version"), "version", &x->r->changed.version, x->err);
+	return rc ? rc
+	          : value_version(option(x, "version"), "version", &x->r->changed.version, x->err);
 }
 
 static int read_event(struct reading *x)
@@ -316,7 +321,8 @@ static int read_forecast(struct reading *x)
 	x->r->ahead.step = DEFAULT_FORECAST_STEP;
 	x->r->ahead.steps = DEFAULT_FORECAST_STEPS;
 	rc = rc ? rc : option_span(x, "step_s", &x->r->ahead.step);
-	if (!rc && (x->r->ahead.step.us < 1000000 || x->r->ahead.step.us > 86400 * INT64_C(1000000)))
+	if (!rc &&
+	    (x->r->ahead.step.us < 1000000 || x->r->ahead.step.us > 86400 * INT64_C(1000000)))
 		rc = proto_fail(x->err, -EBADMSG, "step_s: must be a number from 1 to 86400");
 	return rc ? rc : option_count(x, "steps", REQUEST_MAX_STEPS, &x->r->ahead.steps);
 }
@@ -337,15 +343,16 @@ static int read_start(struct reading *x, const struct msgpack_object *v)
 	if (value_kind(v) == VALUE_STR || value_kind(v) == VALUE_BIN)
 		return value_bytes(v, "start", 0, 64, &x->r->schedule.start_local, x->err);
 	if (value_instant(v, "start", &x->r->schedule.start, NULL))
-		return proto_fail(x->err, -EBADMSG,
-		                  "start: must be seconds since 1970, or str as 2026-11-23T09:30:00");
+		return proto_fail(
+		        x->err, -EBADMSG,
+		        "start: must be seconds since 1970, or str as 2026-11-23T09:30:00");
 	return 0;
 }
 
 static int read_schedule_add(struct reading *x)
 {
 	const struct msgpack_object *start = option(x, "start");
-	struct cursor c = { 0 };
+	struct cursor c = {0};
 	int rc = option_name(x, "name", &x->r->key);
 
 	x->r->schedule.start = INSTANT_NONE;
@@ -358,7 +365,8 @@ static int read_schedule_add(struct reading *x)
 	rc = rc ? rc : option_count(x, "max_keys", MAX_KEYS_WARMED, &x->r->schedule.max_keys);
 	rc = rc || !start ? rc : read_start(x, start);
 	rc = rc ? rc
-	        : value_array(option(x, "patterns"), "patterns", 1, REQUEST_MAX_PATTERNS, &c, x->err);
+	        : value_array(option(x, "patterns"), "patterns", 1, REQUEST_MAX_PATTERNS, &c,
+	                      x->err);
 	while (!rc && c.left)
 		rc = read_name(x, cursor_next(&c), "pattern",
 		               &x->r->schedule.pattern[x->r->schedule.n_patterns++]);
@@ -387,7 +395,9 @@ static int read_purge(struct reading *x)
 	int rc = option_word(x, "what", purge_words, 3, "key, endpoint or all", &what);
 
 	x->r->purge.what = (enum request_purge)what;
-	/* "all" takes a name like the others, which may be empty: purge is never meant by mistake */
+	/*
+	 * "all" takes a name like the others, which may be empty: purge is never meant by mistake
+	 */
 	return rc ? rc
 	          : value_bytes(cursor_next(&x->args), "name", what != PURGE_EVERYTHING,
 	                        (size_t)x->limits->max_key_bytes, &x->r->key, x->err);
@@ -415,8 +425,8 @@ static int read_export(struct reading *x)
 /* -- Records -------------------------------------------------------------------------------- */
 
 /* Numbers are kept as offsets until all are read: the vector may move while it grows. */
-static int read_record_field(struct reading *x, const struct msgpack_object *v, struct record_row *row,
-                             struct bytes name)
+static int read_record_field(struct reading *x, const struct msgpack_object *v,
+                             struct record_row *row, struct bytes name)
 {
 	struct cursor c;
 	int rc;
@@ -439,7 +449,7 @@ static int read_record_field(struct reading *x, const struct msgpack_object *v, 
 
 static int read_record(struct reading *x, const struct msgpack_object *v, struct record_row *row)
 {
-	static const char *const names[] = { "kind", "name", "endpoint", "fields", NULL };
+	static const char *const names[] = {"kind", "name", "endpoint", "fields", NULL};
 	const struct msgpack_object *endpoint, *field;
 	struct map m, fields;
 	size_t i;
@@ -451,8 +461,9 @@ static int read_record(struct reading *x, const struct msgpack_object *v, struct
 	if (rc)
 		return rc;
 	rc = value_bytes(map_find(&m, "kind"), "kind", 1, 32, &row->kind, x->err);
-	rc = rc ? rc : value_bytes(map_find(&m, "name"), "name", 0, (size_t)x->limits->max_key_bytes,
-	                           &row->name, x->err);
+	rc = rc ? rc
+	        : value_bytes(map_find(&m, "name"), "name", 0, (size_t)x->limits->max_key_bytes,
+	                      &row->name, x->err);
 	endpoint = map_find(&m, "endpoint");
 	if (!rc && !value_is_nil(endpoint))
 		rc = value_bytes(endpoint, "endpoint", 0, (size_t)x->limits->max_endpoint_bytes,
@@ -472,8 +483,8 @@ static int read_import(struct reading *x)
 	const double *next;
 	struct cursor c;
 	size_t i, k;
-	int rc = value_array(cursor_next(&x->args), "records", 1, (size_t)x->limits->max_records, &c,
-	                     x->err);
+	int rc = value_array(cursor_next(&x->args), "records", 1, (size_t)x->limits->max_records,
+	                     &c, x->err);
 
 	for (i = 0; !rc && c.left; i++) {
 		rc = read_record(x, cursor_next(&c), vec_push(&r->record));
@@ -494,39 +505,40 @@ static int read_import(struct reading *x)
 #define MAX_OPTIONS 8
 
 static const struct rule {
-	unsigned args;                        /* that stand before the options */
+	unsigned args; /* that stand before the options */
 	int (*read)(struct reading *x);
 	const char *options[MAX_OPTIONS + 1]; /* end with NULL */
 } rules[OPS] = {
-	[OP_HELLO] = { 0, read_hello, { "client" } },
-	[OP_GET] = { 1, read_get, { "endpoint", "mode" } },
-	[OP_MGET] = { 1, read_mget, { "endpoint", "mode" } },
-	[OP_SET] = { 2, read_set, { "endpoint", "ttl_s", "lease", "load_ms", "version", "read_s" } },
-	[OP_MSET] = { 1, read_mset, { "endpoint", "ttl_s", "load_ms", "read_s" } },
-	[OP_DELETE] = { 1, read_delete, { NULL } },
-	[OP_CHANGED] = { 1, read_changed, { "endpoint", "version" } },
-	[OP_LEASE] = { 1, read_lease, { "endpoint", "failed" } },
-	[OP_EVENT] = { 1, read_event, { NULL } },
-	[OP_TTL] = { 1, read_ttl, { "endpoint" } },
-	[OP_TTLS] = { 0, read_ttls, { "endpoint", "max" } },
-	[OP_ENDPOINTS] = { 0, read_endpoints, { "max" } },
-	[OP_WHY] = { 1, read_named, { NULL } },
-	[OP_FORECAST] = { 1, read_forecast, { "step_s", "steps" } },
-	[OP_PREWARM] = { 1, read_prewarm, { "dry_run", "max_keys" } },
-	[OP_SCHEDULE_ADD] = { 0, read_schedule_add,
-	                      { "name", "rrule", "start", "tz", "calendar", "patterns", "lead_s",
-	                        "max_keys" } },
-	[OP_SCHEDULE_LIST] = { 0, read_nothing, { NULL } },
-	[OP_SCHEDULE_REMOVE] = { 1, read_named, { NULL } },
-	[OP_SCHEDULE_NEXT] = { 0, read_schedule_next, { "name", "steps" } },
-	[OP_SCHEDULE_REPORT] = { 0, read_schedule_report, { "name", "max" } },
-	[OP_PURGE] = { 1, read_purge, { "what" } },
-	[OP_PAUSE] = { 0, read_pause, { "what", "for_s" } },
-	[OP_RESUME] = { 0, read_pause, { "what" } },
-	[OP_STATS] = { 0, read_nothing, { NULL } },
-	[OP_HEALTH] = { 0, read_nothing, { NULL } },
-	[OP_EXPORT] = { 0, read_export, { "offset", "max" } },
-	[OP_IMPORT] = { 1, read_import, { NULL } },
+        [OP_HELLO] = {0, read_hello, {"client"}},
+        [OP_GET] = {1, read_get, {"endpoint", "mode"}},
+        [OP_MGET] = {1, read_mget, {"endpoint", "mode"}},
+        [OP_SET] = {2, read_set, {"endpoint", "ttl_s", "lease", "load_ms", "version", "read_s"}},
+        [OP_MSET] = {1, read_mset, {"endpoint", "ttl_s", "load_ms", "read_s"}},
+        [OP_DELETE] = {1, read_delete, {NULL}},
+        [OP_CHANGED] = {1, read_changed, {"endpoint", "version"}},
+        [OP_LEASE] = {1, read_lease, {"endpoint", "failed"}},
+        [OP_EVENT] = {1, read_event, {NULL}},
+        [OP_TTL] = {1, read_ttl, {"endpoint"}},
+        [OP_TTLS] = {0, read_ttls, {"endpoint", "max"}},
+        [OP_ENDPOINTS] = {0, read_endpoints, {"max"}},
+        [OP_WHY] = {1, read_named, {NULL}},
+        [OP_FORECAST] = {1, read_forecast, {"step_s", "steps"}},
+        [OP_PREWARM] = {1, read_prewarm, {"dry_run", "max_keys"}},
+        [OP_SCHEDULE_ADD] = {0,
+                             read_schedule_add,
+                             {"name", "rrule", "start", "tz", "calendar", "patterns", "lead_s",
+                              "max_keys"}},
+        [OP_SCHEDULE_LIST] = {0, read_nothing, {NULL}},
+        [OP_SCHEDULE_REMOVE] = {1, read_named, {NULL}},
+        [OP_SCHEDULE_NEXT] = {0, read_schedule_next, {"name", "steps"}},
+        [OP_SCHEDULE_REPORT] = {0, read_schedule_report, {"name", "max"}},
+        [OP_PURGE] = {1, read_purge, {"what"}},
+        [OP_PAUSE] = {0, read_pause, {"what", "for_s"}},
+        [OP_RESUME] = {0, read_pause, {"what"}},
+        [OP_STATS] = {0, read_nothing, {NULL}},
+        [OP_HEALTH] = {0, read_nothing, {NULL}},
+        [OP_EXPORT] = {0, read_export, {"offset", "max"}},
+        [OP_IMPORT] = {1, read_import, {NULL}},
 };
 
 static enum op find_op(struct bytes name)
@@ -545,7 +557,8 @@ static int read_operation(struct reading *x, const struct rule *rule)
 	const struct msgpack_object *last;
 
 	if (x->args.left < rule->args || x->args.left > rule->args + 1)
-		return proto_fail(x->err, -EBADMSG, "takes %u arguments and a map of options, got %zu values",
+		return proto_fail(x->err, -EBADMSG,
+		                  "takes %u arguments and a map of options, got %zu values",
 		                  rule->args, x->args.left);
 	last = cursor_at(&x->args, rule->args);
 	if (!value_is_nil(last)) {
@@ -561,7 +574,7 @@ static int read_operation(struct reading *x, const struct rule *rule)
 int request_read(struct request *ret, struct message *m, struct bytes frame,
                  const struct proto_limits *limits, struct proto_error *reterr)
 {
-	struct reading x = { .r = ret, .limits = limits, .err = reterr };
+	struct reading x = {.r = ret, .limits = limits, .err = reterr};
 	struct bytes name;
 	int rc;
 
@@ -794,7 +807,7 @@ static void write_args(struct pack *w, const struct request *r)
 
 void request_write(struct pack *w, const struct request *r)
 {
-	struct options o = { NULL, 0 };
+	struct options o = {NULL, 0};
 
 	put_options(&o, r);
 	pack_array(w, 2 + rules[r->op].args + (o.n > 0));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests: [id, op, args...], where an operation's options are a map that stands last and may be left
- * out. Unknown options are refused, with their operation named.
+ * Requests: [id, op, args...], where an operation's options are a map that stands last and may be
+ * left out. Unknown options are refused, with their operation named.
  *
  *	get KEY {endpoint, mode}			mode: "load" (default), "lease", "peek"
  *	mget [KEY...] {endpoint, mode}
@@ -73,7 +73,7 @@ enum op {
 #define X(name, text) OP_##name,
 	OP_TABLE(X)
 #undef X
-	OPS
+	        OPS
 };
 const char *op_name(enum op op);
 
@@ -109,11 +109,13 @@ struct request {
 	bool has_id; /* even a bad request is answered under its id, if that much could be read */
 	enum op op;
 	struct bytes endpoint; /* option `endpoint`, the endpoint of forecast; empty: not said */
-	struct bytes key;      /* KEY, NAME or PATTERN; option `name` of schedule.*; empty: not said */
+	/* KEY, NAME or PATTERN; option `name` of schedule.*; empty: not said */
+	struct bytes key;
 	union {
 		struct {
 			enum request_mode mode;
-			uint64_t failed; /* lease: not 0: no get, but the load under this lease failed */
+			/* lease: not 0: no get, but the load under this lease failed */
+			uint64_t failed;
 		} get; /* get, mget, lease (always MODE_LEASE) */
 		struct {
 			struct bytes value;  /* set alone */
@@ -122,7 +124,7 @@ struct request {
 			struct span load;    /* 0: unknown */
 			uint64_t version;    /* 0: the hash of the value */
 			struct instant read; /* INSTANT_NONE: now */
-		} set; /* set, mset */
+		} set;                       /* set, mset */
 		struct {
 			uint64_t version; /* 0: unknown */
 		} changed;
@@ -131,9 +133,9 @@ struct request {
 			uint32_t steps;   /* forecast: 60, schedule.next: 10 by default */
 		} ahead;
 		struct {
-			uint32_t max; /* rows; default 100 for ttls, 1000 for the others */
+			uint32_t max;    /* rows; default 100 for ttls, 1000 for the others */
 			uint64_t offset; /* export */
-		} list; /* ttls, endpoints, schedule.report, export */
+		} list;                  /* ttls, endpoints, schedule.report, export */
 		struct {
 			bool dry_run;
 			uint32_t max_keys; /* 0: not said */
@@ -141,7 +143,8 @@ struct request {
 		struct {
 			struct bytes rrule, tz, calendar; /* empty: not said */
 			struct instant start;             /* INSTANT_NONE: not said */
-			struct bytes start_local; /* start as text, "2026-11-23T09:30": local to tz; or empty */
+			/* start as text, "2026-11-23T09:30": local to tz; or empty */
+			struct bytes start_local;
 			struct bytes pattern[REQUEST_MAX_PATTERNS];
 			size_t n_patterns;
 			struct span lead;  /* 0: computed */
@@ -151,17 +154,17 @@ struct request {
 			enum request_purge what;
 		} purge;
 		struct {
-			unsigned what;  /* REQUEST_* bits */
+			unsigned what;    /* REQUEST_* bits */
 			struct span for_; /* 0: until resumed */
-		} pause; /* and resume */
+		} pause;                  /* and resume */
 		struct {
 			struct bytes client; /* what the client calls itself */
 		} hello;
 	};
-	VEC(struct request_pair) pair;     /* mget, mset */
-	struct events events;              /* event */
-	VEC(struct record_row) record;     /* import */
-	VEC(double) number;                /* what the records' fields point into */
+	VEC(struct request_pair) pair; /* mget, mset */
+	struct events events;          /* event */
+	VEC(struct record_row) record; /* import */
+	VEC(double) number;            /* what the records' fields point into */
 };
 
 void request_init(struct request *r);

@@ -5,48 +5,48 @@
 
 #include <math.h>
 
-#define FIELD(type, member) { #member, ROW_##type, offsetof(struct ROW_NAME, member) },
+#define FIELD(type, member) {#member, ROW_##type, offsetof(struct ROW_NAME, member)},
 #define TABLE(row)                                                                                 \
-	const struct row_table row = { row##_fields, sizeof(row##_fields) / sizeof(row##_fields[0]), \
-		                       sizeof(struct row) }
+	const struct row_table row = {                                                             \
+	        row##_fields, sizeof(row##_fields) / sizeof(row##_fields[0]), sizeof(struct row)}
 
 #define ROW_NAME row_ttl
-static const struct row_field row_ttl_fields[] = { ROW_TTL_TABLE(FIELD) };
+static const struct row_field row_ttl_fields[] = {ROW_TTL_TABLE(FIELD)};
 TABLE(row_ttl);
 #undef ROW_NAME
 
 #define ROW_NAME row_why
-static const struct row_field row_why_fields[] = { ROW_WHY_TABLE(FIELD) };
+static const struct row_field row_why_fields[] = {ROW_WHY_TABLE(FIELD)};
 TABLE(row_why);
 #undef ROW_NAME
 
 #define ROW_NAME row_forecast
-static const struct row_field row_forecast_fields[] = { ROW_FORECAST_TABLE(FIELD) };
+static const struct row_field row_forecast_fields[] = {ROW_FORECAST_TABLE(FIELD)};
 TABLE(row_forecast);
 #undef ROW_NAME
 
 #define ROW_NAME row_advice
-static const struct row_field row_advice_fields[] = { ROW_ADVICE_TABLE(FIELD) };
+static const struct row_field row_advice_fields[] = {ROW_ADVICE_TABLE(FIELD)};
 TABLE(row_advice);
 #undef ROW_NAME
 
 #define ROW_NAME row_hello
-static const struct row_field row_hello_fields[] = { ROW_HELLO_TABLE(FIELD) };
+static const struct row_field row_hello_fields[] = {ROW_HELLO_TABLE(FIELD)};
 TABLE(row_hello);
 #undef ROW_NAME
 
 #define ROW_NAME row_schedule
-static const struct row_field row_schedule_fields[] = { ROW_SCHEDULE_TABLE(FIELD) };
+static const struct row_field row_schedule_fields[] = {ROW_SCHEDULE_TABLE(FIELD)};
 TABLE(row_schedule);
 #undef ROW_NAME
 
 #define ROW_NAME row_due
-static const struct row_field row_due_fields[] = { ROW_DUE_TABLE(FIELD) };
+static const struct row_field row_due_fields[] = {ROW_DUE_TABLE(FIELD)};
 TABLE(row_due);
 #undef ROW_NAME
 
 #define ROW_NAME row_peak
-static const struct row_field row_peak_fields[] = { ROW_PEAK_TABLE(FIELD) };
+static const struct row_field row_peak_fields[] = {ROW_PEAK_TABLE(FIELD)};
 TABLE(row_peak);
 #undef ROW_NAME
 
@@ -122,7 +122,7 @@ static int read_estimate(const struct msgpack_object *v, const char *field, stru
 	struct map m;
 	int rc;
 
-	*ret = (struct estimate){ NAN, HUGE_VAL, 0 };
+	*ret = (struct estimate){NAN, HUGE_VAL, 0};
 	if (value_is_nil(v))
 		return 0;
 	rc = value_map(v, field, &m, reterr);

@@ -2,8 +2,8 @@
 /*
  * Results that are maps, described once for whoever writes and whoever reads them.
  *
- * Each table lists (TYPE, name) of a struct's fields; from it come the struct, the map with the same
- * names on the wire (and so in --json), and the reader. Types:
+ * Each table lists (TYPE, name) of a struct's fields; from it come the struct, the map with the
+ * same names on the wire (and so in --json), and the reader. Types:
  *	KEY   struct bytes		key, endpoint or pattern; empty: left out
  *	TEXT  struct bytes		our own words; empty: nil
  *	NUM   double			NAN and infinities: nil
@@ -42,20 +42,25 @@ struct row_table {
 
 /* Of `ttls` and `endpoints`, and the head of `why`: engine.h, struct ttl_row. */
 #define ROW_TTL_TABLE(X)                                                                           \
-	X(KEY, endpoint) X(KEY, key) X(NUM, ttl_s) X(NUM, age_s) X(EST, change_rate_per_s)         \
-	X(NUM, request_rate_per_s) X(NUM, load_ms) X(NUM, stale_share) X(NUM, hit_ratio)           \
-	X(UINT, requests) X(UINT, loads) X(TEXT, mode) X(TEXT, reason)
+	X(KEY, endpoint)                                                                           \
+	X(KEY, key)                                                                                \
+	X(NUM, ttl_s) X(NUM, age_s) X(EST, change_rate_per_s) X(NUM, request_rate_per_s)           \
+	        X(NUM, load_ms) X(NUM, stale_share) X(NUM, hit_ratio) X(UINT, requests)            \
+	                X(UINT, loads) X(TEXT, mode) X(TEXT, reason)
 
 /* Of `why`: engine.h, struct why, its row included. */
 #define ROW_WHY_TABLE(X)                                                                           \
 	ROW_TTL_TABLE(X)                                                                           \
-	X(BOOL, is_endpoint) X(BOOL, resident) X(EST, change_rate_mean) X(NUM, shape_now)          \
-	X(TIME, last_changed) X(TIME, last_load) X(NUM, pool_mean) X(NUM, pool_n)                  \
-	X(EST, request_rate) X(NUM, demand_shape_now) X(NUM, forecast_mase) X(TIME, soft)          \
-	X(TIME, hard) X(BOOL, refresh_ahead) X(NUM, price) X(NUM, p_stale_at_end)                  \
-	X(NUM, ttl_at_half_price_s) X(NUM, ttl_at_double_price_s) X(NUM, objective)                \
-	X(NUM, measured) X(NUM, measured_sd) X(UINT, audits) X(UINT, audits_stale)                 \
-	X(NUM, origin_rate_used) X(NUM, origin_rate_limit) X(TEXT, paused) X(TEXT, last_error)
+	X(BOOL, is_endpoint)                                                                       \
+	X(BOOL, resident)                                                                          \
+	X(EST, change_rate_mean) X(NUM, shape_now) X(TIME, last_changed) X(TIME, last_load)        \
+	        X(NUM, pool_mean) X(NUM, pool_n) X(EST, request_rate) X(NUM, demand_shape_now) X(  \
+	                NUM, forecast_mase) X(TIME, soft) X(TIME, hard) X(BOOL, refresh_ahead)     \
+	                X(NUM, price) X(NUM, p_stale_at_end) X(NUM, ttl_at_half_price_s)           \
+	                        X(NUM, ttl_at_double_price_s) X(NUM, objective) X(NUM, measured)   \
+	                                X(NUM, measured_sd) X(UINT, audits) X(UINT, audits_stale)  \
+	                                        X(NUM, origin_rate_used) X(NUM, origin_rate_limit) \
+	                                                X(TEXT, paused) X(TEXT, last_error)
 
 /* Of `forecast`. */
 #define ROW_FORECAST_TABLE(X)                                                                      \
@@ -66,34 +71,54 @@ struct row_table {
 
 /* Of `hello`. max_* are the limits that a client must keep to. */
 #define ROW_HELLO_TABLE(X)                                                                         \
-	X(TEXT, server) X(TEXT, version) X(UINT, protocol) X(TEXT, segment) X(UINT, boot_id)       \
-	X(UINT, pid) X(TIME, time_s) X(NUM, time_scale) X(UINT, max_frame_bytes)                   \
-	X(UINT, max_key_bytes) X(UINT, max_value_bytes) X(UINT, max_events) X(UINT, max_keys)
+	X(TEXT, server)                                                                            \
+	X(TEXT, version)                                                                           \
+	X(UINT, protocol) X(TEXT, segment) X(UINT, boot_id) X(UINT, pid) X(TIME, time_s)           \
+	        X(NUM, time_scale) X(UINT, max_frame_bytes) X(UINT, max_key_bytes)                 \
+	                X(UINT, max_value_bytes) X(UINT, max_events) X(UINT, max_keys)
 
 /* Of `schedule.list`, `schedule.next`, `schedule.report`. next_s: when it is due next. */
 #define ROW_SCHEDULE_TABLE(X)                                                                      \
-	X(TEXT, name) X(TEXT, rrule) X(TEXT, tz) X(TEXT, calendar) X(TEXT, start)                  \
-	X(TEXT, patterns) X(NUM, lead_s) X(UINT, max_keys) X(TIME, next_s)
-#define ROW_DUE_TABLE(X) X(TEXT, name) X(TIME, time_s)
+	X(TEXT, name)                                                                              \
+	X(TEXT, rrule)                                                                             \
+	X(TEXT, tz) X(TEXT, calendar) X(TEXT, start) X(TEXT, patterns) X(NUM, lead_s)              \
+	        X(UINT, max_keys) X(TIME, next_s)
+#define ROW_DUE_TABLE(X)  X(TEXT, name) X(TIME, time_s)
 #define ROW_PEAK_TABLE(X) X(TEXT, name) X(TIME, time_s) X(UINT, wanted) X(UINT, warm) X(UINT, left)
 
-#define ROW_C_KEY  struct bytes
-#define ROW_C_TEXT struct bytes
-#define ROW_C_NUM  double
-#define ROW_C_UINT uint64_t
-#define ROW_C_BOOL bool
-#define ROW_C_EST  struct estimate
-#define ROW_C_TIME struct instant
+#define ROW_C_KEY              struct bytes
+#define ROW_C_TEXT             struct bytes
+#define ROW_C_NUM              double
+#define ROW_C_UINT             uint64_t
+#define ROW_C_BOOL             bool
+#define ROW_C_EST              struct estimate
+#define ROW_C_TIME             struct instant
 #define ROW_MEMBER(type, name) ROW_C_##type name;
 
-struct row_ttl { ROW_TTL_TABLE(ROW_MEMBER) };
-struct row_why { ROW_WHY_TABLE(ROW_MEMBER) };
-struct row_forecast { ROW_FORECAST_TABLE(ROW_MEMBER) };
-struct row_advice { ROW_ADVICE_TABLE(ROW_MEMBER) };
-struct row_hello { ROW_HELLO_TABLE(ROW_MEMBER) };
-struct row_schedule { ROW_SCHEDULE_TABLE(ROW_MEMBER) };
-struct row_due { ROW_DUE_TABLE(ROW_MEMBER) };
-struct row_peak { ROW_PEAK_TABLE(ROW_MEMBER) };
+struct row_ttl {
+	ROW_TTL_TABLE(ROW_MEMBER)
+};
+struct row_why {
+	ROW_WHY_TABLE(ROW_MEMBER)
+};
+struct row_forecast {
+	ROW_FORECAST_TABLE(ROW_MEMBER)
+};
+struct row_advice {
+	ROW_ADVICE_TABLE(ROW_MEMBER)
+};
+struct row_hello {
+	ROW_HELLO_TABLE(ROW_MEMBER)
+};
+struct row_schedule {
+	ROW_SCHEDULE_TABLE(ROW_MEMBER)
+};
+struct row_due {
+	ROW_DUE_TABLE(ROW_MEMBER)
+};
+struct row_peak {
+	ROW_PEAK_TABLE(ROW_MEMBER)
+};
 
 extern const struct row_table row_ttl, row_why, row_forecast, row_advice, row_hello, row_schedule,
         row_due, row_peak;

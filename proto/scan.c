@@ -26,7 +26,7 @@ static uint64_t big_endian(const unsigned char *p, size_t n)
 /* left >= 1. A head that is cut off has bytes > left. */
 static struct head head_of(const unsigned char *p, size_t left)
 {
-	struct head h = { .bytes = 1, .known = true };
+	struct head h = {.bytes = 1, .known = true};
 	unsigned char c = *p;
 	size_t width;
 
@@ -99,7 +99,8 @@ static size_t walk(struct bytes in, size_t max_elements, struct proto_error *ret
 		}
 		open[depth]--;
 		if (at == in.n) {
-			proto_fail(reterr, 0, "message: ends after %zu bytes, within a value", in.n);
+			proto_fail(reterr, 0, "message: ends after %zu bytes, within a value",
+			           in.n);
 			return 0;
 		}
 		if (++elements > max_elements) {
@@ -108,16 +109,19 @@ static size_t walk(struct bytes in, size_t max_elements, struct proto_error *ret
 		}
 		h = head_of(p + at, in.n - at);
 		if (!h.known) {
-			proto_fail(reterr, 0, "message: byte %zu: extension types are not used here", at);
+			proto_fail(reterr, 0,
+			           "message: byte %zu: extension types are not used here", at);
 			return 0;
 		}
 		if (h.bytes > in.n - at) {
-			proto_fail(reterr, 0, "message: ends after %zu bytes, within a value", in.n);
+			proto_fail(reterr, 0, "message: ends after %zu bytes, within a value",
+			           in.n);
 			return 0;
 		}
 		at += h.bytes;
 		if (h.body > in.n - at || h.values > in.n - at) {
-			proto_fail(reterr, 0, "message: byte %zu: declares more than the %zu bytes left",
+			proto_fail(reterr, 0,
+			           "message: byte %zu: declares more than the %zu bytes left",
 			           at - h.bytes, in.n - at);
 			return 0;
 		}

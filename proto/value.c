@@ -14,7 +14,7 @@
 
 void message_init(struct message *m)
 {
-	*m = (struct message){ 0 };
+	*m = (struct message){0};
 }
 
 void message_release(struct message *m)
@@ -91,8 +91,8 @@ int value_uint(const struct msgpack_object *v, const char *field, uint64_t max, 
                struct proto_error *reterr)
 {
 	if (value_kind(v) != VALUE_UINT || v->via.u64 > max)
-		return proto_fail(reterr, -EBADMSG, "%s: must be a whole number from 0 to %llu", field,
-		                  (unsigned long long)max);
+		return proto_fail(reterr, -EBADMSG, "%s: must be a whole number from 0 to %llu",
+		                  field, (unsigned long long)max);
 	*ret = v->via.u64;
 	return 0;
 }
@@ -115,8 +115,8 @@ bad:
 	                  (long long)min, (long long)max);
 }
 
-int value_num(const struct msgpack_object *v, const char *field, double min, double max, double *ret,
-              struct proto_error *reterr)
+int value_num(const struct msgpack_object *v, const char *field, double min, double max,
+              double *ret, struct proto_error *reterr)
 {
 	double d = NAN;
 
@@ -134,8 +134,8 @@ int value_num(const struct msgpack_object *v, const char *field, double min, dou
 		break;
 	}
 	if (!(d >= min && d <= max) || !isfinite(d))
-		return proto_fail(reterr, -EBADMSG, "%s: must be a number from %.15g to %.15g", field, min,
-		                  max);
+		return proto_fail(reterr, -EBADMSG, "%s: must be a number from %.15g to %.15g",
+		                  field, min, max);
 	*ret = d;
 	return 0;
 }
@@ -172,7 +172,7 @@ int value_instant(const struct msgpack_object *v, const char *field, struct inst
 	if (rc)
 		return rc;
 	/* Not instant_from_s, which ends in 2070: whole and rest apart keep every microsecond. */
-	*ret = (struct instant){ (int64_t)s * 1000000 + llround((s - floor(s)) * 1e6) };
+	*ret = (struct instant){(int64_t)s * 1000000 + llround((s - floor(s)) * 1e6)};
 	return 0;
 }
 
@@ -208,21 +208,22 @@ int value_version(const struct msgpack_object *v, const char *field, uint64_t *r
 			*ret = 1; /* 0 stands for "unknown" */
 		return 0;
 	default:
-		return proto_fail(reterr, -EBADMSG, "%s: must be a whole number >= 0, str or bin", field);
+		return proto_fail(reterr, -EBADMSG, "%s: must be a whole number >= 0, str or bin",
+		                  field);
 	}
 }
 
 int value_array(const struct msgpack_object *v, const char *field, size_t min, size_t max,
                 struct cursor *ret, struct proto_error *reterr)
 {
-	*ret = (struct cursor){ 0 };
+	*ret = (struct cursor){0};
 	if (value_kind(v) != VALUE_ARRAY)
 		return proto_fail(reterr, -EBADMSG, "%s: must be an array", field);
 	if (v->via.array.size > max)
 		return proto_fail(reterr, -EMSGSIZE, "%s: has more than %zu values", field, max);
 	if (v->via.array.size < min)
 		return proto_fail(reterr, -EBADMSG, "%s: has fewer than %zu values", field, min);
-	*ret = (struct cursor){ v->via.array.ptr, v->via.array.size };
+	*ret = (struct cursor){v->via.array.ptr, v->via.array.size};
 	return 0;
 }
 
@@ -244,13 +245,14 @@ int value_map(const struct msgpack_object *v, const char *field, struct map *ret
 {
 	uint32_t i;
 
-	*ret = (struct map){ 0 };
+	*ret = (struct map){0};
 	if (value_kind(v) != VALUE_MAP)
 		return proto_fail(reterr, -EBADMSG, "%s: must be a map", field);
 	for (i = 0; i < v->via.map.size; i++)
 		if (v->via.map.ptr[i].key.type != MSGPACK_OBJECT_STR)
-			return proto_fail(reterr, -EBADMSG, "%s: the names in a map must be str", field);
-	*ret = (struct map){ v->via.map.ptr, v->via.map.size };
+			return proto_fail(reterr, -EBADMSG, "%s: the names in a map must be str",
+			                  field);
+	*ret = (struct map){v->via.map.ptr, v->via.map.size};
 	return 0;
 }
 
@@ -285,8 +287,8 @@ int map_only(const struct map *m, const char *field, const char *const *names,
 		for (k = 0; names[k] && !bytes_equal(name, bytes_str(names[k])); k++)
 			;
 		if (!names[k])
-			return proto_fail(reterr, -EBADMSG, "%s: option %zu is not one that it takes", field,
-			                  i + 1);
+			return proto_fail(reterr, -EBADMSG,
+			                  "%s: option %zu is not one that it takes", field, i + 1);
 	}
 	return 0;
 }

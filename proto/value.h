@@ -11,11 +11,11 @@
  *	rc = rc ? rc : value_uint(cursor_next(&c), "request.id", UINT64_MAX, &id, &err);
  *
  * A NULL value (what cursor_next gives at the end of an array, and map_find for a key that is not
- * there) reads as nil. The value_ functions do not take nil for anything but nil: trailing fields that
- * may be left out are asked for with value_is_nil first.
+ * there) reads as nil. The value_ functions do not take nil for anything but nil: trailing fields
+ * that may be left out are asked for with value_is_nil first.
  *
- * OWNERSHIP views point into the frame that was read, which must outlive them; values live until the
- * next message_read or message_release.
+ * OWNERSHIP views point into the frame that was read, which must outlive them; values live until
+ * the next message_read or message_release.
  */
 #ifndef FORECACHED_PROTO_VALUE_H
 #define FORECACHED_PROTO_VALUE_H
@@ -78,8 +78,8 @@ int value_int(const struct msgpack_object *v, const char *field, int64_t min, in
               int64_t *ret, struct proto_error *reterr);
 
 /* An integer or a float that is finite and from min to max. */
-int value_num(const struct msgpack_object *v, const char *field, double min, double max, double *ret,
-              struct proto_error *reterr);
+int value_num(const struct msgpack_object *v, const char *field, double min, double max,
+              double *ret, struct proto_error *reterr);
 
 /* str or bin of min to max bytes; -EMSGSIZE when it is longer. */
 int value_bytes(const struct msgpack_object *v, const char *field, size_t min, size_t max,
@@ -92,8 +92,8 @@ int value_span(const struct msgpack_object *v, const char *field, struct span *r
                struct proto_error *reterr);
 
 /*
- * The version of a content, as the 64-bit number that the engine compares: an integer is itself, str
- * and bin (an ETag, say) are hashed. Never 0 for str and bin. nil gives 0, "unknown".
+ * The version of a content, as the 64-bit number that the engine compares: an integer is itself,
+ * str and bin (an ETag, say) are hashed. Never 0 for str and bin. nil gives 0, "unknown".
  */
 int value_version(const struct msgpack_object *v, const char *field, uint64_t *ret,
                   struct proto_error *reterr);

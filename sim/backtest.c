@@ -11,7 +11,7 @@
 
 #define DAY SPAN_S(86400)
 
-static const struct span FIT_TAKES = { 1000000 };
+static const struct span FIT_TAKES = {1000000};
 
 /*
  * So finely a step is looked at: its count comes in equal parts, and its forecast is their sum. The
@@ -19,9 +19,13 @@ static const struct span FIT_TAKES = { 1000000 };
  */
 #define PARTS 6
 
-/* -- The series ------------------------------------------------------------------------------------- */
+/*
+ * -- The series
+ * -------------------------------------------------------------------------------------
+ */
 
-static int read_row(struct series *s, const struct source *src, struct bytes line, struct fault *reterr)
+static int read_row(struct series *s, const struct source *src, struct bytes line,
+                    struct fault *reterr)
 {
 	const char *tab = memchr(line.p, '\t', line.n);
 	size_t n = tab ? (size_t)(tab - (const char *)line.p) : 0;
@@ -29,22 +33,26 @@ static int read_row(struct series *s, const struct source *src, struct bytes lin
 	int64_t count_e6;
 
 	if (!tab)
-		return source_fault(src, -EINVAL, reterr, "row", "must have 2 fields (time_s count)");
+		return source_fault(src, -EINVAL, reterr, "row",
+		                    "must have 2 fields (time_s count)");
 	if (!trace_decimal(line.p, n, 6, TRACE_LAST_US, &at.us))
 		return source_fault(src, -EINVAL, reterr, "time_s",
 		                    "must be a decimal number from 0 to 253402300799 s");
-	if (!trace_decimal(tab + 1, line.n - n - 1, 6, (int64_t)(SERIES_MAX_COUNT * 1e6), &count_e6))
-		return source_fault(src, -EINVAL, reterr, "count", "must be a number from 0 to %.0f",
-		                    SERIES_MAX_COUNT);
+	if (!trace_decimal(tab + 1, line.n - n - 1, 6, (int64_t)(SERIES_MAX_COUNT * 1e6),
+	                   &count_e6))
+		return source_fault(src, -EINVAL, reterr, "count",
+		                    "must be a number from 0 to %.0f", SERIES_MAX_COUNT);
 	if (s->at.n && at.us <= s->at.v[s->at.n - 1].us)
 		return source_fault(src, -EINVAL, reterr, "time_s", "is not after the row above");
 	if (s->at.n == 1)
 		s->step = instant_diff(at, s->at.v[0]);
 	if (s->at.n > 1 && instant_diff(at, s->at.v[s->at.n - 1]).us < s->step.us)
-		return source_fault(src, -EINVAL, reterr, "time_s",
-		                    "comes sooner after the row above than the second row after the first");
+		return source_fault(
+		        src, -EINVAL, reterr, "time_s",
+		        "comes sooner after the row above than the second row after the first");
 	if (s->at.n == SERIES_MAX_ROWS)
-		return source_fault(src, -E2BIG, reterr, "file", "more than %u rows", SERIES_MAX_ROWS);
+		return source_fault(src, -E2BIG, reterr, "file", "more than %u rows",
+		                    SERIES_MAX_ROWS);
 	*vec_push(&s->at) = at;
 	*vec_push(&s->count) = (double)count_e6 * 1e-6;
 	return 0;
@@ -56,12 +64,13 @@ int series_read(struct series *s, const char *path, struct fault *reterr)
 	struct bytes line;
 	int r;
 
-	*s = (struct series){ 0 };
+	*s = (struct series){0};
 	if (!src)
 		return -EIO;
 	r = source_line(src, &line, reterr);
 	if (r == 0 || (r > 0 && !bytes_equal(line, bytes_str("time_s\tcount"))))
-		r = source_fault(src, -EINVAL, reterr, "header", "is not `time_s count` (a tab between)");
+		r = source_fault(src, -EINVAL, reterr, "header",
+		                 "is not `time_s count` (a tab between)");
 	while (r >= 0 && (r = source_line(src, &line, reterr)) > 0)
 		r = read_row(s, src, line, reterr);
 	if (r == 0 && s->at.n < 2)
@@ -91,7 +100,10 @@ double series_count(const struct series *s, struct instant at)
 	return lo < s->at.n && s->at.v[lo].us == at.us ? s->count.v[lo] : NAN;
 }
 
-/* -- The engine, fed with it ------------------------------------------------------------------------ */
+/*
+ * -- The engine, fed with it
+ * ------------------------------------------------------------------------
+ */
 
 struct fit {
 	uint64_t id;
@@ -106,7 +118,7 @@ struct run {
 	VEC(struct fit) fit; /* under way, in order of their start */
 };
 
-static const struct bytes SERIES_NAME = { "series", 6 };
+static const struct bytes SERIES_NAME = {"series", 6};
 
 static void take_fits(struct run *r, struct instant now)
 {
@@ -119,7 +131,7 @@ static void take_fits(struct run *r, struct instant now)
 			continue;
 		data = x->fit.data;
 		f = vec_push(&r->fit);
-		*f = (struct fit){ .id = x->fit.fit, .ends = instant_add(now, FIT_TAKES) };
+		*f = (struct fit){.id = x->fit.fit, .ends = instant_add(now, FIT_TAKES)};
 		f->status = harmonic_fit(data, &f->model);
 		harmonic_data_free(&data);
 	}
@@ -132,8 +144,9 @@ static void advance(struct run *r, struct instant until)
 	for (;;) {
 		struct instant timer = engine_next(r->engine);
 
-		if (r->fit.n && r->fit.v[0].ends.us <= until.us && r->fit.v[0].ends.us <= timer.us) {
-			struct input in = { .kind = INPUT_FITTED };
+		if (r->fit.n && r->fit.v[0].ends.us <= until.us &&
+		    r->fit.v[0].ends.us <= timer.us) {
+			struct input in = {.kind = INPUT_FITTED};
 
 			in.fitted.fit = r->fit.v[0].id;
 			in.fitted.status = r->fit.v[0].status;
@@ -152,7 +165,7 @@ static void advance(struct run *r, struct instant until)
 
 static struct instant part_middle(struct instant start, struct span step, int part)
 {
-	return (struct instant){ start.us + step.us * (2 * part + 1) / (2 * PARTS) };
+	return (struct instant){start.us + step.us * (2 * part + 1) / (2 * PARTS)};
 }
 
 static void feed_step(struct run *r, struct instant start, struct span step, double count)
@@ -161,7 +174,8 @@ static void feed_step(struct run *r, struct instant start, struct span step, dou
 
 	for (uint64_t i = 0; i < PARTS; i++) {
 		struct instant at = part_middle(start, step, (int)i);
-		struct input in = { .kind = INPUT_EVENT, .endpoint = SERIES_NAME, .key = SERIES_NAME };
+		struct input in = {
+		        .kind = INPUT_EVENT, .endpoint = SERIES_NAME, .key = SERIES_NAME};
 
 		in.event.outcome = OUTCOME_HIT;
 		in.event.at = INSTANT_NONE;
@@ -187,7 +201,7 @@ static void widen(struct forecast *f)
 static struct forecast forecast_step(struct run *r, struct instant now, struct instant issued,
                                      struct instant target, struct span step)
 {
-	struct forecast f = { .issued = issued, .target = target };
+	struct forecast f = {.issued = issued, .target = target};
 	double part_s = span_s(step) / PARTS;
 
 	for (int i = 0; i < PARTS; i++) {
@@ -207,17 +221,18 @@ static struct forecast forecast_step(struct run *r, struct instant now, struct i
 int backtest_run(const struct series *s, const struct backtest *b, struct forecast *ret)
 {
 	struct engine_config c = {
-		.limits = engine_limits_default(),
-		.policy = policy_default(),
-		.origin = ORIGIN_NONE,
-		.zone = b->zone,
+	        .limits = engine_limits_default(),
+	        .policy = policy_default(),
+	        .origin = ORIGIN_NONE,
+	        .zone = b->zone,
 	};
-	struct run r = { .engine = engine_new(&c, NULL, s->at.v[0]) };
+	struct run r = {.engine = engine_new(&c, NULL, s->at.v[0])};
 	size_t i;
 
 	for (i = 0; i < s->at.n && !(b->interrupted && b->interrupted()); i++) {
 		struct instant start = s->at.v[i];
-		struct instant end = instant_add(start, SPAN_US(s->step.us - 1)); /* still in the step */
+		/* still in the step */
+		struct instant end = instant_add(start, SPAN_US(s->step.us - 1));
 
 		feed_step(&r, start, s->step, s->count.v[i]);
 		advance(&r, end);
@@ -229,14 +244,16 @@ int backtest_run(const struct series *s, const struct backtest *b, struct foreca
 	return i < s->at.n ? -EINTR : 0;
 }
 
-struct backtest_score backtest_score(const struct series *s, struct span horizon, const struct forecast *f)
+struct backtest_score backtest_score(const struct series *s, struct span horizon,
+                                     const struct forecast *f)
 {
-	struct backtest_score r = { 0 };
+	struct backtest_score r = {0};
 	uint64_t inside = 0;
 
 	for (size_t i = s->at.n / 2; i < s->at.n; i++) {
 		double truth = series_count(s, instant_add(s->at.v[i], horizon));
-		double yesterday = series_count(s, instant_add(s->at.v[i], SPAN_US(horizon.us - DAY.us)));
+		double yesterday =
+		        series_count(s, instant_add(s->at.v[i], SPAN_US(horizon.us - DAY.us)));
 
 		if (isnan(truth) || isnan(yesterday))
 			continue;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How good are the engine's demand forecasts on a series that somebody has kept? Each is made from the
- * past alone, by the engine that the daemon runs.
+ * How good are the engine's demand forecasts on a series that somebody has kept? Each is made from
+ * the past alone, by the engine that the daemon runs.
  *
- * HOW IT WORKS the counts enter as requests of one endpoint, each step's when it has ended; then the
- * step that starts `horizon` after it is forecast. Fits take one second of the series' time.
+ * HOW IT WORKS the counts enter as requests of one endpoint, each step's when it has ended; then
+ * the step that starts `horizon` after it is forecast. Fits take one second of the series' time.
  *
  * INVARIANTS cutting the series at t changes no forecast issued before t.
  */
@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 struct series {
-	struct span step; /* between the first two rows; no later gap is shorter */
+	struct span step;       /* between the first two rows; no later gap is shorter */
 	VEC(struct instant) at; /* starts of the steps, ascending */
 	VEC(double) count;
 };
@@ -28,7 +28,9 @@ struct series {
 #define SERIES_MAX_ROWS  20000000u
 #define SERIES_MAX_COUNT 4000000000.0
 
-/* Reads `time_s count`, packed or not. 0, or a negative errno with a fault. Release in both cases. */
+/*
+ * Reads `time_s count`, packed or not. 0, or a negative errno with a fault. Release in both cases.
+ */
 int series_read(struct series *s, const char *path, struct fault *reterr);
 void series_release(struct series *s);
 
@@ -50,13 +52,16 @@ struct backtest {
 /* One forecast per row of the series into ret[]. 0, or -EINTR. */
 int backtest_run(const struct series *s, const struct backtest *b, struct forecast *ret);
 
-/* How good they were, over the targets in the second half that can be compared with the day before. */
+/*
+ * How good they were, over the targets in the second half that can be compared with the day before.
+ */
 struct backtest_score {
 	uint64_t targets;
 	double mae, mae_yesterday; /* mean absolute errors, in counts */
 	double mase;               /* mae / mae_yesterday */
 	double inside_80;          /* share of counts within lo80 .. hi80 */
 };
-struct backtest_score backtest_score(const struct series *s, struct span horizon, const struct forecast *f);
+struct backtest_score backtest_score(const struct series *s, struct span horizon,
+                                     const struct forecast *f);
 
 #endif

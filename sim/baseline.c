@@ -24,21 +24,21 @@ struct part {
 static struct part part_of(const struct lanes *l, uint32_t endpoint, struct instant from)
 {
 	if (endpoint == UINT32_MAX)
-		return (struct part){ l, 0, l->trace->keys.n_ids, from };
-	return (struct part){ l, l->key_first[endpoint], l->key_first[endpoint + 1], from };
+		return (struct part){l, 0, l->trace->keys.n_ids, from};
+	return (struct part){l, l->key_first[endpoint], l->key_first[endpoint + 1], from};
 }
 
 static struct fixed_count count(const struct part *p, enum fixed_kind kind, double value)
 {
-	struct fixed_count sum = { 0 };
+	struct fixed_count sum = {0};
 
 	for (uint32_t i = p->begin; i < p->end; i++)
 		fixed_count_key(p->l, p->l->key[i], kind, value, p->from, &sum);
 	return sum;
 }
 
-static double longest(const struct part *p, enum fixed_kind kind, double max_stale, double lo, double hi,
-                      int steps)
+static double longest(const struct part *p, enum fixed_kind kind, double max_stale, double lo,
+                      double hi, int steps)
 {
 	for (; steps; steps--) {
 		double mid = sqrt(lo * hi);
@@ -59,7 +59,8 @@ double baseline_static(const struct lanes *l, struct instant from, double max_st
 	return longest(&p, FIXED_TTL, max_stale, TTL_LO_S, TTL_HI_S, TTL_STEPS);
 }
 
-double baseline_endpoint(const struct lanes *l, uint32_t endpoint, struct instant from, double max_stale)
+double baseline_endpoint(const struct lanes *l, uint32_t endpoint, struct instant from,
+                         double max_stale)
 {
 	struct part p = part_of(l, endpoint, from);
 
@@ -86,8 +87,9 @@ struct figures baseline_bound(const struct lanes *l, uint32_t endpoint, struct i
                               double max_stale)
 {
 	struct part p = part_of(l, endpoint, from);
-	VEC(uint64_t) skippable = { 0 }; /* scored requests of each version that an older one could answer */
-	struct figures f = { 0 };
+	/* scored requests of each version that an older one could answer */
+	VEC(uint64_t) skippable = {0};
+	struct figures f = {0};
 	uint64_t loads = 0;
 	double room;
 	size_t skipped = 0;
@@ -98,7 +100,8 @@ struct figures baseline_bound(const struct lanes *l, uint32_t endpoint, struct i
 
 		while (i < end) {
 			uint32_t version = l->version[i];
-			bool held = instant_before(l->at[i], from); /* loaded before scoring began */
+			/* loaded before scoring began */
+			bool held = instant_before(l->at[i], from);
 			uint64_t n = 0;
 
 			for (; i < end && l->version[i] == version; i++)

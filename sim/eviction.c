@@ -15,8 +15,8 @@
 /* Keys are shown to the engine as their hash, so that all entries have one size. */
 #define KEY_BYTES 8
 
-static const struct span BETWEEN = { 1000 };
-static const struct instant START = { INT64_C(1600000000) * 1000000 };
+static const struct span BETWEEN = {1000};
+static const struct instant START = {INT64_C(1600000000) * 1000000};
 
 /* A segment in plain memory. */
 struct segment {
@@ -31,13 +31,13 @@ static void segment_release(struct segment *g)
 	store_release(&g->store);
 	free(g->mem);
 	free(g->value);
-	*g = (struct segment){ 0 };
+	*g = (struct segment){0};
 }
 
 /* An empty store of so many bytes. False when there is no memory. */
 static bool segment_make(struct segment *g, uint64_t bytes)
 {
-	struct store_clock clock = { 0, START, 1 };
+	struct store_clock clock = {0, START, 1};
 
 	store_release(&g->store);
 	free(g->mem);
@@ -51,12 +51,12 @@ static bool segment_make(struct segment *g, uint64_t bytes)
 static uint64_t fill(struct segment *g)
 {
 	struct store_item item = {
-		.value = bytes_of(g->value, g->value_bytes),
-		.version = 1,
-		.loaded = START,
-		.soft = INSTANT_NEVER,
-		.hard = INSTANT_NEVER,
-		.max_age = SPAN_MAX,
+	        .value = bytes_of(g->value, g->value_bytes),
+	        .version = 1,
+	        .loaded = START,
+	        .soft = INSTANT_NEVER,
+	        .hard = INSTANT_NEVER,
+	        .max_age = SPAN_MAX,
 	};
 	uint64_t n = 0, key;
 	uint32_t entry;
@@ -70,8 +70,9 @@ static uint64_t fill(struct segment *g)
 }
 
 /*
- * Finds the size of memory that holds exactly so many entries, by trying: it grows or shrinks by what
- * the missing or extra ones take. Entries are large enough that few of them fill the smallest store.
+ * Finds the size of memory that holds exactly so many entries, by trying: it grows or shrinks by
+ * what the missing or extra ones take. Entries are large enough that few of them fill the smallest
+ * store.
  */
 static int segment_for(struct segment *g, uint32_t entries)
 {
@@ -93,13 +94,18 @@ static int segment_for(struct segment *g, uint32_t entries)
 			return segment_make(g, bytes) ? 0 : -ENOMEM;
 		off = (n > entries ? n - entries : entries - n) * footprint;
 		off -= off % 64;
-		bytes = n > entries ? bytes - (off < bytes - STORE_MIN_BYTES ? off : bytes - STORE_MIN_BYTES)
-		                    : bytes + off;
+		bytes = n > entries
+		                ? bytes - (off < bytes - STORE_MIN_BYTES ? off
+		                                                         : bytes - STORE_MIN_BYTES)
+		                : bytes + off;
 	}
 	return -ERANGE;
 }
 
-/* -- The run ---------------------------------------------------------------------------------------- */
+/*
+ * -- The run
+ * ----------------------------------------------------------------------------------------
+ */
 
 struct run {
 	struct engine *engine;
@@ -121,13 +127,14 @@ static void carry_out(struct run *r)
 		if (x->kind == EFFECT_LOAD && n < sizeof(job) / sizeof(job[0]))
 			job[n++] = x->load.job;
 		else if (x->kind == EFFECT_FIT)
-			harmonic_data_free(&x->fit.data); /* no load ever depends on a forecast here */
+			/* no load ever depends on a forecast here */
+			harmonic_data_free(&x->fit.data);
 		else if (x->kind == EFFECT_WAIT && x->wait.outcome == OUTCOME_MISS)
 			r->result->misses++;
 	}
 	effects_clear(&r->fx);
 	for (size_t i = 0; i < n; i++) {
-		struct input in = { .kind = INPUT_LOADED };
+		struct input in = {.kind = INPUT_LOADED};
 
 		in.loaded.job = job[i];
 		in.loaded.status = LOADED_OK;
@@ -142,7 +149,7 @@ static void carry_out(struct run *r)
 static void ask(struct run *r, struct bytes name)
 {
 	uint64_t hash = hash_bytes(name, 0);
-	struct input in = { .kind = INPUT_GET, .ticket = 1, .key = bytes_of(&hash, KEY_BYTES) };
+	struct input in = {.kind = INPUT_GET, .ticket = 1, .key = bytes_of(&hash, KEY_BYTES)};
 
 	r->now = instant_add(r->now, BETWEEN);
 	if (engine_next(r->engine).us <= r->now.us) {
@@ -158,13 +165,13 @@ static void ask(struct run *r, struct bytes name)
 
 static struct engine *make_engine(const struct eviction *v, struct store *store)
 {
-	struct engine_origin origin = { "recorded", origin_policy_default() };
+	struct engine_origin origin = {"recorded", origin_policy_default()};
 	struct engine_config c = {
-		.seed = v->seed,
-		.limits = engine_limits_default(),
-		.policy = policy_default(),
-		.origins = &origin,
-		.n_origins = 1,
+	        .seed = v->seed,
+	        .limits = engine_limits_default(),
+	        .policy = policy_default(),
+	        .origins = &origin,
+	        .n_origins = 1,
 	};
 
 	/* nothing ends by time, and nothing is loaded but what is asked for */
@@ -177,13 +184,13 @@ static struct engine *make_engine(const struct eviction *v, struct store *store)
 
 int eviction_run(const struct eviction *v, struct eviction_result *ret, struct fault *reterr)
 {
-	struct run r = { .now = START, .result = ret };
-	struct pace pace = { .interrupted = v->interrupted };
+	struct run r = {.now = START, .result = ret};
+	struct pace pace = {.interrupted = v->interrupted};
 	struct source *s = source_open(v->path, reterr);
 	struct bytes line;
 	int err;
 
-	*ret = (struct eviction_result){ 0 };
+	*ret = (struct eviction_result){0};
 	if (!s)
 		return -EIO;
 	err = segment_for(&r.segment, v->entries);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the engine keeps when memory is short: keys asked for one after the other, a cache that holds so
- * many entries and no more, and nothing ever changes or expires.
+ * What the engine keeps when memory is short: keys asked for one after the other, a cache that
+ * holds so many entries and no more, and nothing ever changes or expires.
  *
- * HOW IT WORKS the engine runs on a store whose entries all have one size, in memory that holds exactly
- * the wanted number of them. The list has no times: requests come 1 ms apart, loads end at once.
+ * HOW IT WORKS the engine runs on a store whose entries all have one size, in memory that holds
+ * exactly the wanted number of them. The list has no times: requests come 1 ms apart, loads end at
+ * once.
  */
 #ifndef FORECACHED_SIM_EVICTION_H
 #define FORECACHED_SIM_EVICTION_H

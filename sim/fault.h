@@ -10,7 +10,9 @@ struct fault {
 	char text[512];
 };
 
-/* Writes the text (cut when too long) and returns err, so that `return fault_set(f, -EINVAL, ...)`. */
+/*
+ * Writes the text (cut when too long) and returns err, so that `return fault_set(f, -EINVAL, ...)`.
+ */
 __attribute__((format(printf, 3, 4))) int fault_set(struct fault *f, int err, const char *fmt, ...);
 
 #endif

@@ -8,7 +8,8 @@
 
 /*
  * The TTL in whole microseconds. Rounded up, so that for whole-microsecond ages `age < ttl` holds
- * exactly when it holds for the number as it was given; to 1 ns first, for 4.35 * 1e6 is above 4350000.
+ * exactly when it holds for the number as it was given; to 1 ns first, for 4.35 * 1e6 is above
+ * 4350000.
  */
 static int64_t ttl_us(double s)
 {
@@ -18,8 +19,8 @@ static int64_t ttl_us(double s)
 }
 
 /*
- * The TTL of a version that is loaded at `at`. How old the first versions are is not known: at least
- * as old as the trace is by then.
+ * The TTL of a version that is loaded at `at`. How old the first versions are is not known: at
+ * least as old as the trace is by then.
  */
 static int64_t rule_ttl_us(const struct trace *t, uint32_t key, uint32_t version, struct instant at,
                            enum fixed_kind kind, double value)
@@ -38,8 +39,8 @@ struct held {
 	bool any;
 };
 
-bool fixed_run(const struct trace *t, const struct fixed_rule *rule, struct score *score, struct log *log,
-               struct pace *pace)
+bool fixed_run(const struct trace *t, const struct fixed_rule *rule, struct score *score,
+               struct log *log, struct pace *pace)
 {
 	struct held *held = mem_calloc(t->keys.n_ids, sizeof(*held));
 	size_t i;
@@ -52,12 +53,13 @@ bool fixed_run(const struct trace *t, const struct fixed_rule *rule, struct scor
 		bool flying = h->any && instant_before(now, h->ready);
 		enum outcome o = flying ? OUTCOME_JOINED : OUTCOME_HIT;
 
-		if (!h->any || (!instant_before(now, h->expires) && !(flying && rule->single_flight))) {
+		if (!h->any ||
+		    (!instant_before(now, h->expires) && !(flying && rule->single_flight))) {
 			uint32_t v = t->version[i];
-			struct span ttl = { rule_ttl_us(t, key, v, now, rule->kind, value) };
+			struct span ttl = {rule_ttl_us(t, key, v, now, rule->kind, value)};
 
-			*h = (struct held){ instant_add(now, ttl),
-				            instant_add(now, SPAN_US(t->load_us.v[i])), v, true };
+			*h = (struct held){instant_add(now, ttl),
+			                   instant_add(now, SPAN_US(t->load_us.v[i])), v, true};
 			o = OUTCOME_MISS;
 			score_load(score, key, now, LOAD_DEMAND);
 			if (log)
@@ -76,7 +78,7 @@ void lanes_init(struct lanes *l, const struct trace *t)
 {
 	uint32_t n_keys = t->keys.n_ids, n_endpoints = t->endpoints.n_ids;
 
-	*l = (struct lanes){ .trace = t };
+	*l = (struct lanes){.trace = t};
 	l->first = mem_calloc((size_t)n_keys + 2, sizeof(*l->first));
 	l->at = mem_calloc(t->at.n, sizeof(*l->at));
 	l->version = mem_calloc(t->at.n, sizeof(*l->version));
@@ -108,7 +110,7 @@ void lanes_release(struct lanes *l)
 	free(l->version);
 	free(l->key);
 	free(l->key_first);
-	*l = (struct lanes){ 0 };
+	*l = (struct lanes){0};
 }
 
 void fixed_count_key(const struct lanes *l, uint32_t key, enum fixed_kind kind, double value,

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct span FIT_TAKES = { 1000000 };
+static const struct span FIT_TAKES = {1000000};
 
 /* So many timers at one instant, and the engine is going round in circles. */
 #define MAX_TICKS 1000000u
@@ -59,10 +59,10 @@ struct learn {
 struct learn_options learn_options_default(void)
 {
 	struct learn_options o = {
-		.seed = 1,
-		.policy = policy_default(),
-		.origin = origin_policy_default(),
-		.limits = engine_limits_default(),
+	        .seed = 1,
+	        .policy = policy_default(),
+	        .origin = origin_policy_default(),
+	        .limits = engine_limits_default(),
 	};
 
 	o.origin.timeout = TRACE_MAX_LOAD_MS * 1e-3;
@@ -72,23 +72,24 @@ struct learn_options learn_options_default(void)
 
 static struct engine *make_engine(const struct learn_options *o, struct instant now)
 {
-	struct engine_origin origin = { "recorded", o->origin };
+	struct engine_origin origin = {"recorded", o->origin};
 	struct engine_config c = {
-		.seed = o->seed,
-		.limits = o->limits,
-		.policy = o->policy,
-		.origin = 0,
-		.pool = o->pool,
-		.zone = o->zone,
-		.origins = &origin,
-		.n_origins = 1,
+	        .seed = o->seed,
+	        .limits = o->limits,
+	        .policy = o->policy,
+	        .origin = 0,
+	        .pool = o->pool,
+	        .zone = o->zone,
+	        .origins = &origin,
+	        .n_origins = 1,
 	};
 
 	return engine_new(&c, NULL, now);
 }
 
 /* The first error stands; the run ends at the next request. */
-__attribute__((format(printf, 3, 4))) static void broken(struct learn *l, uint32_t key, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void broken(struct learn *l, uint32_t key,
+                                                         const char *fmt, ...)
 {
 	char what[256];
 	struct bytes name = key == INTERN_NONE ? bytes_str("?") : intern_name(&l->trace->keys, key);
@@ -99,19 +100,24 @@ __attribute__((format(printf, 3, 4))) static void broken(struct learn *l, uint32
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	l->error = fault_set(l->fault, -EPROTO, "at %.6f, key %.100s: %s (this is a bug of the engine)",
+	l->error = fault_set(l->fault, -EPROTO,
+	                     "at %.6f, key %.100s: %s (this is a bug of the engine)",
 	                     instant_s(l->now), (const char *)name.p, what);
 }
 
 /* A version as the engine sees it: never 0, and it shows nothing but whether two are equal. */
 static uint64_t version_hash(const struct learn *l, uint32_t key, uint32_t version)
 {
-	uint64_t h = hash_u64(hash_bytes(intern_name(&l->trace->keys, key), l->o->seed) ^ (version + UINT64_C(1)));
+	uint64_t h = hash_u64(hash_bytes(intern_name(&l->trace->keys, key), l->o->seed) ^
+	                      (version + UINT64_C(1)));
 
 	return h ? h : 1;
 }
 
-/* -- Effects ---------------------------------------------------------------------------------------- */
+/*
+ * -- Effects
+ * ----------------------------------------------------------------------------------------
+ */
 
 static struct bytes errand_bytes(const struct errand_name *n)
 {
@@ -121,14 +127,14 @@ static struct bytes errand_bytes(const struct errand_name *n)
 /* The errand of that name, made when there is none. */
 static struct errand *errand_add(struct learn *l, uint64_t id, bool is_fit, struct instant ends)
 {
-	struct errand_name name = { id, is_fit };
+	struct errand_name name = {id, is_fit};
 	uint32_t i = intern_add(&l->errand_name, errand_bytes(&name), NULL);
 	struct errand *x;
 
 	while (l->errand.n <= i)
 		vec_push(&l->errand);
 	x = &l->errand.v[i];
-	*x = (struct errand){ .id = id, .ends = ends };
+	*x = (struct errand){.id = id, .ends = ends};
 	heap_set(&l->ends, i, ends);
 	return x;
 }
@@ -142,7 +148,9 @@ static void start_load(struct learn *l, const struct effect *x)
 		broken(l, key, "is loaded although nobody has asked for it");
 		return;
 	}
-	/* a second load of the same job takes the place of the first, whose value changed meanwhile */
+	/*
+	 * a second load of the same job takes the place of the first, whose value changed meanwhile
+	 */
 	load = errand_add(l, x->load.job, false, instant_add(l->now, SPAN_US(l->key[key].load_us)));
 	load->key = key;
 	load->version = trace_version(l->trace, key, l->now);
@@ -161,7 +169,8 @@ static void start_fit(struct learn *l, const struct effect *x)
 	harmonic_data_free(&data);
 }
 
-static void answer(struct learn *l, size_t request, enum outcome o, uint32_t version, struct span wait)
+static void answer(struct learn *l, size_t request, enum outcome o, uint32_t version,
+                   struct span wait)
 {
 	uint32_t key = l->trace->key.v[request];
 
@@ -173,7 +182,7 @@ static void answer(struct learn *l, size_t request, enum outcome o, uint32_t ver
 /* A request waits: it will get what the load under way has read. */
 static void begin_wait(struct learn *l, const struct effect *x)
 {
-	struct errand_name name = { x->wait.job, false };
+	struct errand_name name = {x->wait.job, false};
 	uint32_t i = intern_find(&l->errand_name, errand_bytes(&name));
 	uint32_t key = l->trace->key.v[x->ticket - 1];
 
@@ -195,7 +204,8 @@ static void take_reply(struct learn *l, const struct effect *x)
 	if (x->reply.status != REPLY_OK)
 		broken(l, key, "request %zu got reply status %d", request, x->reply.status);
 	else if (!k->held_hash || x->reply.version != k->held_hash)
-		broken(l, key, "request %zu got a version that the last load did not bring", request);
+		broken(l, key, "request %zu got a version that the last load did not bring",
+		       request);
 	else if (x->reply.outcome == OUTCOME_HIT || x->reply.outcome == OUTCOME_GRACE)
 		answer(l, request, x->reply.outcome, k->held_version, SPAN_ZERO);
 	/* misses and those who joined were answered when they began to wait */
@@ -227,7 +237,10 @@ static void carry_out(struct learn *l)
 	effects_clear(&l->fx);
 }
 
-/* -- Inputs ----------------------------------------------------------------------------------------- */
+/*
+ * -- Inputs
+ * -----------------------------------------------------------------------------------------
+ */
 
 static void put_in(struct learn *l, const struct input *in)
 {
@@ -238,7 +251,7 @@ static void put_in(struct learn *l, const struct input *in)
 static void end_errand(struct learn *l, uint32_t i)
 {
 	struct errand x = l->errand.v[i];
-	struct input in = { .kind = INPUT_FITTED };
+	struct input in = {.kind = INPUT_FITTED};
 
 	intern_remove(&l->errand_name, i);
 	if (x.model) {
@@ -252,7 +265,7 @@ static void end_errand(struct learn *l, uint32_t i)
 
 		k->held_version = x.version;
 		k->held_hash = version_hash(l, x.key, x.version);
-		in = (struct input){ .kind = INPUT_LOADED };
+		in = (struct input){.kind = INPUT_LOADED};
 		in.loaded.job = x.id;
 		in.loaded.status = LOADED_OK;
 		in.loaded.version = k->held_hash;
@@ -262,14 +275,17 @@ static void end_errand(struct learn *l, uint32_t i)
 	}
 }
 
-/* The next change that is delivered as an event: of a pushed endpoint, and of a key that is known. */
+/*
+ * The next change that is delivered as an event: of a pushed endpoint, and of a key that is known.
+ */
 static struct instant next_event(struct learn *l, struct instant until)
 {
 	const struct trace *t = l->trace;
 
 	if (!l->o->push)
 		return INSTANT_NEVER;
-	for (; l->next_change < t->change.n && t->change.v[l->next_change].at.us <= until.us; l->next_change++) {
+	for (; l->next_change < t->change.n && t->change.v[l->next_change].at.us <= until.us;
+	     l->next_change++) {
 		uint32_t key = t->change.v[l->next_change].key;
 
 		if (l->key[key].asked && l->o->push[t->endpoint.v[key]])
@@ -282,9 +298,9 @@ static void push_event(struct learn *l)
 {
 	uint32_t key = l->trace->change.v[l->next_change++].key;
 	struct input in = {
-		.kind = INPUT_CHANGED,
-		.endpoint = intern_name(&l->trace->endpoints, l->trace->endpoint.v[key]),
-		.key = intern_name(&l->trace->keys, key),
+	        .kind = INPUT_CHANGED,
+	        .endpoint = intern_name(&l->trace->endpoints, l->trace->endpoint.v[key]),
+	        .key = intern_name(&l->trace->keys, key),
 	};
 
 	put_in(l, &in);
@@ -324,11 +340,11 @@ static void ask(struct learn *l, size_t i)
 	const struct trace *t = l->trace;
 	uint32_t key = t->key.v[i];
 	struct input in = {
-		.kind = INPUT_GET,
-		.ticket = i + 1, /* 0 would mean that no reply is wanted */
-		.endpoint = intern_name(&t->endpoints, t->endpoint.v[key]),
-		.key = intern_name(&t->keys, key),
-		.get.mode = GET_LOAD,
+	        .kind = INPUT_GET,
+	        .ticket = i + 1, /* 0 would mean that no reply is wanted */
+	        .endpoint = intern_name(&t->endpoints, t->endpoint.v[key]),
+	        .key = intern_name(&t->keys, key),
+	        .get.mode = GET_LOAD,
 	};
 
 	l->key[key].asked = true;
@@ -340,7 +356,7 @@ static void set_schedules(struct learn *l)
 {
 	for (size_t i = 0; i < l->o->n_schedules; i++) {
 		const struct learn_schedule *s = &l->o->schedule[i];
-		struct input in = { .kind = INPUT_SCHEDULE };
+		struct input in = {.kind = INPUT_SCHEDULE};
 
 		in.schedule.name = bytes_str(s->name);
 		in.schedule.pattern = bytes_str(s->pattern);
@@ -350,10 +366,11 @@ static void set_schedules(struct learn *l)
 	}
 }
 
-int learn_run(const struct trace *t, const struct learn_options *o, struct score *score, struct log *log,
-              struct pace *pace, struct fault *reterr)
+int learn_run(const struct trace *t, const struct learn_options *o, struct score *score,
+              struct log *log, struct pace *pace, struct fault *reterr)
 {
-	struct learn l = { .trace = t, .o = o, .score = score, .log = log, .fault = reterr, .now = t->at.v[0] };
+	struct learn l = {
+	        .trace = t, .o = o, .score = score, .log = log, .fault = reterr, .now = t->at.v[0]};
 	size_t i;
 
 	l.engine = make_engine(o, l.now);
@@ -386,13 +403,13 @@ void learn_name_endpoints(struct trace *t, const struct learn_options *o)
 {
 	uint32_t unnamed = intern_find(&t->endpoints, bytes_of(NULL, 0));
 	struct engine *e;
-	struct effects fx = { 0 };
+	struct effects fx = {0};
 
 	if (unnamed == INTERN_NONE)
 		return;
 	e = make_engine(o, t->at.v[0]);
 	for (uint32_t k = 0; k < t->keys.n_ids; k++) {
-		struct input in = { .kind = INPUT_GET, .ticket = 1, .key = intern_name(&t->keys, k) };
+		struct input in = {.kind = INPUT_GET, .ticket = 1, .key = intern_name(&t->keys, k)};
 
 		if (t->endpoint.v[k] != unnamed)
 			continue;
@@ -400,7 +417,8 @@ void learn_name_endpoints(struct trace *t, const struct learn_options *o)
 		engine_input(e, t->at.v[0], &in, &fx);
 		for (size_t i = 0; i < fx.list.n; i++)
 			if (fx.list.v[i].kind == EFFECT_REPLY && fx.list.v[i].endpoint.n)
-				t->endpoint.v[k] = intern_add(&t->endpoints, fx.list.v[i].endpoint, NULL);
+				t->endpoint.v[k] =
+				        intern_add(&t->endpoints, fx.list.v[i].endpoint, NULL);
 		effects_clear(&fx);
 	}
 	effects_release(&fx);

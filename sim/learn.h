@@ -2,11 +2,11 @@
 /*
  * The engine, fed from a trace: the same code that runs in the daemon, with a recorded origin.
  *
- * HOW IT WORKS a clock of our own jumps from event to event. At one instant the order is: changes of
- * values, change events, ends of loads, timers, requests in the order of the file. A load reads the
- * origin when it starts and ends after the load time of the key's latest request so far; for a miss
- * that is the request that asks. The engine is shown versions as numbers that are equal or not, and
- * tell nothing else. Fits take one second of the trace's time.
+ * HOW IT WORKS a clock of our own jumps from event to event. At one instant the order is: changes
+ * of values, change events, ends of loads, timers, requests in the order of the file. A load reads
+ * the origin when it starts and ends after the load time of the key's latest request so far; for a
+ * miss that is the request that asks. The engine is shown versions as numbers that are equal or
+ * not, and tell nothing else. Fits take one second of the trace's time.
  *
  * INVARIANTS the same trace, options and seed give the same log byte for byte, and what happens
  * before an instant never depends on what the trace holds after it.
@@ -33,10 +33,12 @@ struct learn_options {
 	struct engine_limits limits;
 	bool pool;               /* all endpoints share max_stale */
 	const struct zone *zone; /* NULL: UTC */
-	const bool *push;        /* by endpoint of the trace: change events are delivered; NULL: of none */
+	/* by endpoint of the trace: change events are delivered; NULL: of none */
+	const bool *push;
 	const struct learn_schedule *schedule;
 	size_t n_schedules;
-	record_fn *learned; /* is handed what was learned by the end of the trace; NULL: nobody wants it */
+	/* is handed what was learned by the end of the trace; NULL: nobody wants it */
+	record_fn *learned;
 	void *learned_arg;
 };
 
@@ -44,11 +46,11 @@ struct learn_options {
 struct learn_options learn_options_default(void);
 
 /*
- * 0; -EINTR when interrupted; -EPROTO with a fault when the engine broke its contract, for example by
- * answering with a version that no load has brought. log may be NULL.
+ * 0; -EINTR when interrupted; -EPROTO with a fault when the engine broke its contract, for example
+ * by answering with a version that no load has brought. log may be NULL.
  */
-int learn_run(const struct trace *t, const struct learn_options *o, struct score *score, struct log *log,
-              struct pace *pace, struct fault *reterr);
+int learn_run(const struct trace *t, const struct learn_options *o, struct score *score,
+              struct log *log, struct pace *pace, struct fault *reterr);
 
 /*
  * Gives the keys whose rows name no endpoint the one that the engine finds for them, so that all

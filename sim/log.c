@@ -127,7 +127,8 @@ static void put_row(struct log *l, char kind, uint32_t key, struct instant at, c
 	put_char(l, '\n');
 }
 
-void log_load(struct log *l, uint32_t key, struct instant at, enum load_reason why, uint32_t version)
+void log_load(struct log *l, uint32_t key, struct instant at, enum load_reason why,
+              uint32_t version)
 {
 	put_row(l, 'F', key, at, load_reason_name(why), version);
 }

@@ -26,7 +26,8 @@ struct log *log_open(const char *path, const struct trace *t, const char *policy
 /* Writes what is left. 0, or a negative errno with a fault when any byte could not be written. */
 int log_close(struct log **l, struct fault *reterr);
 
-void log_load(struct log *l, uint32_t key, struct instant at, enum load_reason why, uint32_t version);
+void log_load(struct log *l, uint32_t key, struct instant at, enum load_reason why,
+              uint32_t version);
 void log_answer(struct log *l, uint32_t key, struct instant at, enum outcome o, uint32_t version);
 
 #endif

@@ -6,9 +6,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-void score_init(struct score *s, const struct trace *t, struct instant from, struct span stale_after)
+void score_init(struct score *s, const struct trace *t, struct instant from,
+                struct span stale_after)
 {
-	*s = (struct score){ t, from, stale_after, mem_calloc(t->endpoints.n_ids, sizeof(*s->tally)) };
+	*s = (struct score){t, from, stale_after,
+	                    mem_calloc(t->endpoints.n_ids, sizeof(*s->tally))};
 }
 
 void score_release(struct score *s)
@@ -18,7 +20,7 @@ void score_release(struct score *s)
 		vec_free(&s->tally[e].stale_age_us);
 	}
 	free(s->tally);
-	*s = (struct score){ 0 };
+	*s = (struct score){0};
 }
 
 void score_load(struct score *s, uint32_t key, struct instant at, enum load_reason why)
@@ -79,8 +81,9 @@ void figures_ratios(struct figures *f)
 		loads += f->loads[r];
 	f->loads_per_request = f->requests ? (double)loads / n : NAN;
 	f->stale_per_request = f->requests ? (double)f->stale / n : NAN;
-	f->hit_ratio = f->requests ? (double)(f->outcome[OUTCOME_HIT] + f->outcome[OUTCOME_GRACE]) / n
-	                           : NAN;
+	f->hit_ratio = f->requests
+	                       ? (double)(f->outcome[OUTCOME_HIT] + f->outcome[OUTCOME_GRACE]) / n
+	                       : NAN;
 	f->response_mean_ms = f->response_p50_ms = f->response_p99_ms = NAN;
 	f->stale_age_p50_s = f->stale_age_p99_s = f->stale_age_max_s = NAN;
 	f->ttl_s = f->factor = NAN;
@@ -97,7 +100,7 @@ static double wait_quantile_ms(const struct tally *y, double q)
 /* Sorts the tally. */
 static struct figures figures_of(struct tally *y)
 {
-	struct figures f = { .requests = y->requests, .stale = y->stale_age_us.n };
+	struct figures f = {.requests = y->requests, .stale = y->stale_age_us.n};
 	uint64_t sum_us = 0;
 
 	memcpy(f.outcome, y->outcome, sizeof(f.outcome));
@@ -131,7 +134,7 @@ struct figures score_endpoint(const struct score *s, uint32_t endpoint)
 
 struct figures score_total(const struct score *s, const bool *in)
 {
-	struct tally sum = { 0 };
+	struct tally sum = {0};
 	struct figures f;
 
 	for (uint32_t e = 0; e < s->trace->endpoints.n_ids; e++) {

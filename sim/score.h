@@ -3,8 +3,8 @@
  * Counts what a policy did with a trace: answers, loads, staleness and waiting, per endpoint and in
  * all, from the instant on at which scoring begins.
  *
- * HOW IT WORKS every wait above zero and every age of a stale answer is kept, so quantiles are exact:
- * the p-quantile of n sorted values is the one at index min(n - 1, floor(p n)).
+ * HOW IT WORKS every wait above zero and every age of a stale answer is kept, so quantiles are
+ * exact: the p-quantile of n sorted values is the one at index min(n - 1, floor(p n)).
  */
 #ifndef FORECACHED_SIM_SCORE_H
 #define FORECACHED_SIM_SCORE_H
@@ -40,7 +40,8 @@ struct score {
 	struct tally *tally;     /* per endpoint */
 };
 
-void score_init(struct score *s, const struct trace *t, struct instant from, struct span stale_after);
+void score_init(struct score *s, const struct trace *t, struct instant from,
+                struct span stale_after);
 void score_release(struct score *s);
 
 void score_load(struct score *s, uint32_t key, struct instant at, enum load_reason why);

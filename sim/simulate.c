@@ -16,7 +16,9 @@
 #define STATIC_PREFIX "static:"
 #define STATIC_MAX_S  INT64_C(3155760000) /* SPAN_MAX */
 
-/* -- One policy ----------------------------------------------------------------------------------- */
+/*
+ * -- One policy -----------------------------------------------------------------------------------
+ */
 
 struct contest {
 	const struct simulate *s;
@@ -51,12 +53,16 @@ static int tape_open(struct tape *y, const struct contest *c, size_t i)
 	return y->log ? 0 : -EIO;
 }
 
-/* Fills in the result; the total is over the endpoints in `in` (NULL: all). err of the run, or of the log. */
+/*
+ * Fills in the result; the total is over the endpoints in `in` (NULL: all). err of the run, or of
+ * the log.
+ */
 static int tape_close(struct tape *y, const struct contest *c, size_t i, const bool *in, int err)
 {
 	struct simulate_result *r = &c->result[i];
 	struct fault fault;
-	int closed = log_close(&y->log, err ? &fault : &r->fault); /* the first fault is the one to tell */
+	/* the first fault is the one to tell */
+	int closed = log_close(&y->log, err ? &fault : &r->fault);
 
 	for (uint32_t e = 0; e < c->s->trace->endpoints.n_ids; e++)
 		r->endpoint[e] = score_endpoint(&y->score, e);
@@ -72,7 +78,8 @@ static int run_learn(struct contest *c, size_t i)
 	int err = tape_open(&y, c, i);
 
 	if (err == 0)
-		err = learn_run(s->trace, s->learn, &y.score, y.log, &c->pace[i], &c->result[i].fault);
+		err = learn_run(s->trace, s->learn, &y.score, y.log, &c->pace[i],
+		                &c->result[i].fault);
 	return tape_close(&y, c, i, NULL, err);
 }
 
@@ -96,11 +103,12 @@ static int run_fixed(struct contest *c, size_t i, const struct fixed_rule *rule,
 }
 
 /* One value for all endpoints. */
-static int run_single(struct contest *c, size_t i, enum fixed_kind kind, double value, bool single_flight)
+static int run_single(struct contest *c, size_t i, enum fixed_kind kind, double value,
+                      bool single_flight)
 {
 	uint32_t n_endpoints = c->s->trace->endpoints.n_ids;
 	double *values = mem_calloc(n_endpoints, sizeof(*values));
-	struct fixed_rule rule = { kind, values, single_flight };
+	struct fixed_rule rule = {kind, values, single_flight};
 	int err;
 
 	for (uint32_t e = 0; e < n_endpoints; e++)
@@ -153,15 +161,17 @@ static int run_endpoint_best(struct contest *c, size_t i)
 	uint32_t n_endpoints = c->s->trace->endpoints.n_ids, n_in = 0;
 	double *ttl_s = mem_calloc(n_endpoints, sizeof(*ttl_s)), single_s = NAN;
 	bool *in = mem_calloc(n_endpoints, sizeof(*in));
-	struct fixed_rule rule = { FIXED_TTL, ttl_s, false };
+	struct fixed_rule rule = {FIXED_TTL, ttl_s, false};
 	int err;
 
 	for (uint32_t e = 0; e < n_endpoints; e++) {
-		ttl_s[e] = baseline_endpoint(&c->lanes, e, c->s->score_from, c->s->learn->policy.max_stale);
+		ttl_s[e] = baseline_endpoint(&c->lanes, e, c->s->score_from,
+		                             c->s->learn->policy.max_stale);
 		in[e] = !isnan(ttl_s[e]);
 		n_in += in[e];
 		if (!in[e] && isnan(single_s))
-			single_s = baseline_static(&c->lanes, c->s->score_from, c->s->learn->policy.max_stale);
+			single_s = baseline_static(&c->lanes, c->s->score_from,
+			                           c->s->learn->policy.max_stale);
 		if (!in[e])
 			ttl_s[e] = single_s;
 	}
@@ -181,8 +191,10 @@ static int run_bound(struct contest *c, size_t i)
 	const struct simulate *s = c->s;
 
 	for (uint32_t e = 0; e < s->trace->endpoints.n_ids; e++)
-		c->result[i].endpoint[e] = baseline_bound(&c->lanes, e, s->score_from, s->learn->policy.max_stale);
-	c->result[i].total = baseline_bound(&c->lanes, UINT32_MAX, s->score_from, s->learn->policy.max_stale);
+		c->result[i].endpoint[e] =
+		        baseline_bound(&c->lanes, e, s->score_from, s->learn->policy.max_stale);
+	c->result[i].total =
+	        baseline_bound(&c->lanes, UINT32_MAX, s->score_from, s->learn->policy.max_stale);
 	return 0;
 }
 
@@ -192,14 +204,14 @@ static const struct kind {
 	bool looks_back; /* needs the lanes */
 	bool logs;       /* makes decisions one by one */
 } kinds[] = {
-	{ "learn", run_learn, false, true },
-	{ "static-best", run_static_best, true, true },
-	{ "endpoint-best", run_endpoint_best, true, true },
-	{ "alex-best", run_alex_best, true, true },
-	{ "bound", run_bound, true, false },
+        {"learn", run_learn, false, true},
+        {"static-best", run_static_best, true, true},
+        {"endpoint-best", run_endpoint_best, true, true},
+        {"alex-best", run_alex_best, true, true},
+        {"bound", run_bound, true, false},
 };
 
-static const struct kind static_kind = { STATIC_PREFIX, run_static, false, true };
+static const struct kind static_kind = {STATIC_PREFIX, run_static, false, true};
 
 static const struct kind *kind_of(const char *policy)
 {
@@ -217,18 +229,21 @@ int simulate_check(const char *policy, bool with_log, struct fault *reterr)
 
 	if (!k && strncmp(policy, STATIC_PREFIX, strlen(STATIC_PREFIX)) == 0)
 		return fault_set(reterr, -EINVAL,
-		                 "policy %s: SECONDS must be a decimal number from 0 to %lld", policy,
-		                 (long long)STATIC_MAX_S);
+		                 "policy %s: SECONDS must be a decimal number from 0 to %lld",
+		                 policy, (long long)STATIC_MAX_S);
 	if (!k)
-		return fault_set(reterr, -EINVAL, "policy %s: there is no such policy; there are " SIMULATE_POLICIES,
+		return fault_set(reterr, -EINVAL,
+		                 "policy %s: there is no such policy; there are " SIMULATE_POLICIES,
 		                 policy);
 	if (with_log && !k->logs)
-		return fault_set(reterr, -EINVAL, "policy %s: makes no decisions that could be logged",
-		                 policy);
+		return fault_set(reterr, -EINVAL,
+		                 "policy %s: makes no decisions that could be logged", policy);
 	return 0;
 }
 
-/* -- All of them ---------------------------------------------------------------------------------- */
+/*
+ * -- All of them ----------------------------------------------------------------------------------
+ */
 
 static double monotonic_s(void)
 {
@@ -292,14 +307,14 @@ static void wait_for_all(struct contest *c)
 void simulate_run(const struct simulate *s, const char *const *policy, size_t n,
                   struct simulate_result *ret)
 {
-	struct contest c = { .s = s, .policy = policy, .result = ret, .n = n };
+	struct contest c = {.s = s, .policy = policy, .result = ret, .n = n};
 	pthread_t thread[SIMULATE_MAX_POLICIES];
 	size_t n_threads = s->threads < n ? s->threads : n, started = 0;
 	bool looks_back = false;
 
 	c.pace = mem_calloc(n, sizeof(*c.pace));
 	for (size_t i = 0; i < n; i++) {
-		ret[i] = (struct simulate_result){ .policy = policy[i] };
+		ret[i] = (struct simulate_result){.policy = policy[i]};
 		ret[i].endpoint = mem_calloc(s->trace->endpoints.n_ids, sizeof(*ret[i].endpoint));
 		c.pace[i].interrupted = s->interrupted;
 		looks_back |= kind_of(policy[i])->looks_back;

@@ -27,9 +27,10 @@
 struct simulate {
 	const struct trace *trace;
 	struct instant score_from;
-	const struct learn_options *learn; /* what is stated there of freshness holds for all policies */
-	const char *log_path; /* decision log of the one policy; NULL: none */
-	unsigned threads;     /* at least 1 */
+	/* what is stated there of freshness holds for all policies */
+	const struct learn_options *learn;
+	const char *log_path;      /* decision log of the one policy; NULL: none */
+	unsigned threads;          /* at least 1 */
 	bool (*interrupted)(void); /* as in struct pace */
 	/* Called about five times a second while policies run; share 0 .. 1. May be NULL. */
 	void (*progress)(void *arg, double share);

@@ -64,8 +64,8 @@ static int read_more(struct source *s)
 
 static enum packing packing_of(const uint8_t *p, size_t n)
 {
-	static const uint8_t xz[6] = { 0xfd, '7', 'z', 'X', 'Z', 0 };
-	static const uint8_t zstd[4] = { 0x28, 0xb5, 0x2f, 0xfd };
+	static const uint8_t xz[6] = {0xfd, '7', 'z', 'X', 'Z', 0};
+	static const uint8_t zstd[4] = {0x28, 0xb5, 0x2f, 0xfd};
 
 	if (n >= 2 && p[0] == 0x1f && p[1] == 0x8b)
 		return GZIP;
@@ -101,8 +101,8 @@ static int decoder_start(struct source *s, const char **ret_why)
 }
 
 /*
- * One step of each decoder: from in[in_at..] to out[out_end..]. Each sets `inside`: whether the file
- * may not end here. 0, or -EBADMSG with *ret_why.
+ * One step of each decoder: from in[in_at..] to out[out_end..]. Each sets `inside`: whether the
+ * file may not end here. 0, or -EBADMSG with *ret_why.
  */
 static int step_gzip(struct source *s, const char **ret_why)
 {
@@ -149,8 +149,8 @@ static int step_xz(struct source *s, const char **ret_why)
 
 static int step_zstd(struct source *s, const char **ret_why)
 {
-	ZSTD_inBuffer in = { s->in, s->in_end, s->in_at };
-	ZSTD_outBuffer out = { s->out, s->out_cap, s->out_end };
+	ZSTD_inBuffer in = {s->in, s->in_end, s->in_at};
+	ZSTD_outBuffer out = {s->out, s->out_cap, s->out_end};
 	size_t r = ZSTD_decompressStream(s->zstd, &out, &in);
 
 	if (ZSTD_isError(r)) {
@@ -226,7 +226,8 @@ struct source *source_open(const char *path, struct fault *reterr)
 	s->name = s->own_fd ? mem_dup(path, strlen(path)) : mem_dup("<stdin>", 7);
 	s->in = mem_calloc(1, IN_BYTES);
 	s->out_cap = OUT_BYTES;
-	s->out = mem_calloc(1, s->out_cap + 1); /* + 1: the NUL behind a last line without newline */
+	/* + 1: the NUL behind a last line without newline */
+	s->out = mem_calloc(1, s->out_cap + 1);
 	s->fd = s->own_fd ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	if (s->fd < 0) {
 		fault_set(reterr, -errno, "%s: %s", path, strerror(errno));
@@ -323,8 +324,8 @@ int source_fault(const struct source *s, int err, struct fault *reterr, const ch
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	return fault_set(reterr, err, "%s:%llu: %s: %s", s->name, (unsigned long long)s->line_no, field,
-	                 why);
+	return fault_set(reterr, err, "%s:%llu: %s: %s", s->name, (unsigned long long)s->line_no,
+	                 field, why);
 }
 
 double source_progress(const struct source *s)

@@ -5,7 +5,8 @@
  * HOW IT WORKS one buffer of decoded bytes; a line is a view into it. The file is decoded as it is
  * read, so memory does not depend on its size, only on its longest line.
  *
- * INVARIANTS a compressed file that ends early or fails its checksum is an error, never a short file.
+ * INVARIANTS a compressed file that ends early or fails its checksum is an error, never a short
+ * file.
  */
 #ifndef FORECACHED_SIM_SOURCE_H
 #define FORECACHED_SIM_SOURCE_H

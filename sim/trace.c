@@ -75,7 +75,9 @@ ptrdiff_t trace_unescape(char *p, size_t n)
 	return to - p;
 }
 
-/* -- TSV ---------------------------------------------------------------------------------------- */
+/*
+ * -- TSV ----------------------------------------------------------------------------------------
+ */
 
 #define MAX_FIELDS 8
 
@@ -102,7 +104,8 @@ static bool is_unknown(struct bytes b)
 	return b.n == 1 && *(const char *)b.p == '-';
 }
 
-static int read_time(const struct source *s, struct bytes f, struct instant *ret, struct fault *reterr)
+static int read_time(const struct source *s, struct bytes f, struct instant *ret,
+                     struct fault *reterr)
 {
 	if (!trace_decimal(f.p, f.n, 6, TRACE_LAST_US, &ret->us))
 		return source_fault(s, -EINVAL, reterr, "time_s",
@@ -111,16 +114,19 @@ static int read_time(const struct source *s, struct bytes f, struct instant *ret
 }
 
 /* The field is part of a writable line. */
-static int read_name(const struct source *s, const char *what, struct bytes *f, struct fault *reterr)
+static int read_name(const struct source *s, const char *what, struct bytes *f,
+                     struct fault *reterr)
 {
 	ptrdiff_t n = trace_unescape((char *)f->p, f->n);
 
 	if (n < 0)
-		return source_fault(s, -EINVAL, reterr, what, "a backslash must be followed by t, n or \\");
+		return source_fault(s, -EINVAL, reterr, what,
+		                    "a backslash must be followed by t, n or \\");
 	if (n == 0)
 		return source_fault(s, -EINVAL, reterr, what, "is empty; write - for unknown");
 	if ((size_t)n > TRACE_MAX_KEY_BYTES)
-		return source_fault(s, -E2BIG, reterr, what, "longer than %u bytes", TRACE_MAX_KEY_BYTES);
+		return source_fault(s, -E2BIG, reterr, what, "longer than %u bytes",
+		                    TRACE_MAX_KEY_BYTES);
 	f->n = (size_t)n;
 	return 0;
 }
@@ -150,8 +156,8 @@ static bool header_fits(struct bytes line, const char *const *names, size_t n_na
 	return true;
 }
 
-static const char *const request_columns[] = { "time_s", "endpoint", "key", "bytes", "load_ms" };
-static const char *const change_columns[] = { "time_s", "key" };
+static const char *const request_columns[] = {"time_s", "endpoint", "key", "bytes", "load_ms"};
+static const char *const change_columns[] = {"time_s", "key"};
 
 static void add_row(struct trace *t, struct instant at, struct bytes endpoint, struct bytes key,
                     uint32_t bytes, uint32_t load_us)
@@ -177,9 +183,10 @@ static int read_request_row(struct trace *t, const struct source *s, struct byte
 	int r;
 
 	if (n < 3 || n > 5)
-		return source_fault(s, -EINVAL, reterr, "row",
-		                    "has %zu%s fields, not 3 to 5 (time_s endpoint key bytes load_ms)",
-		                    n > MAX_FIELDS ? MAX_FIELDS : n, n > MAX_FIELDS ? " or more" : "");
+		return source_fault(
+		        s, -EINVAL, reterr, "row",
+		        "has %zu%s fields, not 3 to 5 (time_s endpoint key bytes load_ms)",
+		        n > MAX_FIELDS ? MAX_FIELDS : n, n > MAX_FIELDS ? " or more" : "");
 	r = read_time(s, f[0], &at, reterr);
 	if (r == 0)
 		r = read_name(s, "endpoint", &f[1], reterr);
@@ -189,13 +196,15 @@ static int read_request_row(struct trace *t, const struct source *s, struct byte
 		return r;
 	if (is_unknown(f[2]))
 		return source_fault(s, -EINVAL, reterr, "key", "must be known");
-	if (n > 3 && !is_unknown(f[3]) && !trace_decimal(f[3].p, f[3].n, 0, TRACE_MAX_BYTES, &bytes))
-		return source_fault(s, -EINVAL, reterr, "bytes", "must be a whole number from 0 to %u, or -",
-		                    TRACE_MAX_BYTES);
+	if (n > 3 && !is_unknown(f[3]) &&
+	    !trace_decimal(f[3].p, f[3].n, 0, TRACE_MAX_BYTES, &bytes))
+		return source_fault(s, -EINVAL, reterr, "bytes",
+		                    "must be a whole number from 0 to %u, or -", TRACE_MAX_BYTES);
 	if (n > 4 && !is_unknown(f[4]) &&
 	    !trace_decimal(f[4].p, f[4].n, 3, INT64_C(1000) * TRACE_MAX_LOAD_MS, &load_us))
 		return source_fault(s, -EINVAL, reterr, "load_ms",
-		                    "must be a decimal number from 0 to %u ms, or -", TRACE_MAX_LOAD_MS);
+		                    "must be a decimal number from 0 to %u ms, or -",
+		                    TRACE_MAX_LOAD_MS);
 	if (t->at.n && instant_before(at, t->at.v[t->at.n - 1]))
 		return source_fault(s, -EINVAL, reterr, "time_s",
 		                    "is %.6f s before the row above; rows must be in time order",
@@ -205,7 +214,9 @@ static int read_request_row(struct trace *t, const struct source *s, struct byte
 	return 0;
 }
 
-/* -- Logs of web servers -------------------------------------------------------------------------- */
+/*
+ * -- Logs of web servers --------------------------------------------------------------------------
+ */
 
 /* Moves the last row up to where its time belongs; rows of one instant keep their order. */
 static void sort_in_last(struct trace *t)
@@ -226,8 +237,8 @@ static void sort_in_last(struct trace *t)
 	t->load_us.v[i] = load_us;
 }
 
-static int read_log_row(struct trace *t, const struct source *s, struct bytes line, uint64_t line_no,
-                        bool keep_query, struct fault *reterr)
+static int read_log_row(struct trace *t, const struct source *s, struct bytes line,
+                        uint64_t line_no, bool keep_query, struct fault *reterr)
 {
 	struct weblog w;
 
@@ -251,17 +262,21 @@ static int read_log_row(struct trace *t, const struct source *s, struct bytes li
 	if (w.target.n > TRACE_MAX_KEY_BYTES)
 		return source_fault(s, -E2BIG, reterr, "request", "longer than %u bytes",
 		                    TRACE_MAX_KEY_BYTES);
-	if (t->at.n && instant_before(instant_add(w.at, SPAN_S(TRACE_LOG_WINDOW_S)), t->at.v[t->at.n - 1]))
+	if (t->at.n &&
+	    instant_before(instant_add(w.at, SPAN_S(TRACE_LOG_WINDOW_S)), t->at.v[t->at.n - 1]))
 		return source_fault(s, -EINVAL, reterr, "time_local",
 		                    "is %.0f s before a line above; up to %d s are put in order, "
 		                    "sort the log by time first",
-		                    span_s(instant_diff(t->at.v[t->at.n - 1], w.at)), TRACE_LOG_WINDOW_S);
+		                    span_s(instant_diff(t->at.v[t->at.n - 1], w.at)),
+		                    TRACE_LOG_WINDOW_S);
 	add_row(t, w.at, bytes_of(NULL, 0), w.target, w.bytes, (uint32_t)TRACE_LOAD_DEFAULT.us);
 	sort_in_last(t);
 	return 0;
 }
 
-/* -- Files ---------------------------------------------------------------------------------------- */
+/*
+ * -- Files ----------------------------------------------------------------------------------------
+ */
 
 static int read_requests(struct trace *t, struct source *s, const struct trace_options *o,
                          struct fault *reterr)
@@ -279,9 +294,10 @@ static int read_requests(struct trace *t, struct source *s, const struct trace_o
 	} else if (weblog_looks_like(line)) {
 		t->is_log = true;
 	} else {
-		return source_fault(s, -EINVAL, reterr, "header",
-		                    "is neither `time_s endpoint key bytes load_ms` (tabs between) nor a "
-		                    "line of a combined log");
+		return source_fault(
+		        s, -EINVAL, reterr, "header",
+		        "is neither `time_s endpoint key bytes load_ms` (tabs between) nor a "
+		        "line of a combined log");
 	}
 	for (; r > 0; r = source_line(s, &line, reterr), line_no++) {
 		if (t->is_log)
@@ -302,16 +318,18 @@ static int read_requests(struct trace *t, struct source *s, const struct trace_o
 		return r;
 	if (!t->at.n)
 		return source_fault(s, -ENODATA, reterr, "file",
-		                    t->is_log ? "holds no successful GET or HEAD" : "holds no requests");
+		                    t->is_log ? "holds no successful GET or HEAD"
+		                              : "holds no requests");
 	return 0;
 }
 
-int trace_read(struct trace *t, const char *path, const struct trace_options *o, struct fault *reterr)
+int trace_read(struct trace *t, const char *path, const struct trace_options *o,
+               struct fault *reterr)
 {
 	struct source *s;
 	int r;
 
-	*t = (struct trace){ 0 };
+	*t = (struct trace){0};
 	intern_init(&t->keys, KEY_SEED);
 	intern_init(&t->endpoints, KEY_SEED);
 	s = source_open(path, reterr);
@@ -341,14 +359,16 @@ static int read_changes(struct trace *t, struct source *s, struct fault *reterr)
 	if (r < 0)
 		return r;
 	if (r == 0 || !header_fits(line, change_columns, 2, 2))
-		return source_fault(s, -EINVAL, reterr, "header", "is not `time_s key` (a tab between)");
+		return source_fault(s, -EINVAL, reterr, "header",
+		                    "is not `time_s key` (a tab between)");
 	while ((r = next_row(s, &line, reterr)) > 0) {
 		struct bytes f[MAX_FIELDS];
 		struct instant at;
 		uint32_t key;
 
 		if (split(line, f) != 2)
-			return source_fault(s, -EINVAL, reterr, "row", "must have 2 fields (time_s key)");
+			return source_fault(s, -EINVAL, reterr, "row",
+			                    "must have 2 fields (time_s key)");
 		r = read_time(s, f[0], &at, reterr);
 		if (r == 0)
 			r = read_name(s, "key", &f[1], reterr);
@@ -361,7 +381,7 @@ static int read_changes(struct trace *t, struct source *s, struct fault *reterr)
 			return source_fault(s, -E2BIG, reterr, "file", "more than %u changes",
 			                    TRACE_MAX_REQUESTS);
 		sorted &= !t->change.n || !instant_before(at, t->change.v[t->change.n - 1].at);
-		*vec_push(&t->change) = (struct trace_change){ at, key, row++ };
+		*vec_push(&t->change) = (struct trace_change){at, key, row++};
 	}
 	if (!sorted)
 		qsort(t->change.v, t->change.n, sizeof(*t->change.v), compare_changes);
@@ -434,7 +454,7 @@ void trace_release(struct trace *t)
 	free(t->version);
 	free(t->change_at);
 	free(t->change_first);
-	*t = (struct trace){ 0 };
+	*t = (struct trace){0};
 }
 
 uint32_t trace_version(const struct trace *t, uint32_t key, struct instant at)
@@ -463,5 +483,6 @@ struct instant trace_score_from(const struct trace *t, double score_from)
 
 	if (score_from > 1)
 		return instant_from_s(score_from);
-	return instant_add(first, span_from_s(score_from * span_s(instant_diff(t->at.v[t->at.n - 1], first))));
+	return instant_add(
+	        first, span_from_s(score_from * span_s(instant_diff(t->at.v[t->at.n - 1], first))));
 }

@@ -2,9 +2,9 @@
 /*
  * A recorded history in memory: who asked for what when, and when the origin's values changed.
  *
- * HOW IT WORKS requests lie in columns in time order, keys and endpoints as small numbers (24 bytes per
- * request). Changes lie twice: per key, to find a version by bisection, and all in time order, for
- * those that are delivered as events. Reading is trace_read (requests), then changes_read.
+ * HOW IT WORKS requests lie in columns in time order, keys and endpoints as small numbers (24 bytes
+ * per request). Changes lie twice: per key, to find a version by bisection, and all in time order,
+ * for those that are delivered as events. Reading is trace_read (requests), then changes_read.
  *
  * INVARIANTS at.v never falls. The version of a key at t is the number of its change rows with
  * time <= t. All times are whole microseconds, read as decimals: no double has touched them.
@@ -57,7 +57,8 @@ struct trace {
 	/* Changes of keys that are asked for somewhere in the trace. */
 	bool has_changes;
 	VEC(struct trace_change) change; /* in time order, then in order of the file */
-	struct instant *change_at;       /* per key: change_at[change_first[k] .. change_first[k + 1]) */
+	/* per key: change_at[change_first[k] .. change_first[k + 1]) */
+	struct instant *change_at;
 	uint32_t *change_first;
 
 	bool is_log; /* read from a web server's log: demand only, times in whole seconds */
@@ -65,13 +66,14 @@ struct trace {
 };
 
 struct trace_options {
-	bool keep_query; /* logs: `?...` belongs to the key */
+	bool keep_query;                           /* logs: `?...` belongs to the key */
 	void (*progress)(void *arg, double share); /* may be NULL */
 	void *arg;
 };
 
 /* Reads a TSV or a combined log. 0, or a negative errno with a fault. Release in both cases. */
-int trace_read(struct trace *t, const char *path, const struct trace_options *o, struct fault *reterr);
+int trace_read(struct trace *t, const char *path, const struct trace_options *o,
+               struct fault *reterr);
 
 /* Reads the changes TSV; NULL: there are none, all versions are 0. Call once after trace_read. */
 int trace_read_changes(struct trace *t, const char *path, struct fault *reterr);
@@ -82,7 +84,10 @@ void trace_release(struct trace *t);
 uint32_t trace_version(const struct trace *t, uint32_t key, struct instant at);
 struct instant trace_version_began(const struct trace *t, uint32_t key, uint32_t version);
 
-/* From which instant on a run is scored: below or at 1 a share of the trace's time, else epoch seconds. */
+/*
+ * From which instant on a run is scored: below or at 1 a share of the trace's time, else epoch
+ * seconds.
+ */
 struct instant trace_score_from(const struct trace *t, double score_from);
 
 /*

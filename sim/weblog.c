@@ -31,8 +31,8 @@ static bool parse_time(const char *p, struct instant *ret)
 
 	while (month < 12 && memcmp(months + 3 * month, p + 3, 3) != 0)
 		month++;
-	if (month == 12 || p[2] != '/' || p[6] != '/' || p[11] != ':' || p[14] != ':' || p[17] != ':' ||
-	    p[20] != ' ' || (p[21] != '+' && p[21] != '-'))
+	if (month == 12 || p[2] != '/' || p[6] != '/' || p[11] != ':' || p[14] != ':' ||
+	    p[17] != ':' || p[20] != ' ' || (p[21] != '+' && p[21] != '-'))
 		return false;
 	if (!two_digits(p, 31, &day) || !two_digits(p + 7, 99, &century) ||
 	    !two_digits(p + 9, 99, &year) || !two_digits(p + 12, 23, &hour) ||
@@ -41,12 +41,12 @@ static bool parse_time(const char *p, struct instant *ret)
 		return false;
 	if (day < 1 || century < 19)
 		return false;
-	s = days_since_1970(century * 100 + year, month + 1, day) * 86400 + hour * 3600 + minute * 60 +
-	    second;
+	s = days_since_1970(century * 100 + year, month + 1, day) * 86400 + hour * 3600 +
+	    minute * 60 + second;
 	s -= (p[21] == '-' ? -1 : 1) * (off_hour * 3600 + off_minute * 60);
 	if (s < 0)
 		return false;
-	*ret = (struct instant){ s * 1000000 };
+	*ret = (struct instant){s * 1000000};
 	return true;
 }
 
@@ -59,8 +59,8 @@ static const char *find_head(const char *line, size_t n)
 		p = memchr(p, '[', (size_t)(end - p));
 		if (!p || end - p < HEAD_CHARS)
 			return NULL;
-		if (p[1 + TIME_CHARS] == ']' && p[2 + TIME_CHARS] == ' ' && p[3 + TIME_CHARS] == '"' &&
-		    parse_time(p + 1, &at))
+		if (p[1 + TIME_CHARS] == ']' && p[2 + TIME_CHARS] == ' ' &&
+		    p[3 + TIME_CHARS] == '"' && parse_time(p + 1, &at))
 			return p;
 	}
 	return NULL;
@@ -81,8 +81,8 @@ static int hex(char c)
 }
 
 /*
- * Undoes the escapes of a quoted string in place up to its closing quote. Returns what is behind the
- * quote and the new length, or NULL when the quote is missing.
+ * Undoes the escapes of a quoted string in place up to its closing quote. Returns what is behind
+ * the quote and the new length, or NULL when the quote is missing.
  */
 static char *unquote(char *p, char *end, size_t *ret_n)
 {
@@ -97,8 +97,13 @@ static char *unquote(char *p, char *end, size_t *ret_n)
 				c = (char)(hex(from[0]) * 16 + hex(from[1]));
 				from += 2;
 			} else {
-				c = c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c == 'v' ? '\v'
-				    : c == 'b' ? '\b' : c == 'f' ? '\f' : c;
+				c = c == 't'   ? '\t'
+				    : c == 'n' ? '\n'
+				    : c == 'r' ? '\r'
+				    : c == 'v' ? '\v'
+				    : c == 'b' ? '\b'
+				    : c == 'f' ? '\f'
+				               : c;
 			}
 		}
 		*to++ = c;
@@ -133,7 +138,8 @@ static struct bytes path_of(struct bytes target, bool keep_query)
 	const char *p = target.p, *end = p + target.n, *cut;
 
 	for (size_t scheme = 7; scheme <= 8; scheme++) {
-		if (target.n > scheme && memcmp(p, scheme == 7 ? "http://" : "https://", scheme) == 0) {
+		if (target.n > scheme &&
+		    memcmp(p, scheme == 7 ? "http://" : "https://", scheme) == 0) {
 			p = memchr(p + scheme, '/', target.n - scheme);
 			if (!p)
 				return bytes_of("/", 1);
@@ -170,15 +176,18 @@ enum weblog_what weblog_parse(char *line, size_t n, bool keep_query, struct webl
 	}
 	ret->bytes = 0;
 	for (p += 5; p < end && *p >= '0' && *p <= '9'; p++)
-		ret->bytes = ret->bytes > (UINT32_MAX - 9) / 10 ? UINT32_MAX
-		                                                : ret->bytes * 10 + (uint32_t)(*p - '0');
+		ret->bytes = ret->bytes > (UINT32_MAX - 9) / 10
+		                     ? UINT32_MAX
+		                     : ret->bytes * 10 + (uint32_t)(*p - '0');
 	if (request.n == 0 || (request.n == 1 && *(const char *)request.p == '-'))
 		return WEBLOG_EMPTY;
-	get = request.n > 4 && (memcmp(request.p, "GET ", 4) == 0 || (request.n > 5 && memcmp(request.p, "HEAD ", 5) == 0));
+	get = request.n > 4 && (memcmp(request.p, "GET ", 4) == 0 ||
+	                        (request.n > 5 && memcmp(request.p, "HEAD ", 5) == 0));
 	ret->target = path_of(target_of(request), keep_query);
 	if (ret->target.n == 0)
 		return WEBLOG_MALFORMED;
 	if (!get)
 		return WEBLOG_METHOD;
-	return (ret->status >= 200 && ret->status < 300) || ret->status == 304 ? WEBLOG_OK : WEBLOG_STATUS;
+	return (ret->status >= 200 && ret->status < 300) || ret->status == 304 ? WEBLOG_OK
+	                                                                       : WEBLOG_STATUS;
 }

@@ -4,8 +4,8 @@
  *
  *	host ident user [17/May/2026:08:05:32 +0200] "GET /a?b=1 HTTP/1.1" 200 318 "referer" "agent"
  *
- * Time has whole seconds and an offset; bytes outside printable ASCII, quotes and backslashes in the
- * request come as \xHH (nginx) or \" \\ \n (Apache).
+ * Time has whole seconds and an offset; bytes outside printable ASCII, quotes and backslashes in
+ * the request come as \xHH (nginx) or \" \\ \n (Apache).
  */
 #ifndef FORECACHED_SIM_WEBLOG_H
 #define FORECACHED_SIM_WEBLOG_H
@@ -26,7 +26,8 @@ enum weblog_what {
 
 struct weblog {
 	struct instant at;
-	struct bytes target; /* path, and query if kept, with escapes undone; a view into the line */
+	/* path, and query if kept, with escapes undone; a view into the line */
+	struct bytes target;
 	uint16_t status;
 	uint32_t bytes; /* 0 for "-"; larger ones are clipped */
 };

@@ -50,12 +50,12 @@ struct store_clock {
 struct store_item {
 	struct bytes key;
 	struct bytes value;
-	uint64_t version;        /* content hash or counter: equal means equal content */
-	struct instant loaded;   /* when the origin was read */
-	struct instant soft;     /* fresh before this instant */
-	struct instant hard;     /* grace before this instant, never served after it */
-	struct span max_age;     /* never served at an age (now - loaded) above this */
-	uint32_t owner;          /* the engine's number for the key, given back by store_owner */
+	uint64_t version;      /* content hash or counter: equal means equal content */
+	struct instant loaded; /* when the origin was read */
+	struct instant soft;   /* fresh before this instant */
+	struct instant hard;   /* grace before this instant, never served after it */
+	struct span max_age;   /* never served at an age (now - loaded) above this */
+	uint32_t owner;        /* the engine's number for the key, given back by store_owner */
 };
 
 /* The smallest segment that store_create accepts, bytes. */

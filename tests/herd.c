@@ -7,9 +7,9 @@
  *
  * A value says of itself what it is: "key read_us checksum". Even keys live for a second, odd ones
  * for ten minutes. Each load is a line in the file: "key start_us end_us pid". At the end, one line
- * per process on stdout: "gets misses wrong old failed late_us slow_us". `old`: a value that was older
- * than its TTL allows. `late_us`: how late the machine woke the process from a sleep, at the worst.
- * `slow_us`: the longest that a call took.
+ * per process on stdout: "gets misses wrong old failed late_us slow_us". `old`: a value that was
+ * older than its TTL allows. `late_us`: how late the machine woke the process from a sleep, at the
+ * worst. `slow_us`: the longest that a call took.
  */
 #include "base/hash.h"
 #include "client/forecache.h"
@@ -139,8 +139,8 @@ static void run(const char *dir, unsigned seed, double seconds, unsigned keys, i
 			c.late_us = now_us() - asked - pause.tv_nsec / 1000;
 	}
 	fc_close(&fc);
-	n = snprintf(line, sizeof(line), "%lu %lu %lu %lu %lu %" PRId64 " %" PRId64 "\n", c.gets, c.misses,
-	             c.wrong, c.old, c.failed, c.late_us, c.slow_us);
+	n = snprintf(line, sizeof(line), "%lu %lu %lu %lu %lu %" PRId64 " %" PRId64 "\n", c.gets,
+	             c.misses, c.wrong, c.old, c.failed, c.late_us, c.slow_us);
 	_exit(write(out, line, (size_t)n) == n ? 0 : 1);
 }
 

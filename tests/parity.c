@@ -113,7 +113,7 @@ static int64_t boot_us(void)
 
 static struct instant daemon_time(const struct drive *d, int64_t at_us)
 {
-	return (struct instant){ d->zero.us + (int64_t)((double)(at_us - d->zero_us) * d->scale) };
+	return (struct instant){d->zero.us + (int64_t)((double)(at_us - d->zero_us) * d->scale)};
 }
 
 /* When the daemon's clock shows t, rounded up: nothing is to be early. */
@@ -223,7 +223,7 @@ static uint32_t version_of(struct bytes value)
 
 static void on_reply(struct drive *d, struct bytes frame)
 {
-	struct proto_error err = { "" };
+	struct proto_error err = {""};
 	struct reply r;
 	struct got g;
 	enum outcome o;
@@ -297,7 +297,7 @@ static void start_job(struct drive *d, const struct told *t)
 		i = (uint32_t)d->job.n;
 		vec_push(&d->job);
 	}
-	d->job.v[i] = (struct job){ t->job, key, trace_version(&d->trace, key, now) };
+	d->job.v[i] = (struct job){t->job, key, trace_version(&d->trace, key, now)};
 	ends.us = now_us + (int64_t)(d->key[key].load_us / d->scale);
 	heap_set(&d->ends, i, ends);
 	d->key[key].misses_owed += reason == LOAD_DEMAND;
@@ -322,7 +322,7 @@ static void end_job(struct drive *d, uint32_t i)
 
 static void on_told(struct drive *d, struct bytes frame)
 {
-	struct proto_error err = { "" };
+	struct proto_error err = {""};
 	struct told t;
 
 	if (told_read(&t, &d->message, frame, &d->limits, &err))
@@ -360,10 +360,10 @@ static int64_t run_due(struct drive *d)
 
 	while (d->next < t->at.n && boot_of(d, t->at.v[d->next]) <= now_us)
 		ask(d, d->next++);
-	while (heap_pop(&d->ends, (struct instant){ now_us }, &i))
+	while (heap_pop(&d->ends, (struct instant){now_us}, &i))
 		end_job(d, i);
 	if (d->next_beat_us <= now_us) {
-		say(d, &(struct loader_message){ .word = LOADER_BEAT });
+		say(d, &(struct loader_message){.word = LOADER_BEAT});
 		d->next_beat_us = now_us + d->beat_us;
 	}
 	next_us = heap_next(&d->ends).us;
@@ -374,11 +374,11 @@ static int64_t run_due(struct drive *d)
 
 static void wait_until(struct drive *d, int64_t at_us)
 {
-	struct itimerspec at = { .it_value = { at_us / 1000000, at_us % 1000000 * 1000 } };
+	struct itimerspec at = {.it_value = {at_us / 1000000, at_us % 1000000 * 1000}};
 	zmq_pollitem_t item[] = {
-		{ d->requests, 0, ZMQ_POLLIN, 0 },
-		{ d->loaders, 0, ZMQ_POLLIN, 0 },
-		{ NULL, d->timer_fd, ZMQ_POLLIN, 0 },
+	        {d->requests, 0, ZMQ_POLLIN, 0},
+	        {d->loaders, 0, ZMQ_POLLIN, 0},
+	        {NULL, d->timer_fd, ZMQ_POLLIN, 0},
 	};
 	zmq_msg_t m;
 
@@ -439,7 +439,7 @@ static void print_quantiles(const char *name, int64_t *us, size_t n)
 
 static void print_figures(const struct figures *f)
 {
-	static const char *const name[SCORE_OUTCOMES] = { "hits", "grace", "misses", "joined" };
+	static const char *const name[SCORE_OUTCOMES] = {"hits", "grace", "misses", "joined"};
 
 	printf("\"requests\": %" PRIu64, f->requests);
 	for (int o = 0; o < SCORE_OUTCOMES; o++)
@@ -476,8 +476,8 @@ static void print(struct drive *d)
 
 int main(int argc, char **argv)
 {
-	struct drive d = { .limits = proto_limits_default(), .next_beat_us = INT64_MAX };
-	struct trace_options o = { 0 };
+	struct drive d = {.limits = proto_limits_default(), .next_beat_us = INT64_MAX};
+	struct trace_options o = {0};
 	struct fault fault;
 	void *ctx;
 

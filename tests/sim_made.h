@@ -18,7 +18,8 @@ struct made {
 	double length_s, requests_per_s;
 	double fastest, slowest; /* changes per second; log-uniform between */
 	double load_ms;
-	bool diurnal; /* both rates follow the time of day: nothing at midnight, twice the mean at noon */
+	/* both rates follow the time of day: nothing at midnight, twice the mean at noon */
+	bool diurnal;
 };
 
 /* Whether an event of the top rate at this time stays: thinning makes the rate follow the day. */
@@ -37,7 +38,8 @@ static inline void made_write(const struct made *m, struct rng *g, FILE *request
 
 		share[k] = exp(rng_normal(g));
 		sum += share[k];
-		for (at = rng_exponential(g, top * rate); at < m->length_s; at += rng_exponential(g, top * rate))
+		for (at = rng_exponential(g, top * rate); at < m->length_s;
+		     at += rng_exponential(g, top * rate))
 			if (made_stays(m, g, at))
 				fprintf(changes, "%.6f\tk%u\n", at, k);
 	}
@@ -58,7 +60,7 @@ static inline void made_read(struct trace *t, const struct made *m, struct rng *
 {
 	char r[] = "/tmp/forecached-made-r.XXXXXX", c[] = "/tmp/forecached-made-c.XXXXXX";
 	FILE *requests = fdopen(mkstemp(r), "w"), *changes = fdopen(mkstemp(c), "w");
-	struct trace_options o = { 0 };
+	struct trace_options o = {0};
 	struct fault fault;
 
 	if (!requests || !changes) {

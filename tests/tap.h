@@ -15,8 +15,8 @@
  *		return tap_done();
  *	}
  *
- * One TAP line per TEST; every failed check prints its place. `./t_rate 123` runs with seed 123; the
- * seed is printed first. No test reads a clock or sleeps: time is handed in.
+ * One TAP line per TEST; every failed check prints its place. `./t_rate 123` runs with seed 123;
+ * the seed is printed first. No test reads a clock or sleeps: time is handed in.
  */
 #ifndef FORECACHED_TESTS_TAP_H
 #define FORECACHED_TESTS_TAP_H
@@ -41,9 +41,8 @@ static inline void tap_start(int argc, char **argv)
 }
 
 /* The text of the condition is no part of the format: it may hold a %. */
-__attribute__((format(printf, 5, 6))) static inline void tap_check(bool ok, const char *file, int line,
-                                                                   const char *cond,
-                                                                   const char *fmt, ...)
+__attribute__((format(printf, 5, 6))) static inline void
+tap_check(bool ok, const char *file, int line, const char *cond, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -75,13 +74,13 @@ static inline int tap_done(void)
 	return tap_failed ? 1 : 0;
 }
 
-#define TEST(name) static void name(void)
-#define RUN(name)  tap_run(#name, name)
+#define TEST(name)    static void name(void)
+#define RUN(name)     tap_run(#name, name)
 #define OK(cond, ...) tap_check((cond), __FILE__, __LINE__, #cond, " " __VA_ARGS__)
 #define NEAR(got, want, tol)                                                                       \
 	do {                                                                                       \
 		double g_ = (got), w_ = (want), t_ = (tol);                                        \
-		tap_check(fabs(g_ - w_) <= t_, __FILE__, __LINE__, #got " is near " #want,          \
+		tap_check(fabs(g_ - w_) <= t_, __FILE__, __LINE__, #got " is near " #want,         \
 		          " it is %.9g, not %.9g +- %.3g", g_, w_, t_);                            \
 	} while (0)
 

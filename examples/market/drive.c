@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * market-drive: the users of the example market, against a running forecached, and the count of what
- * they got.
+ * market-drive: the users of the example market, against a running forecached, and the count of
+ * what they got.
  *
  *	market-drive zero     says which CLOCK_BOOTTIME is --time-start on the daemon's clock
  *	market-drive run      plays the traffic and reports
  *
- * HOW IT WORKS the requests of traffic.h are laid out beforehand. Threads take the next one each, sleep
- * until its time has come on the daemon's clock, and call fc_get_or_load without a function of their own: it
- * looks into the shared memory, and what is not there the daemon loads from market-origin. Every
- * answer carries its version, and truth.h says which version was the right one at that instant, so stale
- * answers are counted by what is true, not by what the daemon believes. The loads come from the log that
- * market-origin writes. Then the same requests go through caches with a fixed TTL (static.h).
+ * HOW IT WORKS the requests of traffic.h are laid out beforehand. Threads take the next one each,
+ * sleep until its time has come on the daemon's clock, and call fc_get_or_load without a function
+ * of their own: it looks into the shared memory, and what is not there the daemon loads from
+ * market-origin. Every answer carries its version, and truth.h says which version was the right one
+ * at that instant, so stale answers are counted by what is true, not by what the daemon believes.
+ * The loads come from the log that market-origin writes. Then the same requests go through caches
+ * with a fixed TTL (static.h).
  *
- * Times are of the daemon's clock: at --time-scale 60 a millisecond of this machine's own work counts as
- * 60, so response times from the daemon are somewhat longer than they would be.
+ * Times are of the daemon's clock: at --time-scale 60 a millisecond of this machine's own work
+ * counts as 60, so response times from the daemon are somewhat longer than they would be.
  */
 #include "base/mem.h"
 #include "client/forecache.h"
@@ -36,16 +37,18 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define THREADS 48
-#define LATE_US 3000 /* a thread that wakes up later than this lives on a busy machine */
+#define THREADS    48
+#define LATE_US    3000 /* a thread that wakes up later than this lives on a busy machine */
 #define MAX_FAILED 0.01 /* of the requests: a machine that stalls for seconds may cost some */
 
 static const char usage[] =
-	"usage: market-drive zero --time-start TIME\n"
-	"       market-drive run --time-scale N --time-start TIME --time-zero US --origin-log FILE\n"
-	"                        [--from TIME] [--until TIME] [--bell TIME] [--max-stale SHARE] [--seed N]\n"
-	"\n"
-	"The daemon is the one of $FORECACHED_DIR. Times are like 2026-11-16T09:15:00-05:00.\n";
+        "usage: market-drive zero --time-start TIME\n"
+        "       market-drive run --time-scale N --time-start TIME --time-zero US --origin-log "
+        "FILE\n"
+        "                        [--from TIME] [--until TIME] [--bell TIME] [--max-stale SHARE] "
+        "[--seed N]\n"
+        "\n"
+        "The daemon is the one of $FORECACHED_DIR. Times are like 2026-11-16T09:15:00-05:00.\n";
 
 struct drive {
 	struct when clock;
@@ -78,7 +81,9 @@ static void *need(void *p)
 	return p;
 }
 
-/* -- msgpack -------------------------------------------------------------------------------------- */
+/*
+ * -- msgpack --------------------------------------------------------------------------------------
+ */
 
 static const msgpack_object *field(const msgpack_object *map, const char *name)
 {
@@ -119,7 +124,9 @@ static bool text_is(const msgpack_object *o, const char *text)
 	       memcmp(o->via.str.ptr, text, strlen(text)) == 0;
 }
 
-/* -- One request ---------------------------------------------------------------------------------- */
+/*
+ * -- One request ----------------------------------------------------------------------------------
+ */
 
 static void failed(struct drive *d, const char *key, const char *why)
 {
@@ -131,8 +138,9 @@ static void failed(struct drive *d, const char *key, const char *why)
 
 static void ask(struct drive *d, struct answer *a)
 {
-	const char *key = truth_name(d->truth, a->key), *endpoint = truth_endpoint(truth_kind_of(a->key));
-	struct fc_value v = { 0 };
+	const char *key = truth_name(d->truth, a->key),
+	           *endpoint = truth_endpoint(truth_kind_of(a->key));
+	struct fc_value v = {0};
 	int rc = fc_get_or_load(d->fc, endpoint, key, strlen(key), NULL, NULL, &v);
 
 	a->version = rc == 0 ? truth_body_version(v.data, v.bytes) : -1;
@@ -152,7 +160,8 @@ static void *user(void *arg)
 		struct answer *a = &d->answer[i];
 		int64_t due = when_boot_of(&d->clock, a->at), begin = when_boot_us();
 
-		if (begin < due) { /* waking up late is not the cache's fault; having had no thread free is */
+		/* waking up late is not the cache's fault; having had no thread free is */
+		if (begin < due) {
 			when_sleep_until(due);
 			begin = when_boot_us();
 			if (begin - due > LATE_US)
@@ -169,7 +178,9 @@ static void *user(void *arg)
 	return NULL;
 }
 
-/* -- The daemon's own word ------------------------------------------------------------------------ */
+/*
+ * -- The daemon's own word ------------------------------------------------------------------------
+ */
 
 static int on_notice(void *arg, const char *topic, const void *notice, size_t n)
 {
@@ -200,7 +211,10 @@ static void *listen_for_bell(void *arg)
 	return NULL;
 }
 
-/* When was, or will be, --time-start on the daemon's clock? Best of some tries: the quickest answer. */
+/*
+ * When was, or will be, --time-start on the daemon's clock? Best of some tries: the quickest
+ * answer.
+ */
 static void zero(struct drive *d)
 {
 	int64_t best_us = INT64_MAX, zero_us = 0;
@@ -227,7 +241,8 @@ static void zero(struct drive *d)
 			die("hello", "the daemon does not say its time");
 		if (took < best_us) {
 			best_us = took;
-			zero_us = before + took / 2 - (int64_t)((now_s - instant_s(d->clock.start)) * 1e6 / scale);
+			zero_us = before + took / 2 -
+			          (int64_t)((now_s - instant_s(d->clock.start)) * 1e6 / scale);
 		}
 		msgpack_unpacked_destroy(&reply);
 		free(result);
@@ -235,9 +250,13 @@ static void zero(struct drive *d)
 	printf("%" PRId64 "\n", zero_us);
 }
 
-/* -- Report --------------------------------------------------------------------------------------- */
+/*
+ * -- Report ---------------------------------------------------------------------------------------
+ */
 
-/* The loads that market-origin wrote down, those before `from` left out; by kind, too, if wanted. */
+/*
+ * The loads that market-origin wrote down, those before `from` left out; by kind, too, if wanted.
+ */
 static void read_origin_log(struct drive *d, struct loads *l, uint64_t *ret_by_kind)
 {
 	FILE *f = fopen(d->origin_log, "r");
@@ -264,7 +283,8 @@ static void read_origin_log(struct drive *d, struct loads *l, uint64_t *ret_by_k
 
 static void say_bell(struct drive *d, const struct loads *fixed)
 {
-	struct instant from = { d->bell.us - 60 * INT64_C(1000000) }, until = { d->bell.us + 120 * INT64_C(1000000) };
+	struct instant from = {d->bell.us - 60 * INT64_C(1000000)},
+	               until = {d->bell.us + 120 * INT64_C(1000000)};
 	struct loads learned;
 	char when[32];
 
@@ -289,18 +309,20 @@ static void say_bell(struct drive *d, const struct loads *fixed)
 #define HEADS "%-30s %7s %9s %9s %7s %7s %8s\n"
 #define CELLS "%-30s %5.1f %% %6.0f ms %6.0f ms %7" PRIu64 " %7s %6.2f %%\n"
 
-static void row(const char *name, const struct figures *f, const struct loads *l, const struct drive *d)
+static void row(const char *name, const struct figures *f, const struct loads *l,
+                const struct drive *d)
 {
 	char peak[16];
 
 	snprintf(peak, sizeof(peak), "%.1f", loads_peak(l, d->from, d->until));
-	printf(CELLS, name, 100 * f->hit_ratio, f->mean_ms, f->p99_ms, l->sum, peak, 100 * f->stale);
+	printf(CELLS, name, 100 * f->hit_ratio, f->mean_ms, f->p99_ms, l->sum, peak,
+	       100 * f->stale);
 }
 
 static void by_endpoint(struct drive *d)
 {
 	struct answer *part = need(malloc(d->n * sizeof(*part)));
-	uint64_t by_kind[TRUTH_KINDS] = { 0 };
+	uint64_t by_kind[TRUTH_KINDS] = {0};
 	struct loads l;
 
 	read_origin_log(d, &l, by_kind);
@@ -314,23 +336,27 @@ static void by_endpoint(struct drive *d)
 				part[n++] = d->answer[i];
 		f = figures_of(d->truth, part, n);
 		snprintf(name, sizeof(name), "  %s", truth_endpoint(kind));
-		printf(CELLS, name, 100 * f.hit_ratio, f.mean_ms, f.p99_ms, by_kind[kind], "", 100 * f.stale);
+		printf(CELLS, name, 100 * f.hit_ratio, f.mean_ms, f.p99_ms, by_kind[kind], "",
+		       100 * f.stale);
 	}
 	loads_release(&l);
 	free(part);
 }
 
-/* A version that the origin never had, or had not yet: nothing of that kind may ever be answered. */
+/*
+ * A version that the origin never had, or had not yet: nothing of that kind may ever be answered.
+ */
 static size_t impossible(struct drive *d)
 {
 	size_t wrong = 0;
 
 	for (size_t i = 0; i < d->n; i++) {
 		const struct answer *a = &d->answer[i];
-		struct instant end = { a->at.us + (int64_t)((double)a->response_ms * 1000) + 1000 };
+		struct instant end = {a->at.us + (int64_t)((double)a->response_ms * 1000) + 1000};
 
-		if (a->how != ANSWER_FAILED && (a->version > truth_version(d->truth, a->key, end) ||
-		                                truth_version(d->truth, a->key, (struct instant){ a->version }) != a->version))
+		if (a->how != ANSWER_FAILED &&
+		    (a->version > truth_version(d->truth, a->key, end) ||
+		     truth_version(d->truth, a->key, (struct instant){a->version}) != a->version))
 			wrong++;
 	}
 	return wrong;
@@ -348,7 +374,7 @@ static void lay_out(struct drive *d)
 			cap = cap > 0 ? 2 * cap : 65536;
 			d->answer = mem_realloc(d->answer, cap, sizeof(*d->answer));
 		}
-		d->answer[d->n++] = (struct answer){ .at = at, .key = (uint32_t)key };
+		d->answer[d->n++] = (struct answer){.at = at, .key = (uint32_t)key};
 	}
 	if (d->n == 0)
 		die("--from, --until", "nobody asks for anything in that time");
@@ -361,13 +387,17 @@ static int run(struct drive *d)
 	struct loads guess_loads, best_loads, learned_loads;
 	struct figures guess, best, learned;
 	double best_ttl_s, equal;
-	bool said_bell = d->bell.us <= d->from.us || d->bell.us >= d->until.us, terminal = isatty(1) && !getenv("CI");
+	bool said_bell = d->bell.us <= d->from.us || d->bell.us >= d->until.us,
+	     terminal = isatty(1) && !getenv("CI");
 	char when[32], name[64];
 	size_t wrong;
 
 	truth_prepare(d->truth, d->from, instant_add(d->until, SPAN_S(3600)));
 	lay_out(d);
-	/* the fixed TTLs first: they cost seconds of this machine, which the live part has better use for */
+	/*
+	 * the fixed TTLs first: they cost seconds of this machine, which the live part has better
+	 * use for
+	 */
 	same = need(malloc(d->n * sizeof(*same)));
 	memcpy(same, d->answer, d->n * sizeof(*same));
 	best_ttl_s = static_best(d->truth, d->max_stale, same, d->n);
@@ -410,8 +440,11 @@ static int run(struct drive *d)
 			say_bell(d, &best_loads);
 			said_bell = true;
 		} else {
-			printf("%s  %6zu requests, %2.0f %% of them hits\n", when_text(now, when), done - seen,
-			       done > seen ? 100.0 * (double)(hits - seen_hits) / (double)(done - seen) : 0.0);
+			printf("%s  %6zu requests, %2.0f %% of them hits\n", when_text(now, when),
+			       done - seen,
+			       done > seen
+			               ? 100.0 * (double)(hits - seen_hits) / (double)(done - seen)
+			               : 0.0);
 			seen = done, seen_hits = hits;
 		}
 		fflush(stdout);
@@ -424,7 +457,10 @@ static int run(struct drive *d)
 
 	learned = figures_of(d->truth, d->answer, d->n);
 	read_origin_log(d, &learned_loads, NULL);
-	/* as many stale answers for the fixed TTL as the learned ones had: only then do loads compare */
+	/*
+	 * as many stale answers for the fixed TTL as the learned ones had: only then do loads
+	 * compare
+	 */
 	equal = fmax(learned.stale, d->max_stale);
 	best_ttl_s = static_best(d->truth, equal, same, d->n);
 	loads_release(&best_loads);
@@ -449,7 +485,8 @@ static int run(struct drive *d)
 	if (learned.failed > 0)
 		printf("%zu requests failed, the first: %s\n", learned.failed, d->error);
 	if ((double)atomic_load(&d->late) > 0.02 * (double)d->n)
-		printf("This machine was busy with other things: the response times are its own, not forecached's.\n");
+		printf("This machine was busy with other things: the response times are its own, "
+		       "not forecached's.\n");
 	loads_release(&guess_loads);
 	loads_release(&best_loads);
 	loads_release(&learned_loads);
@@ -471,15 +508,20 @@ static double number(const char *name, const char *text, double low, double high
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "time-scale", required_argument, NULL, 'x' }, { "time-start", required_argument, NULL, 't' },
-		{ "time-zero", required_argument, NULL, 'z' },  { "origin-log", required_argument, NULL, 'l' },
-		{ "from", required_argument, NULL, 'f' },       { "until", required_argument, NULL, 'u' },
-		{ "bell", required_argument, NULL, 'b' },       { "max-stale", required_argument, NULL, 'm' },
-		{ "seed", required_argument, NULL, 's' },       { "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+	        {"time-scale", required_argument, NULL, 'x'},
+	        {"time-start", required_argument, NULL, 't'},
+	        {"time-zero", required_argument, NULL, 'z'},
+	        {"origin-log", required_argument, NULL, 'l'},
+	        {"from", required_argument, NULL, 'f'},
+	        {"until", required_argument, NULL, 'u'},
+	        {"bell", required_argument, NULL, 'b'},
+	        {"max-stale", required_argument, NULL, 'm'},
+	        {"seed", required_argument, NULL, 's'},
+	        {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0},
 	};
-	static struct drive d = { .clock = { .scale = 60 }, .max_stale = 0.02, .seed = 1 };
-	struct fc_options fc = { .size = sizeof(fc), .timeout_s = 60 };
+	static struct drive d = {.clock = {.scale = 60}, .max_stale = 0.02, .seed = 1};
+	struct fc_options fc = {.size = sizeof(fc), .timeout_s = 60};
 	const char *what;
 	int c, rc;
 
@@ -489,7 +531,10 @@ int main(int argc, char **argv)
 	when_parse("2026-11-16T09:30", &d.bell);
 	d.clock.start = d.from;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		struct instant *t = c == 't' ? &d.clock.start : c == 'f' ? &d.from : c == 'u' ? &d.until : &d.bell;
+		struct instant *t = c == 't'   ? &d.clock.start
+		                    : c == 'f' ? &d.from
+		                    : c == 'u' ? &d.until
+		                               : &d.bell;
 
 		switch (c) {
 		case 't':

@@ -38,7 +38,7 @@ double loads_peak(const struct loads *l, struct instant from, struct instant unt
 {
 	uint32_t most = 0;
 
-	for (size_t i = step_of(l, from); i <= step_of(l, (struct instant){ until.us - 1 }); i++)
+	for (size_t i = step_of(l, from); i <= step_of(l, (struct instant){until.us - 1}); i++)
 		if (l->step[i] > most)
 			most = l->step[i];
 	return (double)most / LOADS_STEP_S;
@@ -53,7 +53,7 @@ static int by_value(const void *a, const void *b)
 
 struct figures figures_of(struct truth *t, const struct answer *a, size_t n)
 {
-	struct figures f = { .n = n };
+	struct figures f = {.n = n};
 	float *ms = mem_calloc(n > 0 ? n : 1, sizeof(*ms));
 	size_t hits = 0, stale = 0;
 
@@ -62,7 +62,8 @@ struct figures figures_of(struct truth *t, const struct answer *a, size_t n)
 		f.mean_ms += (double)ms[i];
 		hits += a[i].how == ANSWER_HIT;
 		f.failed += a[i].how == ANSWER_FAILED;
-		stale += a[i].how != ANSWER_FAILED && a[i].version < truth_version(t, a[i].key, a[i].at);
+		stale += a[i].how != ANSWER_FAILED &&
+		         a[i].version < truth_version(t, a[i].key, a[i].at);
 	}
 	if (n > 0) {
 		qsort(ms, n, sizeof(*ms), by_value);
@@ -88,7 +89,9 @@ void static_run(struct truth *t, double ttl_s, struct answer *a, size_t n, struc
 	for (size_t i = 0; i < n; i++) {
 		struct entry *e = &cache[a[i].key];
 
-		/* a value that has outlived its TTL on its way still answers those who wait for it */
+		/*
+		 * a value that has outlived its TTL on its way still answers those who wait for it
+		 */
 		if (!instant_is_set(e->read) ||
 		    (a[i].at.us >= e->read.us + ttl.us && a[i].at.us >= e->ready.us)) {
 			e->read = a[i].at;
@@ -108,7 +111,9 @@ double static_best(struct truth *t, double max_stale, struct answer *a, size_t n
 {
 	double best = 0;
 
-	/* staleness grows with the TTL, but not in every small step: so all of a grid, of 5 % steps */
+	/*
+	 * staleness grows with the TTL, but not in every small step: so all of a grid, of 5 % steps
+	 */
 	for (double ttl = 0.1; ttl < 86400; ttl *= 1.05) {
 		double stale;
 

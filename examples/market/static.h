@@ -2,9 +2,9 @@
 /*
  * What a cache with one fixed TTL would have done with the same requests, before the same origin.
  *
- * HOW IT WORKS each request is a hit when the key's latest load was read less than the TTL ago; else it
- * begins a load, or waits for the one that is under way (no load is made twice). Loads take as long as the
- * origin's, hits take no time: the comparison flatters the fixed TTL, if anything.
+ * HOW IT WORKS each request is a hit when the key's latest load was read less than the TTL ago;
+ * else it begins a load, or waits for the one that is under way (no load is made twice). Loads take
+ * as long as the origin's, hits take no time: the comparison flatters the fixed TTL, if anything.
  */
 #ifndef FORECACHED_EXAMPLES_MARKET_STATIC_H
 #define FORECACHED_EXAMPLES_MARKET_STATIC_H
@@ -42,15 +42,18 @@ struct figures {
 	size_t n, failed;
 };
 
-/* Sorts nothing, changes nothing. A version older than the true one at the time of the request is stale. */
+/*
+ * Sorts nothing, changes nothing. A version older than the true one at the time of the request is
+ * stale.
+ */
 struct figures figures_of(struct truth *t, const struct answer *a, size_t n);
 
 /* Fills in how, response_ms and version of each request, which are in order of time. */
 void static_run(struct truth *t, double ttl_s, struct answer *a, size_t n, struct loads *loads);
 
 /*
- * The longest TTL with at most the given share of stale answers, seconds: hindsight, as nobody could
- * have known it beforehand. Overwrites the answers.
+ * The longest TTL with at most the given share of stale answers, seconds: hindsight, as nobody
+ * could have known it beforehand. Overwrites the answers.
  */
 double static_best(struct truth *t, double max_stale, struct answer *a, size_t n);
 

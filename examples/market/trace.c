@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * market-trace: writes what users asked for and what changed, as replay files for forecache simulate.
- * Both come from the same truth as market-origin and market-drive.
+ * market-trace: writes what users asked for and what changed, as replay files for forecache
+ * simulate. Both come from the same truth as market-origin and market-drive.
  */
 #include "examples/market/traffic.h"
 #include "examples/market/truth.h"
@@ -14,11 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] =
-	"usage: market-trace --requests FILE --changes FILE [--from TIME] [--until TIME] [--seed N]\n"
-	"\n"
-	"TIME is like 2026-11-16T09:15:00-05:00; without an offset it is New York's. By default two weeks up\n"
-	"to Monday 2026-11-16, 09:15 in New York.\n";
+static const char usage[] = "usage: market-trace --requests FILE --changes FILE [--from TIME] "
+                            "[--until TIME] [--seed N]\n"
+                            "\n"
+                            "TIME is like 2026-11-16T09:15:00-05:00; without an offset it is New "
+                            "York's. By default two weeks up\n"
+                            "to Monday 2026-11-16, 09:15 in New York.\n";
 
 static void die(const char *what, const char *why)
 {
@@ -46,10 +47,10 @@ static void put_time(FILE *f, struct instant t)
 	fprintf(f, "%" PRId64 ".%06" PRId64, t.us / 1000000, t.us % 1000000);
 }
 
-static size_t write_requests(const struct truth *t, uint64_t seed, struct instant from, struct instant until,
-                             const char *path)
+static size_t write_requests(const struct truth *t, uint64_t seed, struct instant from,
+                             struct instant until, const char *path)
 {
-	static const int bytes[TRUTH_KINDS] = { 180, 9000, 2400, 5200 };
+	static const int bytes[TRUTH_KINDS] = {180, 9000, 2400, 5200};
 	FILE *f = create(path);
 	struct traffic traffic;
 	struct instant at;
@@ -61,16 +62,19 @@ static size_t write_requests(const struct truth *t, uint64_t seed, struct instan
 		enum truth_kind kind = truth_kind_of(key);
 
 		put_time(f, at);
-		fprintf(f, "\t%s\t%s\t%d\t%.0f\n", truth_endpoint(kind), truth_name(t, key), bytes[kind],
-		        span_s(truth_load_time(t, key, at)) * 1000);
+		fprintf(f, "\t%s\t%s\t%d\t%.0f\n", truth_endpoint(kind), truth_name(t, key),
+		        bytes[kind], span_s(truth_load_time(t, key, at)) * 1000);
 		n++;
 	}
 	finish(f, path);
 	return n;
 }
 
-/* All changes in (from, until], in order of time: the next one of each key waits in a tournament. */
-static size_t write_changes(struct truth *t, struct instant from, struct instant until, const char *path)
+/*
+ * All changes in (from, until], in order of time: the next one of each key waits in a tournament.
+ */
+static size_t write_changes(struct truth *t, struct instant from, struct instant until,
+                            const char *path)
 {
 	FILE *f = create(path);
 	struct instant next[TRUTH_KEYS];
@@ -111,10 +115,13 @@ static size_t write_changes(struct truth *t, struct instant from, struct instant
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "requests", required_argument, NULL, 'r' }, { "changes", required_argument, NULL, 'c' },
-		{ "from", required_argument, NULL, 'f' },     { "until", required_argument, NULL, 'u' },
-		{ "seed", required_argument, NULL, 's' },     { "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+	        {"requests", required_argument, NULL, 'r'},
+	        {"changes", required_argument, NULL, 'c'},
+	        {"from", required_argument, NULL, 'f'},
+	        {"until", required_argument, NULL, 'u'},
+	        {"seed", required_argument, NULL, 's'},
+	        {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0},
 	};
 	const char *requests = NULL, *changes = NULL;
 	struct instant from = INSTANT_NONE, until = INSTANT_NONE;
@@ -161,8 +168,8 @@ int main(int argc, char **argv)
 	t = truth_new(seed);
 	n_requests = write_requests(t, seed, from, until, requests);
 	n_changes = write_changes(t, from, until, changes);
-	fprintf(stderr, "%zu requests and %zu changes from %s to %s (seed %" PRIu64 ")\n", n_requests, n_changes,
-	        when_text(from, a), when_text(until, b), seed);
+	fprintf(stderr, "%zu requests and %zu changes from %s to %s (seed %" PRIu64 ")\n",
+	        n_requests, n_changes, when_text(from, a), when_text(until, b), seed);
 	truth_free(&t);
 	return 0;
 }

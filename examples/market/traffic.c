@@ -12,17 +12,20 @@ struct rate {
 };
 
 static const struct rate weekday[] = {
-	{ 0, 0.05 },          { 6 * 60, 0.3 },       { 8 * 60, 1 },        { 9 * 60, 2 },
-	{ 9 * 60 + 30, 40 },  { 9 * 60 + 35, 25 },   { 9 * 60 + 45, 14 },  { 10 * 60 + 15, 4 },
-	{ 11 * 60 + 30, 1.5 }, { 14 * 60, 2 },       { 15 * 60 + 30, 6 },  { 16 * 60 + 5, 1 },
-	{ 18 * 60, 0.4 },     { 22 * 60, 0.1 },      { 24 * 60, 0 },
+        {0, 0.05},           {6 * 60, 0.3},     {8 * 60, 1},       {9 * 60, 2},
+        {9 * 60 + 30, 40},   {9 * 60 + 35, 25}, {9 * 60 + 45, 14}, {10 * 60 + 15, 4},
+        {11 * 60 + 30, 1.5}, {14 * 60, 2},      {15 * 60 + 30, 6}, {16 * 60 + 5, 1},
+        {18 * 60, 0.4},      {22 * 60, 0.1},    {24 * 60, 0},
 };
 
 static const struct rate weekend[] = {
-	{ 0, 0.03 }, { 9 * 60, 0.2 }, { 22 * 60, 0.05 }, { 24 * 60, 0 },
+        {0, 0.03},
+        {9 * 60, 0.2},
+        {22 * 60, 0.05},
+        {24 * 60, 0},
 };
 
-static const double share[TRUTH_KINDS] = { 0.42, 0.25, 0.18, 0.15 };
+static const double share[TRUTH_KINDS] = {0.42, 0.25, 0.18, 0.15};
 
 static void start_day(struct traffic *f, int32_t day)
 {
@@ -83,9 +86,11 @@ bool traffic_next(struct traffic *f, struct instant *ret_at, size_t *ret_key)
 			int i = 0;
 			struct instant end;
 
-			while (r[i + 1].per_s > 0 && local_us >= r[i + 1].minute * INT64_C(60000000))
+			while (r[i + 1].per_s > 0 &&
+			       local_us >= r[i + 1].minute * INT64_C(60000000))
 				i++;
-			end.us = r[i + 1].per_s > 0 ? start.us + r[i + 1].minute * INT64_C(60000000) : until.us;
+			end.us = r[i + 1].per_s > 0 ? start.us + r[i + 1].minute * INT64_C(60000000)
+			                            : until.us;
 			f->at = instant_add(f->at, span_from_s(rng_exponential(&f->g, r[i].per_s)));
 			if (f->at.us >= end.us) {
 				f->at = end;

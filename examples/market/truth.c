@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MINUTE_S      60
-#define OPEN_S        ((9 * 60 + 30) * MINUTE_S)
-#define CLOSE_S       (16 * 60 * MINUTE_S)
-#define DAYS_BACK     90      /* a key that has not changed for so long shows the start of that time */
-#define DAYS_KEPT     4096    /* days a truth can remember, counted from the first it was asked about */
-#define MIN_GAP_US    1000
+#define MINUTE_S   60
+#define OPEN_S     ((9 * 60 + 30) * MINUTE_S)
+#define CLOSE_S    (16 * 60 * MINUTE_S)
+#define DAYS_BACK  90   /* a key that has not changed for so long shows the start of that time */
+#define DAYS_KEPT  4096 /* days a truth can remember, counted from the first it was asked about */
+#define MIN_GAP_US 1000
 
 /* One day of one key: microseconds since local midnight, ascending. */
 struct day {
@@ -27,7 +27,7 @@ struct day {
 
 struct truth {
 	uint64_t seed;
-	int32_t first_day; /* what days[0] is; INT32_MIN before the first question */
+	int32_t first_day;           /* what days[0] is; INT32_MIN before the first question */
 	struct day *day[TRUTH_KEYS]; /* DAYS_KEPT each, made when first needed */
 	char name[TRUTH_KEYS][24];
 	double mean_s[TRUTH_KEYS]; /* mean time between changes in the middle of its time of day */
@@ -38,9 +38,19 @@ static const struct {
 	int minute;
 	double factor;
 } quote_day[] = {
-	{ 0, 0 },        { 4 * 60, 0.002 },     { 8 * 60, 0.01 },  { 9 * 60 + 30, 3 }, { 9 * 60 + 35, 1.8 },
-	{ 10 * 60, 1.1 }, { 11 * 60 + 30, 0.7 }, { 14 * 60, 1 },    { 15 * 60 + 30, 1.8 }, { 16 * 60, 0.01 },
-	{ 18 * 60, 0.003 }, { 20 * 60, 0 },      { 24 * 60, 0 },
+        {0, 0},
+        {4 * 60, 0.002},
+        {8 * 60, 0.01},
+        {9 * 60 + 30, 3},
+        {9 * 60 + 35, 1.8},
+        {10 * 60, 1.1},
+        {11 * 60 + 30, 0.7},
+        {14 * 60, 1},
+        {15 * 60 + 30, 1.8},
+        {16 * 60, 0.01},
+        {18 * 60, 0.003},
+        {20 * 60, 0},
+        {24 * 60, 0},
 };
 
 static uint64_t mix(uint64_t seed, uint64_t a, uint64_t b)
@@ -63,16 +73,17 @@ size_t truth_count(enum truth_kind kind)
 
 enum truth_kind truth_kind_of(size_t key)
 {
-	return key / TRUTH_SYMBOLS < TRUTH_NEWS ? (enum truth_kind)(key / TRUTH_SYMBOLS) : TRUTH_NEWS;
+	return key / TRUTH_SYMBOLS < TRUTH_NEWS ? (enum truth_kind)(key / TRUTH_SYMBOLS)
+	                                        : TRUTH_NEWS;
 }
 
 const char *truth_endpoint(enum truth_kind kind)
 {
 	static const char *const name[TRUTH_KINDS] = {
-		[TRUTH_QUOTE] = "/quotes/<symbol>",
-		[TRUTH_CHART] = "/charts/<symbol>",
-		[TRUTH_PROFILE] = "/profiles/<symbol>",
-		[TRUTH_NEWS] = "/news/<topic>",
+	        [TRUTH_QUOTE] = "/quotes/<symbol>",
+	        [TRUTH_CHART] = "/charts/<symbol>",
+	        [TRUTH_PROFILE] = "/profiles/<symbol>",
+	        [TRUTH_NEWS] = "/news/<topic>",
 	};
 
 	return name[kind];
@@ -111,7 +122,8 @@ struct truth *truth_new(uint64_t seed)
 	t->first_day = INT32_MIN;
 	rng_init(&g, mix(seed, 1, 1));
 	for (size_t rank = 0; rank < TRUTH_SYMBOLS; rank++) {
-		size_t quote = truth_first(TRUTH_QUOTE) + rank, chart = truth_first(TRUTH_CHART) + rank,
+		size_t quote = truth_first(TRUTH_QUOTE) + rank,
+		       chart = truth_first(TRUTH_CHART) + rank,
 		       profile = truth_first(TRUTH_PROFILE) + rank;
 
 		symbol_of(rank, symbol);
@@ -124,7 +136,8 @@ struct truth *truth_new(uint64_t seed)
 		t->mean_s[profile] = (2 + 6 * rng_uniform(&g)) * 86400;
 	}
 	for (size_t i = 0; i < TRUTH_TOPICS; i++)
-		snprintf(t->name[truth_first(TRUTH_NEWS) + i], sizeof(t->name[0]), "/news/topic%zu", i + 1);
+		snprintf(t->name[truth_first(TRUTH_NEWS) + i], sizeof(t->name[0]), "/news/topic%zu",
+		         i + 1);
 	return t;
 }
 
@@ -143,7 +156,9 @@ void truth_free(struct truth **tp)
 	*tp = NULL;
 }
 
-/* -- Drawing one day ------------------------------------------------------------------------------ */
+/*
+ * -- Drawing one day ------------------------------------------------------------------------------
+ */
 
 static void add(struct day *d, double local_s, uint32_t *cap)
 {
@@ -157,12 +172,14 @@ static void add(struct day *d, double local_s, uint32_t *cap)
 static void draw_quote(struct day *d, struct rng *g, double mean_s, uint32_t *cap)
 {
 	for (size_t i = 0; i + 1 < sizeof(quote_day) / sizeof(quote_day[0]); i++) {
-		double from = quote_day[i].minute * MINUTE_S, until = quote_day[i + 1].minute * MINUTE_S;
+		double from = quote_day[i].minute * MINUTE_S,
+		       until = quote_day[i + 1].minute * MINUTE_S;
 		double rate = quote_day[i].factor / mean_s;
 
 		if (rate <= 0)
 			continue;
-		for (double at = from + rng_exponential(g, rate); at < until; at += rng_exponential(g, rate))
+		for (double at = from + rng_exponential(g, rate); at < until;
+		     at += rng_exponential(g, rate))
 			add(d, at, cap);
 	}
 }
@@ -236,7 +253,9 @@ static void draw(const struct truth *t, size_t key, int32_t day, struct day *d)
 	d->drawn = true;
 }
 
-/* The changes of one local day, counted from when_day_start(); NULL when the day is out of reach. */
+/*
+ * The changes of one local day, counted from when_day_start(); NULL when the day is out of reach.
+ */
 static const struct day *day_of(struct truth *t, size_t key, int32_t day)
 {
 	struct day *d;
@@ -253,7 +272,9 @@ static const struct day *day_of(struct truth *t, size_t key, int32_t day)
 	return d;
 }
 
-/* -- Questions ------------------------------------------------------------------------------------ */
+/*
+ * -- Questions ------------------------------------------------------------------------------------
+ */
 
 int64_t truth_version(struct truth *t, size_t key, struct instant at)
 {
@@ -302,7 +323,7 @@ struct instant truth_next_change(struct truth *t, size_t key, struct instant aft
 				hi = mid;
 		}
 		if (lo < d->n)
-			return (struct instant){ start + (int64_t)d->at[lo] };
+			return (struct instant){start + (int64_t)d->at[lo]};
 	}
 	return INSTANT_NEVER;
 }
@@ -314,13 +335,14 @@ void truth_prepare(struct truth *t, struct instant from, struct instant until)
 	for (size_t k = 0; k < TRUTH_KEYS; k++) {
 		for (int32_t day = first; day <= last; day++)
 			day_of(t, k, day);
-		truth_version(t, k, when_day_start(first)); /* and the days before that it looks back to */
+		/* and the days before that it looks back to */
+		truth_version(t, k, when_day_start(first));
 	}
 }
 
 struct span truth_load_time(const struct truth *t, size_t key, struct instant at)
 {
-	static const double mean_ms[TRUTH_KINDS] = { 140, 380, 260, 190 };
+	static const double mean_ms[TRUTH_KINDS] = {140, 380, 260, 190};
 	double spread = (double)(mix(t->seed, key + 3, (uint64_t)at.us) >> 11) * 0x1p-53;
 
 	return span_from_s(mean_ms[truth_kind_of(key)] * (0.86 + 0.32 * spread) / 1000);
@@ -328,16 +350,17 @@ struct span truth_load_time(const struct truth *t, size_t key, struct instant at
 
 size_t truth_body(const struct truth *t, size_t key, int64_t version, char *buf, size_t size)
 {
-	static const size_t want[TRUTH_KINDS] = { 180, 9000, 2400, 5200 };
+	static const size_t want[TRUTH_KINDS] = {180, 9000, 2400, 5200};
 	enum truth_kind kind = truth_kind_of(key);
 	struct rng g;
 	char when[32];
 	int n;
 
 	rng_init(&g, mix(t->seed, key + 4, (uint64_t)version));
-	when_text((struct instant){ version }, when);
-	n = snprintf(buf, size, "{\"key\":\"%s\",\"version\":%" PRId64 ",\"as_of\":\"%s\",\"data\":[", t->name[key],
-	             version, when);
+	when_text((struct instant){version}, when);
+	n = snprintf(buf, size,
+	             "{\"key\":\"%s\",\"version\":%" PRId64 ",\"as_of\":\"%s\",\"data\":[",
+	             t->name[key], version, when);
 	while ((size_t)n < want[kind] && (size_t)n + 40 < size)
 		n += snprintf(buf + n, size - (size_t)n, "%.2f,", 20 + 300 * rng_uniform(&g));
 	n += snprintf(buf + n, size - (size_t)n, "%.2f]}\n", 20 + 300 * rng_uniform(&g));

@@ -18,7 +18,8 @@ int64_t when_boot_us(void)
 
 struct instant when_now(const struct when *w)
 {
-	return (struct instant){ w->start.us + (int64_t)((double)(when_boot_us() - w->zero_us) * w->scale) };
+	return (struct instant){w->start.us +
+	                        (int64_t)((double)(when_boot_us() - w->zero_us) * w->scale)};
 }
 
 int64_t when_boot_of(const struct when *w, struct instant t)
@@ -28,7 +29,7 @@ int64_t when_boot_of(const struct when *w, struct instant t)
 
 void when_sleep_until(int64_t boot_us)
 {
-	struct timespec ts = { boot_us / 1000000, boot_us % 1000000 * 1000 };
+	struct timespec ts = {boot_us / 1000000, boot_us % 1000000 * 1000};
 
 	while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &ts, NULL) == EINTR)
 		;
@@ -43,8 +44,8 @@ static int32_t days_of_date(int y, int m, int d)
 	era = (y >= 0 ? y : y - 399) / 400;
 	year_of_era = y - era * 400;
 	day_of_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
-	       719468;
+	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 +
+	       day_of_year - 719468;
 }
 
 int when_weekday(int32_t day)
@@ -74,13 +75,14 @@ static int offset_of_day(int32_t day)
 {
 	int year = year_of_day(day);
 
-	return day >= nth_sunday(year, 3, 2) && day < nth_sunday(year, 11, 1) ? -4 * 3600 : -5 * 3600;
+	return day >= nth_sunday(year, 3, 2) && day < nth_sunday(year, 11, 1) ? -4 * 3600
+	                                                                      : -5 * 3600;
 }
 
 struct instant when_day_start(int32_t day)
 {
 	/* clocks go back and forth at 02:00: midnight still has the offset of the day before */
-	return (struct instant){ ((int64_t)day * DAY_S - offset_of_day(day - 1)) * 1000000 };
+	return (struct instant){((int64_t)day * DAY_S - offset_of_day(day - 1)) * 1000000};
 }
 
 int32_t when_day(struct instant t)
@@ -107,8 +109,8 @@ bool when_parse(const char *text, struct instant *ret)
 			return false;
 		at += tail;
 	}
-	if (y < 1971 || y > 2200 || mo < 1 || mo > 12 || d < 1 || d > 31 || h < 0 || h > 23 || mi < 0 ||
-	    mi > 59 || !(s >= 0 && s < 60))
+	if (y < 1971 || y > 2200 || mo < 1 || mo > 12 || d < 1 || d > 31 || h < 0 || h > 23 ||
+	    mi < 0 || mi > 59 || !(s >= 0 && s < 60))
 		return false;
 	text += at;
 	if (*text == '\0') {
@@ -117,13 +119,14 @@ bool when_parse(const char *text, struct instant *ret)
 		offset = 0;
 	} else {
 		tail = 0;
-		if (sscanf(text, "%c%2d:%2d%n", &sign, &oh, &om, &tail) != 3 || text[tail] != '\0' ||
-		    (sign != '+' && sign != '-') || oh > 14 || om > 59)
+		if (sscanf(text, "%c%2d:%2d%n", &sign, &oh, &om, &tail) != 3 ||
+		    text[tail] != '\0' || (sign != '+' && sign != '-') || oh > 14 || om > 59)
 			return false;
 		offset = (oh * 3600 + om * 60) * (sign == '-' ? -1 : 1);
 	}
-	ret->us = ((int64_t)days_of_date(y, mo, d) * DAY_S + h * 3600 + mi * 60 - offset) * 1000000 +
-	          (int64_t)(s * 1e6 + 0.5);
+	ret->us =
+	        ((int64_t)days_of_date(y, mo, d) * DAY_S + h * 3600 + mi * 60 - offset) * 1000000 +
+	        (int64_t)(s * 1e6 + 0.5);
 	return true;
 }
 

@@ -2,9 +2,10 @@
 /*
  * Time of the example: a clock that may run fast and start at any instant, and times of New York.
  *
- * HOW IT WORKS instant = start + (CLOCK_BOOTTIME - zero) * scale. Processes on one host that are given
- * the same three numbers show the same time to the microsecond; the daemon's --time-scale clock is
- * built alike. New York is UTC-5, or UTC-4 from the second Sunday of March to the first of November.
+ * HOW IT WORKS instant = start + (CLOCK_BOOTTIME - zero) * scale. Processes on one host that are
+ * given the same three numbers show the same time to the microsecond; the daemon's --time-scale
+ * clock is built alike. New York is UTC-5, or UTC-4 from the second Sunday of March to the first of
+ * November.
  */
 #ifndef FORECACHED_EXAMPLES_MARKET_WHEN_H
 #define FORECACHED_EXAMPLES_MARKET_WHEN_H

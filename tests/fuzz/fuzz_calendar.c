@@ -10,10 +10,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const words[] = {
-        "FREQ=",      "HOURLY",     "YEARLY",       ";BYDAY=", "-1SU",   ";BYSETPOS=", ";BYWEEKNO=", ";COUNT=9", ";UNTIL=20301231",
-        "weekdays ",  "09:30",      "*/5 * * * *",  "BEGIN:",  "END:",   "VCALENDAR\n", "VEVENT\n",  "RRULE:",   "DTSTART;VALUE=DATE:",
-        "DTEND;VALUE=DATE:",        "20260101\n",   "EXDATE:", "CATEGORIES:HALF-DAY\n", "SUMMARY:",  "TZif2",    "M3.2.0/2", NULL};
+static const char *const words[] = {"FREQ=",
+                                    "HOURLY",
+                                    "YEARLY",
+                                    ";BYDAY=",
+                                    "-1SU",
+                                    ";BYSETPOS=",
+                                    ";BYWEEKNO=",
+                                    ";COUNT=9",
+                                    ";UNTIL=20301231",
+                                    "weekdays ",
+                                    "09:30",
+                                    "*/5 * * * *",
+                                    "BEGIN:",
+                                    "END:",
+                                    "VCALENDAR\n",
+                                    "VEVENT\n",
+                                    "RRULE:",
+                                    "DTSTART;VALUE=DATE:",
+                                    "DTEND;VALUE=DATE:",
+                                    "20260101\n",
+                                    "EXDATE:",
+                                    "CATEGORIES:HALF-DAY\n",
+                                    "SUMMARY:",
+                                    "TZif2",
+                                    "M3.2.0/2",
+                                    NULL};
 
 const struct fuzz_target fuzz_target = {"calendar", words, 4096};
 
@@ -42,7 +64,8 @@ static void days(const char *text, size_t n)
 	if (calendar_add_days(z, text, n, from, to, &e))
 		BUG_ON(!*e.text || z->n_days);
 	for (i = 0; i < z->n_days; i++)
-		BUG_ON(z->day[i].kind >= ZONE_DAY_KINDS || (i && z->day[i].day <= z->day[i - 1].day));
+		BUG_ON(z->day[i].kind >= ZONE_DAY_KINDS ||
+		       (i && z->day[i].day <= z->day[i - 1].day));
 	calendar_zone_free(&z);
 }
 
@@ -58,7 +81,8 @@ static void zone_file(const uint8_t *file, size_t n_file)
 	}
 	for (i = 0; i < n; i++) {
 		BUG_ON(abs(rows[i].offset_s) > 26 * 3600);
-		BUG_ON(i && (rows[i].from.us <= rows[i - 1].from.us || rows[i].offset_s == rows[i - 1].offset_s));
+		BUG_ON(i && (rows[i].from.us <= rows[i - 1].from.us ||
+		             rows[i].offset_s == rows[i - 1].offset_s));
 	}
 	BUG_ON(!n || rows[0].from.us != from.us);
 	free(rows);

@@ -8,7 +8,7 @@
  * same inputs: each run draws from a generator of its own, seeded by (seed, run), so that --only N
  * repeats run N alone. An input that kills the process is left in NAME.crash, and the run is
  * printed. Without arguments the corpus is $top_srcdir/tests/fuzz/corpus/NAME, and the runs and
- *seed are FUZZ_RUNS (2000) and FUZZ_SEED (1). Prints TAP.
+ * seed are FUZZ_RUNS (2000) and FUZZ_SEED (1). Prints TAP.
  */
 #include "tests/fuzz/fuzz.h"
 

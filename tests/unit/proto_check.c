@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Reads messages for tests of the protocol from outside. Without arguments, lines from stdin, each a kind
- * and a message in hex; says "ok" and what it was, or "bad" and why. With one argument a table: limits,
- * statuses, operations.
+ * Reads messages for tests of the protocol from outside. Without arguments, lines from stdin, each
+ * a kind and a message in hex; says "ok" and what it was, or "bad" and why. With one argument a
+ * table: limits, statuses, operations.
  */
 #include "proto/loader.h"
 #include "proto/notice.h"
@@ -31,7 +31,8 @@ static int check_request(struct message *m, struct bytes b, struct proto_error *
 		/* what we write of it must mean the same */
 		request_write(&again, &r);
 		status = request_read(&r2, m, pack_bytes(&again), limits, err);
-		printf(status == STATUS_OK && r2.op == r.op ? "\n" : " but not when written again\n");
+		printf(status == STATUS_OK && r2.op == r.op ? "\n"
+		                                            : " but not when written again\n");
 	}
 	pack_release(&again);
 	request_release(&r);
@@ -100,8 +101,8 @@ static const struct kind {
 	const char *name;
 	int (*check)(struct message *m, struct bytes b, struct proto_error *err);
 } kinds[] = {
-	{ "request", check_request }, { "reply", check_reply }, { "events", check_events },
-	{ "loader", check_loader },   { "told", check_told },   { "notice", check_notice },
+        {"request", check_request}, {"reply", check_reply}, {"events", check_events},
+        {"loader", check_loader},   {"told", check_told},   {"notice", check_notice},
 };
 
 /* The bytes that the hex digits say, written over them. */
@@ -122,7 +123,7 @@ static struct bytes unhex(char *s)
 
 static void check_line(char *line, struct message *m)
 {
-	struct proto_error err = { "there is no such kind" };
+	struct proto_error err = {"there is no such kind"};
 	char kind[16];
 	int used = 0;
 	size_t i;

@@ -26,10 +26,10 @@ static void exact_after_change(struct change prior, double tau, double *ret_mean
 
 TEST(a_change_gives_the_exact_mean_and_variance)
 {
-	static const double taus[] = { 1e-6, 0.01, 1, 30, 1000 };
+	static const double taus[] = {1e-6, 0.01, 1, 30, 1000};
 
 	for (size_t i = 0; i < sizeof(taus) / sizeof(taus[0]); i++) {
-		struct change c = { 0.7, 40 };
+		struct change c = {0.7, 40};
 		double mean, var;
 
 		exact_after_change(c, taus[i], &mean, &var);
@@ -41,7 +41,7 @@ TEST(a_change_gives_the_exact_mean_and_variance)
 
 TEST(an_unchanged_look_and_a_count_are_exact)
 {
-	struct change c = { 2, 10 };
+	struct change c = {2, 10};
 
 	change_unchanged(&c, 5);
 	NEAR(c.a, 2, 0);
@@ -53,7 +53,7 @@ TEST(an_unchanged_look_and_a_count_are_exact)
 
 TEST(nothing_is_learned_from_no_time)
 {
-	struct change c = { 2, 10 };
+	struct change c = {2, 10};
 
 	change_changed(&c, 0);
 	change_unchanged(&c, -1);
@@ -63,7 +63,7 @@ TEST(nothing_is_learned_from_no_time)
 
 TEST(probability_and_time_are_inverses)
 {
-	struct change c = { 0.4, 120 };
+	struct change c = {0.4, 120};
 
 	for (double p = 1e-6; p < 1; p = p < 0.5 ? p * 3 : p + 0.07)
 		NEAR(change_p(c, change_tau(c, p)), p, 1e-9);
@@ -74,7 +74,7 @@ TEST(probability_and_time_are_inverses)
 
 TEST(evidence_is_bounded_so_that_a_key_can_unlearn)
 {
-	struct change c = { 1, 1 };
+	struct change c = {1, 1};
 
 	for (int i = 0; i < 100000; i++)
 		change_count(&c, 1, 10);
@@ -87,7 +87,7 @@ TEST(evidence_is_bounded_so_that_a_key_can_unlearn)
 
 TEST(forgetting_goes_back_to_the_prior)
 {
-	struct change prior = { 0.5, 30 }, c = { 20, 2000 };
+	struct change prior = {0.5, 30}, c = {20, 2000};
 
 	change_forget(&c, prior, 0.5);
 	NEAR(c.a, 10.25, 1e-12);
@@ -96,15 +96,17 @@ TEST(forgetting_goes_back_to_the_prior)
 	NEAR(c.b, prior.b, 1e-12);
 }
 
-/* Rates drawn from the prior, looks at irregular times: is the predicted P(changed) what happens? */
+/*
+ * Rates drawn from the prior, looks at irregular times: is the predicted P(changed) what happens?
+ */
 TEST(predictions_are_calibrated_from_the_first_look_on)
 {
 	enum { KEYS = 4000, LOOKS = 12 };
-	double said[10] = { 0 }, seen[10] = { 0 }, n[10] = { 0 };
+	double said[10] = {0}, seen[10] = {0}, n[10] = {0};
 
 	for (int k = 0; k < KEYS; k++) {
 		double rate = rng_gamma(&rng, 1.5, 100);
-		struct change c = { 1.5, 100 };
+		struct change c = {1.5, 100};
 
 		for (int i = 0; i < LOOKS; i++) {
 			double tau = rng_exponential(&rng, 0.02), p = change_p(c, tau);
@@ -130,10 +132,10 @@ TEST(predictions_are_calibrated_from_the_first_look_on)
 
 TEST(the_long_run_finds_the_rate)
 {
-	static const double lt[] = { 0.1, 1, 3 };
+	static const double lt[] = {0.1, 1, 3};
 
 	for (size_t j = 0; j < 3; j++) {
-		struct change c = { 0.5, 1 };
+		struct change c = {0.5, 1};
 		double rate = 0.05, tau = lt[j] / rate, log_sum = 0;
 
 		for (int i = 0; i < 20000; i++) {
@@ -150,19 +152,19 @@ TEST(the_long_run_finds_the_rate)
 
 TEST(a_population_is_found_again)
 {
-	struct pool p = { 0 };
-	struct change parent = { 0.5, 30 }, prior;
+	struct pool p = {0};
+	struct change parent = {0.5, 30}, prior;
 
 	for (int i = 0; i < 4; i++)
-		pool_add(&p, (struct change){ 50, 500 });
+		pool_add(&p, (struct change){50, 500});
 	prior = pool_fit(&p, parent);
 	OK(prior.a == parent.a && prior.b == parent.b, "four keys say nothing about spread");
-	p = (struct pool){ 0 };
+	p = (struct pool){0};
 	for (int i = 0; i < 20000; i++) {
 		double rate = rng_gamma(&rng, 0.8, 200);
 
 		/* a posterior so sharp that it is the rate itself */
-		pool_add(&p, (struct change){ 1e6, 1e6 / fmax(rate, 1e-12) });
+		pool_add(&p, (struct change){1e6, 1e6 / fmax(rate, 1e-12)});
 	}
 	prior = pool_fit(&p, parent);
 	NEAR(prior.a, 0.8, 0.04);
@@ -171,12 +173,12 @@ TEST(a_population_is_found_again)
 
 TEST(a_population_without_spread_is_a_confident_prior)
 {
-	struct pool p = { 0 };
+	struct pool p = {0};
 	struct change prior;
 
 	for (int i = 0; i < 100; i++)
-		pool_add(&p, (struct change){ 1e9, 1e10 });
-	prior = pool_fit(&p, (struct change){ 0.5, 30 });
+		pool_add(&p, (struct change){1e9, 1e10});
+	prior = pool_fit(&p, (struct change){0.5, 30});
 	NEAR(prior.a, POOL_MAX_A, 1e-9);
 	NEAR(prior.a / prior.b, 0.1, 1e-6);
 }

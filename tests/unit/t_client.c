@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * libforecache against a daemon that is this program: a real segment, real sockets, and answers that
- * the test chooses. Here clocks are real, as the library's are; what is waited for is polled with a
- * deadline.
+ * libforecache against a daemon that is this program: a real segment, real sockets, and answers
+ * that the test chooses. Here clocks are real, as the library's are; what is waited for is polled
+ * with a deadline.
  */
 #include "client/forecache.h"
 
@@ -83,28 +83,30 @@ static struct daemon {
 	/* answers */
 	uint64_t lease; /* of any key; 0: free */
 	struct waiter waiter[MAX_WAITERS];
-	atomic_uint requests_seen, sets_seen, failed_seen, events_seen[EVENT_OUTCOMES], event_messages;
+	atomic_uint requests_seen, sets_seen, failed_seen, events_seen[EVENT_OUTCOMES],
+	        event_messages;
 	atomic_uint registered, beats, answers;
 	char last_value[64], last_text[64];
 	unsigned last_word;
 	char loader_id[256];
 	size_t loader_id_n;
-} d = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} d = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct instant wall(void)
 {
-	return (struct instant){ clock_us(CLOCK_REALTIME) };
+	return (struct instant){clock_us(CLOCK_REALTIME)};
 }
 
 static struct store_clock store_clock_now(void)
 {
-	return (struct store_clock){ clock_us(CLOCK_BOOTTIME), wall(), 1 };
+	return (struct store_clock){clock_us(CLOCK_BOOTTIME), wall(), 1};
 }
 
 static void put_at(const char *key, const void *value, size_t n, uint64_t version, double age_s,
                    double soft_s, double hard_s, double max_age_s)
 {
-	struct store_item item = { .key = bytes_str(key), .value = bytes_of(value, n), .version = version };
+	struct store_item item = {
+	        .key = bytes_str(key), .value = bytes_of(value, n), .version = version};
 	struct instant now = wall();
 	uint32_t entry;
 
@@ -134,7 +136,7 @@ static void answer(zmq_msg_t *envelope, struct pack *w)
 
 static void write_got(struct pack *w, struct bytes key, uint64_t lease)
 {
-	struct got g = { .outcome = EVENT_MISS, .age_s = NAN, .ttl_s = NAN, .lease = lease };
+	struct got g = {.outcome = EVENT_MISS, .age_s = NAN, .ttl_s = NAN, .lease = lease};
 	uint32_t entry = store_find(d.store, key);
 	struct store_item item;
 
@@ -152,14 +154,15 @@ static void write_got(struct pack *w, struct bytes key, uint64_t lease)
 
 static void handle(struct request *r, zmq_msg_t *envelope)
 {
-	struct row_hello hello = { .server = bytes_str("test"), .protocol = PROTO_VERSION };
+	struct row_hello hello = {.server = bytes_str("test"), .protocol = PROTO_VERSION};
 	struct pack w;
 	size_t i;
 
 	pack_init(&w, 1 << 22);
 	switch (r->op) {
 	case OP_GET:
-		if (r->get.mode == MODE_LEASE && store_find(d.store, r->key) == STORE_NONE && d.lease) {
+		if (r->get.mode == MODE_LEASE && store_find(d.store, r->key) == STORE_NONE &&
+		    d.lease) {
 			for (i = 0; i < MAX_WAITERS && d.waiter[i].used; i++)
 				;
 			zmq_msg_init(&d.waiter[i].envelope);
@@ -222,7 +225,7 @@ static void handle(struct request *r, zmq_msg_t *envelope)
 		break;
 	case OP_TTL:
 		reply_start(&w, r->id, true);
-		row_write(&w, &row_advice, &(struct row_advice){ .ttl_s = 12.5 });
+		row_write(&w, &row_advice, &(struct row_advice){.ttl_s = 12.5});
 		break;
 	case OP_HELLO:
 		reply_start(&w, r->id, true);
@@ -292,7 +295,8 @@ static void take_events(struct events *e, struct message *m, const struct proto_
 
 	zmq_msg_init(&body);
 	while (receive(d.events, NULL, &body)) {
-		OK(events_read(e, m, bytes_of(zmq_msg_data(&body), zmq_msg_size(&body)), limits, NULL) == 0);
+		OK(events_read(e, m, bytes_of(zmq_msg_data(&body), zmq_msg_size(&body)), limits,
+		               NULL) == 0);
 		OK(e->refused == 0);
 		atomic_fetch_add(&d.event_messages, 1);
 		for (i = 0; i < e->list.n; i++)
@@ -301,7 +305,8 @@ static void take_events(struct events *e, struct message *m, const struct proto_
 	zmq_msg_close(&body);
 }
 
-static void take_loaders(struct loader_message *l, struct message *m, const struct proto_limits *limits)
+static void take_loaders(struct loader_message *l, struct message *m,
+                         const struct proto_limits *limits)
 {
 	zmq_msg_t envelope, body;
 	struct pack w;
@@ -322,7 +327,7 @@ static void take_loaders(struct loader_message *l, struct message *m, const stru
 		}
 		pthread_mutex_lock(&d.lock);
 		if (l->word == LOADER_REGISTER) {
-			struct told t = { .kind = TOLD_REGISTERED, .beat = SPAN_MS(50) };
+			struct told t = {.kind = TOLD_REGISTERED, .beat = SPAN_MS(50)};
 
 			d.loader_id_n = zmq_msg_size(&envelope);
 			memcpy(d.loader_id, zmq_msg_data(&envelope), d.loader_id_n);
@@ -368,8 +373,11 @@ static void give_job(void)
 
 static void publish(uint64_t seq)
 {
-	struct row_notice n = { .seq = seq, .time_s = wall(), .what = bytes_str("changed"),
-		                .endpoint = bytes_str("/q"), .key = bytes_str("k") };
+	struct row_notice n = {.seq = seq,
+	                       .time_s = wall(),
+	                       .what = bytes_str("changed"),
+	                       .endpoint = bytes_str("/q"),
+	                       .key = bytes_str("k")};
 	char topic[NOTICE_TOPIC_BYTES];
 	struct pack w;
 
@@ -395,9 +403,9 @@ static void *daemon_run(void *arg)
 	events_init(&e);
 	loader_message_init(&l);
 	while (!atomic_load(&d.stop)) {
-		zmq_pollitem_t item[] = { { .socket = d.requests, .events = ZMQ_POLLIN },
-			                  { .socket = d.events, .events = ZMQ_POLLIN },
-			                  { .socket = d.loaders, .events = ZMQ_POLLIN } };
+		zmq_pollitem_t item[] = {{.socket = d.requests, .events = ZMQ_POLLIN},
+		                         {.socket = d.events, .events = ZMQ_POLLIN},
+		                         {.socket = d.loaders, .events = ZMQ_POLLIN}};
 
 		zmq_poll(item, 3, 5);
 		if (atomic_load(&d.silent))
@@ -485,8 +493,8 @@ static void daemon_stop(void)
 
 static struct fc *open_client(void)
 {
-	struct fc_options o = { .size = sizeof(o), .dir = d.dir, .flush_s = 0.01, .timeout_s = 5,
-		                .silence_s = 0.5 };
+	struct fc_options o = {
+	        .size = sizeof(o), .dir = d.dir, .flush_s = 0.01, .timeout_s = 5, .silence_s = 0.5};
 	struct fc *fc = NULL;
 
 	OK(fc_open(&o, &fc) == 0);
@@ -498,8 +506,8 @@ static bool is_value(const struct fc_value *v, const char *text)
 	return v->data && v->bytes == strlen(text) && !memcmp(v->data, text, v->bytes);
 }
 
-#define GET(fc, key, v)                fc_get(fc, NULL, key, strlen(key), v)
-#define LOAD(fc, key, fn, arg, v)      fc_get_or_load(fc, NULL, key, strlen(key), fn, arg, v)
+#define GET(fc, key, v)           fc_get(fc, NULL, key, strlen(key), v)
+#define LOAD(fc, key, fn, arg, v) fc_get_or_load(fc, NULL, key, strlen(key), fn, arg, v)
 
 /* -- Load functions ------------------------------------------------------------------------- */
 
@@ -530,7 +538,7 @@ static int load(void *arg, const void *key, size_t key_bytes, struct fc_loaded *
 
 TEST(options_are_checked)
 {
-	struct fc_options o = { .size = sizeof(o), .dir = d.dir };
+	struct fc_options o = {.size = sizeof(o), .dir = d.dir};
 	char far[200];
 	struct fc *fc;
 
@@ -568,7 +576,8 @@ TEST(a_get_reads_the_segment_and_needs_no_socket)
 	fc = open_client();
 	put("k", "value");
 	OK(GET(fc, "k", &v) == 0 && is_value(&v, "value") && v.outcome == FC_HIT && v.version == 7);
-	OK(v.age_s >= 0 && v.age_s < 5 && v.ttl_s > 90 && v.ttl_s <= 100, "%g %g", v.age_s, v.ttl_s);
+	OK(v.age_s >= 0 && v.age_s < 5 && v.ttl_s > 90 && v.ttl_s <= 100, "%g %g", v.age_s,
+	   v.ttl_s);
 	fc_value_release(&v);
 	fc_value_release(&v);
 	OK(GET(fc, "other", &v) == -ENOENT && !v.data && v.outcome == FC_MISS);
@@ -607,18 +616,25 @@ TEST(events_reach_the_daemon_counted)
 	}
 	for (i = 0; i < 300; i++)
 		GET(fc, "none", &v);
-	OK(fc_event(fc, &(struct fc_event){ .size = sizeof(struct fc_event), .endpoint = "/q",
-	                                    .key = "x", .key_bytes = 1, .outcome = FC_EVENT_SET,
-	                                    .count = 11, .load_ms = 3.5 }) == 0);
-	OK(fc_event(fc, &(struct fc_event){ .size = sizeof(struct fc_event), .key = "x",
-	                                    .key_bytes = 1, .load_ms = NAN }) == -EINVAL);
+	OK(fc_event(fc, &(struct fc_event){.size = sizeof(struct fc_event),
+	                                   .endpoint = "/q",
+	                                   .key = "x",
+	                                   .key_bytes = 1,
+	                                   .outcome = FC_EVENT_SET,
+	                                   .count = 11,
+	                                   .load_ms = 3.5}) == 0);
+	OK(fc_event(fc, &(struct fc_event){.size = sizeof(struct fc_event),
+	                                   .key = "x",
+	                                   .key_bytes = 1,
+	                                   .load_ms = NAN}) == -EINVAL);
 	OK(EVENTUALLY(atomic_load(&d.events_seen[EVENT_HIT]) == 5000, 10), "%u",
 	   atomic_load(&d.events_seen[EVENT_HIT]));
 	OK(EVENTUALLY(atomic_load(&d.events_seen[EVENT_MISS]) == 300, 10));
 	OK(EVENTUALLY(atomic_load(&d.events_seen[EVENT_SET]) == 11, 10));
 	fc_stats(fc, &s);
 	OK(s.hits == 5000 && s.misses == 300 && s.gets == 5300 && s.segment_reads == 5300);
-	OK(s.events_dropped == 0 && s.events_sent == 5311, "%llu", (unsigned long long)s.events_sent);
+	OK(s.events_dropped == 0 && s.events_sent == 5311, "%llu",
+	   (unsigned long long)s.events_sent);
 	printf("# 5311 events in %u messages\n", atomic_load(&d.event_messages));
 	fc_close(&fc);
 	daemon_stop();
@@ -626,7 +642,7 @@ TEST(events_reach_the_daemon_counted)
 
 TEST(what_is_not_told_yet_is_told_at_close)
 {
-	struct fc_options o = { .size = sizeof(o), .dir = d.dir, .flush_s = 30 };
+	struct fc_options o = {.size = sizeof(o), .dir = d.dir, .flush_s = 30};
 	unsigned before = atomic_load(&d.events_seen[EVENT_HIT]);
 	struct fc_value v;
 	struct fc *fc;
@@ -643,7 +659,7 @@ TEST(what_is_not_told_yet_is_told_at_close)
 
 TEST(too_many_events_are_dropped_and_counted)
 {
-	struct fc_options o = { .size = sizeof(o), .dir = d.dir, .flush_s = 30, .max_events = 16 };
+	struct fc_options o = {.size = sizeof(o), .dir = d.dir, .flush_s = 30, .max_events = 16};
 	struct fc_stats s;
 	struct fc *fc;
 	int i, refused = 0;
@@ -651,8 +667,9 @@ TEST(too_many_events_are_dropped_and_counted)
 	daemon_start(false);
 	OK(fc_open(&o, &fc) == 0);
 	for (i = 0; i < 1000; i++)
-		refused += fc_event(fc, &(struct fc_event){ .size = sizeof(struct fc_event), .key = &i,
-		                                            .key_bytes = sizeof(i) }) == -ENOBUFS;
+		refused += fc_event(fc, &(struct fc_event){.size = sizeof(struct fc_event),
+		                                           .key = &i,
+		                                           .key_bytes = sizeof(i)}) == -ENOBUFS;
 	fc_stats(fc, &s);
 	OK(refused >= 900 && s.events_dropped >= (unsigned)refused, "%d", refused);
 	fc_close(&fc);
@@ -663,12 +680,12 @@ TEST(too_many_events_are_dropped_and_counted)
 static void no_more_system_calls(void)
 {
 	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_exit_group, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_exit_group, 0, 1),
+	        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
-	struct sock_fprog prog = { sizeof(code) / sizeof(code[0]), code };
+	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
@@ -712,7 +729,7 @@ TEST(a_get_makes_no_system_call)
 
 TEST(requests_are_answered)
 {
-	struct fc_set_options set = { .size = sizeof(set), .lease = 41 };
+	struct fc_set_options set = {.size = sizeof(set), .lease = 41};
 	char err[64];
 	void *result;
 	size_t n;
@@ -738,7 +755,10 @@ TEST(requests_are_answered)
 	OK(fc_request(fc, "hello", "\xdd\x10\0\0\0", 5, 0, &result, &n, err, 64) == -EINVAL);
 	/* nonsense and answers for others do no harm */
 	OK(fc_request(fc, "health", NULL, 0, 0, &result, &n, err, sizeof(err)) == 0, "%s", err);
-	OK(n == 8 && !memcmp(result, "\x81\xa5" "count\x05", 8));
+	OK(n == 8 && !memcmp(result,
+	                     "\x81\xa5"
+	                     "count\x05",
+	                     8));
 	free(result);
 	OK(fc_request(fc, "stats", NULL, 0, 0.05, &result, &n, err, sizeof(err)) == -ETIMEDOUT);
 	fc_close(&fc);
@@ -747,8 +767,8 @@ TEST(requests_are_answered)
 
 TEST(without_a_segment_the_daemon_is_asked)
 {
-	const void *keys[] = { "k", "none", "k" };
-	size_t key_bytes[] = { 1, 4, 1 };
+	const void *keys[] = {"k", "none", "k"};
+	size_t key_bytes[] = {1, 4, 1};
 	struct fc_value v[3];
 	struct fc *fc;
 
@@ -790,7 +810,7 @@ static void *get_or_load(void *arg)
 
 TEST(one_caller_loads_and_the_others_wait)
 {
-	struct origin o = { .value = "loaded", .pause_ms = 50 };
+	struct origin o = {.value = "loaded", .pause_ms = 50};
 	pthread_t t[16];
 	struct fc_value v;
 	void *ok;
@@ -818,8 +838,11 @@ TEST(one_caller_loads_and_the_others_wait)
 static struct fc *open_patient_client(double load_wait_s)
 {
 	/* a silence that is never reached: only the connection tells */
-	struct fc_options o = { .size = sizeof(o), .dir = d.dir, .timeout_s = 60, .silence_s = 60,
-		                .load_wait_s = load_wait_s };
+	struct fc_options o = {.size = sizeof(o),
+	                       .dir = d.dir,
+	                       .timeout_s = 60,
+	                       .silence_s = 60,
+	                       .load_wait_s = load_wait_s};
 	struct fc *fc = NULL;
 
 	OK(fc_open(&o, &fc) == 0);
@@ -849,7 +872,7 @@ static void forget_waiters(void)
 
 TEST(what_was_asked_of_a_daemon_that_died_is_asked_of_the_next)
 {
-	struct origin o = { .value = "loaded", .pause_ms = 20 };
+	struct origin o = {.value = "loaded", .pause_ms = 20};
 	int64_t start;
 	pthread_t t[4];
 	void *ok;
@@ -872,7 +895,9 @@ TEST(what_was_asked_of_a_daemon_that_died_is_asked_of_the_next)
 	}
 	OK(clock_us(CLOCK_MONOTONIC) - start < 30000000, "%" PRId64 " us",
 	   clock_us(CLOCK_MONOTONIC) - start);
-	/* by a lease of the next daemon; and those who looked when there was none, by the lock file */
+	/*
+	 * by a lease of the next daemon; and those who looked when there was none, by the lock file
+	 */
 	OK(atomic_load(&o.loads) <= 2, "%d loads", atomic_load(&o.loads));
 	fc_close(&shared);
 	daemon_stop();
@@ -885,7 +910,8 @@ static void *ask_in_vain(void *arg)
 	size_t n;
 
 	(void)arg;
-	return (void *)(intptr_t)fc_request(shared, "stats", NULL, 0, 60, &result, &n, err, sizeof(err));
+	return (void *)(intptr_t)fc_request(shared, "stats", NULL, 0, 60, &result, &n, err,
+	                                    sizeof(err));
 }
 
 TEST(what_may_not_be_asked_twice_ends_with_the_connection)
@@ -909,7 +935,7 @@ TEST(what_may_not_be_asked_twice_ends_with_the_connection)
 /* The segment is another life's before the sockets of that life answer. */
 TEST(a_segment_that_was_taken_over_is_read_at_once)
 {
-	struct origin o = { .value = "loaded" };
+	struct origin o = {.value = "loaded"};
 	struct fc_value v;
 	struct fc *fc;
 
@@ -930,7 +956,7 @@ TEST(a_segment_that_was_taken_over_is_read_at_once)
 
 TEST(callers_whose_patience_ends_together_load_once)
 {
-	struct origin o = { .value = "loaded", .pause_ms = 50 };
+	struct origin o = {.value = "loaded", .pause_ms = 50};
 	pthread_t t[8];
 	void *ok;
 	int i;
@@ -965,7 +991,7 @@ static void *get_or_fail(void *arg)
 
 TEST(when_one_caller_cannot_load_the_others_do_not_try)
 {
-	struct origin o = { .rc = -EHOSTUNREACH, .pause_ms = 300 };
+	struct origin o = {.rc = -EHOSTUNREACH, .pause_ms = 300};
 	int i, failed = 0, told = 0;
 	pthread_t t[8];
 	void *rc;
@@ -987,7 +1013,7 @@ TEST(when_one_caller_cannot_load_the_others_do_not_try)
 
 TEST(a_load_that_fails_gives_the_old_value)
 {
-	struct origin o = { .rc = -EHOSTUNREACH };
+	struct origin o = {.rc = -EHOSTUNREACH};
 	struct fc_value v;
 	struct fc *fc;
 
@@ -1009,7 +1035,7 @@ TEST(a_load_that_fails_gives_the_old_value)
 
 TEST(a_silent_daemon_is_not_waited_for)
 {
-	struct origin o = { .value = "loaded" };
+	struct origin o = {.value = "loaded"};
 	struct fc_value v;
 	struct fc *fc;
 	int64_t start;
@@ -1068,11 +1094,12 @@ static void load_in_child(struct origin *o, int start_fd)
 
 TEST(without_a_daemon_one_process_loads_and_the_others_wait)
 {
-	struct origin *o = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct origin *o =
+	        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t child[8];
 	int i, status, p[2];
 
-	*o = (struct origin){ .value = "loaded", .pause_ms = 300, .ttl_s = 10 };
+	*o = (struct origin){.value = "loaded", .pause_ms = 300, .ttl_s = 10};
 	OK(pipe(p) == 0);
 	for (i = 0; i < 8; i++) {
 		child[i] = fork();
@@ -1093,14 +1120,15 @@ TEST(without_a_daemon_one_process_loads_and_the_others_wait)
 
 TEST(a_lock_dies_with_its_holder)
 {
-	struct origin *o = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct origin mine = { .value = "mine" };
+	struct origin *o =
+	        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct origin mine = {.value = "mine"};
 	struct fc *fc = open_client();
 	struct fc_value v;
 	int64_t start;
 	pid_t child;
 
-	*o = (struct origin){ .value = "loaded", .pause_ms = 60000 };
+	*o = (struct origin){.value = "loaded", .pause_ms = 60000};
 	child = fork();
 	if (child == 0) {
 		struct fc *own = open_client();
@@ -1174,7 +1202,7 @@ TEST(another_segment_is_found)
 
 TEST(a_loader_serves_the_daemon)
 {
-	struct origin o = { .value = "served" };
+	struct origin o = {.value = "served"};
 	unsigned beats;
 	struct fc *fc;
 
@@ -1186,9 +1214,12 @@ TEST(a_loader_serves_the_daemon)
 	OK(EVENTUALLY(atomic_load(&d.registered) == 1, 0.5), "as soon as it is connected");
 	beats = atomic_load(&d.beats);
 	pthread_mutex_lock(&d.lock);
-	next_job = (struct told){ .kind = TOLD_JOB, .job = 5, .endpoint = bytes_str("/q"),
-		                  .key = bytes_str("/q/1"), .reason = bytes_str("refresh"),
-		                  .deadline = SPAN_S(5) };
+	next_job = (struct told){.kind = TOLD_JOB,
+	                         .job = 5,
+	                         .endpoint = bytes_str("/q"),
+	                         .key = bytes_str("/q/1"),
+	                         .reason = bytes_str("refresh"),
+	                         .deadline = SPAN_S(5)};
 	pthread_mutex_unlock(&d.lock);
 	OK(EVENTUALLY(atomic_load(&d.answers) == 1, 10));
 	pthread_mutex_lock(&d.lock);
@@ -1202,7 +1233,8 @@ TEST(a_loader_serves_the_daemon)
 	pthread_mutex_unlock(&d.lock);
 	OK(EVENTUALLY(atomic_load(&d.beats) > beats + 2, 10), "it beats");
 	fc_close(&fc);
-	OK(EVENTUALLY(atomic_load(&d.answers) == 3, 10) && d.last_word == LOADER_BYE, "it says bye");
+	OK(EVENTUALLY(atomic_load(&d.answers) == 3, 10) && d.last_word == LOADER_BYE,
+	   "it says bye");
 	daemon_stop();
 }
 
@@ -1275,8 +1307,8 @@ TEST(many_threads_read_while_the_writer_writes)
 	fc_stats(shared, &s);
 	OK(s.gets == 80000);
 	fc_stats(shared, &s);
-	OK(EVENTUALLY((fc_stats(shared, &s), s.events_sent + s.events_dropped == 80000), 10), "%llu %llu",
-	   (unsigned long long)s.events_sent, (unsigned long long)s.events_dropped);
+	OK(EVENTUALLY((fc_stats(shared, &s), s.events_sent + s.events_dropped == 80000), 10),
+	   "%llu %llu", (unsigned long long)s.events_sent, (unsigned long long)s.events_dropped);
 	fc_close(&shared);
 	daemon_stop();
 }

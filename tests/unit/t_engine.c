@@ -11,7 +11,7 @@
 static struct rng rng;
 
 /* 2026-11-23 12:00 UTC, a Monday */
-static const struct instant NOON = { INT64_C(1795435200) * 1000000 };
+static const struct instant NOON = {INT64_C(1795435200) * 1000000};
 
 /* An engine with one origin and a store in plain memory, and the clock it is run by. */
 struct bench {
@@ -27,8 +27,9 @@ struct bench {
 
 static struct engine_config config_of(const struct policy *y)
 {
-	static const struct engine_origin origin = { "api", { 100, 100, 50, 10 } };
-	struct engine_config c = { .seed = 7, .limits = engine_limits_default(), .policy = policy_default() };
+	static const struct engine_origin origin = {"api", {100, 100, 50, 10}};
+	struct engine_config c = {
+	        .seed = 7, .limits = engine_limits_default(), .policy = policy_default()};
 
 	c.limits.audit_share = 0;
 	if (y)
@@ -40,10 +41,10 @@ static struct engine_config config_of(const struct policy *y)
 
 static struct bench bench_new(const struct engine_config *c)
 {
-	struct bench b = { .now = NOON };
+	struct bench b = {.now = NOON};
 
 	b.mem = aligned_alloc(4096, STORE_BYTES);
-	b.store = store_create(b.mem, STORE_BYTES, 1, (struct store_clock){ 0, NOON, 1 });
+	b.store = store_create(b.mem, STORE_BYTES, 1, (struct store_clock){0, NOON, 1});
 	b.e = engine_new(c, b.store, NOON);
 	return b;
 }
@@ -103,7 +104,7 @@ static struct effect *find(struct bench *b, enum effect_kind kind, size_t i)
 
 static uint64_t get(struct bench *b, const char *key, enum get_mode mode)
 {
-	struct input in = { .kind = INPUT_GET, .ticket = ++b->ticket, .key = bytes_str(key) };
+	struct input in = {.kind = INPUT_GET, .ticket = ++b->ticket, .key = bytes_str(key)};
 
 	in.get.mode = mode;
 	input(b, &in);
@@ -112,7 +113,7 @@ static uint64_t get(struct bench *b, const char *key, enum get_mode mode)
 
 static void loaded(struct bench *b, uint64_t job, enum load_status status, const char *value)
 {
-	struct input in = { .kind = INPUT_LOADED };
+	struct input in = {.kind = INPUT_LOADED};
 
 	in.loaded.job = job;
 	in.loaded.status = status;
@@ -137,8 +138,8 @@ static void warm(struct bench *b, const char *key, const char *value, double s)
 	loaded(b, job, LOADED_OK, value);
 }
 
-static bool replied(struct bench *b, uint64_t ticket, enum reply_status status, enum outcome outcome,
-                    const char *value)
+static bool replied(struct bench *b, uint64_t ticket, enum reply_status status,
+                    enum outcome outcome, const char *value)
 {
 	struct effect *f;
 
@@ -298,7 +299,7 @@ TEST(not_modified_renews_the_value_that_is_held)
 TEST(a_lease_goes_to_one_and_the_others_wait_for_its_value)
 {
 	struct bench b = bench_policy(NULL);
-	struct input set = { .kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000 };
+	struct input set = {.kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000};
 	uint64_t first, second;
 
 	first = get(&b, "k", GET_LEASE);
@@ -320,7 +321,7 @@ TEST(a_lease_goes_to_one_and_the_others_wait_for_its_value)
 TEST(a_lease_that_is_not_used_passes_to_the_next)
 {
 	struct bench b = bench_policy(NULL);
-	struct input set = { .kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000 };
+	struct input set = {.kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000};
 	uint64_t second;
 
 	get(&b, "k", GET_LEASE);
@@ -338,8 +339,8 @@ TEST(a_lease_that_is_not_used_passes_to_the_next)
 TEST(a_change_voids_the_lease_that_was_read_before_it)
 {
 	struct bench b = bench_policy(NULL);
-	struct input set = { .kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000 };
-	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+	struct input set = {.kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000};
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
 
 	get(&b, "k", GET_LEASE);
 	set.set.lease = find(&b, EFFECT_REPLY, 0)->reply.lease;
@@ -356,7 +357,7 @@ TEST(a_change_voids_the_lease_that_was_read_before_it)
 TEST(a_change_during_a_load_makes_it_load_again)
 {
 	struct bench b = bench_policy(NULL);
-	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
 	uint64_t t = get(&b, "k", GET_LOAD), job = find(&b, EFFECT_LOAD, 0)->load.job;
 	struct effect *again;
 
@@ -372,7 +373,7 @@ TEST(a_change_during_a_load_makes_it_load_again)
 TEST(a_change_event_ends_the_value)
 {
 	struct bench b = bench_policy(NULL);
-	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k"), .ticket = 99 };
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k"), .ticket = 99};
 
 	warm(&b, "k", "v1", 0.1);
 	input(&b, &changed);
@@ -385,7 +386,7 @@ TEST(a_change_event_ends_the_value)
 TEST(obey_keeps_to_the_ttl_that_the_app_gives)
 {
 	struct policy y = policy_default();
-	struct input set = { .kind = INPUT_SET, .key = bytes_str("k") };
+	struct input set = {.kind = INPUT_SET, .key = bytes_str("k")};
 	struct bench b;
 
 	y.ttl = TTL_OBEY;
@@ -408,7 +409,7 @@ TEST(obey_keeps_to_the_ttl_that_the_app_gives)
 TEST(without_anything_to_load_from_learning_never_exceeds_the_apps_ttl)
 {
 	struct engine_config c = config_of(NULL);
-	struct input set = { .kind = INPUT_SET, .key = bytes_str("k") };
+	struct input set = {.kind = INPUT_SET, .key = bytes_str("k")};
 	struct bench b;
 
 	c.origin = ORIGIN_NONE;
@@ -435,14 +436,15 @@ static void play(struct bench *b, const char *key, double gap, double period, do
 		size_t i = 0;
 
 		get(b, key, GET_LOAD);
-		snprintf(value, sizeof(value), "v%.0f", floor(span_s(instant_diff(b->now, NOON)) / period));
+		snprintf(value, sizeof(value), "v%.0f",
+		         floor(span_s(instant_diff(b->now, NOON)) / period));
 		if ((load = find(b, EFFECT_LOAD, 0)))
 			loaded(b, load->load.job, LOADED_OK, value);
 		pass(b, gap);
 		while ((load = find(b, EFFECT_LOAD, i++))) {
 			struct effects keep = b->fx;
 
-			b->fx = (struct effects){ 0 };
+			b->fx = (struct effects){0};
 			snprintf(value, sizeof(value), "v%.0f",
 			         floor(span_s(instant_diff(b->now, NOON)) / period));
 			loaded(b, load->load.job, LOADED_OK, value);
@@ -468,7 +470,7 @@ TEST(what_never_changes_lives_long_and_what_always_changes_does_not)
 TEST(complete_change_events_end_lives_and_count_as_fresh)
 {
 	struct bench b = bench_policy(NULL);
-	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("/p/1") };
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("/p/1")};
 
 	for (int i = 0; i < 10; i++) {
 		char value[16];
@@ -526,7 +528,7 @@ TEST(hot_keys_are_refreshed_before_they_expire)
 TEST(a_paused_prefetch_starts_no_background_load)
 {
 	struct policy y = policy_default();
-	struct input pause = { .kind = INPUT_PAUSE };
+	struct input pause = {.kind = INPUT_PAUSE};
 	struct engine_stats s;
 	struct bench b;
 
@@ -564,7 +566,7 @@ TEST(audits_are_taken_and_counted)
 TEST(events_outside_the_window_are_refused)
 {
 	struct bench b = bench_policy(NULL);
-	struct input in = { .kind = INPUT_EVENT, .key = bytes_str("k"), .ticket = 5 };
+	struct input in = {.kind = INPUT_EVENT, .key = bytes_str("k"), .ticket = 5};
 	struct engine_stats s;
 
 	in.event.at = instant_add(b.now, SPAN_S(2));
@@ -589,7 +591,7 @@ TEST(an_app_with_a_cache_of_its_own_gets_advice)
 	c.origin = ORIGIN_NONE;
 	b = bench_new(&c);
 	for (int i = 0; i < 400; i++) {
-		struct input in = { .kind = INPUT_EVENT };
+		struct input in = {.kind = INPUT_EVENT};
 
 		in.key = bytes_str(i % 2 ? "/still/1" : "/busy/1");
 		in.event.at = INSTANT_NONE;
@@ -609,7 +611,8 @@ TEST(an_app_with_a_cache_of_its_own_gets_advice)
 TEST(rules_and_mining_name_endpoints)
 {
 	struct engine_config c = config_of(NULL);
-	struct engine_rule rule = { .match = "/users/<id>/orders", .origin = 0, .policy = policy_default() };
+	struct engine_rule rule = {
+	        .match = "/users/<id>/orders", .origin = 0, .policy = policy_default()};
 	struct bench b;
 
 	rule.policy.max_age = 77;
@@ -619,7 +622,8 @@ TEST(rules_and_mining_name_endpoints)
 	warm(&b, "/users/ann/orders", "x", 0.1);
 	warm(&b, "/items/42?page=2&a=b", "x", 0.1);
 	OK(bytes_equal(why(&b, "/users/ann/orders").row.endpoint, bytes_str("/users/<id>/orders")));
-	OK(bytes_equal(why(&b, "/items/42?page=2&a=b").row.endpoint, bytes_str("/items/<id>?a&page")));
+	OK(bytes_equal(why(&b, "/items/42?page=2&a=b").row.endpoint,
+	               bytes_str("/items/<id>?a&page")));
 	OK(why(&b, "/users/ann/orders").row.ttl_s <= 77);
 	bench_free(&b);
 }
@@ -629,7 +633,7 @@ TEST(a_schedule_warms_what_was_wanted_on_like_days)
 {
 	struct policy y = policy_default();
 	struct instant peaks[5];
-	struct input in = { .kind = INPUT_SCHEDULE };
+	struct input in = {.kind = INPUT_SCHEDULE};
 	struct bench b;
 	struct effect *f, *peak = NULL;
 	size_t prewarm = 0;
@@ -654,7 +658,7 @@ TEST(a_schedule_warms_what_was_wanted_on_like_days)
 				struct effects keep = b.fx;
 
 				prewarm += d == 3 && f->load.reason == LOAD_PREWARM;
-				b.fx = (struct effects){ 0 };
+				b.fx = (struct effects){0};
 				loaded(&b, f->load.job, LOADED_OK, "value");
 				effects_release(&b.fx);
 				b.fx = keep;
@@ -667,14 +671,16 @@ TEST(a_schedule_warms_what_was_wanted_on_like_days)
 			OK(peak != NULL);
 			if (peak)
 				OK(peak->notice.wanted == 10 && peak->notice.warm == 10,
-				   "warm %" PRIu64 " of %" PRIu64, peak->notice.warm, peak->notice.wanted);
+				   "warm %" PRIu64 " of %" PRIu64, peak->notice.warm,
+				   peak->notice.wanted);
 			OK(prewarm == 10, "%zu loads before the peak", prewarm);
 		}
 		for (int i = 0; i < 10; i++) {
 			pass(&b, 1);
 			snprintf(key, sizeof(key), "/m/%d", i);
 			warm(&b, key, "value", 0.25);
-			OK(d < 3 || replied(&b, b.ticket, REPLY_OK, OUTCOME_HIT, "value"), "day %d key %d", d, i);
+			OK(d < 3 || replied(&b, b.ticket, REPLY_OK, OUTCOME_HIT, "value"),
+			   "day %d key %d", d, i);
 		}
 	}
 	bench_free(&b);
@@ -683,7 +689,7 @@ TEST(a_schedule_warms_what_was_wanted_on_like_days)
 TEST(a_purge_empties_and_what_was_learned_stays)
 {
 	struct bench b = bench_policy(NULL);
-	struct input in = { .kind = INPUT_PURGE, .ticket = 77, .endpoint = bytes_str("/a/<id>") };
+	struct input in = {.kind = INPUT_PURGE, .ticket = 77, .endpoint = bytes_str("/a/<id>")};
 	double before;
 
 	play(&b, "/a/1", 10, 1e9, 10000);
@@ -747,7 +753,8 @@ TEST(what_was_learned_survives_a_restart)
 	NEAR(y.row.change_rate_per_s.mean / x.row.change_rate_per_s.mean, 1, 1e-4);
 	NEAR(y.price / x.price, 1, 1e-9);
 	NEAR(y.row.request_rate_per_s / x.row.request_rate_per_s, 1, 0.1);
-	OK(bytes_equal(y.row.endpoint, bytes_str("/busy/<id>")) || bytes_equal(y.row.endpoint, x.row.endpoint));
+	OK(bytes_equal(y.row.endpoint, bytes_str("/busy/<id>")) ||
+	   bytes_equal(y.row.endpoint, x.row.endpoint));
 	shelf_free(s);
 	free(s);
 	bench_free(&a);
@@ -757,8 +764,11 @@ TEST(what_was_learned_survives_a_restart)
 TEST(damaged_records_are_refused_by_name)
 {
 	struct bench b = bench_policy(NULL);
-	double nan3[3] = { NAN, 1, 1 }, huge[3] = { 1e300, 1, 1 }, ok[3] = { 1, 1, 1 };
-	struct record r = { .kind = "key", .name = bytes_str("k"), .field = { { "evidence", nan3, 3 }, { "rate", ok, 3 } }, .n_fields = 2 };
+	double nan3[3] = {NAN, 1, 1}, huge[3] = {1e300, 1, 1}, ok[3] = {1, 1, 1};
+	struct record r = {.kind = "key",
+	                   .name = bytes_str("k"),
+	                   .field = {{"evidence", nan3, 3}, {"rate", ok, 3}},
+	                   .n_fields = 2};
 	const char *why_not = NULL;
 
 	OK(engine_import(b.e, b.now, &r, &why_not) < 0 && strstr(why_not, "evidence"));
@@ -800,7 +810,8 @@ TEST(values_in_a_segment_that_outlived_the_daemon_are_served)
 	warm(&b, "/a/1", "kept", 0.1);
 	store_release(&b.store);
 	engine_free(&b.e);
-	b.store = store_attach(b.mem, STORE_BYTES, 2, (struct store_clock){ 0, NOON, 1 }, b.now, NULL, NULL);
+	b.store = store_attach(b.mem, STORE_BYTES, 2, (struct store_clock){0, NOON, 1}, b.now, NULL,
+	                       NULL);
 	OK(b.store != NULL);
 	second = engine_new(&c, b.store, b.now);
 	b.e = second;
@@ -812,7 +823,7 @@ TEST(values_in_a_segment_that_outlived_the_daemon_are_served)
 
 static uint64_t set(struct bench *b, const char *key, const char *value)
 {
-	struct input in = { .kind = INPUT_SET, .ticket = ++b->ticket, .key = bytes_str(key) };
+	struct input in = {.kind = INPUT_SET, .ticket = ++b->ticket, .key = bytes_str(key)};
 
 	in.set.value = bytes_str(value);
 	in.set.read = INSTANT_NONE;
@@ -822,8 +833,8 @@ static uint64_t set(struct bench *b, const char *key, const char *value)
 
 TEST(what_is_set_during_a_load_reaches_those_who_wait_and_stays)
 {
-	static const enum load_status ended[] = { LOADED_OK, LOADED_NOT_MODIFIED, LOADED_ABSENT,
-		                                  LOADED_UNCACHEABLE };
+	static const enum load_status ended[] = {LOADED_OK, LOADED_NOT_MODIFIED, LOADED_ABSENT,
+	                                         LOADED_UNCACHEABLE};
 	struct policy y = policy_default();
 
 	y.ttl = TTL_OBEY;
@@ -840,7 +851,8 @@ TEST(what_is_set_during_a_load_reaches_those_who_wait_and_stays)
 		loaded(&b, job, ended[i], ended[i] == LOADED_OK ? "old" : "");
 		OK(!find(&b, EFFECT_REPLY, 0));
 		waits = get(&b, "k", GET_LOAD);
-		OK(replied(&b, waits, REPLY_OK, OUTCOME_HIT, "new"), "after status %d", (int)ended[i]);
+		OK(replied(&b, waits, REPLY_OK, OUTCOME_HIT, "new"), "after status %d",
+		   (int)ended[i]);
 		bench_free(&b);
 	}
 }
@@ -848,7 +860,7 @@ TEST(what_is_set_during_a_load_reaches_those_who_wait_and_stays)
 TEST(a_not_modified_that_a_change_has_overtaken_is_asked_for_again)
 {
 	struct policy y = policy_default();
-	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
 	struct effect *load;
 	struct bench b;
 	uint64_t t;
@@ -876,7 +888,7 @@ TEST(a_not_modified_that_a_change_has_overtaken_is_asked_for_again)
 
 TEST(a_change_event_ends_a_negative_answer)
 {
-	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
 	struct bench b = bench_policy(NULL);
 
 	get(&b, "k", GET_LOAD);
@@ -889,8 +901,8 @@ TEST(a_change_event_ends_a_negative_answer)
 
 TEST(the_number_of_a_load_is_no_lease)
 {
-	struct input set_it = { .kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000 };
-	struct input changed = { .kind = INPUT_CHANGED, .key = bytes_str("k") };
+	struct input set_it = {.kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000};
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
 	struct bench b = bench_policy(NULL);
 	uint64_t t = get(&b, "k", GET_LOAD), job = find(&b, EFFECT_LOAD, 0)->load.job;
 
@@ -909,11 +921,11 @@ TEST(the_number_of_a_load_is_no_lease)
 
 TEST(effects_do_not_point_into_the_input)
 {
-	static const enum load_status ended[] = { LOADED_ERROR, LOADED_UNCACHEABLE };
+	static const enum load_status ended[] = {LOADED_ERROR, LOADED_UNCACHEABLE};
 
 	for (int i = 0; i < 2; i++) {
 		struct bench b = bench_policy(NULL);
-		struct input in = { .kind = INPUT_LOADED };
+		struct input in = {.kind = INPUT_LOADED};
 		char text[] = "gone afterwards";
 		struct effect *f;
 
@@ -1029,7 +1041,8 @@ TEST(a_reload_says_anew_who_is_held_out)
 TEST(a_literal_rule_is_not_lost_by_mining)
 {
 	struct engine_config c = config_of(NULL);
-	struct engine_rule rule = { .match = "/2024/*", .origin = ORIGIN_NONE, .policy = policy_default() };
+	struct engine_rule rule = {
+	        .match = "/2024/*", .origin = ORIGIN_NONE, .policy = policy_default()};
 	struct bench b;
 
 	rule.policy.max_stale = 0.25;
@@ -1041,18 +1054,19 @@ TEST(a_literal_rule_is_not_lost_by_mining)
 	bench_free(&b);
 }
 
-static void import_key(struct bench *b, const char *name, double loaded_s, double asked, double peaks, int rc)
+static void import_key(struct bench *b, const char *name, double loaded_s, double asked,
+                       double peaks, int rc)
 {
-	const double evidence[3] = { 0, 0, 0 }, rate[3] = { 50, 86400, loaded_s }, version[2] = { 0, 99 },
-		     times[2] = { loaded_s, -1 }, at_peaks[2] = { asked, peaks };
-	struct record r = { .kind = "key",
-		            .name = bytes_str(name),
-		            .field = { { "evidence", evidence, 3 },
-		                       { "rate", rate, 3 },
-		                       { "version", version, 2 },
-		                       { "times", times, 2 },
-		                       { "asked", at_peaks, 2 } },
-		            .n_fields = 5 };
+	const double evidence[3] = {0, 0, 0}, rate[3] = {50, 86400, loaded_s}, version[2] = {0, 99},
+	             times[2] = {loaded_s, -1}, at_peaks[2] = {asked, peaks};
+	struct record r = {.kind = "key",
+	                   .name = bytes_str(name),
+	                   .field = {{"evidence", evidence, 3},
+	                             {"rate", rate, 3},
+	                             {"version", version, 2},
+	                             {"times", times, 2},
+	                             {"asked", at_peaks, 2}},
+	                   .n_fields = 5};
 	const char *reason = NULL;
 
 	OK(engine_import(b->e, b->now, &r, &reason) == rc, "%s", reason ? reason : "");
@@ -1074,7 +1088,7 @@ TEST(an_import_does_not_make_a_held_value_younger)
 
 TEST(more_peaks_than_are_remembered_are_not_taken_back)
 {
-	struct input s = { .kind = INPUT_SCHEDULE };
+	struct input s = {.kind = INPUT_SCHEDULE};
 	struct instant peak = instant_add(NOON, SPAN_S(600));
 	struct bench b = bench_policy(NULL);
 
@@ -1113,8 +1127,8 @@ TEST(more_values_in_a_segment_than_max_keys_are_dropped)
 		OK(why(&b, name).resident, "%s made room for one that nothing is known of", name);
 	}
 	engine_stats(b.e, &stats);
-	OK(stats.keys == 16 && stats.store.entries == 16, "%" PRIu64 " keys, %" PRIu64 " entries", stats.keys,
-	   stats.store.entries);
+	OK(stats.keys == 16 && stats.store.entries == 16, "%" PRIu64 " keys, %" PRIu64 " entries",
+	   stats.keys, stats.store.entries);
 	for (int i = 0; i < 200; i++) {
 		snprintf(name, sizeof(name), "k%d", i);
 		get(&b, name, GET_PEEK);
@@ -1126,7 +1140,7 @@ TEST(a_fit_that_never_comes_back_is_asked_for_again)
 {
 	struct engine_config c = config_of(NULL);
 	uint64_t first = 0, second = 0;
-	struct input in = { .kind = INPUT_FITTED };
+	struct input in = {.kind = INPUT_FITTED};
 	struct bench b;
 
 	c.limits.fit_every = 3600;
@@ -1162,9 +1176,9 @@ static uint64_t random_run(uint64_t seed, size_t steps)
 	struct policy y = policy_default();
 	struct engine_config c;
 	struct bench b;
-	uint64_t hash = 0, job[JOBS] = { 0 }, lease[JOBS] = { 0 };
+	uint64_t hash = 0, job[JOBS] = {0}, lease[JOBS] = {0};
 	uint8_t *answers = calloc(TICKETS, 1), *asked = calloc(TICKETS, 1);
-	char loading[40] = { 0 }, value[600];
+	char loading[40] = {0}, value[600];
 	size_t jobs = 0, leases = 0;
 	struct rng g;
 
@@ -1179,7 +1193,7 @@ static uint64_t random_run(uint64_t seed, size_t steps)
 	b = bench_new(&c);
 	memset(value, 'x', sizeof(value));
 	for (size_t i = 0; i < steps; i++) {
-		struct input in = { .ticket = i + 1 };
+		struct input in = {.ticket = i + 1};
 		char key[16];
 		int k = (int)rng_below(&g, 40);
 
@@ -1202,7 +1216,8 @@ static uint64_t random_run(uint64_t seed, size_t steps)
 		case INPUT_SET:
 			in.set.value = bytes_of(value, rng_below(&g, sizeof(value)));
 			in.set.read = INSTANT_NONE;
-			in.set.lease = leases && rng_below(&g, 2) ? lease[rng_below(&g, leases)] : 0;
+			in.set.lease =
+			        leases && rng_below(&g, 2) ? lease[rng_below(&g, leases)] : 0;
 			in.set.ttl = SPAN_S(rng_below(&g, 3) * 20);
 			break;
 		case INPUT_LOADED:
@@ -1262,10 +1277,12 @@ static uint64_t random_run(uint64_t seed, size_t steps)
 			hash = hash_u64(hash ^ f->kind) ^ hash_bytes(f->key, f->ticket);
 			if (f->kind == EFFECT_REPLY && f->ticket < TICKETS && asked[f->ticket]) {
 				answers[f->ticket]++;
-				OK(answers[f->ticket] == 1, "ticket %" PRIu64 " was answered twice", f->ticket);
+				OK(answers[f->ticket] == 1, "ticket %" PRIu64 " was answered twice",
+				   f->ticket);
 				if (f->reply.status == REPLY_LEASE && leases < JOBS)
 					lease[leases++] = f->reply.lease;
-				hash ^= hash_bytes(f->reply.value, f->reply.status * 10 + f->reply.outcome);
+				hash ^= hash_bytes(f->reply.value,
+				                   f->reply.status * 10 + f->reply.outcome);
 			}
 			if (f->kind == EFFECT_LOAD) {
 				job[jobs % JOBS] = f->load.job;

@@ -56,7 +56,7 @@ static double error_of(const struct harmonic *h, bool weekly)
 TEST(finds_the_shape_of_the_day_and_of_the_week)
 {
 	struct harmonic_data *d = days_new(28);
-	struct harmonic h = { 0 };
+	struct harmonic h = {0};
 
 	fill(d, true, 0.2, 0);
 	OK(harmonic_fit(d, &h) == 0);
@@ -71,11 +71,11 @@ TEST(finds_the_shape_of_the_day_and_of_the_week)
 
 TEST(weekly_terms_come_in_at_fourteen_days)
 {
-	double days[] = { 2, 13.9, 14 };
+	double days[] = {2, 13.9, 14};
 
 	for (int i = 0; i < 3; i++) {
 		struct harmonic_data *d = days_new(days[i]);
-		struct harmonic h = { 0 };
+		struct harmonic h = {0};
 
 		fill(d, false, 0.1, 1);
 		OK(harmonic_fit(d, &h) == 0);
@@ -90,7 +90,7 @@ TEST(weekly_terms_come_in_at_fourteen_days)
 TEST(flash_crowds_do_not_bend_it)
 {
 	struct harmonic_data *d = days_new(14);
-	struct harmonic h = { 0 };
+	struct harmonic h = {0};
 	struct rng g;
 
 	fill(d, true, 0.2, 2);
@@ -107,7 +107,7 @@ TEST(flash_crowds_do_not_bend_it)
 TEST(a_day_of_outage_does_not_bend_it)
 {
 	struct harmonic_data *d = days_new(14);
-	struct harmonic h = { 0 };
+	struct harmonic h = {0};
 
 	fill(d, true, 0.2, 3);
 	memset(d->count + 5 * STEPS, 0, STEPS * sizeof(*d->count));
@@ -119,7 +119,7 @@ TEST(a_day_of_outage_does_not_bend_it)
 TEST(missing_steps_are_skipped_and_not_zeros)
 {
 	struct harmonic_data *d = days_new(15);
-	struct harmonic h = { 0 };
+	struct harmonic h = {0};
 
 	/* two hours of each day, one whole day, and every third step */
 	fill(d, true, 0.2, 4);
@@ -134,7 +134,7 @@ TEST(missing_steps_are_skipped_and_not_zeros)
 TEST(a_part_of_the_day_never_seen_is_refused)
 {
 	struct harmonic_data *d = days_new(14);
-	struct harmonic h = { .coef = { 42 } };
+	struct harmonic h = {.coef = {42}};
 
 	fill(d, true, 0.2, 5);
 	for (size_t i = 0; i < d->n; i++)
@@ -147,7 +147,7 @@ TEST(a_part_of_the_day_never_seen_is_refused)
 
 TEST(too_little_data_is_refused)
 {
-	struct harmonic h = { 0 };
+	struct harmonic h = {0};
 	struct harmonic_data *d = days_new(1.99);
 
 	fill(d, false, 0.1, 6);
@@ -183,11 +183,11 @@ TEST(too_little_data_is_refused)
 
 TEST(steps_too_long_to_tell_the_waves_apart_are_refused)
 {
-	double step_s[] = { 7200, 43200, 86400 };
+	double step_s[] = {7200, 43200, 86400};
 
 	for (int i = 0; i < 3; i++) {
 		struct harmonic_data *d = harmonic_data_new(400);
-		struct harmonic h = { 0 };
+		struct harmonic h = {0};
 
 		d->step_s = step_s[i];
 		fill(d, false, 0.1, 8);
@@ -198,11 +198,11 @@ TEST(steps_too_long_to_tell_the_waves_apart_are_refused)
 
 TEST(numbers_that_are_none_are_refused)
 {
-	double bad[] = { NAN, INFINITY, -INFINITY };
+	double bad[] = {NAN, INFINITY, -INFINITY};
 
 	for (int i = 0; i < 3; i++) {
 		struct harmonic_data *d = days_new(3);
-		struct harmonic h = { 0 };
+		struct harmonic h = {0};
 
 		fill(d, false, 0.1, 9);
 		d->count[100] = bad[i];
@@ -225,7 +225,7 @@ TEST(numbers_that_are_none_are_refused)
 TEST(no_requests_at_all_are_forecast_as_none)
 {
 	struct harmonic_data *d = days_new(14);
-	struct harmonic h = { 0 };
+	struct harmonic h = {0};
 
 	OK(harmonic_fit(d, &h) == 0);
 	NEAR(harmonic_at(&h, 1e9), 0, 1e-9);
@@ -236,7 +236,7 @@ TEST(no_requests_at_all_are_forecast_as_none)
 TEST(constant_counts_with_crowds_stay_constant)
 {
 	struct harmonic_data *d = days_new(14);
-	struct harmonic h = { 0 };
+	struct harmonic h = {0};
 	struct rng g;
 
 	rng_init(&g, tap_seed);
@@ -251,7 +251,7 @@ TEST(constant_counts_with_crowds_stay_constant)
 TEST(sparse_requests_are_not_taken_for_outliers)
 {
 	struct harmonic_data *d = days_new(14);
-	struct harmonic h = { 0 };
+	struct harmonic h = {0};
 	struct rng g;
 
 	/* by day every fifth step has one request, by night none has */
@@ -267,7 +267,7 @@ TEST(sparse_requests_are_not_taken_for_outliers)
 
 TEST(forecasts_are_finite_and_not_negative)
 {
-	struct harmonic h = { .coef = { 800 }, .valid = true, .weekly = true };
+	struct harmonic h = {.coef = {800}, .valid = true, .weekly = true};
 
 	OK(isfinite(harmonic_at(&h, 0)));
 	h.coef[0] = -3;

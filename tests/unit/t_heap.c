@@ -58,7 +58,7 @@ static bool is_sound(const struct heap *h)
 
 TEST(an_all_zero_heap_is_empty)
 {
-	struct heap h = { 0 };
+	struct heap h = {0};
 	uint32_t item = 7;
 
 	OK(heap_next(&h).us == INT64_MAX);
@@ -71,8 +71,8 @@ TEST(an_all_zero_heap_is_empty)
 
 TEST(does_what_a_sorted_list_does)
 {
-	struct heap h = { 0 };
-	struct model m = { .last = 0 };
+	struct heap h = {0};
+	struct model m = {.last = 0};
 	struct rng g;
 
 	rng_init(&g, tap_seed);
@@ -90,13 +90,13 @@ TEST(does_what_a_sorted_list_does)
 			want = model_first(&m);
 			if (want < ITEMS && m.due[want] > t)
 				want = ITEMS;
-			OK(heap_pop(&h, (struct instant){ t }, &got) == (want < ITEMS));
+			OK(heap_pop(&h, (struct instant){t}, &got) == (want < ITEMS));
 			OK(got == want, "step %d: item %u, not %u", step, got, want);
 			if (want < ITEMS)
 				m.seq[want] = 0;
 			break;
 		default:
-			heap_set(&h, item, (struct instant){ t });
+			heap_set(&h, item, (struct instant){t});
 			model_set(&m, item, t);
 		}
 		OK(heap_due(&h, item).us == (m.seq[item] ? m.due[item] : INT64_MAX));
@@ -110,34 +110,34 @@ TEST(does_what_a_sorted_list_does)
 
 TEST(equal_instants_come_out_in_the_order_set)
 {
-	struct heap h = { 0 };
+	struct heap h = {0};
 	uint32_t item = 0;
 
 	/* set downwards, and every third once more: those go to the end of the queue */
 	for (uint32_t i = 1000; i-- > 0;)
-		heap_set(&h, i, (struct instant){ 5 });
+		heap_set(&h, i, (struct instant){5});
 	for (uint32_t i = 0; i < 1000; i += 3)
-		heap_set(&h, i, (struct instant){ 5 });
+		heap_set(&h, i, (struct instant){5});
 	for (uint32_t i = 1000; i-- > 0;)
 		if (i % 3)
-			OK(heap_pop(&h, (struct instant){ 5 }, &item) && item == i, "%u, not %u",
+			OK(heap_pop(&h, (struct instant){5}, &item) && item == i, "%u, not %u",
 			   item, i);
 	for (uint32_t i = 0; i < 1000; i += 3)
-		OK(heap_pop(&h, (struct instant){ 5 }, &item) && item == i, "%u, not %u", item, i);
+		OK(heap_pop(&h, (struct instant){5}, &item) && item == i, "%u, not %u", item, i);
 	OK(h.n == 0);
 	heap_release(&h);
 }
 
 TEST(what_is_due_later_stays_in)
 {
-	struct heap h = { 0 };
+	struct heap h = {0};
 	uint32_t item = 0;
 
-	heap_set(&h, 100000, (struct instant){ 10 });
+	heap_set(&h, 100000, (struct instant){10});
 	heap_set(&h, 0, INSTANT_NEVER);
-	OK(!heap_pop(&h, (struct instant){ 9 }, &item));
-	OK(heap_pop(&h, (struct instant){ 10 }, &item) && item == 100000);
-	OK(!heap_pop(&h, (struct instant){ INT64_MAX - 1 }, &item));
+	OK(!heap_pop(&h, (struct instant){9}, &item));
+	OK(heap_pop(&h, (struct instant){10}, &item) && item == 100000);
+	OK(!heap_pop(&h, (struct instant){INT64_MAX - 1}, &item));
 	heap_release(&h);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Loads from tests/scripts/origin_faults.py, which refuses, hangs, lies about lengths and redirects away. Unlike
- * other unit tests this one waits, but only for what must come, and at most until a deadline.
+ * Loads from tests/scripts/origin_faults.py, which refuses, hangs, lies about lengths and redirects
+ * away. Unlike other unit tests this one waits, but only for what must come, and at most until a
+ * deadline.
  */
 #include "daemon/http_origin.h"
 #include "base/mem.h"
@@ -50,8 +51,10 @@ static void on_loaded(void *arg, const struct input *in)
 	g->max_age = in->loaded.max_age;
 	g->retry_after = in->loaded.retry_after;
 	g->last_modified = in->loaded.last_modified;
-	snprintf(g->value, sizeof g->value, "%.*s", (int)(g->n < 4000 ? g->n : 4000), (const char *)in->loaded.value.p);
-	snprintf(g->error, sizeof g->error, "%.*s", (int)in->loaded.error.n, (const char *)in->loaded.error.p);
+	snprintf(g->value, sizeof g->value, "%.*s", (int)(g->n < 4000 ? g->n : 4000),
+	         (const char *)in->loaded.value.p);
+	snprintf(g->error, sizeof g->error, "%.*s", (int)in->loaded.error.n,
+	         (const char *)in->loaded.error.p);
 	OK(in->kind == INPUT_LOADED);
 }
 
@@ -60,14 +63,14 @@ static struct instant now;
 static struct http_origin *origin(struct http_origin_config *c)
 {
 	struct http_origin *o = NULL;
-	struct http_origin_error e = { "" };
+	struct http_origin_error e = {""};
 
 	OK(http_origin_new(c, on_loaded, NULL, &o, &e) == 0, "%s", e.text);
 	return o;
 }
 
 static char plain_url[80];
-static const struct http_route plain = { .match = "*", .url = plain_url };
+static const struct http_route plain = {.match = "*", .url = plain_url};
 
 static struct http_origin_config config(void)
 {
@@ -80,22 +83,23 @@ static struct http_origin_config config(void)
 	return c;
 }
 
-static void begin(struct http_origin *o, uint64_t job, const char *key, double deadline_s, uint64_t version)
+static void begin(struct http_origin *o, uint64_t job, const char *key, double deadline_s,
+                  uint64_t version)
 {
-	struct effect e = { .kind = EFFECT_LOAD, .endpoint = bytes_str("e"), .key = bytes_str(key) };
+	struct effect e = {.kind = EFFECT_LOAD, .endpoint = bytes_str("e"), .key = bytes_str(key)};
 
 	e.load.job = job;
 	e.load.have = version != 0;
 	e.load.version = version;
 	e.load.deadline = instant_add(now, span_from_s(deadline_s));
-	got[job] = (struct got){ 0 };
+	got[job] = (struct got){0};
 	http_origin_load(o, now, &e);
 }
 
 /* Runs until n more answers have come, at most 20 s. */
 static void wait_for(struct http_origin *o, int n)
 {
-	struct pollfd p = { http_origin_fd(o), POLLIN, 0 };
+	struct pollfd p = {http_origin_fd(o), POLLIN, 0};
 	time_t end = time(NULL) + 20;
 
 	answered = 0;
@@ -129,10 +133,12 @@ TEST(a_value_comes_over_a_connection_that_is_kept)
 	for (i = 0; i < 20; i++) {
 		struct got *g = load(o, "/ok/IBM", 0);
 
-		OK(g->status == LOADED_OK && strcmp(g->value, "value of IBM") == 0, "%s %s", g->value, g->error);
+		OK(g->status == LOADED_OK && strcmp(g->value, "value of IBM") == 0, "%s %s",
+		   g->value, g->error);
 		OK(g->version != 0 && g->max_age.us == 0 && g->last_modified.us == INSTANT_NONE.us);
 	}
-	OK(strcmp(load(o, "/gzip/IBM", 0)->value, "value of IBM") == 0 && got[1].status == LOADED_OK);
+	OK(strcmp(load(o, "/gzip/IBM", 0)->value, "value of IBM") == 0 &&
+	   got[1].status == LOADED_OK);
 	http_origin_stats(o, &s);
 	OK(s.connects == 1 && s.ok == 21 && s.in_flight == 0, "%d connections", (int)s.connects);
 	http_origin_free(&o);
@@ -159,7 +165,8 @@ TEST(many_loads_share_few_connections)
 		char want[32];
 
 		snprintf(want, sizeof want, "value of %d", i);
-		OK(got[i].times == 1 && strcmp(got[i].value, want) == 0, "%d: %s %s", i, got[i].value, got[i].error);
+		OK(got[i].times == 1 && strcmp(got[i].value, want) == 0, "%d: %s %s", i,
+		   got[i].value, got[i].error);
 	}
 	http_origin_stats(o, &s);
 	OK(s.connects <= 4, "%d connections", (int)s.connects);
@@ -177,7 +184,8 @@ TEST(what_waits_for_a_connection_too_long_is_an_error)
 	begin(o, 2, "/ok/1", 0.3, 0);
 	begin(o, 3, "/ok/2", 10, 0);
 	wait_for(o, 3);
-	OK(got[1].status == LOADED_ERROR && got[2].status == LOADED_ERROR && got[3].status == LOADED_OK);
+	OK(got[1].status == LOADED_ERROR && got[2].status == LOADED_ERROR &&
+	   got[3].status == LOADED_OK);
 	OK(starts(got[2].error, "test: timeout: no connection became free"), "%s", got[2].error);
 	http_origin_free(&o);
 }
@@ -219,7 +227,8 @@ TEST(statuses_mean_what_they_say)
 	struct http_origin_config c = config();
 	struct http_origin *o = origin(&c);
 
-	OK(load(o, "/status/404", 0)->status == LOADED_ABSENT && load(o, "/status/410", 0)->status == LOADED_ABSENT);
+	OK(load(o, "/status/404", 0)->status == LOADED_ABSENT &&
+	   load(o, "/status/410", 0)->status == LOADED_ABSENT);
 	OK(load(o, "/status/500", 0)->status == LOADED_ERROR);
 	OK(strcmp(got[1].error, "test: status 500") == 0 && got[1].n == 0, "%s", got[1].error);
 	OK(load(o, "/status/503", 0)->status == LOADED_ERROR && got[1].retry_after.us == 7000000);
@@ -227,21 +236,22 @@ TEST(statuses_mean_what_they_say)
 	OK(load(o, "/status/206", 0)->status == LOADED_ERROR);
 	OK(load(o, "/status/401", 0)->status == LOADED_ERROR);
 	OK(load(o, "/status/304", 0)->status == LOADED_ERROR);
-	OK(strcmp(got[1].error, "test: status 304 to a request without conditions") == 0, "%s", got[1].error);
+	OK(strcmp(got[1].error, "test: status 304 to a request without conditions") == 0, "%s",
+	   got[1].error);
 	http_origin_free(&o);
 }
 
 TEST(broken_answers_are_errors_that_say_so)
 {
 	static const char *const bad[][2] = {
-		{ "/short/1", "test: wrong length: the answer ended after 5 of 100 bytes" },
-		{ "/short-chunk/1", "test: " },
-		{ "/close/1", "test: " },
-		{ "/garbage/1", "test: " },
-		{ "/huge/2000000", "test: the answer is longer than max_body_bytes, 1048576" },
-		{ "/endless/1", "test: the answer is longer than max_body_bytes, 1048576" },
-		{ "/bomb/1", "test: the answer is longer than max_body_bytes, 1048576" },
-		{ "/headers/80000", "test: the headers are longer than max_header_bytes, 65536" },
+	        {"/short/1", "test: wrong length: the answer ended after 5 of 100 bytes"},
+	        {"/short-chunk/1", "test: "},
+	        {"/close/1", "test: "},
+	        {"/garbage/1", "test: "},
+	        {"/huge/2000000", "test: the answer is longer than max_body_bytes, 1048576"},
+	        {"/endless/1", "test: the answer is longer than max_body_bytes, 1048576"},
+	        {"/bomb/1", "test: the answer is longer than max_body_bytes, 1048576"},
+	        {"/headers/80000", "test: the headers are longer than max_header_bytes, 65536"},
 	};
 	struct http_origin_config c = config();
 	struct http_origin *o = origin(&c);
@@ -249,11 +259,12 @@ TEST(broken_answers_are_errors_that_say_so)
 
 	for (i = 0; i < sizeof bad / sizeof *bad; i++) {
 		load(o, bad[i][0], 0);
-		OK(got[1].status == LOADED_ERROR && starts(got[1].error, bad[i][1]), "%s: status %d, %s", bad[i][0],
-		   got[1].status, got[1].error);
+		OK(got[1].status == LOADED_ERROR && starts(got[1].error, bad[i][1]),
+		   "%s: status %d, %s", bad[i][0], got[1].status, got[1].error);
 		printf("# %s: %s\n", bad[i][0], got[1].error);
 	}
-	OK(load(o, "/huge/1048576", 0)->status == LOADED_OK && got[1].n == 1048576, "the limit itself is allowed");
+	OK(load(o, "/huge/1048576", 0)->status == LOADED_OK && got[1].n == 1048576,
+	   "the limit itself is allowed");
 	OK(load(o, "/ok/after", 0)->status == LOADED_OK, "and the origin goes on");
 	http_origin_free(&o);
 }
@@ -268,7 +279,7 @@ static double real_s(void)
 
 TEST(silence_ends_at_the_deadline)
 {
-	static const char *const slow[] = { "/hang/1", "/slow/1", "/slow-header/1" };
+	static const char *const slow[] = {"/hang/1", "/slow/1", "/slow-header/1"};
 	struct http_origin_config c = config();
 	struct http_origin *o = origin(&c);
 	double begun = real_s(), took;
@@ -279,8 +290,9 @@ TEST(silence_ends_at_the_deadline)
 	wait_for(o, 3);
 	took = real_s() - begun;
 	for (i = 0; i < 3; i++)
-		OK(got[i].status == LOADED_ERROR && starts(got[i].error, "test: timeout: no full answer"), "%s",
-		   got[i].error);
+		OK(got[i].status == LOADED_ERROR &&
+		           starts(got[i].error, "test: timeout: no full answer"),
+		   "%s", got[i].error);
 	OK(took > 0.3 && took < 5, "%.2f s", took);
 	http_origin_free(&o);
 	/* time that runs 20 times as fast: a deadline of 8 s is 0.4 s */
@@ -305,25 +317,28 @@ TEST(an_origin_that_is_not_there_is_refused)
 {
 	struct http_origin_config c = config();
 	struct http_route r = plain;
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t n = sizeof a;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	char url[80];
 	struct http_origin *o;
 
 	/* a port that is bound but not listened at */
-	OK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && getsockname(fd, (struct sockaddr *)&a, &n) == 0);
+	OK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+	   getsockname(fd, (struct sockaddr *)&a, &n) == 0);
 	snprintf(url, sizeof url, "http://127.0.0.1:%d{+key}", ntohs(a.sin_port));
 	r.url = url;
 	c.route = &r;
 	o = origin(&c);
-	OK(load(o, "/x", 0)->status == LOADED_ERROR && starts(got[1].error, "test: refused: "), "%s", got[1].error);
+	OK(load(o, "/x", 0)->status == LOADED_ERROR && starts(got[1].error, "test: refused: "),
+	   "%s", got[1].error);
 	printf("# %s\n", got[1].error);
 	http_origin_free(&o);
 	close(fd);
 	r.url = "http://no-such-host.invalid{+key}";
 	o = origin(&c);
-	OK(load(o, "/x", 0)->status == LOADED_ERROR && strstr(got[1].error, "no-such-host.invalid"), "%s", got[1].error);
+	OK(load(o, "/x", 0)->status == LOADED_ERROR && strstr(got[1].error, "no-such-host.invalid"),
+	   "%s", got[1].error);
 	http_origin_free(&o);
 }
 
@@ -332,28 +347,33 @@ TEST(redirects_stay_at_home)
 	struct http_origin_config c = config();
 	struct http_origin *o = origin(&c);
 
-	OK(load(o, "/redirect/3", 0)->status == LOADED_OK && strcmp(got[1].value, "arrived") == 0, "%s", got[1].error);
+	OK(load(o, "/redirect/3", 0)->status == LOADED_OK && strcmp(got[1].value, "arrived") == 0,
+	   "%s", got[1].error);
 	OK(load(o, "/redirect/4", 0)->status == LOADED_ERROR);
 	OK(strcmp(got[1].error, "test: more than 3 redirects") == 0, "%s", got[1].error);
 	OK(load(o, "/redirect-loop/x", 0)->status == LOADED_ERROR);
-	OK(load(o, "/redirect-away/x", 0)->status == LOADED_ERROR && strstr(got[1].error, "another host"), "%s",
-	   got[1].error);
+	OK(load(o, "/redirect-away/x", 0)->status == LOADED_ERROR &&
+	           strstr(got[1].error, "another host"),
+	   "%s", got[1].error);
 	OK(load(o, "/redirect-file/x", 0)->status == LOADED_ERROR, "%s", got[1].error);
 	http_origin_free(&o);
 }
 
 TEST(what_must_not_be_kept_is_handed_over_only)
 {
-	static const char *const no[] = { "/header?Cache-Control=no-store", "/header?Cache-Control=max-age%3D60,+private",
-		                          "/header?Set-Cookie=a%3Db", "/header?Vary=Cookie", "/header?Vary=*" };
-	static const char *const vary[] = { "Accept-Language" };
+	static const char *const no[] = {
+	        "/header?Cache-Control=no-store", "/header?Cache-Control=max-age%3D60,+private",
+	        "/header?Set-Cookie=a%3Db", "/header?Vary=Cookie", "/header?Vary=*"};
+	static const char *const vary[] = {"Accept-Language"};
 	struct http_origin_config c = config();
 	struct http_route r = plain;
 	struct http_origin *o = origin(&c);
 	size_t i;
 
 	for (i = 0; i < sizeof no / sizeof *no; i++)
-		OK(load(o, no[i], 0)->status == LOADED_UNCACHEABLE && strcmp(got[1].value, "value") == 0, "%s", no[i]);
+		OK(load(o, no[i], 0)->status == LOADED_UNCACHEABLE &&
+		           strcmp(got[1].value, "value") == 0,
+		   "%s", no[i]);
 	OK(load(o, "/header?Vary=Accept-Language", 0)->status == LOADED_UNCACHEABLE);
 	OK(load(o, "/header?Cache-Control=max-age%3D60&Age=10", 0)->status == LOADED_OK);
 	OK(got[1].max_age.us == 50000000, "%" PRId64, got[1].max_age.us);
@@ -372,7 +392,7 @@ TEST(what_must_not_be_kept_is_handed_over_only)
 
 TEST(equal_json_has_an_equal_version)
 {
-	static const char *const ignore[] = { "/meta/t" };
+	static const char *const ignore[] = {"/meta/t"};
 	struct http_origin_config c = config();
 	struct http_route r = plain;
 	struct http_origin *o = origin(&c);
@@ -396,9 +416,9 @@ TEST(equal_json_has_an_equal_version)
 TEST(urls_and_headers_are_what_was_configured)
 {
 	char secret[] = "/tmp/t_http_origin.XXXXXX", file_header[80];
-	const char *const header[] = { "Authorization: Bearer ${env:T_HTTP_TOKEN}", file_header };
+	const char *const header[] = {"Authorization: Bearer ${env:T_HTTP_TOKEN}", file_header};
 	struct http_origin_config c = config();
-	struct http_route r[2] = { { .match = "/quotes/<symbol>/<day>" }, { .match = "other" } };
+	struct http_route r[2] = {{.match = "/quotes/<symbol>/<day>"}, {.match = "other"}};
 	struct http_origin_error e;
 	struct http_origin *o;
 	char url[2][120];
@@ -420,11 +440,13 @@ TEST(urls_and_headers_are_what_was_configured)
 	o = origin(&c);
 	load(o, "/quotes/A B&c/2026", 0);
 	OK(starts(got[1].value, "GET /echo/v1/A%20B%26c?day=2026 HTTP/1.1\n"), "%s", got[1].value);
-	OK(strstr(got[1].value, "Authorization: Bearer t0ken\n") && strstr(got[1].value, "X-File: as3cretb\n"), "%s",
-	   got[1].value);
+	OK(strstr(got[1].value, "Authorization: Bearer t0ken\n") &&
+	           strstr(got[1].value, "X-File: as3cretb\n"),
+	   "%s", got[1].value);
 	OK(strstr(got[1].value, "User-Agent: forecached/"));
 	load(o, "/none/of/these", 0);
-	OK(strcmp(got[1].error, "test: no url is configured for this endpoint") == 0, "%s", got[1].error);
+	OK(strcmp(got[1].error, "test: no url is configured for this endpoint") == 0, "%s",
+	   got[1].error);
 	load(o, "/quotes/../2026", 0);
 	OK(got[1].status == LOADED_ERROR && strstr(got[1].error, "'..'"), "%s", got[1].error);
 	unsetenv("T_HTTP_TOKEN");
@@ -443,7 +465,7 @@ TEST(urls_and_headers_are_what_was_configured)
 
 TEST(bad_configurations_are_refused_by_name)
 {
-	static const char *const bad_header[] = { "If-None-Match: x" };
+	static const char *const bad_header[] = {"If-None-Match: x"};
 	struct http_origin_config c = config();
 	struct http_origin *o = NULL;
 	struct http_origin_error e;
@@ -451,18 +473,22 @@ TEST(bad_configurations_are_refused_by_name)
 
 	c.route = &r;
 	r.url = "ftp://x/{key}";
-	OK(http_origin_new(&c, on_loaded, NULL, &o, &e) < 0 && starts(e.text, "url: "), "%s", e.text);
+	OK(http_origin_new(&c, on_loaded, NULL, &o, &e) < 0 && starts(e.text, "url: "), "%s",
+	   e.text);
 	r = plain;
 	r.header = bad_header;
 	r.n_headers = 1;
-	OK(http_origin_new(&c, on_loaded, NULL, &o, &e) < 0 && starts(e.text, "header: "), "%s", e.text);
+	OK(http_origin_new(&c, on_loaded, NULL, &o, &e) < 0 && starts(e.text, "header: "), "%s",
+	   e.text);
 	r = plain;
 	c.max_redirects = 1000;
 	OK(http_origin_new(&c, on_loaded, NULL, &o, &e) < 0, "no limit");
-	OK(strcmp(e.text, "max_redirects: must be a number from 0 to 20 redirects") == 0, "%s", e.text);
+	OK(strcmp(e.text, "max_redirects: must be a number from 0 to 20 redirects") == 0, "%s",
+	   e.text);
 	c = config();
 	c.ca_file = "/nonexistent";
-	OK(http_origin_new(&c, on_loaded, NULL, &o, &e) < 0 && starts(e.text, "ca_file: "), "%s", e.text);
+	OK(http_origin_new(&c, on_loaded, NULL, &o, &e) < 0 && starts(e.text, "ca_file: "), "%s",
+	   e.text);
 	OK(!o);
 }
 
@@ -508,7 +534,8 @@ static pid_t server(const char *pem, int *ret_stdin, int *ret_port)
 	}
 	close(in[0]);
 	close(out[1]);
-	fcntl(in[1], F_SETFD, FD_CLOEXEC); /* or a second origin would keep the first one's stdin open */
+	/* or a second origin would keep the first one's stdin open */
+	fcntl(in[1], F_SETFD, FD_CLOEXEC);
 	*ret_stdin = in[1];
 	f = fdopen(out[0], "r");
 	if (!fgets(line, sizeof line, f) || sscanf(line, "port %d", ret_port) != 1)
@@ -519,10 +546,11 @@ static pid_t server(const char *pem, int *ret_stdin, int *ret_port)
 
 TEST(a_certificate_that_nobody_vouches_for_is_refused)
 {
-	static const char make[] = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-	                           "-subj /CN=%s -addext subjectAltName=%s -keyout %s.key -out %s.crt 2>/dev/null && "
-	                           "cat %s.crt %s.key > %s.pem";
-	static const char *const name[] = { "DNS:elsewhere", "IP:127.0.0.1" };
+	static const char make[] =
+	        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+	        "-subj /CN=%s -addext subjectAltName=%s -keyout %s.key -out %s.crt 2>/dev/null && "
+	        "cat %s.crt %s.key > %s.pem";
+	static const char *const name[] = {"DNS:elsewhere", "IP:127.0.0.1"};
 	struct http_origin_config c = config();
 	struct http_route r = plain;
 	struct http_origin *o;
@@ -535,7 +563,8 @@ TEST(a_certificate_that_nobody_vouches_for_is_refused)
 		snprintf(stem, sizeof stem, "%s/%d", dir, i);
 		snprintf(pem, sizeof pem, "%s.pem", stem);
 		snprintf(crt, sizeof crt, "%s.crt", stem);
-		snprintf(command, sizeof command, make, "test", name[i], stem, stem, stem, stem, stem);
+		snprintf(command, sizeof command, make, "test", name[i], stem, stem, stem, stem,
+		         stem);
 		if (system(command) != 0) {
 			printf("# skipped: no openssl to make a certificate with\n");
 			break;
@@ -547,17 +576,20 @@ TEST(a_certificate_that_nobody_vouches_for_is_refused)
 		c.route = &r;
 		c.ca_file = NULL;
 		o = origin(&c);
-		OK(load(o, "/ok/x", 0)->status == LOADED_ERROR && strstr(got[1].error, "SSL certificate problem"), "%s",
-		   got[1].error);
+		OK(load(o, "/ok/x", 0)->status == LOADED_ERROR &&
+		           strstr(got[1].error, "SSL certificate problem"),
+		   "%s", got[1].error);
 		printf("# %s\n", got[1].error);
 		http_origin_free(&o);
 		c.ca_file = crt;
 		o = origin(&c);
 		load(o, "/ok/x", 0);
 		if (i == 0) /* vouched for, but it is another host's */
-			OK(got[1].status == LOADED_ERROR && strstr(got[1].error, "127.0.0.1"), "%s", got[1].error);
+			OK(got[1].status == LOADED_ERROR && strstr(got[1].error, "127.0.0.1"), "%s",
+			   got[1].error);
 		else
-			OK(got[1].status == LOADED_OK && strcmp(got[1].value, "value of x") == 0, "%s", got[1].error);
+			OK(got[1].status == LOADED_OK && strcmp(got[1].value, "value of x") == 0,
+			   "%s", got[1].error);
 		http_origin_free(&o);
 		close(stdin_fd);
 		waitpid(pid, &status, 0);
@@ -569,8 +601,10 @@ TEST(a_certificate_that_nobody_vouches_for_is_refused)
 /* Loads of all kinds at once, at random: each is answered once. */
 TEST(everything_at_once)
 {
-	static const char *const what[] = { "/ok/x", "/etag/x", "/short/x", "/close/x", "/garbage/x", "/status/500", "/redirect/2",
-		                            "/hang/x", "/slow/x", "/huge/300000", "/json/0", "/bomb/x", "/../x", "/status/404" };
+	static const char *const what[] = {"/ok/x",      "/etag/x",      "/short/x",    "/close/x",
+	                                   "/garbage/x", "/status/500",  "/redirect/2", "/hang/x",
+	                                   "/slow/x",    "/huge/300000", "/json/0",     "/bomb/x",
+	                                   "/../x",      "/status/404"};
 	struct http_origin_config c = config();
 	struct http_origin *o;
 	struct http_origin_stats s;
@@ -581,8 +615,8 @@ TEST(everything_at_once)
 	c.max_connections = 16;
 	o = origin(&c);
 	for (i = 0; i < 400; i++)
-		begin(o, (uint64_t)i, what[rng_below(&g, sizeof what / sizeof *what)], 0.2 + 3 * rng_uniform(&g),
-		      rng_below(&g, 3));
+		begin(o, (uint64_t)i, what[rng_below(&g, sizeof what / sizeof *what)],
+		      0.2 + 3 * rng_uniform(&g), rng_below(&g, 3));
 	wait_for(o, 400);
 	for (i = 0; i < 400; i++)
 		OK(got[i].times == 1, "%d: %d", i, got[i].times);

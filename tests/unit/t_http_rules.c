@@ -10,7 +10,9 @@
 
 #include <string.h>
 
-/* -- Headers ------------------------------------------------------------------------------------ */
+/*
+ * -- Headers ------------------------------------------------------------------------------------
+ */
 
 /* Lines separated by '\n'. */
 static struct http_answer answer(const char *lines)
@@ -29,7 +31,7 @@ static struct http_answer answer(const char *lines)
 
 static bool keeps(const char *lines)
 {
-	static const char *const vary[] = { "Accept-Language", "X-Tenant" };
+	static const char *const vary[] = {"Accept-Language", "X-Tenant"};
 	struct http_answer a = answer(lines);
 	const char *why;
 	bool ok = http_answer_cacheable(&a, vary, 2, false, &why);
@@ -82,12 +84,18 @@ TEST(the_origins_own_max_age_is_found)
 	OK(max_age_s("Cache-Control: max-age=\"60\"") == 60);
 	OK(max_age_s("Cache-Control: max-age=60\nAge: 20") == 40);
 	OK(max_age_s("Cache-Control: max-age=60\nAge: 70") == -1);
-	OK(max_age_s("Cache-Control: max-age=0") == -1 && max_age_s("Cache-Control: no-cache, max-age=9") == -1);
-	OK(max_age_s("Cache-Control: max-age=-5") == -1 && max_age_s("Cache-Control: max-age=soon") == -1);
+	OK(max_age_s("Cache-Control: max-age=0") == -1 &&
+	   max_age_s("Cache-Control: no-cache, max-age=9") == -1);
+	OK(max_age_s("Cache-Control: max-age=-5") == -1 &&
+	   max_age_s("Cache-Control: max-age=soon") == -1);
 	OK(max_age_s("Cache-Control: max-age=99999999999999999999") == 31536000);
-	OK(max_age_s("Date: Mon, 23 Nov 2026 10:00:00 GMT\nExpires: Mon, 23 Nov 2026 10:05:00 GMT") == 300);
-	OK(max_age_s("Date: Mon, 23 Nov 2026 10:00:00 GMT\nExpires: 0") == -1 && max_age_s("Expires: -1") == -1);
-	OK(max_age_s("Expires: Mon, 23 Nov 2026 10:05:00 GMT") == 0, "without a Date it says nothing");
+	OK(max_age_s(
+	           "Date: Mon, 23 Nov 2026 10:00:00 GMT\nExpires: Mon, 23 Nov 2026 10:05:00 GMT") ==
+	   300);
+	OK(max_age_s("Date: Mon, 23 Nov 2026 10:00:00 GMT\nExpires: 0") == -1 &&
+	   max_age_s("Expires: -1") == -1);
+	OK(max_age_s("Expires: Mon, 23 Nov 2026 10:05:00 GMT") == 0,
+	   "without a Date it says nothing");
 }
 
 TEST(retry_after_is_seconds_or_a_date)
@@ -96,7 +104,8 @@ TEST(retry_after_is_seconds_or_a_date)
 
 	OK(http_answer_retry_after(&a, 0).us == 120000000);
 	a = answer("Retry-After: Mon, 23 Nov 2026 10:00:30 GMT");
-	OK(http_answer_retry_after(&a, 1795428000).us == 30000000, "%" PRId64, http_answer_retry_after(&a, 1795428000).us);
+	OK(http_answer_retry_after(&a, 1795428000).us == 30000000, "%" PRId64,
+	   http_answer_retry_after(&a, 1795428000).us);
 	OK(http_answer_retry_after(&a, 1795429000).us == 0, "in the past");
 	a = answer("Retry-After: 99999999");
 	OK(http_answer_retry_after(&a, 0).us == INT64_C(86400000000));
@@ -106,16 +115,21 @@ TEST(retry_after_is_seconds_or_a_date)
 
 TEST(validators_are_taken_as_they_come)
 {
-	struct http_answer a = answer("ETag: W/\"a b\"\r\nLast-Modified: Mon, 23 Nov 2026 09:00:00 GMT\r\n"
-	                              "Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Type: application/JSON;charset=utf-8");
+	struct http_answer a =
+	        answer("ETag: W/\"a b\"\r\nLast-Modified: Mon, 23 Nov 2026 09:00:00 GMT\r\n"
+	               "Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Type: "
+	               "application/JSON;charset=utf-8");
 	char line[HTTP_MAX_ETAG + 100];
 
-	OK(strcmp(a.etag, "W/\"a b\"") == 0 && strcmp(a.last_modified, "Mon, 23 Nov 2026 09:00:00 GMT") == 0 && a.json);
+	OK(strcmp(a.etag, "W/\"a b\"") == 0 &&
+	   strcmp(a.last_modified, "Mon, 23 Nov 2026 09:00:00 GMT") == 0 && a.json);
 	OK(http_answer_last_modified_is_strong(&a));
-	a = answer("Last-Modified: Mon, 23 Nov 2026 10:00:00 GMT\nDate: Mon, 23 Nov 2026 10:00:00 GMT");
+	a = answer("Last-Modified: Mon, 23 Nov 2026 10:00:00 GMT\nDate: Mon, 23 Nov 2026 10:00:00 "
+	           "GMT");
 	OK(!http_answer_last_modified_is_strong(&a));
 	a = answer("Last-Modified: yesterday\nContent-Type: text/json5");
-	OK(!*a.last_modified && a.last_modified_s < 0 && !a.json && !http_answer_last_modified_is_strong(&a));
+	OK(!*a.last_modified && a.last_modified_s < 0 && !a.json &&
+	   !http_answer_last_modified_is_strong(&a));
 	memset(line, 'x', sizeof line);
 	memcpy(line, "ETag: ", 6);
 	line[sizeof line - 1] = '\0';
@@ -125,8 +139,9 @@ TEST(validators_are_taken_as_they_come)
 
 TEST(random_headers_do_no_harm)
 {
-	static const char *const name[] = { "Cache-Control:", "Vary:", "ETag:", "Expires:", "Retry-After:", "Age:", "Last-Modified:",
-		                            "Content-Type:", "" };
+	static const char *const name[] = {
+	        "Cache-Control:", "Vary:",          "ETag:",         "Expires:", "Retry-After:",
+	        "Age:",           "Last-Modified:", "Content-Type:", ""};
 	struct http_answer a;
 	struct rng g;
 	int i;
@@ -140,7 +155,8 @@ TEST(random_headers_do_no_harm)
 
 		memcpy(line, name[i % 9], n);
 		for (k = 0; k < tail; k++)
-			line[n + k] = rng_below(&g, 2) ? (char)rng_below(&g, 256) : "=,\"; -max-age"[rng_below(&g, 13)];
+			line[n + k] = rng_below(&g, 2) ? (char)rng_below(&g, 256)
+			                               : "=,\"; -max-age"[rng_below(&g, 13)];
 		http_answer_header(&a, line, n + tail);
 		http_answer_cacheable(&a, NULL, 0, false, &why);
 		OK(http_answer_max_age(&a).us >= 0 && http_answer_retry_after(&a, 1e9).us >= 0);
@@ -150,7 +166,9 @@ TEST(random_headers_do_no_harm)
 	}
 }
 
-/* -- URLs --------------------------------------------------------------------------------------- */
+/*
+ * -- URLs ---------------------------------------------------------------------------------------
+ */
 
 static const char *url(const char *template, const char *pattern, const char *key)
 {
@@ -166,13 +184,14 @@ static const char *url(const char *template, const char *pattern, const char *ke
 	return why ? why : ret;
 }
 
-#define URL(template, pattern, key, want)                                                                  \
+#define URL(template, pattern, key, want)                                                          \
 	OK(strcmp(url(template, pattern, key), want) == 0, "%s", url(template, pattern, key))
 
 TEST(keys_become_urls)
 {
 	URL("http://h/v1/{symbol}", "/quotes/<symbol>", "/quotes/IBM", "http://h/v1/IBM");
-	URL("http://h/v1/{<symbol>}?d={2}", "/q/<symbol>/<day>", "/q/BRK.A/1 2", "http://h/v1/BRK.A?d=1%202");
+	URL("http://h/v1/{<symbol>}?d={2}", "/q/<symbol>/<day>", "/q/BRK.A/1 2",
+	    "http://h/v1/BRK.A?d=1%202");
 	URL("http://h/{1}", "/q/*", "/q/a/b?c", "http://h/a/b%3Fc");
 	URL("http://h/{+1}", "/q/*", "/q/a/b?c=1&d=%20", "http://h/a/b?c=1&d=%20");
 	URL("http://h:8000{+key}", NULL, "/a?b=c", "http://h:8000/a?b=c");
@@ -189,11 +208,13 @@ TEST(keys_become_urls)
 
 TEST(no_key_leaves_its_place)
 {
-	static const char *const bad[] = { "/..", "/../x", "/x/../../y", "/.", "/x/./y", "/%2e%2e/x", "/.%2E/", "/%2e" };
+	static const char *const bad[] = {"/..",    "/../x",     "/x/../../y", "/.",
+	                                  "/x/./y", "/%2e%2e/x", "/.%2E/",     "/%2e"};
 	size_t i;
 
 	for (i = 0; i < sizeof bad / sizeof *bad; i++)
-		URL("http://h/api{+key}", "*", bad[i], "the key gives a URL with a '.' or '..' segment");
+		URL("http://h/api{+key}", "*", bad[i],
+		    "the key gives a URL with a '.' or '..' segment");
 	URL("http://h/{s}/x", "/q/<s>", "/q/..", "the key gives a URL with a '.' or '..' segment");
 	URL("http://h/api{key}", "*", "/%2e%2e/x", "http://h/api/%252e%252e/x");
 	URL("http://h/api{+key}", "*", "/...", "http://h/api/...");
@@ -207,28 +228,36 @@ TEST(bad_templates_are_refused)
 	URL("http://{key}/", "*", "x", "has no host, or '{' in it");
 	URL("http:///x", "*", "x", "has no host, or '{' in it");
 	URL("http://u:p@h/x", "*", "x", "must not hold a user or password: use a header");
-	URL("http://h/{nobody}", "/q/<s>", "/q/a", "names in braces what is neither `key` nor in the pattern");
-	URL("http://h/{2}", "/q/<s>", "/q/a", "names in braces what is neither `key` nor in the pattern");
+	URL("http://h/{nobody}", "/q/<s>", "/q/a",
+	    "names in braces what is neither `key` nor in the pattern");
+	URL("http://h/{2}", "/q/<s>", "/q/a",
+	    "names in braces what is neither `key` nor in the pattern");
 	URL("http://h/{key", "*", "x", "has a '{' without a name and '}'");
 	URL("http://h/{}", "*", "x", "has a '{' without a name and '}'");
-	URL("http://h/a b", "*", "x", "holds a blank, '#' or a byte that is not ASCII: percent-encode it");
+	URL("http://h/a b", "*", "x",
+	    "holds a blank, '#' or a byte that is not ASCII: percent-encode it");
 }
 
 TEST(patterns_match_whole_keys)
 {
 	struct url_captures c;
 
-	OK(url_match("/a/<x>", bytes_str("/a/b"), &c) && c.n == 1 && bytes_equal(c.value[0], bytes_str("b")));
-	OK(!url_match("/a/<x>", bytes_str("/a/"), &c) && !url_match("/a/<x>", bytes_str("/a/b/c"), &c));
+	OK(url_match("/a/<x>", bytes_str("/a/b"), &c) && c.n == 1 &&
+	   bytes_equal(c.value[0], bytes_str("b")));
+	OK(!url_match("/a/<x>", bytes_str("/a/"), &c) &&
+	   !url_match("/a/<x>", bytes_str("/a/b/c"), &c));
 	OK(!url_match("/a/<x>", bytes_str("/a"), &c) && !url_match("/a", bytes_str("/ab"), &c));
-	OK(url_match("/a/*", bytes_str("/a/"), &c) && c.value[0].n == 0 && url_match("*", bytes_of(NULL, 0), &c));
+	OK(url_match("/a/*", bytes_str("/a/"), &c) && c.value[0].n == 0 &&
+	   url_match("*", bytes_of(NULL, 0), &c));
 	OK(!url_match("", bytes_str("x"), &c) && url_match("", bytes_str(""), &c));
 	OK(url_match("/<a>/<b>", bytes_of("/\0/\xff", 4), &c) && c.n == 2);
 }
 
 TEST(random_keys_give_urls_of_the_same_host)
 {
-	static const char *const template[] = { "http://host:81{+key}", "http://host:81{key}", "http://host:81/p{+1}?q={key}", "http://host:81?{+key}" };
+	static const char *const template[] = {"http://host:81{+key}", "http://host:81{key}",
+	                                       "http://host:81/p{+1}?q={key}",
+	                                       "http://host:81?{+key}"};
 	static const char some[] = "/.:@?#%&=\\ \r\n2eE{}<>[]ab";
 	struct url_captures c;
 	struct rng g;
@@ -240,21 +269,26 @@ TEST(random_keys_give_urls_of_the_same_host)
 		char *key = mem_calloc(1, n + !n), out[URL_MAX_BYTES];
 
 		for (k = 0; k < n; k++)
-			key[k] = rng_below(&g, 8) ? some[rng_below(&g, sizeof some - 1)] : (char)rng_below(&g, 256);
+			key[k] = rng_below(&g, 8) ? some[rng_below(&g, sizeof some - 1)]
+			                          : (char)rng_below(&g, 256);
 		OK(url_match("*", bytes_of(key, n), &c));
 		if (!url_template_expand(template[i % 4], &c, bytes_of(key, n), out)) {
 			good++;
-			OK(strncmp(out, "http://host:81", 14) == 0 && strchr("/?", out[14]), "%s", out);
+			OK(strncmp(out, "http://host:81", 14) == 0 && strchr("/?", out[14]), "%s",
+			   out);
 			for (k = 0; out[k]; k++)
 				OK(out[k] > ' ' && out[k] <= '~' && out[k] != '#', "%s", out);
-			OK(!strstr(out, "/../") || strchr(out, '?') < strstr(out, "/../"), "%s", out);
+			OK(!strstr(out, "/../") || strchr(out, '?') < strstr(out, "/../"), "%s",
+			   out);
 		}
 		free(key);
 	}
 	OK(good > 25000, "%d", good);
 }
 
-/* -- Versions ----------------------------------------------------------------------------------- */
+/*
+ * -- Versions -----------------------------------------------------------------------------------
+ */
 
 static uint64_t version_ignoring(const char *json, const char *const *pointer, size_t n)
 {
@@ -286,7 +320,8 @@ TEST(equal_content_has_an_equal_version)
 	SAME("{\"a\":1,\"b\":[true,null]}", " {\n\"b\" : [ true , null ] , \"a\" : 1 }\r\n");
 	SAME("\"\\u0041\\/\\n\"", "\"A/\\u000a\"");
 	SAME("\"\\ud83d\\ude00\"", "\"\xf0\x9f\x98\x80\"");
-	SAME("{\"a\":{\"x\":1,\"y\":2},\"b\":{\"y\":2,\"x\":1}}", "{\"b\":{\"x\":1,\"y\":2},\"a\":{\"y\":2,\"x\":1}}");
+	SAME("{\"a\":{\"x\":1,\"y\":2},\"b\":{\"y\":2,\"x\":1}}",
+	     "{\"b\":{\"x\":1,\"y\":2},\"a\":{\"y\":2,\"x\":1}}");
 	SAME("{\"\\u0061\":1}", "{\"a\":1}");
 }
 
@@ -315,9 +350,13 @@ TEST(other_content_has_another_version)
 
 TEST(what_is_not_json_is_compared_byte_by_byte)
 {
-	static const char *const bad[] = { "", " ", "{", "{\"a\":1", "{\"a\" 1}", "{a:1}", "[1,]", "[,1]", "{\"a\":1,}", "01", "1.", ".5",
-		                           "+1", "1e", "-", "0x10", "1-2", "nul", "truex", "\"a", "\"\\x\"", "\"\\u12\"", "\"\t\"", "[1] 2",
-		                           "\xef\xbb\xbf{}", "NaN", "'a'", "\"\\", "\"\\u", "\"\\ud83d\\u" };
+	static const char *const bad[] = {
+	        "",        " ",         "{",      "{\"a\":1",   "{\"a\" 1}",
+	        "{a:1}",   "[1,]",      "[,1]",   "{\"a\":1,}", "01",
+	        "1.",      ".5",        "+1",     "1e",         "-",
+	        "0x10",    "1-2",       "nul",    "truex",      "\"a",
+	        "\"\\x\"", "\"\\u12\"", "\"\t\"", "[1] 2",      "\xef\xbb\xbf{}",
+	        "NaN",     "'a'",       "\"\\",   "\"\\u",      "\"\\ud83d\\u"};
 	char deep[400], also[401];
 	size_t i;
 
@@ -337,24 +376,33 @@ TEST(what_is_not_json_is_compared_byte_by_byte)
 
 TEST(ignored_pointers_do_not_count)
 {
-	static const char *const time[] = { "/meta/time" }, *const each[] = { "/items/*/seen" }, *const second[] = { "/1" },
-			*const escaped[] = { "/a~1b/c~0d" }, *const both[] = { "/x", "/y/z" };
+	static const char *const time[] = {"/meta/time"}, *const each[] = {"/items/*/seen"},
+	                         *const second[] = {"/1"}, *const escaped[] = {"/a~1b/c~0d"},
+	                         *const both[] = {"/x", "/y/z"};
 
-	OK(version_ignoring("{\"meta\":{\"time\":1,\"v\":2}}", time, 1) == version_ignoring("{\"meta\":{\"v\":2,\"time\":9}}", time, 1));
-	OK(version_ignoring("{\"meta\":{\"time\":1,\"v\":2}}", time, 1) != version_ignoring("{\"meta\":{\"v\":3,\"time\":1}}", time, 1));
-	OK(version_ignoring("{\"time\":1}", time, 1) != version_ignoring("{\"time\":2}", time, 1), "elsewhere it counts");
-	OK(version_ignoring("{\"meta\":{\"a\":{\"time\":1}}}", time, 1) != version_ignoring("{\"meta\":{\"a\":{\"time\":2}}}", time, 1));
+	OK(version_ignoring("{\"meta\":{\"time\":1,\"v\":2}}", time, 1) ==
+	   version_ignoring("{\"meta\":{\"v\":2,\"time\":9}}", time, 1));
+	OK(version_ignoring("{\"meta\":{\"time\":1,\"v\":2}}", time, 1) !=
+	   version_ignoring("{\"meta\":{\"v\":3,\"time\":1}}", time, 1));
+	OK(version_ignoring("{\"time\":1}", time, 1) != version_ignoring("{\"time\":2}", time, 1),
+	   "elsewhere it counts");
+	OK(version_ignoring("{\"meta\":{\"a\":{\"time\":1}}}", time, 1) !=
+	   version_ignoring("{\"meta\":{\"a\":{\"time\":2}}}", time, 1));
 	OK(version_ignoring("{\"items\":[{\"id\":1,\"seen\":5},{\"id\":2,\"seen\":6}]}", each, 1) ==
 	   version_ignoring("{\"items\":[{\"id\":1,\"seen\":7},{\"id\":2}]}", each, 1));
-	OK(version_ignoring("[1,2,3]", second, 1) == version_ignoring("[1,{\"x\":9},3]", second, 1));
-	OK(version_ignoring("[1,2,3]", second, 1) != version_ignoring("[1,3]", second, 1), "what follows does not move up");
-	OK(version_ignoring("{\"a/b\":{\"c~d\":1}}", escaped, 1) == version_ignoring("{\"a/b\":{\"c~d\":2}}", escaped, 1));
-	OK(version_ignoring("{\"x\":1,\"y\":{\"z\":1,\"k\":5}}", both, 2) == version_ignoring("{\"x\":2,\"y\":{\"z\":3,\"k\":5}}", both, 2));
+	OK(version_ignoring("[1,2,3]", second, 1) ==
+	   version_ignoring("[1,{\"x\":9},3]", second, 1));
+	OK(version_ignoring("[1,2,3]", second, 1) != version_ignoring("[1,3]", second, 1),
+	   "what follows does not move up");
+	OK(version_ignoring("{\"a/b\":{\"c~d\":1}}", escaped, 1) ==
+	   version_ignoring("{\"a/b\":{\"c~d\":2}}", escaped, 1));
+	OK(version_ignoring("{\"x\":1,\"y\":{\"z\":1,\"k\":5}}", both, 2) ==
+	   version_ignoring("{\"x\":2,\"y\":{\"z\":3,\"k\":5}}", both, 2));
 }
 
 TEST(bad_pointers_are_refused)
 {
-	static const char *const bad[] = { "", "meta", "/a~2", "/a~" };
+	static const char *const bad[] = {"", "meta", "/a~2", "/a~"};
 	struct content_ignore *ig = NULL;
 	const char *why, *many[40];
 	size_t i;
@@ -365,11 +413,16 @@ TEST(bad_pointers_are_refused)
 		many[i] = "/a";
 	OK(content_ignore_new(many, 33, &ig, &why) < 0 && !ig);
 	OK(content_ignore_new(many, 32, &ig, &why) == 0 && ig);
-	OK(content_hash_json(bytes_str("{\"a\":1}"), ig) == content_hash_json(bytes_str("{\"a\":2}"), ig), "all 32 bits");
+	OK(content_hash_json(bytes_str("{\"a\":1}"), ig) ==
+	           content_hash_json(bytes_str("{\"a\":2}"), ig),
+	   "all 32 bits");
 	content_ignore_free(&ig);
 }
 
-/* A random tree, written twice: once as it is, once with members in another order, spaces and escapes. */
+/*
+ * A random tree, written twice: once as it is, once with members in another order, spaces and
+ * escapes.
+ */
 struct writer {
 	char *p;
 	size_t n;
@@ -391,7 +444,9 @@ static void write_string(struct writer *o, uint64_t v)
 	snprintf(text, sizeof text, "k%" PRIu64, v);
 	w(o, "\"");
 	for (i = 0; text[i]; i++)
-		o->n += (size_t)sprintf(o->p + o->n, o->style && rng_below(o->style, 4) == 0 ? "\\u%04x" : "%c", text[i]);
+		o->n += (size_t)sprintf(o->p + o->n,
+		                        o->style && rng_below(o->style, 4) == 0 ? "\\u%04x" : "%c",
+		                        text[i]);
 	o->n += (size_t)sprintf(o->p + o->n, "\"");
 }
 
@@ -406,7 +461,8 @@ static void write_tree(struct writer *o, uint64_t seed, int depth, int *change)
 	n = 1 + rng_below(&g, 4);
 	switch (depth ? rng_below(&g, 4) : 2) {
 	case 0:
-		snprintf(number, sizeof number, "%" PRIu64 ".5", rng_below(&g, 1000) * 10 + ((*change)-- == 0));
+		snprintf(number, sizeof number, "%" PRIu64 ".5",
+		         rng_below(&g, 1000) * 10 + ((*change)-- == 0));
 		w(o, number);
 		break;
 	case 1:
@@ -451,7 +507,7 @@ TEST(random_trees_have_the_version_of_their_content)
 
 	rng_init(&g, tap_seed);
 	for (i = 0; i < 2000; i++) {
-		struct writer wa = { a, 0, NULL }, wb = { b, 0, &g }, wc = { c, 0, NULL };
+		struct writer wa = {a, 0, NULL}, wb = {b, 0, &g}, wc = {c, 0, NULL};
 		uint64_t seed = rng_u64(&g);
 		int none = -1, change = 0;
 
@@ -473,7 +529,7 @@ TEST(random_trees_have_the_version_of_their_content)
 TEST(random_bytes_have_a_version)
 {
 	static const char some[] = "{}[],:\"\\u0123456789abcdefnulltruefalse-+.eE \n";
-	static const char *const pointer[] = { "/*/a", "/0" };
+	static const char *const pointer[] = {"/*/a", "/0"};
 	struct content_ignore *ig;
 	struct rng g;
 	const char *why;
@@ -486,14 +542,17 @@ TEST(random_bytes_have_a_version)
 		char *p = mem_calloc(1, n + !n);
 
 		for (k = 0; k < n; k++)
-			p[k] = rng_below(&g, 20) ? some[rng_below(&g, sizeof some - 1)] : (char)rng_below(&g, 256);
+			p[k] = rng_below(&g, 20) ? some[rng_below(&g, sizeof some - 1)]
+			                         : (char)rng_below(&g, 256);
 		OK(content_hash_json(bytes_of(p, n), ig) != 0);
 		free(p);
 	}
 	content_ignore_free(&ig);
 }
 
-/* -- Validators --------------------------------------------------------------------------------- */
+/*
+ * -- Validators ---------------------------------------------------------------------------------
+ */
 
 TEST(validators_belong_to_a_version)
 {
@@ -503,7 +562,8 @@ TEST(validators_belong_to_a_version)
 
 	OK(!validators_get(v, e, k, 1, &got));
 	validators_put(v, e, k, 1, "\"a\"", NULL);
-	OK(validators_get(v, e, k, 1, &got) && strcmp(got.etag, "\"a\"") == 0 && !got.last_modified);
+	OK(validators_get(v, e, k, 1, &got) && strcmp(got.etag, "\"a\"") == 0 &&
+	   !got.last_modified);
 	OK(!validators_get(v, e, k, 2, &got) && !validators_get(v, k, e, 1, &got));
 	validators_put(v, e, k, 2, "", "Mon");
 	OK(!validators_get(v, e, k, 1, &got), "one version per key");

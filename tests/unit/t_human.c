@@ -19,11 +19,11 @@ TEST(spans_are_read_in_every_unit)
 	static const struct {
 		const char *text;
 		double s;
-	} good[] = { { "30", 30 },     { "30s", 30 },    { "5m", 300 },     { "5min", 300 },
-		     { "1.5h", 5400 }, { "2d", 172800 }, { "250ms", 0.25 }, { "1h30m", 5400 },
-		     { "0.05", 0.05 }, { "1w", 604800 } };
-	static const char *const bad[] = { "",    "s",     "1x",    "-5",  "1h30", "5 m", "nan",
-		                           "inf", "1e999", "0x10q", "1hh", "5m ",  "+3" };
+	} good[] = {{"30", 30},     {"30s", 30},    {"5m", 300},     {"5min", 300},
+	            {"1.5h", 5400}, {"2d", 172800}, {"250ms", 0.25}, {"1h30m", 5400},
+	            {"0.05", 0.05}, {"1w", 604800}};
+	static const char *const bad[] = {"",    "s",     "1x",    "-5",  "1h30", "5 m", "nan",
+	                                  "inf", "1e999", "0x10q", "1hh", "5m ",  "+3"};
 	double s;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -81,12 +81,12 @@ TEST(times_are_shown_and_far_ones_are_never)
 /* Against the Gamma quantiles of GSL. */
 TEST(the_interval_is_that_of_a_gamma)
 {
-	static const double shape[] = { 1, 3, 10, 100 };
+	static const double shape[] = {1, 3, 10, 100};
 
 	for (size_t i = 0; i < sizeof(shape) / sizeof(shape[0]); i++) {
 		double a = shape[i], b = 50, lo, hi;
 
-		human_interval90((struct estimate){ a / b, sqrt(a) / b, 5 }, &lo, &hi);
+		human_interval90((struct estimate){a / b, sqrt(a) / b, 5}, &lo, &hi);
 		NEAR(gsl_cdf_gamma_P(lo, a, 1 / b), 0.05, 0.012);
 		NEAR(gsl_cdf_gamma_P(hi, a, 1 / b), 0.95, 0.004);
 	}
@@ -96,7 +96,7 @@ TEST(no_knowledge_has_no_upper_bound)
 {
 	double lo, hi;
 
-	human_interval90((struct estimate){ 1, HUGE_VAL, 0 }, &lo, &hi);
+	human_interval90((struct estimate){1, HUGE_VAL, 0}, &lo, &hi);
 	OK(lo == 0 && isinf(hi));
 }
 
@@ -108,15 +108,15 @@ TEST(text_from_elsewhere_is_made_safe)
 		const char *printable, *json;
 		bool utf8;
 	} row[] = {
-		{ "plain", 5, "plain", "plain", true },
-		{ "a\x1b[2J", 5, "a\\x1b[2J", "a\x1b[2J", true },
-		{ "a\0b", 3, "a\\x00b", "a\\x00b", false },
-		{ "\xc3\xa9", 2, "\xc3\xa9", "\xc3\xa9", true },
-		{ "\xc3", 1, "\\xc3", "\\xc3", false },
-		{ "\xc0\xaf", 2, "\\xc0\\xaf", "\\xc0\\xaf", false },     /* overlong */
-		{ "\xed\xa0\x80", 3, "\\xed\\xa0\\x80", "\\xed\\xa0\\x80", false }, /* surrogate */
-		{ "\xc2\x9b", 2, "\\xc2\\x9b", "\xc2\x9b", true },        /* CSI of the C1 set */
-		{ "", 0, "", "", true },
+	        {"plain", 5, "plain", "plain", true},
+	        {"a\x1b[2J", 5, "a\\x1b[2J", "a\x1b[2J", true},
+	        {"a\0b", 3, "a\\x00b", "a\\x00b", false},
+	        {"\xc3\xa9", 2, "\xc3\xa9", "\xc3\xa9", true},
+	        {"\xc3", 1, "\\xc3", "\\xc3", false},
+	        {"\xc0\xaf", 2, "\\xc0\\xaf", "\\xc0\\xaf", false},               /* overlong */
+	        {"\xed\xa0\x80", 3, "\\xed\\xa0\\x80", "\\xed\\xa0\\x80", false}, /* surrogate */
+	        {"\xc2\x9b", 2, "\\xc2\\x9b", "\xc2\x9b", true}, /* CSI of the C1 set */
+	        {"", 0, "", "", true},
 	};
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
@@ -134,9 +134,8 @@ TEST(text_from_elsewhere_is_made_safe)
 TEST(base64_is_that_of_rfc_4648)
 {
 	static const char *const row[][2] = {
-		{ "", "" },        { "f", "Zg==" },        { "fo", "Zm8=" },
-		{ "foo", "Zm9v" }, { "foob", "Zm9vYg==" }, { "\xff\xfe\xfd", "//79" }
-	};
+	        {"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+	        {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xfe\xfd", "//79"}};
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		char *text = text_base64(bytes_str(row[i][0]));

@@ -11,14 +11,14 @@ TEST(never_and_none_stay_what_they_are)
 	OK(instant_add(INSTANT_NEVER, SPAN_S(5)).us == INT64_MAX);
 	OK(instant_add(INSTANT_NONE, SPAN_S(5)).us == INT64_MIN);
 	OK(!instant_is_set(INSTANT_NEVER) && !instant_is_set(INSTANT_NONE));
-	OK(instant_is_set((struct instant){ 0 }), "1970 is an instant like any other");
-	OK(instant_before(INSTANT_NONE, (struct instant){ -1 }));
-	OK(instant_before((struct instant){ 1 }, INSTANT_NEVER));
+	OK(instant_is_set((struct instant){0}), "1970 is an instant like any other");
+	OK(instant_before(INSTANT_NONE, (struct instant){-1}));
+	OK(instant_before((struct instant){1}, INSTANT_NEVER));
 }
 
 TEST(adds_and_takes_differences)
 {
-	struct instant a = { 1700000000000000 }, b = instant_add(a, SPAN_MS(1500));
+	struct instant a = {1700000000000000}, b = instant_add(a, SPAN_MS(1500));
 
 	OK(instant_diff(b, a).us == 1500000);
 	OK(instant_diff(a, b).us == -1500000);
@@ -56,7 +56,7 @@ TEST(six_decimals_survive_the_way_there_and_back)
 {
 	/* what logs print: a double near 1.7e9 holds a quarter of a microsecond */
 	for (int64_t us = 1732000000000000; us < 1732000000002000; us++)
-		OK(instant_from_s(instant_s((struct instant){ us })).us == us, "%" PRId64, us);
+		OK(instant_from_s(instant_s((struct instant){us})).us == us, "%" PRId64, us);
 }
 
 TEST(clips_between_its_bounds)

@@ -17,13 +17,13 @@ static int by_size(const void *a, const void *b)
 
 TEST(quantiles_are_right_within_five_percent)
 {
-	double q[] = { 0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1 };
+	double q[] = {0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1};
 	struct rng g;
 
 	rng_init(&g, tap_seed);
 	/* from microseconds to ten minutes, narrow and wide */
 	for (int law = 0; law < 6; law++) {
-		struct loghist h = { 0 };
+		struct loghist h = {0};
 		double sum = 0;
 
 		for (int i = 0; i < DRAWS; i++) {
@@ -48,7 +48,7 @@ TEST(quantiles_are_right_within_five_percent)
 TEST(each_single_value_comes_back_within_five_percent)
 {
 	for (double us = 1; us < 1e9; us *= 1.0137) {
-		struct loghist h = { 0 };
+		struct loghist h = {0};
 
 		loghist_add(&h, us);
 		OK(fabs(loghist_quantile(&h, 0.5) - us) <= 0.05 * us, "%g gives %g", us,
@@ -58,7 +58,7 @@ TEST(each_single_value_comes_back_within_five_percent)
 
 TEST(no_data_gives_zero)
 {
-	struct loghist h = { 0 };
+	struct loghist h = {0};
 
 	OK(loghist_quantile(&h, 0.5) == 0);
 	OK(loghist_mean(&h) == 0);
@@ -66,8 +66,8 @@ TEST(no_data_gives_zero)
 
 TEST(what_is_out_of_range_is_clipped)
 {
-	struct loghist h = { 0 };
-	double low[] = { 0, -5, 0.5, NAN, -INFINITY }, high[] = { 1e12, 1e300, INFINITY };
+	struct loghist h = {0};
+	double low[] = {0, -5, 0.5, NAN, -INFINITY}, high[] = {1e12, 1e300, INFINITY};
 
 	for (int i = 0; i < 5; i++)
 		loghist_add(&h, low[i]);
@@ -83,7 +83,7 @@ TEST(what_is_out_of_range_is_clipped)
 
 TEST(histograms_add_up)
 {
-	struct loghist a = { 0 }, b = { 0 }, both = { 0 };
+	struct loghist a = {0}, b = {0}, both = {0};
 	struct rng g;
 
 	rng_init(&g, tap_seed);

@@ -17,9 +17,9 @@ static struct instant at(const char *text)
 
 TEST(times_of_new_york_follow_summer_time)
 {
-	static const char *const same[] = { "2026-11-16T09:30:00-05:00", "2026-07-01T09:30:00-04:00",
-		                            "2026-03-08T03:00:00-04:00", "2026-11-01T02:00:00-05:00",
-		                            "2028-02-29T12:00:00-05:00" };
+	static const char *const same[] = {"2026-11-16T09:30:00-05:00", "2026-07-01T09:30:00-04:00",
+	                                   "2026-03-08T03:00:00-04:00", "2026-11-01T02:00:00-05:00",
+	                                   "2028-02-29T12:00:00-05:00"};
 	char buf[32];
 
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
@@ -32,8 +32,14 @@ TEST(times_of_new_york_follow_summer_time)
 
 TEST(what_is_no_time_is_refused)
 {
-	static const char *const bad[] = { "", "now", "2026-11-16", "2026-13-01T00:00", "2026-11-16T25:00",
-		                           "2026-11-16T09:30x", "2026-11-16T09:30:00-5", "2026-11-16T09:30:61" };
+	static const char *const bad[] = {"",
+	                                  "now",
+	                                  "2026-11-16",
+	                                  "2026-13-01T00:00",
+	                                  "2026-11-16T25:00",
+	                                  "2026-11-16T09:30x",
+	                                  "2026-11-16T09:30:00-5",
+	                                  "2026-11-16T09:30:61"};
 	struct instant t;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -55,7 +61,8 @@ TEST(a_version_is_the_latest_change_whoever_asks_and_in_whatever_order)
 			OK(truth_version(a, key, t) == last && last <= t.us, "key %zu", key);
 			if (next.us > until.us)
 				break;
-			OK(truth_version(a, key, (struct instant){ next.us - 1 }) == last, "key %zu", key);
+			OK(truth_version(a, key, (struct instant){next.us - 1}) == last, "key %zu",
+			   key);
 			last = next.us;
 			t = next;
 		}
@@ -74,8 +81,10 @@ TEST(quotes_change_when_the_market_trades)
 		n++;
 	OK(n > 60, "%d changes in ten minutes", n);
 	OK(truth_next_change(t, 0, at("2026-11-14T00:00"), 0).us == INT64_MAX, "a Saturday");
-	OK(truth_version(t, 0, at("2026-11-15T12:00")) == truth_version(t, 0, at("2026-11-14T00:00")));
-	OK(truth_version(t, 0, at("2026-11-15T12:00")) > at("2026-11-13T15:50").us, "Friday's last");
+	OK(truth_version(t, 0, at("2026-11-15T12:00")) ==
+	   truth_version(t, 0, at("2026-11-14T00:00")));
+	OK(truth_version(t, 0, at("2026-11-15T12:00")) > at("2026-11-13T15:50").us,
+	   "Friday's last");
 	truth_free(&t);
 }
 
@@ -127,11 +136,11 @@ TEST(a_fixed_ttl_hits_within_it_and_loads_once)
 	struct instant noon = at("2026-11-16T12:00");
 	struct span load = truth_load_time(t, 0, noon);
 	struct answer a[] = {
-		{ .at = noon },                                        /* loads */
-		{ .at = instant_add(noon, SPAN_MS(10)) },              /* waits for it */
-		{ .at = instant_add(noon, SPAN_MS(900)) },             /* hit */
-		{ .at = instant_add(noon, SPAN_MS(1000)) },            /* its TTL is over: loads */
-		{ .at = instant_add(noon, SPAN_MS(1000)), .key = 7 },  /* another key: loads */
+	        {.at = noon},                                       /* loads */
+	        {.at = instant_add(noon, SPAN_MS(10))},             /* waits for it */
+	        {.at = instant_add(noon, SPAN_MS(900))},            /* hit */
+	        {.at = instant_add(noon, SPAN_MS(1000))},           /* its TTL is over: loads */
+	        {.at = instant_add(noon, SPAN_MS(1000)), .key = 7}, /* another key: loads */
 	};
 	struct loads l;
 
@@ -153,10 +162,11 @@ TEST(stale_answers_of_a_fixed_ttl_are_counted_by_the_truth)
 	struct truth *t = truth_new(tap_seed);
 	struct instant changed = truth_next_change(t, 0, at("2026-11-16T12:00"), 1);
 	struct answer a[] = {
-		{ .at = instant_add(changed, SPAN_US(-400)) },
-		{ .at = instant_add(changed, SPAN_S(-0)) }, /* waits for a value that has just been replaced */
-		{ .at = instant_add(changed, SPAN_S(30)), .key = truth_first(TRUTH_PROFILE) },
-		{ .at = instant_add(changed, SPAN_S(31)), .key = truth_first(TRUTH_PROFILE) },
+	        {.at = instant_add(changed, SPAN_US(-400))},
+	        /* waits for a value that has just been replaced */
+	        {.at = instant_add(changed, SPAN_S(-0))},
+	        {.at = instant_add(changed, SPAN_S(30)), .key = truth_first(TRUTH_PROFILE)},
+	        {.at = instant_add(changed, SPAN_S(31)), .key = truth_first(TRUTH_PROFILE)},
 	};
 
 	static_run(t, 60, a, 4, NULL);

@@ -53,29 +53,30 @@ static struct span maybe_span(void)
 
 static struct instant maybe_instant(void)
 {
-	return rng_below(&rng, 2) ? (struct instant){ (int64_t)rng_below(&rng, 4000000000u) * 1000003 }
-	                          : INSTANT_NONE;
+	return rng_below(&rng, 2)
+	               ? (struct instant){(int64_t)rng_below(&rng, 4000000000u) * 1000003}
+	               : INSTANT_NONE;
 }
 
 static struct event some_event(void)
 {
 	return (struct event){
-		.at = maybe_instant(),
-		.endpoint = maybe_bytes(20),
-		.key = some_bytes(30),
-		.outcome = (enum event_outcome)rng_below(&rng, EVENT_OUTCOMES),
-		.count = rng_below(&rng, 2) ? 1 : 1 + (uint32_t)rng_below(&rng, EVENT_MAX_COUNT),
-		.value_bytes = rng_below(&rng, 2) ? rng_below(&rng, (uint64_t)1 << 53) : 0,
-		.load = maybe_span(),
-		.version = maybe_u64(),
+	        .at = maybe_instant(),
+	        .endpoint = maybe_bytes(20),
+	        .key = some_bytes(30),
+	        .outcome = (enum event_outcome)rng_below(&rng, EVENT_OUTCOMES),
+	        .count = rng_below(&rng, 2) ? 1 : 1 + (uint32_t)rng_below(&rng, EVENT_MAX_COUNT),
+	        .value_bytes = rng_below(&rng, 2) ? rng_below(&rng, (uint64_t)1 << 53) : 0,
+	        .load = maybe_span(),
+	        .version = maybe_u64(),
 	};
 }
 
 static void some_request(struct request *r)
 {
-	static const unsigned pauses[] = { REQUEST_LEARNING, REQUEST_PREFETCH,
-		                           REQUEST_LEARNING | REQUEST_PREFETCH };
-	static const double numbers[] = { 0, 1, -1, 0.5, 1e300, -1e-300, 3, 4 };
+	static const unsigned pauses[] = {REQUEST_LEARNING, REQUEST_PREFETCH,
+	                                  REQUEST_LEARNING | REQUEST_PREFETCH};
+	static const double numbers[] = {0, 1, -1, 0.5, 1e300, -1e-300, 3, 4};
 	size_t i, n = 1 + rng_below(&rng, 5);
 
 	request_init(r);
@@ -87,7 +88,8 @@ static void some_request(struct request *r)
 	case OP_LEASE:
 		r->key = some_bytes(40);
 		r->endpoint = maybe_bytes(20);
-		r->get.mode = r->op == OP_LEASE ? MODE_LEASE : (enum request_mode)rng_below(&rng, 3);
+		r->get.mode =
+		        r->op == OP_LEASE ? MODE_LEASE : (enum request_mode)rng_below(&rng, 3);
 		r->get.failed = r->op == OP_LEASE ? maybe_u64() : 0;
 		break;
 	case OP_MGET:
@@ -95,8 +97,8 @@ static void some_request(struct request *r)
 		r->endpoint = maybe_bytes(20);
 		for (i = 0; i < n; i++)
 			*vec_push(&r->pair) = (struct request_pair){
-				some_bytes(40), r->op == OP_MSET ? maybe_bytes(100) : bytes_of(NULL, 0)
-			};
+			        some_bytes(40),
+			        r->op == OP_MSET ? maybe_bytes(100) : bytes_of(NULL, 0)};
 		if (r->op == OP_MGET) {
 			r->get.mode = (enum request_mode)rng_below(&rng, 3);
 			break;
@@ -188,7 +190,8 @@ static void some_request(struct request *r)
 			row->name = some_bytes(40);
 			row->endpoint = maybe_bytes(20);
 			for (row->n_fields = 0; row->n_fields < n; row->n_fields++) {
-				row->field[row->n_fields].name = bytes_str(&"abcdefgh"[row->n_fields]);
+				row->field[row->n_fields].name =
+				        bytes_str(&"abcdefgh"[row->n_fields]);
 				row->field[row->n_fields].v = numbers;
 				row->field[row->n_fields].n = 1 + rng_below(&rng, 8);
 			}
@@ -210,7 +213,8 @@ static void some_request(struct request *r)
 /* -- Sameness ------------------------------------------------------------------------------- */
 
 #define SAME_BYTES(a, b) OK(bytes_equal(a, b), "%zu and %zu bytes", (a).n, (b).n)
-#define SAME_U64(a, b)   OK((uint64_t)(a) == (uint64_t)(b), "%" PRIu64 " %" PRIu64, (uint64_t)(a), (uint64_t)(b))
+#define SAME_U64(a, b)                                                                             \
+	OK((uint64_t)(a) == (uint64_t)(b), "%" PRIu64 " %" PRIu64, (uint64_t)(a), (uint64_t)(b))
 
 static void same_events(const struct event *a, const struct event *b, size_t n)
 {
@@ -251,7 +255,7 @@ TEST(requests_read_back_as_they_were)
 	struct proto_error err;
 	struct message m;
 	struct pack w;
-	int i, status, seen[OPS] = { 0 };
+	int i, status, seen[OPS] = {0};
 
 	message_init(&m);
 	request_init(&r2);
@@ -293,7 +297,7 @@ static void read_as_all(struct bytes b)
 	static struct events e;
 	static struct loader_message l;
 	static struct message m;
-	struct proto_error err = { "" };
+	struct proto_error err = {""};
 	struct row_notice notice;
 	struct row_why why;
 	struct reply reply;
@@ -320,7 +324,10 @@ static void read_as_all(struct bytes b)
 	OK(memchr(err.text, 0, sizeof(err.text)) != NULL, "an error without an end");
 }
 
-/* Each truncation, each byte to each other value; from a copy of just that size, so ASan sees a read past it. */
+/*
+ * Each truncation, each byte to each other value; from a copy of just that size, so ASan sees a
+ * read past it.
+ */
 static void damage(struct bytes b)
 {
 	unsigned char *copy;
@@ -330,7 +337,8 @@ static void damage(struct bytes b)
 	for (i = 0; i < b.n; i++) {
 		copy = malloc(i ? i : 1);
 		memcpy(copy, b.p, i);
-		OK(scan_message(bytes_of(copy, i), 1 << 20, NULL) != 0, "cut to %zu of %zu", i, b.n);
+		OK(scan_message(bytes_of(copy, i), 1 << 20, NULL) != 0, "cut to %zu of %zu", i,
+		   b.n);
 		read_as_all(bytes_of(copy, i));
 		free(copy);
 	}
@@ -375,8 +383,12 @@ TEST(damaged_messages_are_read_or_refused)
 	events_write_columns(&w, batch, 5);
 	damage(pack_bytes(&w));
 	pack_reset(&w);
-	got_write(&w, &(struct got){ .found = true, .value = bytes_str("x"), .age_s = 1, .ttl_s = 2,
-	                             .lease = 7, .endpoint = bytes_str("/q") });
+	got_write(&w, &(struct got){.found = true,
+	                            .value = bytes_str("x"),
+	                            .age_s = 1,
+	                            .ttl_s = 2,
+	                            .lease = 7,
+	                            .endpoint = bytes_str("/q")});
 	damage(pack_bytes(&w));
 	loader_message_init(&l);
 	l.word = LOADER_VALUE;
@@ -411,15 +423,15 @@ TEST(declared_sizes_are_not_believed)
 		const char *bytes;
 		size_t n;
 	} bombs[] = {
-		{ "\xdd\x10\x00\x00\x00", 5 },         /* array of 2^28 */
-		{ "\xdf\xff\xff\xff\xff", 5 },         /* map of 2^32-1 */
-		{ "\xc6\xff\xff\xff\xff", 5 },         /* bin of 4 GiB */
-		{ "\xdb\x00\x00\x00\x02x", 6 },        /* str, a byte too long */
-		{ "\x92\xdd\x01\x00\x00\x00\xc0", 7 }, /* within an array */
-		{ "\xc9\xff\xff\xff\xff\x01", 6 },     /* ext32 */
-		{ "\xd4\x01\x02", 3 },                 /* fixext: whole, but none of ours */
-		{ "\xc1", 1 },
-		{ "", 0 },
+	        {"\xdd\x10\x00\x00\x00", 5},         /* array of 2^28 */
+	        {"\xdf\xff\xff\xff\xff", 5},         /* map of 2^32-1 */
+	        {"\xc6\xff\xff\xff\xff", 5},         /* bin of 4 GiB */
+	        {"\xdb\x00\x00\x00\x02x", 6},        /* str, a byte too long */
+	        {"\x92\xdd\x01\x00\x00\x00\xc0", 7}, /* within an array */
+	        {"\xc9\xff\xff\xff\xff\x01", 6},     /* ext32 */
+	        {"\xd4\x01\x02", 3},                 /* fixext: whole, but none of ours */
+	        {"\xc1", 1},
+	        {"", 0},
 	};
 	struct proto_error err;
 	unsigned char deep[64];
@@ -563,7 +575,7 @@ TEST(bad_events_are_named_and_the_good_ones_kept)
 	message_init(&m);
 	events_init(&e);
 	pack_init(&w, 1 << 20);
-#define BAD(write, reason)                                                                            \
+#define BAD(write, reason)                                                                         \
 	do {                                                                                       \
 		pack_reset(&w);                                                                    \
 		pack_array(&w, 3);                                                                 \
@@ -574,7 +586,7 @@ TEST(bad_events_are_named_and_the_good_ones_kept)
 		SAME_U64(e.refused, 1);                                                            \
 		SAME_U64(e.list.n, 2);                                                             \
 		SAME_U64(e.said[0].index, 1);                                                      \
-		OK(has(e.said[0].why.text, reason) && has(e.said[0].why.text, "events[1]."), "%s",    \
+		OK(has(e.said[0].why.text, reason) && has(e.said[0].why.text, "events[1]."), "%s", \
 		   e.said[0].why.text);                                                            \
 	} while (0)
 #define events_write_good(w) pack_raw(w, bytes_of("\x94\xc0\xc0\xa1k\xa3hit", 9))
@@ -583,7 +595,8 @@ TEST(bad_events_are_named_and_the_good_ones_kept)
 	BAD(pack_raw(&w, bytes_of("\x94\xa1x\xc0\xa1k\xa3hit", 10)), "time_s");
 	BAD(pack_raw(&w, bytes_of("\x94\xcb\x7f\xf0\0\0\0\0\0\0\xc0\xa1k\xa3hit", 17)), "time_s");
 	BAD(pack_raw(&w, bytes_of("\x94\xcb\x7f\xf8\0\0\0\0\0\0\xc0\xa1k\xa3hit", 17)), "time_s");
-	BAD(pack_raw(&w, bytes_of("\x94\xff\xc0\xa1k\xa3hit", 9)), "time_s: must be a number from 0");
+	BAD(pack_raw(&w, bytes_of("\x94\xff\xc0\xa1k\xa3hit", 9)),
+	    "time_s: must be a number from 0");
 	BAD(pack_raw(&w, bytes_of("\x94\xc0\x01\xa1k\xa3hit", 9)), "endpoint: must be str or bin");
 	BAD(pack_raw(&w, bytes_of("\x94\xc0\xc0\xa0\xa3hit", 8)), "key: is shorter than 1");
 	BAD(pack_raw(&w, bytes_of("\x94\xc0\xc0\xc0\xa3hit", 8)), "key: must be str or bin");
@@ -594,7 +607,8 @@ TEST(bad_events_are_named_and_the_good_ones_kept)
 	BAD(pack_raw(&w, bytes_of("\x95\xc0\xc0\xa1k\xa3hit\xff", 10)), "bytes: must be a whole");
 	BAD(pack_raw(&w, bytes_of("\x96\xc0\xc0\xa1k\xa3hit\x00\xff", 11)), "load_ms: must be");
 	BAD(pack_raw(&w, bytes_of("\x97\xc0\xc0\xa1k\xa3hit\x00\x00\xff", 12)), "version: must be");
-	BAD(pack_raw(&w, bytes_of("\x98\xc0\xc0\xa1k\xa3hit\x00\x00\x01\x00", 13)), "count: must be");
+	BAD(pack_raw(&w, bytes_of("\x98\xc0\xc0\xa1k\xa3hit\x00\x00\x01\x00", 13)),
+	    "count: must be");
 #undef BAD
 	/* more bad ones than are said */
 	pack_reset(&w);
@@ -663,7 +677,8 @@ TEST(columns_that_do_not_fit_are_refused)
 }
 
 /* Reads `[id, op, ...]` from bytes and gives the status. */
-static int status_of(const char *bytes, size_t n, struct proto_error *err, uint64_t *id, bool *has_id)
+static int status_of(const char *bytes, size_t n, struct proto_error *err, uint64_t *id,
+                     bool *has_id)
 {
 	struct request r;
 	struct message m;
@@ -689,26 +704,28 @@ TEST(bad_requests_name_the_field_and_keep_their_id)
 		bool has_id;
 		const char *why;
 	} t[] = {
-		{ "\xc0", 1, STATUS_BAD_REQUEST, false, "must be an array" },
-		{ "\x90", 1, STATUS_BAD_REQUEST, false, "fewer" },
-		{ "\x92\xa1x\xa3get", 7, STATUS_BAD_REQUEST, false, "id: must be" },
-		{ "\x92\xff\xa3get", 6, STATUS_BAD_REQUEST, false, "id: must be" },
-		{ "\x91\x07", 2, STATUS_BAD_REQUEST, true, "op: must be" },
-		{ "\x92\x07\xa3got", 6, STATUS_UNKNOWN_OP, true, "op: there is no" },
-		{ "\x92\x07\xa3get", 6, STATUS_BAD_REQUEST, true, "get: takes 1 argument" },
-		{ "\x93\x07\xa3get\xa0", 7, STATUS_BAD_REQUEST, true, "get: key: is shorter than 1" },
-		{ "\x93\x07\xa3get\x05", 7, STATUS_BAD_REQUEST, true, "get: key: must be str or bin" },
-		{ "\x94\x07\xa3get\xa1k\x05", 9, STATUS_BAD_REQUEST, true, "options: must be a map" },
-		{ "\x94\x07\xa3get\xa1k\x81\xa1x\x05", 12, STATUS_BAD_REQUEST, true, "option 1" },
-		{ "\x94\x07\xa3get\xa1k\x81\x01\x05", 11, STATUS_BAD_REQUEST, true, "must be str" },
-		{ "\x94\x07\xa3get\xa1k\x81\xa4mode\xa3sad", 18, STATUS_BAD_REQUEST, true,
-		  "mode: must be load, lease or peek" },
-		{ "\x95\x07\xa3get\xa1k\x80\x80", 10, STATUS_BAD_REQUEST, true, "takes" },
-		{ "\x93\x07\xa3get\xa1k\x00", 9, STATUS_BAD_REQUEST, false, "left over" },
-		{ "\x95\x07\xa3set\xa1k\xa1v\x81\xa5ttl_s\xcb\x7f\xf0\0\0\0\0\0\0", 26,
-		  STATUS_BAD_REQUEST, true, "set: ttl_s: must be a number from 0" },
-		{ "\x95\x07\xa3set\xa1k\xa1v\x81\xa5ttl_s\xff", 18, STATUS_BAD_REQUEST, true, "ttl_s" },
-		{ "\x94\x07\xa5purge\xa0\x80", 10, STATUS_BAD_REQUEST, true, "name: is shorter" },
+	        {"\xc0", 1, STATUS_BAD_REQUEST, false, "must be an array"},
+	        {"\x90", 1, STATUS_BAD_REQUEST, false, "fewer"},
+	        {"\x92\xa1x\xa3get", 7, STATUS_BAD_REQUEST, false, "id: must be"},
+	        {"\x92\xff\xa3get", 6, STATUS_BAD_REQUEST, false, "id: must be"},
+	        {"\x91\x07", 2, STATUS_BAD_REQUEST, true, "op: must be"},
+	        {"\x92\x07\xa3got", 6, STATUS_UNKNOWN_OP, true, "op: there is no"},
+	        {"\x92\x07\xa3get", 6, STATUS_BAD_REQUEST, true, "get: takes 1 argument"},
+	        {"\x93\x07\xa3get\xa0", 7, STATUS_BAD_REQUEST, true, "get: key: is shorter than 1"},
+	        {"\x93\x07\xa3get\x05", 7, STATUS_BAD_REQUEST, true,
+	         "get: key: must be str or bin"},
+	        {"\x94\x07\xa3get\xa1k\x05", 9, STATUS_BAD_REQUEST, true, "options: must be a map"},
+	        {"\x94\x07\xa3get\xa1k\x81\xa1x\x05", 12, STATUS_BAD_REQUEST, true, "option 1"},
+	        {"\x94\x07\xa3get\xa1k\x81\x01\x05", 11, STATUS_BAD_REQUEST, true, "must be str"},
+	        {"\x94\x07\xa3get\xa1k\x81\xa4mode\xa3sad", 18, STATUS_BAD_REQUEST, true,
+	         "mode: must be load, lease or peek"},
+	        {"\x95\x07\xa3get\xa1k\x80\x80", 10, STATUS_BAD_REQUEST, true, "takes"},
+	        {"\x93\x07\xa3get\xa1k\x00", 9, STATUS_BAD_REQUEST, false, "left over"},
+	        {"\x95\x07\xa3set\xa1k\xa1v\x81\xa5ttl_s\xcb\x7f\xf0\0\0\0\0\0\0", 26,
+	         STATUS_BAD_REQUEST, true, "set: ttl_s: must be a number from 0"},
+	        {"\x95\x07\xa3set\xa1k\xa1v\x81\xa5ttl_s\xff", 18, STATUS_BAD_REQUEST, true,
+	         "ttl_s"},
+	        {"\x94\x07\xa5purge\xa0\x80", 10, STATUS_BAD_REQUEST, true, "name: is shorter"},
 	};
 	struct proto_error err;
 	uint64_t id;
@@ -772,7 +789,8 @@ TEST(what_is_above_a_limit_is_too_big)
 
 TEST(replies_read_back_as_they_were)
 {
-	struct got g = { EVENT_GRACE, true, bytes_str("v\0w"), bytes_str("/q/<s>"), 99, 1.5, -2.5, 42, 0 };
+	struct got g = {EVENT_GRACE, true, bytes_str("v\0w"), bytes_str("/q/<s>"), 99, 1.5, -2.5,
+	                42,          0};
 	struct proto_error err;
 	struct message m;
 	struct reply r;
@@ -795,7 +813,8 @@ TEST(replies_read_back_as_they_were)
 	NEAR(g2.ttl_s, -2.5, 0);
 
 	pack_reset(&w);
-	got_write(&w, &(struct got){ .outcome = EVENT_MISS, .age_s = NAN, .ttl_s = NAN, .status = 6 });
+	got_write(&w,
+	          &(struct got){.outcome = EVENT_MISS, .age_s = NAN, .ttl_s = NAN, .status = 6});
 	OK(message_read(&m, pack_bytes(&w), &limits, &err) == 0);
 	OK(got_read(&g2, m.root, &limits, &err) == 0, "%s", err.text);
 	OK(!g2.found && isnan(g2.age_s) && g2.status == 6 && g2.lease == 0);
@@ -817,10 +836,16 @@ TEST(replies_read_back_as_they_were)
 
 TEST(rows_read_back_and_doubt_is_nil)
 {
-	struct row_why y = { .endpoint = bytes_str("/q/<s>"), .ttl_s = 3, .age_s = NAN,
-		             .change_rate_per_s = { 0.1, HUGE_VAL, 0 }, .hit_ratio = 0.5, .loads = 7,
-		             .mode = bytes_str("learn"), .resident = true, .soft = INSTANT_NEVER,
-		             .hard = { 1700000000123456 } };
+	struct row_why y = {.endpoint = bytes_str("/q/<s>"),
+	                    .ttl_s = 3,
+	                    .age_s = NAN,
+	                    .change_rate_per_s = {0.1, HUGE_VAL, 0},
+	                    .hit_ratio = 0.5,
+	                    .loads = 7,
+	                    .mode = bytes_str("learn"),
+	                    .resident = true,
+	                    .soft = INSTANT_NEVER,
+	                    .hard = {1700000000123456}};
 	struct proto_error err;
 	struct row_why y2;
 	struct message m;
@@ -871,7 +896,7 @@ TEST(loaders_and_the_daemon_understand_each_other)
 	l.value = bytes_str("value");
 	l.version = 5;
 	l.max_age = SPAN_S(60);
-	l.last_modified = (struct instant){ 1700000000000000 };
+	l.last_modified = (struct instant){1700000000000000};
 	l.load = SPAN_MS(12);
 	l.retry_after = SPAN_S(3);
 	l.error = bytes_str("no route");
@@ -901,14 +926,23 @@ TEST(loaders_and_the_daemon_understand_each_other)
 			SAME_U64(l2.retry_after.us, l.retry_after.us);
 		}
 	}
-	OK(loader_message_read(&l2, &m, bytes_of("\x93\xa8register\x91\xa1/\x00", 14), &limits, &err) ==
-	   -EBADMSG);
+	OK(loader_message_read(&l2, &m, bytes_of("\x93\xa8register\x91\xa1/\x00", 14), &limits,
+	                       &err) == -EBADMSG);
 	OK(has(err.text, "concurrency"), "%s", err.text);
-	OK(loader_message_read(&l2, &m, bytes_of("\x91\xa4" "nope", 6), &limits, &err) == -EBADMSG);
+	OK(loader_message_read(&l2, &m,
+	                       bytes_of("\x91\xa4"
+	                                "nope",
+	                                6),
+	                       &limits, &err) == -EBADMSG);
 
-	t = (struct told){ .kind = TOLD_JOB, .job = 9, .endpoint = bytes_str("/a"),
-		           .key = bytes_of("k\0", 2), .reason = bytes_str("refresh"),
-		           .deadline = SPAN_MS(2500), .have = true, .version = 0 };
+	t = (struct told){.kind = TOLD_JOB,
+	                  .job = 9,
+	                  .endpoint = bytes_str("/a"),
+	                  .key = bytes_of("k\0", 2),
+	                  .reason = bytes_str("refresh"),
+	                  .deadline = SPAN_MS(2500),
+	                  .have = true,
+	                  .version = 0};
 	pack_reset(&w);
 	told_write(&w, &t);
 	OK(told_read(&t2, &m, pack_bytes(&w), &limits, &err) == 0, "%s", err.text);
@@ -928,9 +962,13 @@ TEST(loaders_and_the_daemon_understand_each_other)
 
 TEST(notices_name_their_topic)
 {
-	struct row_notice n = { .seq = 3, .time_s = { 1000000 }, .what = bytes_str("changed"),
-		                .endpoint = bytes_str("/q/<s>"), .key = bytes_of("k\xff", 2),
-		                .version = 8, .value = NAN };
+	struct row_notice n = {.seq = 3,
+	                       .time_s = {1000000},
+	                       .what = bytes_str("changed"),
+	                       .endpoint = bytes_str("/q/<s>"),
+	                       .key = bytes_of("k\xff", 2),
+	                       .version = 8,
+	                       .value = NAN};
 	struct row_notice n2;
 	struct proto_error err;
 	char topic[NOTICE_TOPIC_BYTES];
@@ -957,8 +995,8 @@ TEST(notices_name_their_topic)
 
 TEST(what_could_not_be_read_is_empty)
 {
-	struct map map = { &limits, 7 };
-	struct cursor c = { NULL, 7 };
+	struct map map = {&limits, 7};
+	struct cursor c = {NULL, 7};
 
 	OK(value_map(NULL, "x", &map, NULL) == -EBADMSG && map_find(&map, "version") == NULL);
 	OK(value_array(NULL, "x", 0, 1, &c, NULL) == -EBADMSG && cursor_next(&c) == NULL);
@@ -970,11 +1008,19 @@ TEST(a_key_is_str_only_if_it_is_utf8)
 		const char *key;
 		bool utf8;
 	} t[] = {
-		{ "plain", true },          { "\xc3\xa9", true },         { "\xe2\x82\xac", true },
-		{ "\xf0\x9f\x98\x80", true }, { "\xf4\x8f\xbf\xbf", true }, { "\x80", false },
-		{ "\xc3", false },          { "\xc0\xaf", false }, /* overlong */
-		{ "\xe0\x80\x80", false }, { "\xed\xa0\x80", false }, /* a surrogate */
-		{ "\xf4\x90\x80\x80", false }, { "\xf5\x80\x80\x80", false }, { "a\xff", false },
+	        {"plain", true},
+	        {"\xc3\xa9", true},
+	        {"\xe2\x82\xac", true},
+	        {"\xf0\x9f\x98\x80", true},
+	        {"\xf4\x8f\xbf\xbf", true},
+	        {"\x80", false},
+	        {"\xc3", false},
+	        {"\xc0\xaf", false}, /* overlong */
+	        {"\xe0\x80\x80", false},
+	        {"\xed\xa0\x80", false}, /* a surrogate */
+	        {"\xf4\x90\x80\x80", false},
+	        {"\xf5\x80\x80\x80", false},
+	        {"a\xff", false},
 	};
 	struct pack w;
 	size_t i;
@@ -995,11 +1041,23 @@ TEST(versions_that_are_text_are_hashed)
 	uint64_t a, b;
 
 	message_init(&m);
-	OK(message_read(&m, bytes_of("\xa3" "abc", 4), &limits, &err) == 0);
+	OK(message_read(&m,
+	                bytes_of("\xa3"
+	                         "abc",
+	                         4),
+	                &limits, &err) == 0);
 	OK(value_version(m.root, "version", &a, &err) == 0 && a != 0);
-	OK(message_read(&m, bytes_of("\xc4\x03" "abc", 5), &limits, &err) == 0);
+	OK(message_read(&m,
+	                bytes_of("\xc4\x03"
+	                         "abc",
+	                         5),
+	                &limits, &err) == 0);
 	OK(value_version(m.root, "version", &b, &err) == 0 && a == b);
-	OK(message_read(&m, bytes_of("\xa3" "abd", 4), &limits, &err) == 0);
+	OK(message_read(&m,
+	                bytes_of("\xa3"
+	                         "abd",
+	                         4),
+	                &limits, &err) == 0);
 	OK(value_version(m.root, "version", &b, &err) == 0 && a != b);
 	OK(message_read(&m, bytes_of("\xc0", 1), &limits, &err) == 0);
 	OK(value_version(m.root, "version", &b, &err) == 0 && b == 0);

@@ -60,7 +60,7 @@ static double normal_cdf(double x, double a, double b)
 
 TEST(gives_the_published_sequences)
 {
-	struct rng g = { { 1, 2, 3, 4 } };
+	struct rng g = {{1, 2, 3, 4}};
 	uint64_t seed = 1234567;
 
 	OK(rng_u64(&g) == UINT64_C(41943041));
@@ -106,7 +106,7 @@ TEST(uniform_fills_zero_to_one)
 TEST(below_favours_no_value)
 {
 	struct rng g;
-	int count[7] = { 0 }, low = 0;
+	int count[7] = {0}, low = 0;
 	double chi2 = 0;
 
 	rng_init(&g, tap_seed);
@@ -124,7 +124,7 @@ TEST(below_favours_no_value)
 
 TEST(exponential_waits_are_calibrated)
 {
-	double rate[] = { 1e-6, 0.3, 1, 1e5 };
+	double rate[] = {1e-6, 0.3, 1, 1e5};
 	struct rng g;
 
 	rng_init(&g, tap_seed);
@@ -150,7 +150,7 @@ TEST(normals_are_calibrated)
 
 TEST(gammas_are_calibrated)
 {
-	double shape[] = { 0.05, 0.5, 0.99, 1, 1.5, 10, 1000 };
+	double shape[] = {0.05, 0.5, 0.99, 1, 1.5, 10, 1000};
 	struct rng g;
 
 	rng_init(&g, tap_seed);

@@ -9,7 +9,7 @@
 static struct rng rng;
 
 /* 2026-11-23 is a Monday. */
-static const struct instant MONDAY = { INT64_C(1795392000) * 1000000 };
+static const struct instant MONDAY = {INT64_C(1795392000) * 1000000};
 
 static struct instant at(double day, double hour)
 {
@@ -52,8 +52,8 @@ TEST(mass_adds_up_over_any_cut)
 {
 	struct shape s;
 	double f[ZONE_DAY_KINDS][SHAPE_BINS];
-	const struct zone_offset offset[] = { { { 0 }, -4 * 3600 }, { at(3, 6), -5 * 3600 } };
-	const struct zone z = { offset, 2, NULL, 0 };
+	const struct zone_offset offset[] = {{{0}, -4 * 3600}, {at(3, 6), -5 * 3600}};
+	const struct zone z = {offset, 2, NULL, 0};
 
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++)
@@ -61,7 +61,8 @@ TEST(mass_adds_up_over_any_cut)
 	shape_init(&s);
 	shape_set(&s, (const double(*)[SHAPE_BINS])f);
 	for (int i = 0; i < 2000; i++) {
-		struct instant a = at(rng_uniform(&rng) * 6, 0), b = at(rng_uniform(&rng) * 6, 0), m, t;
+		struct instant a = at(rng_uniform(&rng) * 6, 0), b = at(rng_uniform(&rng) * 6, 0),
+		               m, t;
 		struct shape_walk w;
 		double whole;
 
@@ -85,8 +86,8 @@ TEST(local_time_decides_not_utc)
 	struct shape s;
 	double f[ZONE_DAY_KINDS][SHAPE_BINS];
 	/* clocks go back at 06:00 UTC of day 3 */
-	const struct zone_offset offset[] = { { { 0 }, -4 * 3600 }, { at(3, 6), -5 * 3600 } };
-	const struct zone z = { offset, 2, NULL, 0 };
+	const struct zone_offset offset[] = {{{0}, -4 * 3600}, {at(3, 6), -5 * 3600}};
+	const struct zone z = {offset, 2, NULL, 0};
 
 	office(f);
 	shape_init(&s);
@@ -100,8 +101,8 @@ TEST(a_holiday_has_the_shape_of_a_sunday)
 {
 	struct shape s;
 	double f[ZONE_DAY_KINDS][SHAPE_BINS];
-	struct zone_day day = { (int32_t)(instant_s(at(3, 0)) / 86400), ZONE_SUNDAY };
-	const struct zone z = { NULL, 0, &day, 1 };
+	struct zone_day day = {(int32_t)(instant_s(at(3, 0)) / 86400), ZONE_SUNDAY};
+	const struct zone z = {NULL, 0, &day, 1};
 
 	office(f);
 	shape_init(&s);

@@ -8,7 +8,12 @@
 static struct rng rng;
 
 static const struct made small = {
-	.keys = 9, .length_s = 4000, .requests_per_s = 1, .fastest = 0.05, .slowest = 0.0005, .load_ms = 900,
+        .keys = 9,
+        .length_s = 4000,
+        .requests_per_s = 1,
+        .fastest = 0.05,
+        .slowest = 0.0005,
+        .load_ms = 900,
 };
 
 struct plain {
@@ -16,11 +21,15 @@ struct plain {
 };
 
 /* One TTL, or one factor, on one endpoint or all (UINT32_MAX): straight from the definition. */
-static struct plain plain_count(const struct trace *t, uint32_t endpoint, enum fixed_kind kind, double value,
-                                struct instant from)
+static struct plain plain_count(const struct trace *t, uint32_t endpoint, enum fixed_kind kind,
+                                double value, struct instant from)
 {
-	struct { bool any; double at, ttl; uint32_t version; } held[MADE_MAX_KEYS] = { 0 };
-	struct plain p = { 0 };
+	struct {
+		bool any;
+		double at, ttl;
+		uint32_t version;
+	} held[MADE_MAX_KEYS] = {0};
+	struct plain p = {0};
 
 	for (size_t i = 0; i < t->at.n; i++) {
 		uint32_t k = t->key.v[i], now_version = trace_version(t, k, t->at.v[i]);
@@ -39,8 +48,11 @@ static struct plain plain_count(const struct trace *t, uint32_t endpoint, enum f
 		held[k].version = now_version;
 		held[k].ttl = value * 1e6;
 		if (kind == FIXED_AGE)
-			held[k].ttl = value * (now - (now_version ? (double)trace_version_began(t, k, now_version).us
-			                                          : (double)t->at.v[0].us));
+			held[k].ttl =
+			        value *
+			        (now - (now_version
+			                        ? (double)trace_version_began(t, k, now_version).us
+			                        : (double)t->at.v[0].us));
 		p.loads += scored;
 	}
 	return p;
@@ -58,7 +70,7 @@ TEST(counting_by_key_agrees_with_the_definition)
 		double value = exp(log(kind == FIXED_AGE ? 0.01 : 1) + 5 * rng_uniform(&rng));
 		struct instant from = trace_score_from(&t, rng_uniform(&rng));
 		struct plain want = plain_count(&t, UINT32_MAX, kind, value, from);
-		struct fixed_count got = { 0 };
+		struct fixed_count got = {0};
 
 		for (uint32_t k = 0; k < t.keys.n_ids; k++)
 			fixed_count_key(&l, k, kind, value, from, &got);
@@ -74,12 +86,12 @@ TEST(counting_by_key_agrees_with_the_definition)
 TEST(a_replay_counts_what_the_search_counts)
 {
 	struct trace t;
-	struct pace pace = { 0 };
-	double ttl_s[2] = { 7.5, 31.25 };
+	struct pace pace = {0};
+	double ttl_s[2] = {7.5, 31.25};
 
 	made_read(&t, &small, &rng);
 	for (int single_flight = 0; single_flight <= 1; single_flight++) {
-		struct fixed_rule rule = { FIXED_TTL, ttl_s, single_flight };
+		struct fixed_rule rule = {FIXED_TTL, ttl_s, single_flight};
 		struct instant from = trace_score_from(&t, 0.3);
 		struct score score;
 
@@ -104,14 +116,14 @@ TEST(a_load_that_outlasts_its_ttl_is_joined_or_overlapped)
 {
 	struct made slow = small;
 	struct trace t;
-	struct pace pace = { 0 };
-	double ttl_s[2] = { 0.5, 0.5 };
+	struct pace pace = {0};
+	double ttl_s[2] = {0.5, 0.5};
 	struct figures f[2];
 
 	slow.load_ms = 20000;
 	made_read(&t, &slow, &rng);
 	for (int single_flight = 0; single_flight <= 1; single_flight++) {
-		struct fixed_rule rule = { FIXED_TTL, ttl_s, single_flight };
+		struct fixed_rule rule = {FIXED_TTL, ttl_s, single_flight};
 		struct score score;
 
 		score_init(&score, &t, t.at.v[0], SPAN_ZERO);
@@ -179,12 +191,16 @@ TEST(what_never_changes_gets_the_longest_ttl)
 }
 
 /*
- * The fewest loads by trying every set of versions to skip. A version may be skipped when the key has an
- * older one in the trace; one that was asked for before scoring began is held already.
+ * The fewest loads by trying every set of versions to skip. A version may be skipped when the key
+ * has an older one in the trace; one that was asked for before scoring began is held already.
  */
 static double plain_bound(const struct trace *t, struct instant from, double max_stale)
 {
-	struct { uint32_t key, version; int n; bool before, oldest; } group[64];
+	struct {
+		uint32_t key, version;
+		int n;
+		bool before, oldest;
+	} group[64];
 	int n_groups = 0, scored = 0, must = 0, skippable[64], n_skippable = 0, best = 0;
 
 	for (size_t i = 0; i < t->at.n; i++) {
@@ -193,7 +209,8 @@ static double plain_bound(const struct trace *t, struct instant from, double max
 
 		for (int j = 0; j < n_groups; j++)
 			seen_key |= group[j].key == t->key.v[i];
-		while (g < n_groups && (group[g].key != t->key.v[i] || group[g].version != t->version[i]))
+		while (g < n_groups &&
+		       (group[g].key != t->key.v[i] || group[g].version != t->version[i]))
 			g++;
 		if (g == n_groups) {
 			n_groups++;
@@ -270,8 +287,8 @@ TEST(nothing_on_demand_is_below_the_bound)
 		struct plain p = plain_count(&t, UINT32_MAX, FIXED_TTL, ttl_s, from);
 		struct figures b = baseline_bound(&l, UINT32_MAX, from, p.stale / p.requests);
 
-		OK(p.loads / p.requests >= b.loads_per_request, "ttl %g: %g below %g", ttl_s, p.loads / p.requests,
-		   b.loads_per_request);
+		OK(p.loads / p.requests >= b.loads_per_request, "ttl %g: %g below %g", ttl_s,
+		   p.loads / p.requests, b.loads_per_request);
 		OK(b.stale_per_request <= p.stale / p.requests + 1e-12);
 	}
 	lanes_release(&l);

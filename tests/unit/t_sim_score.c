@@ -7,22 +7,29 @@
 static struct rng rng;
 
 static const struct made some = {
-	.keys = 8, .length_s = 600, .requests_per_s = 5, .fastest = 0.1, .slowest = 0.01, .load_ms = 100,
+        .keys = 8,
+        .length_s = 600,
+        .requests_per_s = 5,
+        .fastest = 0.1,
+        .slowest = 0.01,
+        .load_ms = 100,
 };
 
 TEST(quantiles_are_those_of_the_sorted_list)
 {
 	for (int round = 0; round < 200; round++) {
-		struct tally y = { .requests = 1 + rng_below(&rng, 40) };
-		uint32_t all[40] = { 0 };
+		struct tally y = {.requests = 1 + rng_below(&rng, 40)};
+		uint32_t all[40] = {0};
 		size_t waits = rng_below(&rng, y.requests + 1);
 		struct figures f;
 
 		for (size_t i = 0; i < waits; i++)
-			all[y.requests - 1 - i] = *vec_push(&y.wait_us) = 1 + (uint32_t)rng_below(&rng, 1000);
+			all[y.requests - 1 - i] = *vec_push(&y.wait_us) =
+			        1 + (uint32_t)rng_below(&rng, 1000);
 		qsort(all, y.requests, sizeof(*all), compare_u32);
 		f = figures_of(&y);
-		NEAR(f.response_p50_ms, all[y.requests / 2 < y.requests ? y.requests / 2 : 0] * 1e-3, 1e-12);
+		NEAR(f.response_p50_ms,
+		     all[y.requests / 2 < y.requests ? y.requests / 2 : 0] * 1e-3, 1e-12);
 		NEAR(f.response_p99_ms, all[(size_t)(0.99 * (double)y.requests)] * 1e-3, 1e-12);
 		vec_free(&y.wait_us);
 	}
@@ -44,7 +51,9 @@ TEST(staleness_is_judged_when_the_request_comes)
 		score_answer(&s, i, OUTCOME_HIT, t.version[i] - behind, SPAN_ZERO);
 		score_answer(&lenient, i, OUTCOME_HIT, t.version[i] - behind, SPAN_ZERO);
 		stale += behind;
-		late += behind && instant_diff(t.at.v[i], trace_version_began(&t, t.key.v[i], t.version[i])).us >= 5000000;
+		late += behind &&
+		        instant_diff(t.at.v[i], trace_version_began(&t, t.key.v[i], t.version[i]))
+		                        .us >= 5000000;
 	}
 	f = score_total(&s, NULL);
 	OK(f.stale == stale && stale > 0);
@@ -75,7 +84,7 @@ TEST(what_comes_before_scoring_is_not_counted)
 	OK(n > 0 && n < t.at.n && f.requests == n && f.loads[LOAD_AUDIT] == n);
 	NEAR(f.hit_ratio, 1, 0);
 	OK(isnan(f.stale_age_p50_s));
-	f = score_total(&s, (const bool[]){ true, false });
+	f = score_total(&s, (const bool[]){true, false});
 	OK(f.requests == score_endpoint(&s, 0).requests && f.requests < n);
 	score_release(&s);
 	trace_release(&t);

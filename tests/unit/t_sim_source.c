@@ -31,7 +31,7 @@ static void pack(struct blob *b, enum packing how, const char *text, size_t n)
 		memcpy(b->p + b->n, text, n);
 		made = n;
 	} else if (how == GZIP) {
-		z_stream z = { 0 };
+		z_stream z = {0};
 
 		deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
 		z.next_in = (Bytef *)(uintptr_t)text;
@@ -42,8 +42,8 @@ static void pack(struct blob *b, enum packing how, const char *text, size_t n)
 		made = room - z.avail_out;
 		deflateEnd(&z);
 	} else if (how == XZ) {
-		OK(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, NULL, (const uint8_t *)text, n, b->p + b->n,
-		                           &made, room) == LZMA_OK);
+		OK(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, NULL, (const uint8_t *)text, n,
+		                           b->p + b->n, &made, room) == LZMA_OK);
 	} else {
 		made = ZSTD_compress(b->p + b->n, room, text, n, 3);
 		OK(!ZSTD_isError(made));
@@ -55,7 +55,7 @@ static void pack(struct blob *b, enum packing how, const char *text, size_t n)
 static char *read_all(size_t *ret_n, size_t *ret_lines, struct fault *fault)
 {
 	struct source *s = source_open(path, fault);
-	VEC(char) text = { 0 };
+	VEC(char) text = {0};
 	struct bytes line;
 	int r;
 
@@ -81,10 +81,11 @@ static char *read_all(size_t *ret_n, size_t *ret_lines, struct fault *fault)
 /* Lines of random length and bytes, among them empty ones and some longer than any buffer. */
 static char *random_text(size_t lines, size_t *ret_n)
 {
-	VEC(char) t = { 0 };
+	VEC(char) t = {0};
 
 	for (size_t i = 0; i < lines; i++) {
-		size_t n = rng_below(&rng, 100) == 0 ? rng_below(&rng, 600000) : rng_below(&rng, 60);
+		size_t n =
+		        rng_below(&rng, 100) == 0 ? rng_below(&rng, 600000) : rng_below(&rng, 60);
 
 		while (n--) {
 			char c = (char)rng_below(&rng, 256);
@@ -104,12 +105,13 @@ TEST(every_packing_gives_the_same_lines)
 	struct fault fault;
 
 	for (enum packing how = PLAIN; how <= ZSTD; how++) {
-		struct blob b = { 0 };
+		struct blob b = {0};
 
 		pack(&b, how, text, n);
 		write_file(b.p, b.n);
 		got = read_all(&got_n, &lines, &fault);
-		OK(got && got_n == n && memcmp(got, text, n) == 0, "packing %d: %zu of %zu bytes", how, got_n, n);
+		OK(got && got_n == n && memcmp(got, text, n) == 0, "packing %d: %zu of %zu bytes",
+		   how, got_n, n);
 		OK(lines == 500, "%zu", lines);
 		free(got);
 		free(b.p);
@@ -120,7 +122,7 @@ TEST(every_packing_gives_the_same_lines)
 TEST(members_that_follow_each_other_are_one_text)
 {
 	for (enum packing how = GZIP; how <= ZSTD; how++) {
-		struct blob b = { 0 };
+		struct blob b = {0};
 		struct fault fault;
 		size_t n, lines;
 		char *got;
@@ -142,7 +144,7 @@ TEST(a_compressed_file_that_ends_early_is_an_error_wherever_it_ends)
 	struct fault fault;
 
 	for (enum packing how = GZIP; how <= ZSTD; how++) {
-		struct blob b = { 0 };
+		struct blob b = {0};
 
 		pack(&b, how, text, text_n);
 		for (int i = 0; i < 40; i++) {
@@ -167,7 +169,7 @@ TEST(a_damaged_file_is_an_error_or_what_it_was)
 	int refused = 0;
 
 	for (enum packing how = GZIP; how <= XZ; how++) { /* zstd files need not carry a checksum */
-		struct blob b = { 0 };
+		struct blob b = {0};
 
 		pack(&b, how, text, text_n);
 		for (int i = 0; i < 100; i++) {
@@ -178,7 +180,8 @@ TEST(a_damaged_file_is_an_error_or_what_it_was)
 			write_file(b.p, b.n);
 			got = read_all(&n, &lines, &fault);
 			refused += !got;
-			OK(!got || (n == text_n && memcmp(got, text, n) == 0), "packing %d byte %zu", how, at);
+			OK(!got || (n == text_n && memcmp(got, text, n) == 0),
+			   "packing %d byte %zu", how, at);
 			free(got);
 			b.p[at] = was;
 		}
@@ -214,7 +217,8 @@ TEST(a_line_that_is_too_long_is_refused_by_its_number)
 	memcpy(text, "a\n", 2);
 	write_file(text, SOURCE_MAX_LINE + 3);
 	OK(!read_all(&n, &lines, &fault));
-	OK(lines == 1 && strstr(fault.text, ":2: line: longer than 1048576 bytes"), "%s", fault.text);
+	OK(lines == 1 && strstr(fault.text, ":2: line: longer than 1048576 bytes"), "%s",
+	   fault.text);
 	text[SOURCE_MAX_LINE + 1] = '\n';
 	write_file(text, SOURCE_MAX_LINE + 2);
 	free(text);

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static char requests_path[] = "/tmp/t_sim_trace_r.XXXXXX", changes_path[] = "/tmp/t_sim_trace_c.XXXXXX";
+static char requests_path[] = "/tmp/t_sim_trace_r.XXXXXX",
+            changes_path[] = "/tmp/t_sim_trace_c.XXXXXX";
 static struct rng rng;
 
 static void write_text(const char *path, const char *text)
@@ -18,9 +19,10 @@ static void write_text(const char *path, const char *text)
 		abort();
 }
 
-static int read_both(struct trace *t, const char *requests, const char *changes, struct fault *fault)
+static int read_both(struct trace *t, const char *requests, const char *changes,
+                     struct fault *fault)
 {
-	struct trace_options o = { 0 };
+	struct trace_options o = {0};
 	int r;
 
 	write_text(requests_path, requests);
@@ -41,22 +43,45 @@ TEST(decimals_are_exact)
 		unsigned digits;
 		int64_t want; /* -1: refused */
 	} row[] = {
-		{ "0", 6, 0 }, { "1", 6, 1000000 }, { "1.25", 6, 1250000 }, { ".5", 6, 500000 },
-		{ "5.", 6, 5000000 }, { "1794200556.78", 6, 1794200556780000 },
-		{ "1794200556.123456", 6, 1794200556123456 }, { "0.0000004", 6, 0 }, { "0.0000005", 6, 1 },
-		{ "0.9999999", 6, 1000000 }, { "0.00000049999", 6, 0 }, { "12.3456", 3, 12346 }, { "7", 0, 7 },
-		{ "7.4", 0, 7 }, { "7.5", 0, 8 }, { "000012", 0, 12 },
-		{ "", 6, -1 }, { ".", 6, -1 }, { "-1", 6, -1 }, { "+1", 6, -1 }, { "1e3", 6, -1 }, { " 1", 6, -1 },
-		{ "1 ", 6, -1 }, { "1.2.3", 6, -1 }, { "nan", 6, -1 }, { "0x10", 6, -1 }, { "9000000000001", 0, -1 },
-		{ "99999999999999999999999999", 0, -1 }, { "9223372036854775807", 6, -1 },
+	        {"0", 6, 0},
+	        {"1", 6, 1000000},
+	        {"1.25", 6, 1250000},
+	        {".5", 6, 500000},
+	        {"5.", 6, 5000000},
+	        {"1794200556.78", 6, 1794200556780000},
+	        {"1794200556.123456", 6, 1794200556123456},
+	        {"0.0000004", 6, 0},
+	        {"0.0000005", 6, 1},
+	        {"0.9999999", 6, 1000000},
+	        {"0.00000049999", 6, 0},
+	        {"12.3456", 3, 12346},
+	        {"7", 0, 7},
+	        {"7.4", 0, 7},
+	        {"7.5", 0, 8},
+	        {"000012", 0, 12},
+	        {"", 6, -1},
+	        {".", 6, -1},
+	        {"-1", 6, -1},
+	        {"+1", 6, -1},
+	        {"1e3", 6, -1},
+	        {" 1", 6, -1},
+	        {"1 ", 6, -1},
+	        {"1.2.3", 6, -1},
+	        {"nan", 6, -1},
+	        {"0x10", 6, -1},
+	        {"9000000000001", 0, -1},
+	        {"99999999999999999999999999", 0, -1},
+	        {"9223372036854775807", 6, -1},
 	};
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		int64_t got = -1;
-		bool ok = trace_decimal(row[i].text, strlen(row[i].text), row[i].digits,
-		                        row[i].digits ? INT64_C(253402300799000000) : INT64_C(9000000000000), &got);
+		bool ok = trace_decimal(
+		        row[i].text, strlen(row[i].text), row[i].digits,
+		        row[i].digits ? INT64_C(253402300799000000) : INT64_C(9000000000000), &got);
 
-		OK(ok == (row[i].want >= 0) && got == row[i].want, "%s: %" PRId64, row[i].text, got);
+		OK(ok == (row[i].want >= 0) && got == row[i].want, "%s: %" PRId64, row[i].text,
+		   got);
 	}
 }
 
@@ -75,14 +100,16 @@ TEST(rows_become_columns)
 	struct trace t;
 	struct fault fault;
 
-	OK(read_both(&t, HEAD "10.5\t/a\tk1\t100\t7.25\n# remark\n10.5\t-\tk\\t2\t-\t-\n11\t/b\tk1\n",
+	OK(read_both(&t,
+	             HEAD "10.5\t/a\tk1\t100\t7.25\n# remark\n10.5\t-\tk\\t2\t-\t-\n11\t/b\tk1\n",
 	             "time_s\tkey\n10.5\tk1\n9\tk1\n10.6\tnobody\n10.500001\tk\\t2\n", &fault) == 0,
 	   "%s", fault.text);
 	OK(t.at.n == 3 && t.keys.live == 2);
 	OK(t.at.v[0].us == 10500000 && t.load_us.v[0] == 7250 && t.bytes.v[0] == 100);
 	OK(t.load_us.v[1] == 300000 && t.bytes.v[1] == 0);
 	OK(bytes_equal(intern_name(&t.keys, t.key.v[1]), bytes_str("k\t2")));
-	OK(bytes_equal(intern_name(&t.endpoints, t.endpoint.v[t.key.v[2]]), bytes_str("/a")), "a key stays where it was");
+	OK(bytes_equal(intern_name(&t.endpoints, t.endpoint.v[t.key.v[2]]), bytes_str("/a")),
+	   "a key stays where it was");
 	OK(t.change.n == 3, "changes of keys that nobody asks for are dropped");
 	OK(t.change.v[0].at.us == 9000000, "changes come in time order");
 	OK(t.version[0] == 2, "a change at the instant of the request counts: %u", t.version[0]);
@@ -96,31 +123,32 @@ TEST(complaints_name_file_line_and_field)
 	static const struct {
 		const char *requests, *changes, *want;
 	} row[] = {
-		{ "", NULL, ": file: is empty" },
-		{ "hello\n", NULL, ":1: header: " },
-		{ "time_s\tkey\n", NULL, ":1: header: " },
-		{ HEAD, NULL, "holds no requests" },
-		{ HEAD "x\ta\tb\n", NULL, ":2: time_s: " },
-		{ HEAD "2\ta\tb\n1\ta\tb\n", NULL, ":3: time_s: is 1.000000 s before the row above" },
-		{ HEAD "1\ta\n", NULL, ":2: row: has 2 fields" },
-		{ HEAD "1\ta\tb\t1\t1\t1\n", NULL, ":2: row: has 6 fields" },
-		{ HEAD "1\ta\tb\t1\t1\t1\t1\t1\t1\t1\n", NULL, ":2: row: has 8 or more fields" },
-		{ HEAD "1\ta\t\n", NULL, ":2: key: is empty" },
-		{ HEAD "1\ta\t-\n", NULL, ":2: key: must be known" },
-		{ HEAD "1\t\tk\n", NULL, ":2: endpoint: is empty" },
-		{ HEAD "1\ta\tk\\q\n", NULL, ":2: key: a backslash" },
-		{ HEAD "1\ta\tk\t-1\n", NULL, ":2: bytes: " },
-		{ HEAD "1\ta\tk\t1\t600001\n", NULL, ":2: load_ms: must be a decimal number from 0 to 600000 ms" },
-		{ HEAD "\n", NULL, ":2: row: is empty" },
-		{ HEAD "1\ta\tk\n", "time\tkey\n", ":1: header: " },
-		{ HEAD "1\ta\tk\n", "", ": header: " },
-		{ HEAD "1\ta\tk\n", "time_s\tkey\n1\n", ":2: row: " },
-		{ HEAD "1\ta\tk\n", "time_s\tkey\n-3\tk\n", ":2: time_s: " },
+	        {"", NULL, ": file: is empty"},
+	        {"hello\n", NULL, ":1: header: "},
+	        {"time_s\tkey\n", NULL, ":1: header: "},
+	        {HEAD, NULL, "holds no requests"},
+	        {HEAD "x\ta\tb\n", NULL, ":2: time_s: "},
+	        {HEAD "2\ta\tb\n1\ta\tb\n", NULL, ":3: time_s: is 1.000000 s before the row above"},
+	        {HEAD "1\ta\n", NULL, ":2: row: has 2 fields"},
+	        {HEAD "1\ta\tb\t1\t1\t1\n", NULL, ":2: row: has 6 fields"},
+	        {HEAD "1\ta\tb\t1\t1\t1\t1\t1\t1\t1\n", NULL, ":2: row: has 8 or more fields"},
+	        {HEAD "1\ta\t\n", NULL, ":2: key: is empty"},
+	        {HEAD "1\ta\t-\n", NULL, ":2: key: must be known"},
+	        {HEAD "1\t\tk\n", NULL, ":2: endpoint: is empty"},
+	        {HEAD "1\ta\tk\\q\n", NULL, ":2: key: a backslash"},
+	        {HEAD "1\ta\tk\t-1\n", NULL, ":2: bytes: "},
+	        {HEAD "1\ta\tk\t1\t600001\n", NULL,
+	         ":2: load_ms: must be a decimal number from 0 to 600000 ms"},
+	        {HEAD "\n", NULL, ":2: row: is empty"},
+	        {HEAD "1\ta\tk\n", "time\tkey\n", ":1: header: "},
+	        {HEAD "1\ta\tk\n", "", ": header: "},
+	        {HEAD "1\ta\tk\n", "time_s\tkey\n1\n", ":2: row: "},
+	        {HEAD "1\ta\tk\n", "time_s\tkey\n-3\tk\n", ":2: time_s: "},
 	};
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		struct trace t;
-		struct fault fault = { "" };
+		struct fault fault = {""};
 
 		OK(read_both(&t, row[i].requests, row[i].changes, &fault) < 0, "row %zu", i);
 		OK(strstr(fault.text, row[i].want), "row %zu: %s", i, fault.text);
@@ -132,7 +160,10 @@ TEST(versions_are_the_number_of_changes_so_far)
 {
 	enum { REQUESTS = 400, CHANGES = 300, KEYS = 7 };
 	static char r[REQUESTS * 32], c[CHANGES * 32];
-	struct { int64_t at; int key; } change[CHANGES];
+	struct {
+		int64_t at;
+		int key;
+	} change[CHANGES];
 	char *p = r + sprintf(r, HEAD), *q = c + sprintf(c, "time_s\tkey\n");
 	int64_t at = 0;
 	struct trace t;
@@ -167,18 +198,21 @@ TEST(log_lines_are_put_in_order_within_a_window)
 	struct trace t;
 	struct fault fault;
 
-	OK(read_both(&t, LINE("09:30:02", "/b?x=1") LINE("09:30:01", "/a") LINE("09:30:02", "/c")
-	                         LINE("09:28:30", "/z") "rubbish\n" LINE("09:30:03", "/b?x=2"),
+	OK(read_both(&t,
+	             LINE("09:30:02", "/b?x=1") LINE("09:30:01", "/a") LINE("09:30:02", "/c")
+	                     LINE("09:28:30", "/z") "rubbish\n" LINE("09:30:03", "/b?x=2"),
 	             NULL, &fault) == 0,
 	   "%s", fault.text);
 	OK(t.is_log && !t.has_changes && t.at.n == 5);
-	OK(t.skipped.malformed == 1 && t.skipped.first_malformed == 5, "%" PRIu64, t.skipped.first_malformed);
+	OK(t.skipped.malformed == 1 && t.skipped.first_malformed == 5, "%" PRIu64,
+	   t.skipped.first_malformed);
 	for (size_t i = 1; i < t.at.n; i++)
 		OK(t.at.v[i - 1].us <= t.at.v[i].us);
 	OK(bytes_equal(intern_name(&t.keys, t.key.v[0]), bytes_str("/z")));
 	OK(bytes_equal(intern_name(&t.keys, t.key.v[1]), bytes_str("/a")));
 	OK(bytes_equal(intern_name(&t.keys, t.key.v[2]), bytes_str("/b")));
-	OK(bytes_equal(intern_name(&t.keys, t.key.v[3]), bytes_str("/c")), "one second keeps the order of the file");
+	OK(bytes_equal(intern_name(&t.keys, t.key.v[3]), bytes_str("/c")),
+	   "one second keeps the order of the file");
 	OK(t.key.v[4] == t.key.v[2], "the query is dropped");
 	trace_release(&t);
 	OK(read_both(&t, LINE("09:30:02", "/b") LINE("09:28:01", "/a"), NULL, &fault) < 0);

@@ -42,10 +42,12 @@ static const struct record *make(struct made *m, const char *kind, int i)
 		m->a[k] = value_of(i, k);
 	for (k = 0; k < 40; k++)
 		m->b[k] = -value_of(i, 100 + k);
-	m->r = (struct record){ .kind = kind, .name = bytes_str(m->name), .endpoint = bytes_str("/q/<s>"),
-		                .n_fields = 2 };
-	m->r.field[0] = (struct record_field){ "rate", m->a, 3 };
-	m->r.field[1] = (struct record_field){ "shape", m->b, 40 };
+	m->r = (struct record){.kind = kind,
+	                       .name = bytes_str(m->name),
+	                       .endpoint = bytes_str("/q/<s>"),
+	                       .n_fields = 2};
+	m->r.field[0] = (struct record_field){"rate", m->a, 3};
+	m->r.field[1] = (struct record_field){"shape", m->b, 40};
 	return &m->r;
 }
 
@@ -68,9 +70,10 @@ static void take(void *arg, const struct record *r)
 		return;
 	}
 	want = make(&m, "key", i);
-	if (!bytes_equal(r->name, want->name) || !bytes_equal(r->endpoint, want->endpoint) || r->n_fields != 2 ||
-	    strcmp(r->field[0].name, "rate") != 0 || r->field[0].n != 3 || r->field[1].n != 40 ||
-	    memcmp(r->field[0].v, m.a, sizeof m.a) != 0 || memcmp(r->field[1].v, m.b, sizeof m.b) != 0)
+	if (!bytes_equal(r->name, want->name) || !bytes_equal(r->endpoint, want->endpoint) ||
+	    r->n_fields != 2 || strcmp(r->field[0].name, "rate") != 0 || r->field[0].n != 3 ||
+	    r->field[1].n != 40 || memcmp(r->field[0].v, m.a, sizeof m.a) != 0 ||
+	    memcmp(r->field[1].v, m.b, sizeof m.b) != 0)
 		s->wrong++;
 	order = strcmp(r->kind, "key") == 0 ? 2 : strcmp(r->kind, "endpoint") == 0 ? 1 : 0;
 	s->disorder |= order < s->order;
@@ -95,7 +98,11 @@ static void fill(const char *path, int n)
 	int i;
 
 	for (i = 0; i < n; i++)
-		OK(state_db_put(db, make(&m, i % 50 == 0 ? "endpoint" : i == n - 1 ? "class" : "key", i)));
+		OK(state_db_put(db, make(&m,
+		                         i % 50 == 0  ? "endpoint"
+		                         : i == n - 1 ? "class"
+		                                      : "key",
+		                         i)));
 	OK(state_db_flush(db, 20) == 0);
 	state_db_close(&db);
 	OK(!db);
@@ -105,21 +112,21 @@ TEST(what_was_put_is_there_after_a_restart)
 {
 	const char *path = path_of("a.db");
 	struct state_db *db;
-	struct state_db_loaded l = { 0 };
+	struct state_db_loaded l = {0};
 	struct state_db_error e;
-	struct seen s = { 0 };
+	struct seen s = {0};
 	struct made m;
 
 	fill(path, 1000);
 	db = db_open(path);
 	OK(state_db_load(db, take, &s, &l, &e) == 0 && !*e.text, "%s", e.text);
-	OK(l.records == 1000 && l.dropped == 0 && s.n == 1000 && s.wrong == 0 && !s.disorder, "%d %d", (int)l.records,
-	   (int)s.wrong);
+	OK(l.records == 1000 && l.dropped == 0 && s.n == 1000 && s.wrong == 0 && !s.disorder,
+	   "%d %d", (int)l.records, (int)s.wrong);
 	/* a later record replaces an earlier one of its kind and name */
 	make(&m, "key", 7);
 	m.a[0] = 42;
 	OK(state_db_put(db, &m.r) && state_db_flush(db, 10) == 0);
-	s = (struct seen){ 0 };
+	s = (struct seen){0};
 	OK(state_db_load(db, take, &s, &l, &e) == 0 && l.records == 1000 && s.wrong == 1);
 	state_db_close(&db);
 }
@@ -133,26 +140,32 @@ static void keep_one(void *arg, const struct record *r)
 
 TEST(numbers_come_back_bit_by_bit_and_names_byte_by_byte)
 {
-	static const double hard[] = { 0.1, 1.0 / 3, 5e-324, 1.7976931348623157e308, 9007199254740993.0, -0.0,
-		                       1758654321.123456, 2.2250738585072011e-308 };
+	static const double hard[] = {0.1,
+	                              1.0 / 3,
+	                              5e-324,
+	                              1.7976931348623157e308,
+	                              9007199254740993.0,
+	                              -0.0,
+	                              1758654321.123456,
+	                              2.2250738585072011e-308};
 	struct state_db *db = db_open(path_of("b.db"));
-	struct record r = { .kind = "class", .n_fields = 1 };
-	struct state_db_loaded l = { 0 };
+	struct record r = {.kind = "class", .n_fields = 1};
+	struct state_db_loaded l = {0};
 	struct state_db_error e;
-	double back[8] = { 0 }, bad = NAN;
+	double back[8] = {0}, bad = NAN;
 	char name[256];
 	int i;
 
 	for (i = 0; i < 256; i++)
 		name[i] = (char)i;
 	r.name = bytes_of(name, 256);
-	r.field[0] = (struct record_field){ "hard \"name\"", hard, 8 };
+	r.field[0] = (struct record_field){"hard \"name\"", hard, 8};
 	OK(state_db_put(db, &r) && state_db_flush(db, 10) == 0);
 	OK(state_db_load(db, keep_one, back, &l, &e) == 0 && l.records == 1);
 	OK(memcmp(hard, back, sizeof hard) == 0);
 	/* what is no number is left out, and hurts no other */
 	r.name = bytes_str("bad");
-	r.field[0] = (struct record_field){ "x", &bad, 1 };
+	r.field[0] = (struct record_field){"x", &bad, 1};
 	OK(state_db_put(db, &r) && state_db_flush(db, 10) == 0);
 	OK(state_db_load(db, keep_one, back, &l, &e) == 0 && l.records == 1);
 	state_db_close(&db);
@@ -198,18 +211,20 @@ static void spill(const char *path, const char *p, size_t n)
 	unlink(beside);
 }
 
-/* Opens and loads a damaged file: set aside or loaded, never a wrong record, and usable afterwards. */
+/*
+ * Opens and loads a damaged file: set aside or loaded, never a wrong record, and usable afterwards.
+ */
 static bool try_damaged(const char *path, struct seen *s)
 {
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
-	struct state_db_error e = { "" }, e2 = { "" };
-	struct state_db_loaded l = { 0 };
+	struct state_db_error e = {""}, e2 = {""};
+	struct state_db_loaded l = {0};
 	bool aside;
 	struct made m;
 	int err = state_db_open(path, &c, &db, &e);
 
-	*s = (struct seen){ 0 };
+	*s = (struct seen){0};
 	if (err) {
 		/* a header that says "another program's" is left alone, and said so */
 		OK(err == -EINVAL && strstr(e.text, "another program's"), "%d %s", err, e.text);
@@ -286,7 +301,8 @@ TEST(a_file_with_flipped_bits_is_set_aside_or_loaded_without_what_is_wrong)
 			lost += s.n < 300;
 		remove_aside();
 	}
-	printf("# 300 damaged files: %zu set aside, %zu loaded with some records left out\n", aside, lost);
+	printf("# 300 damaged files: %zu set aside, %zu loaded with some records left out\n", aside,
+	       lost);
 	OK(aside > 20 && lost > 20);
 	free(whole);
 	free(copy);
@@ -301,10 +317,12 @@ TEST(a_file_of_a_later_version_is_set_aside)
 	sqlite3 *sql;
 
 	fill(path, 10);
-	OK(sqlite3_open(path, &sql) == 0 && sqlite3_exec(sql, "PRAGMA user_version = 2", NULL, NULL, NULL) == 0);
+	OK(sqlite3_open(path, &sql) == 0 &&
+	   sqlite3_exec(sql, "PRAGMA user_version = 2", NULL, NULL, NULL) == 0);
 	sqlite3_close(sql);
-	OK(state_db_open(path, &c, &db, &e) == 0 && strstr(e.text, "is of version 2") && strstr(e.text, "d.db.newer-"), "%s",
-	   e.text);
+	OK(state_db_open(path, &c, &db, &e) == 0 && strstr(e.text, "is of version 2") &&
+	           strstr(e.text, "d.db.newer-"),
+	   "%s", e.text);
 	printf("# %s\n", e.text);
 	OK(count_files("d.db.newer-") >= 1);
 	state_db_close(&db);
@@ -318,9 +336,12 @@ TEST(what_is_not_ours_is_left_alone)
 	struct state_db_error e;
 	sqlite3 *sql;
 
-	OK(sqlite3_open(path, &sql) == 0 && sqlite3_exec(sql, "CREATE TABLE mine(x)", NULL, NULL, NULL) == 0);
+	OK(sqlite3_open(path, &sql) == 0 &&
+	   sqlite3_exec(sql, "CREATE TABLE mine(x)", NULL, NULL, NULL) == 0);
 	sqlite3_close(sql);
-	OK(state_db_open(path, &c, &db, &e) == -EINVAL && strstr(e.text, "another program's") && !db, "%s", e.text);
+	OK(state_db_open(path, &c, &db, &e) == -EINVAL && strstr(e.text, "another program's") &&
+	           !db,
+	   "%s", e.text);
 	OK(count_files("e.db") == 2, "the file and the lock");
 	OK(state_db_open("/nonexistent/x.db", &c, &db, &e) == -ENOENT, "%s", e.text);
 	OK(state_db_open(dir, &c, &db, &e) < 0, "%s", e.text);
@@ -346,8 +367,8 @@ TEST(a_full_disk_keeps_it_in_memory_until_there_is_room)
 	struct state_db *db = NULL;
 	struct state_db_error e;
 	struct state_db_status st;
-	struct state_db_loaded l = { 0 };
-	struct seen s = { 0 };
+	struct state_db_loaded l = {0};
+	struct seen s = {0};
 	struct made m;
 	int i, put = 0;
 
@@ -361,8 +382,10 @@ TEST(a_full_disk_keeps_it_in_memory_until_there_is_room)
 	OK(put == 500 && state_db_room(db) == 0, "%d", put);
 	OK(state_db_flush(db, 10) == -ENOSPC);
 	state_db_status(db, &st);
-	OK(st.failing && st.failures > 0 && st.warning == 1 && st.queued == 500 && st.written == 0, "%d queued", (int)st.queued);
-	OK(strstr(st.warning_text, "stays in memory") && strstr(st.warning_text, "full"), "%s", st.warning_text);
+	OK(st.failing && st.failures > 0 && st.warning == 1 && st.queued == 500 && st.written == 0,
+	   "%d queued", (int)st.queued);
+	OK(strstr(st.warning_text, "stays in memory") && strstr(st.warning_text, "full"), "%s",
+	   st.warning_text);
 	OK(state_db_flush(db, 10) == -ENOSPC);
 	state_db_status(db, &st);
 	OK(st.warning == 1, "at most once a minute");
@@ -371,19 +394,23 @@ TEST(a_full_disk_keeps_it_in_memory_until_there_is_room)
 	pthread_mutex_unlock(&db->file);
 	OK(state_db_flush(db, 10) == 0 && state_db_room(db) == 500);
 	state_db_status(db, &st);
-	OK(!st.failing && st.written == 500 && st.queued == 0 && st.behind_s == 0 && st.warning == 2);
+	OK(!st.failing && st.written == 500 && st.queued == 0 && st.behind_s == 0 &&
+	   st.warning == 2);
 	OK(state_db_load(db, take, &s, &l, &e) == 0 && l.records == 500 && s.wrong == 0);
 	state_db_close(&db);
 }
 
-/* The kernel says no to every write beyond a size: what a quota does. In a child, for it is forever. */
+/*
+ * The kernel says no to every write beyond a size: what a quota does. In a child, for it is
+ * forever.
+ */
 TEST(a_file_that_may_not_grow_does_no_harm)
 {
 	int status = -1;
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		struct rlimit limit = { 65536, 65536 };
+		struct rlimit limit = {65536, 65536};
 		struct state_db_config c = state_db_default();
 		struct state_db *db = NULL;
 		struct state_db_error e;
@@ -406,8 +433,8 @@ TEST(a_file_that_may_not_grow_does_no_harm)
 TEST(kill_9_loses_nothing_that_was_flushed)
 {
 	struct state_db_error e;
-	struct state_db_loaded l = { 0 };
-	struct seen s = { 0 };
+	struct state_db_loaded l = {0};
+	struct seen s = {0};
 	struct state_db *db;
 	int status, i, to[2];
 	char c;
@@ -438,9 +465,10 @@ TEST(kill_9_loses_nothing_that_was_flushed)
 		close(to[0]);
 		close(to[1]);
 		db = db_open(path);
-		s = (struct seen){ 0 };
+		s = (struct seen){0};
 		OK(state_db_load(db, take, &s, &l, &e) == 0 && !*e.text, "%s", e.text);
-		OK(s.wrong == 0 && l.dropped == 0 && l.records >= (uint64_t)(200 * (i + 1)), "%d", (int)l.records);
+		OK(s.wrong == 0 && l.dropped == 0 && l.records >= (uint64_t)(200 * (i + 1)), "%d",
+		   (int)l.records);
 		state_db_close(&db);
 	}
 }
@@ -465,18 +493,20 @@ TEST(history_is_kept_up_to_its_limit)
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
 	struct state_db_error e;
-	struct points p = { 0 };
+	struct points p = {0};
 	int i;
 
 	c.history_rows = 100;
 	OK(state_db_open(path_of("i.db"), &c, &db, &e) == 0);
 	for (i = 0; i < 300; i++)
-		OK(state_db_history_put(db, bytes_str(i % 2 ? "/b" : "/a"), (struct instant){ i }, i, 0.5));
+		OK(state_db_history_put(db, bytes_str(i % 2 ? "/b" : "/a"), (struct instant){i}, i,
+		                        0.5));
 	OK(state_db_flush(db, 10) == 0);
-	OK(state_db_history(db, bytes_str("/a"), (struct instant){ 0 }, 1000, point, &p) == 0);
+	OK(state_db_history(db, bytes_str("/a"), (struct instant){0}, 1000, point, &p) == 0);
 	OK(p.n == 50 && !p.disorder && p.last == 298, "%d", p.n);
-	p = (struct points){ 0 };
-	OK(state_db_history(db, bytes_str("/a"), (struct instant){ 250 }, 10, point, &p) == 0 && p.n == 10);
+	p = (struct points){0};
+	OK(state_db_history(db, bytes_str("/a"), (struct instant){250}, 10, point, &p) == 0 &&
+	   p.n == 10);
 	state_db_close(&db);
 }
 
@@ -485,8 +515,8 @@ TEST(keys_are_kept_up_to_their_limit)
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
 	struct state_db_error e;
-	struct state_db_loaded l = { 0 };
-	struct seen s = { 0 };
+	struct state_db_loaded l = {0};
+	struct seen s = {0};
 	struct made m;
 	int i;
 
@@ -501,7 +531,9 @@ TEST(keys_are_kept_up_to_their_limit)
 	state_db_close(&db);
 }
 
-/* -- Export and import -------------------------------------------------------------------------- */
+/*
+ * -- Export and import --------------------------------------------------------------------------
+ */
 
 struct imported {
 	struct seen seen;
@@ -523,8 +555,8 @@ static int take_import(void *arg, const struct record *r, const char **ret_why)
 
 TEST(an_export_is_imported_as_it_was)
 {
-	struct imported s = { 0 };
-	struct record_error e = { "" };
+	struct imported s = {0};
+	struct record_error e = {""};
 	struct made m;
 	char *text = NULL, all[256];
 	size_t n = 0, got;
@@ -551,27 +583,35 @@ TEST(bad_imports_are_refused_with_their_line)
 {
 #define HEAD "{\"forecached\":\"learned state\",\"version\":1}\n"
 	static const char *const bad[][2] = {
-		{ "", "line 1: it is empty" },
-		{ "hello\n", "line 1: it is not an export" },
-		{ "{\"forecached\":\"learned state\",\"version\":9}\n", "line 1: version: 9" },
-		{ HEAD "{\"kind\":\"key\"\n", "line 2: not a JSON object, or cut short" },
-		{ HEAD "\n{}\n", "line 3: kind: missing" },
-		{ HEAD "{\"kind\":\"key\",\"name\":7,\"fields\":{}}\n", "line 2: name: not a text" },
-		{ HEAD "{\"kind\":\"key\",\"name_hex\":\"0g\",\"fields\":{}}\n", "line 2: name: not a text, or name_hex" },
-		{ HEAD "{\"kind\":\"key\",\"name\":\"a\"}\n", "line 2: fields: is not an object" },
-		{ HEAD "{\"kind\":\"key\",\"name\":\"a\",\"fields\":{\"x\":3}}\n", "line 2: fields: one is not a list" },
-		{ HEAD "{\"kind\":\"key\",\"name\":\"a\",\"fields\":{\"x\":[1e999]}}\n", "line 2: fields: one holds" },
-		{ HEAD "{\"kind\":\"key\",\"name\":\"a\",\"fields\":{\"x\":[null]}}\n", "line 2: fields: one holds" },
-		{ HEAD "{\"kind\":\"key\",\"name\":\"a\",\"fields\":{\"x\":[1]}} trailing\n", "line 2: not a JSON object" },
+	        {"", "line 1: it is empty"},
+	        {"hello\n", "line 1: it is not an export"},
+	        {"{\"forecached\":\"learned state\",\"version\":9}\n", "line 1: version: 9"},
+	        {HEAD "{\"kind\":\"key\"\n", "line 2: not a JSON object, or cut short"},
+	        {HEAD "\n{}\n", "line 3: kind: missing"},
+	        {HEAD "{\"kind\":\"key\",\"name\":7,\"fields\":{}}\n", "line 2: name: not a text"},
+	        {HEAD "{\"kind\":\"key\",\"name_hex\":\"0g\",\"fields\":{}}\n",
+	         "line 2: name: not a text, or name_hex"},
+	        {HEAD "{\"kind\":\"key\",\"name\":\"a\"}\n", "line 2: fields: is not an object"},
+	        {HEAD "{\"kind\":\"key\",\"name\":\"a\",\"fields\":{\"x\":3}}\n",
+	         "line 2: fields: one is not a list"},
+	        {HEAD "{\"kind\":\"key\",\"name\":\"a\",\"fields\":{\"x\":[1e999]}}\n",
+	         "line 2: fields: one holds"},
+	        {HEAD "{\"kind\":\"key\",\"name\":\"a\",\"fields\":{\"x\":[null]}}\n",
+	         "line 2: fields: one holds"},
+	        {HEAD "{\"kind\":\"key\",\"name\":\"a\",\"fields\":{\"x\":[1]}} trailing\n",
+	         "line 2: not a JSON object"},
 	};
-	struct imported s = { 0 };
+	struct imported s = {0};
 	struct record_error e;
 	size_t i, n;
 
 	for (i = 0; i < sizeof bad / sizeof *bad; i++) {
-		FILE *f = *bad[i][0] ? fmemopen((void *)(uintptr_t)bad[i][0], strlen(bad[i][0]), "r") : fopen("/dev/null", "r");
+		FILE *f = *bad[i][0]
+		                  ? fmemopen((void *)(uintptr_t)bad[i][0], strlen(bad[i][0]), "r")
+		                  : fopen("/dev/null", "r");
 
-		OK(record_import(f, take_import, &s, &n, &e) == -EINVAL && strncmp(e.text, bad[i][1], strlen(bad[i][1])) == 0,
+		OK(record_import(f, take_import, &s, &n, &e) == -EINVAL &&
+		           strncmp(e.text, bad[i][1], strlen(bad[i][1])) == 0,
 		   "%s: %s", bad[i][0], e.text);
 		fclose(f);
 	}
@@ -580,7 +620,7 @@ TEST(bad_imports_are_refused_with_their_line)
 TEST(random_imports_do_no_harm)
 {
 	struct record_error e;
-	struct imported s = { 0 };
+	struct imported s = {0};
 	struct made m;
 	struct rng g;
 	char *text = NULL, *copy;

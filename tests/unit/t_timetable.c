@@ -6,8 +6,11 @@
 
 static struct rng rng;
 
-/* Looks at random times at a value that may change once a period, at `phase`, with probability p. */
-static void watch(struct timetable *t, double period, double phase, double p, double mean_gap, int looks)
+/*
+ * Looks at random times at a value that may change once a period, at `phase`, with probability p.
+ */
+static void watch(struct timetable *t, double period, double phase, double p, double mean_gap,
+                  int looks)
 {
 	double at = 1000, rate = p / period;
 
@@ -32,7 +35,8 @@ TEST(ticks_of_five_minutes_are_found_with_their_phase)
 	before = timetable_clock(&t, 24.9);
 	at = timetable_clock(&t, 40.1);
 	after = timetable_clock(&t, 324.9);
-	OK((at - before) / (after - before) > 0.5, "share within a bin of the tick %g, not 0.05", (at - before) / (after - before));
+	OK((at - before) / (after - before) > 0.5, "share within a bin of the tick %g, not 0.05",
+	   (at - before) / (after - before));
 }
 
 TEST(ticks_of_a_minute_are_found_though_most_looks_are_further_apart)
@@ -118,7 +122,8 @@ TEST(a_kept_profile_comes_back)
 	for (int i = 0; i < TIMETABLE_BINS; i++)
 		theta[i] = t.profile[t.chosen].theta[i];
 	OK(timetable_restore(&u, 300, theta));
-	NEAR(timetable_clock(&u, 33) - timetable_clock(&u, 30), timetable_clock(&t, 33) - timetable_clock(&t, 30), 1e-3);
+	NEAR(timetable_clock(&u, 33) - timetable_clock(&u, 30),
+	     timetable_clock(&t, 33) - timetable_clock(&t, 30), 1e-3);
 	OK(!timetable_restore(&u, 77, theta));
 }
 

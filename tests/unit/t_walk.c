@@ -9,25 +9,28 @@ static struct rng rng;
 /* A rate that is all but certain: the posterior-predictive becomes 1 - exp(-rate u). */
 static struct change sure(double rate)
 {
-	return (struct change){ 1e7, 1e7 / rate };
+	return (struct change){1e7, 1e7 / rate};
 }
 
 static struct walk_question question(double rate, double requests, double price)
 {
 	return (struct walk_question){
-		.rate = sure(rate),
-		.requests_per_s = requests,
-		.zone = &zone_utc,
-		.loaded = { 1400000000000000 },
-		.price = price,
-		.cost = 1,
-		.p_cap = 1,
-		.min_s = 0,
-		.max_s = 30 * 86400,
+	        .rate = sure(rate),
+	        .requests_per_s = requests,
+	        .zone = &zone_utc,
+	        .loaded = {1400000000000000},
+	        .price = price,
+	        .cost = 1,
+	        .p_cap = 1,
+	        .min_s = 0,
+	        .max_s = 30 * 86400,
 	};
 }
 
-/* Loads and stale serves per request of an on-demand cache, times the price: what the TTL minimises. */
+/*
+ * Loads and stale serves per request of an on-demand cache, times the price: what the TTL
+ * minimises.
+ */
 static double cost_on_demand(const struct walk_question *q, double rate, double ttl)
 {
 	double r = q->requests_per_s, stale = r * (ttl - -expm1(-rate * ttl) / rate);
@@ -38,7 +41,8 @@ static double cost_on_demand(const struct walk_question *q, double rate, double 
 TEST(the_ttl_is_where_the_cost_is_least)
 {
 	for (int i = 0; i < 200; i++) {
-		double rate = exp(rng_uniform(&rng) * 10 - 10), requests = exp(rng_uniform(&rng) * 10 - 8);
+		double rate = exp(rng_uniform(&rng) * 10 - 10),
+		       requests = exp(rng_uniform(&rng) * 10 - 8);
 		struct walk_question q = question(rate, requests, exp(rng_uniform(&rng) * 4));
 		struct walk_answer a;
 		double best = HUGE_VAL, here;
@@ -51,8 +55,9 @@ TEST(the_ttl_is_where_the_cost_is_least)
 			best = fmin(best, cost_on_demand(&q, rate, t));
 		best = fmin(best, cost_on_demand(&q, rate, q.max_s));
 		here = cost_on_demand(&q, rate, a.ttl_s);
-		OK(here <= best * 1.01 + 1e-9, "rate %g requests %g price %g: ttl %g costs %g, best %g", rate,
-		   requests, q.price, a.ttl_s, here, best);
+		OK(here <= best * 1.01 + 1e-9,
+		   "rate %g requests %g price %g: ttl %g costs %g, best %g", rate, requests,
+		   q.price, a.ttl_s, here, best);
 	}
 }
 
@@ -83,7 +88,7 @@ TEST(doubt_about_the_rate_shortens_the_life_of_what_looks_stable)
 	struct walk_question q = question(1e-5, 0.1, 10);
 	double known = walk_ttl(&q).ttl_s, unknown;
 
-	q.rate = (struct change){ 0.5, 0.5 / 1e-3 };
+	q.rate = (struct change){0.5, 0.5 / 1e-3};
 	unknown = walk_ttl(&q).ttl_s;
 	OK(unknown < known, "%g %g", unknown, known);
 }
@@ -136,7 +141,8 @@ TEST(a_life_planned_at_night_ends_with_the_morning)
 	q.volatility = &s;
 	morning = 20 * 3600 + 53 * 60 + 20 + walk_ttl(&q).ttl_s;
 	OK(flat < 8 * 3600, "%g", flat);
-	OK(morning > (24 + 9.4) * 3600 && morning < (24 + 10) * 3600.0, "ends at %g h", morning / 3600 - 24);
+	OK(morning > (24 + 9.4) * 3600 && morning < (24 + 10) * 3600.0, "ends at %g h",
+	   morning / 3600 - 24);
 }
 
 TEST(what_is_tolerated_lengthens_the_life)

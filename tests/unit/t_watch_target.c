@@ -18,9 +18,8 @@ static double share_by_sum(struct change c, double ttl_s)
 TEST(the_advised_ttl_gives_the_stated_share_of_stale_answers)
 {
 	static const struct change c[] = {
-		{ 0.5, 600 }, { 1, 30 }, { 1.0000001, 30 }, { 2.5, 0.4 }, { 80, 1e6 }
-	};
-	static const double share[] = { 0.0001, 0.01, 0.05, 0.5 };
+	        {0.5, 600}, {1, 30}, {1.0000001, 30}, {2.5, 0.4}, {80, 1e6}};
+	static const double share[] = {0.0001, 0.01, 0.05, 0.5};
 
 	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
 		for (size_t j = 0; j < sizeof(share) / sizeof(share[0]); j++) {
@@ -33,7 +32,7 @@ TEST(the_advised_ttl_gives_the_stated_share_of_stale_answers)
 
 TEST(a_tiny_share_gives_a_tiny_ttl_and_not_a_wrong_one)
 {
-	struct change c = { 2, 100 };
+	struct change c = {2, 100};
 
 	NEAR(watch_advised_ttl(c, 1e-9) / 1e-7, 1, 1e-6);
 }
@@ -52,10 +51,10 @@ static struct watch_target watched(struct rng *g, double rate, double every_s, d
 			next_change += rng_exponential(g, rate);
 		}
 		watch_target_look(&t,
-		                  &(struct watch_look){ .at_s = now,
-		                                        .version = version,
-		                                        .last_modified_s = NAN,
-		                                        .date_s = NAN },
+		                  &(struct watch_look){.at_s = now,
+		                                       .version = version,
+		                                       .last_modified_s = NAN,
+		                                       .date_s = NAN},
 		                  &ignored);
 		now += watch_target_interval(&t, 12 * every_s);
 	}
@@ -68,8 +67,8 @@ static struct watch_target watched(struct rng *g, double rate, double every_s, d
  */
 TEST(the_rate_is_calibrated_for_slow_and_fast_pages)
 {
-	static const double rate[] = { 0.02, 0.1,
-		                       0.3 }; /* per second, with looks 1 s to 12 s apart */
+	static const double rate[] = {0.02, 0.1,
+	                              0.3}; /* per second, with looks 1 s to 12 s apart */
 	struct rng g;
 
 	rng_init(&g, tap_seed);
@@ -107,10 +106,10 @@ static enum watch_verdict look(struct watch_target *t, double at_s, uint64_t ver
 {
 	return watch_target_look(
 	        t,
-	        &(struct watch_look){ .at_s = at_s,
-	                              .version = version,
-	                              .last_modified_s = modified_s,
-	                              .date_s = at_s + 500 }, /* the origin's clock is off */
+	        &(struct watch_look){.at_s = at_s,
+	                             .version = version,
+	                             .last_modified_s = modified_s,
+	                             .date_s = at_s + 500}, /* the origin's clock is off */
 	        ret);
 }
 
@@ -161,10 +160,10 @@ TEST(a_304_is_unchanged_whatever_the_version_says)
 	watch_target_init(&t, 10, 600);
 	look(&t, 100, 7, NAN, &when);
 	OK(watch_target_look(&t,
-	                     &(struct watch_look){ .at_s = 110,
-	                                           .not_modified = true,
-	                                           .last_modified_s = NAN,
-	                                           .date_s = NAN },
+	                     &(struct watch_look){.at_s = 110,
+	                                          .not_modified = true,
+	                                          .last_modified_s = NAN,
+	                                          .date_s = NAN},
 	                     &when) == WATCH_UNCHANGED);
 	OK(t.version == 7 && t.not_modified == 1);
 }

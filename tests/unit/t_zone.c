@@ -9,10 +9,10 @@
 /* The instant of a UTC time like "2026-03-08T07:00:00". */
 static struct instant at(const char *utc)
 {
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 
 	OK(strptime(utc, "%Y-%m-%dT%H:%M:%S", &tm) != NULL, "%s", utc);
-	return (struct instant){ (int64_t)timegm(&tm) * 1000000 };
+	return (struct instant){(int64_t)timegm(&tm) * 1000000};
 }
 
 /* The local time as text. */
@@ -31,19 +31,19 @@ static struct zone_offset offset[3];
 /* New York through 2026: winter, summer from 8 March 02:00, winter from 1 November 02:00. */
 static struct zone new_york(void)
 {
-	offset[0] = (struct zone_offset){ at("2025-11-02T06:00:00"), -5 * 3600 };
-	offset[1] = (struct zone_offset){ at("2026-03-08T07:00:00"), -4 * 3600 };
-	offset[2] = (struct zone_offset){ at("2026-11-01T06:00:00"), -5 * 3600 };
-	return (struct zone){ .offset = offset, .n_offsets = 3 };
+	offset[0] = (struct zone_offset){at("2025-11-02T06:00:00"), -5 * 3600};
+	offset[1] = (struct zone_offset){at("2026-03-08T07:00:00"), -4 * 3600};
+	offset[2] = (struct zone_offset){at("2026-11-01T06:00:00"), -5 * 3600};
+	return (struct zone){.offset = offset, .n_offsets = 3};
 }
 
 TEST(utc_has_no_offset_and_never_changes)
 {
-	struct instant until = { 0 };
+	struct instant until = {0};
 
 	OK(zone_offset_at(&zone_utc, at("2026-07-01T00:00:00"), &until) == 0);
 	OK(until.us == INT64_MAX);
-	NEAR(zone_local_s(&zone_utc, (struct instant){ 1500000 }), 1.5, 0);
+	NEAR(zone_local_s(&zone_utc, (struct instant){1500000}), 1.5, 0);
 }
 
 TEST(the_clock_goes_forward_and_back)
@@ -67,7 +67,7 @@ TEST(says_until_when_an_offset_holds)
 	for (int i = 0; i < 3; i++) {
 		OK(zone_offset_at(&z, offset[i].from, &until) == offset[i].offset_s, "row %d", i);
 		OK(until.us == (i < 2 ? offset[i + 1].from.us : INT64_MAX), "row %d", i);
-		zone_offset_at(&z, (struct instant){ offset[i].from.us - 1 }, &until);
+		zone_offset_at(&z, (struct instant){offset[i].from.us - 1}, &until);
 		OK(until.us == offset[i].from.us, "1 us before row %d", i);
 	}
 	OK(zone_offset_at(&z, at("1999-01-01T00:00:00"), NULL) == -5 * 3600, "before the table");
@@ -93,10 +93,9 @@ TEST(knows_the_days_of_the_week)
 TEST(special_days_override_the_week)
 {
 	/* 2026: New Year on a Thursday, a Saturday at work, a half day on Christmas Eve */
-	struct zone_day day[] = { { 20454, ZONE_SUNDAY },
-		                  { 20547, ZONE_WEEKDAY },
-		                  { 20811, ZONE_HALF_DAY } };
-	struct zone z = { .day = day, .n_days = 3 };
+	struct zone_day day[] = {
+	        {20454, ZONE_SUNDAY}, {20547, ZONE_WEEKDAY}, {20811, ZONE_HALF_DAY}};
+	struct zone z = {.day = day, .n_days = 3};
 
 	OK(zone_day_kind(&zone_utc, 20454) == ZONE_WEEKDAY);
 	OK(zone_day_kind(&zone_utc, 20547) == ZONE_SATURDAY);
