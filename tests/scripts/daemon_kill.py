@@ -27,6 +27,8 @@ TOO_SLOW_S = 5
 # A client takes the daemon for dead after 2 s without a heartbeat and loads by itself, as it should. Where the
 # machine wakes processes this late, how often they loaded says nothing of the daemon.
 TOO_LATE_S = 0.25
+# a start that takes longer brings the time without a heartbeat near to those 2 s
+START_S = 1.25
 
 
 class Herd:
@@ -117,7 +119,7 @@ def killed_under_load_it_never_lies_and_comes_back_warm():
                     twice += 1
                     print("# key %d loaded twice, %.3f s apart" % (key, (b - a) * 1e-6))
         print("# loaded again before its TTL: %d with the daemon there, %d around kills" % (twice, in_outage))
-        if said.too_late(slowest_start - 0.3):
+        if said.too_late(slowest_start - START_S):
             return
         assert said.slowest_s < TOO_SLOW_S
         assert twice == 0
