@@ -57,10 +57,16 @@ const char *ask_dir(void)
 }
 
 /* Always CLI_UNREACHABLE. */
-static int unreachable(const char *path, const char *why)
+static int unreachable(const char *path, int error, const char *why)
 {
 	const char *from = cli.dir ? "--dir" : getenv("FORECACHED_DIR") ? "$FORECACHED_DIR" : NULL;
 
+	if (error == EACCES) {
+		cli_say("ipc://%s: permission denied: it belongs to the daemon's user", path);
+		cli_say("run this as that user, or let its group in: \"segment_mode\": \"0640\" in "
+		        "forecached.conf");
+		return CLI_UNREACHABLE;
+	}
 	cli_say("no daemon at ipc://%s: %s", path, why);
 	if (from)
 		cli_say("the directory is from %s; to start a daemon there: forecached --dir %s",
@@ -78,7 +84,7 @@ int ask_address(const char *name, char ret[ASK_ADDRESS_MAX])
 	int fd, rc;
 
 	if (snprintf(path, sizeof(path), "%s/%s", ask_dir(), name) >= (int)sizeof(un.sun_path))
-		return unreachable(path, "the path of the socket is longer than 107 bytes");
+		return unreachable(path, 0, "the path of the socket is longer than 107 bytes");
 	memcpy(un.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -87,12 +93,11 @@ int ask_address(const char *name, char ret[ASK_ADDRESS_MAX])
 	close(fd);
 	if (rc)
 		return unreachable(
-		        path,
+		        path, rc,
 		        rc == ENOENT ? "there is no such socket"
 		        : rc == ECONNREFUSED
 		                ? "the socket is there, but nobody listens (a daemon that was killed?)"
-		        : rc == EACCES ? "permission denied (is your user in the group forecached?)"
-		                       : strerror(rc));
+		                : strerror(rc));
 	snprintf(ret, ASK_ADDRESS_MAX, "ipc://%s", path);
 	return CLI_OK;
 }
@@ -202,7 +207,7 @@ static int no_answer(const char *op)
 		return cli_error("%s: %s", op, zmq_strerror(errno));
 	snprintf(why, sizeof(why), "no answer to \"%s\" within %g s (--timeout)", op,
 	         cli.timeout_s);
-	return unreachable(path, why);
+	return unreachable(path, 0, why);
 }
 
 static int failed(const struct request *r, const struct reply *reply, bool quietly)

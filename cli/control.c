@@ -13,27 +13,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a dry run would load: in order, each a key or a map with more about it. */
+/* The keys that a dry run would load, the first one first. */
 static void print_plan(const cJSON *list)
 {
 	struct table t = { 0 };
-	char n[HUMAN_MAX];
-	const cJSON *row;
+	const cJSON *key;
 	int i = 0;
 
 	table_column(&t, "order", TABLE_RIGHT);
 	table_column(&t, "key", TABLE_LEFT);
-	table_column(&t, "endpoint", TABLE_LEFT);
-	table_column(&t, "requests/s", TABLE_RIGHT);
-	table_column(&t, "load ms", TABLE_RIGHT);
-	cJSON_ArrayForEach(row, list)
+	cJSON_ArrayForEach(key, list)
 	{
 		table_cell(&t, "%d", ++i);
-		table_cell(&t, "%s",
-		           cJSON_IsString(row) ? row->valuestring : json_text(row, "key"));
-		table_cell(&t, "%s", json_text(row, "endpoint"));
-		table_cell(&t, "%s", human_number(n, json_num(row, "request_rate_per_s")));
-		table_cell(&t, "%s", human_number(n, json_num(row, "load_ms")));
+		table_cell(&t, "%s", cJSON_IsString(key) ? key->valuestring : "?");
 	}
 	table_print(&t, stdout);
 	table_release(&t);

@@ -218,4 +218,6 @@ void human_interval90(struct estimate e, double *ret_lo, double *ret_hi)
 	c = 1 / (9 * shape);
 	*ret_lo = e.mean * pow(fmax(0, 1 - c - Z95 * sqrt(c)), 3);
 	*ret_hi = e.mean * pow(1 - c + Z95 * sqrt(c), 3);
+	if (*ret_lo < e.mean / 1000) /* nobody can tell that from never */
+		*ret_lo = 0;
 }

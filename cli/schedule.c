@@ -47,6 +47,12 @@ static const cJSON *find_schedule(const cJSON *list, const char *name)
 	return NULL;
 }
 
+static int unknown_schedule(const char *name)
+{
+	cli_say("there is no schedule \"%s\"; `forecache schedule list` shows all", name);
+	return CLI_NOT_FOUND;
+}
+
 static int ask_list(cJSON **ret)
 {
 	struct request r;
@@ -232,6 +238,8 @@ static int next(int argc, char **argv)
 	}
 	if (cJSON_GetArraySize(result) > 0)
 		table_print(&t, stdout);
+	else if (argc && !find_schedule(schedules, argv[0]))
+		status = unknown_schedule(argv[0]);
 	else
 		cli_say("nothing is due");
 	table_release(&t);

@@ -40,7 +40,7 @@ static void row_cells(struct table *t, const struct row_ttl *row, bool keys)
 		table_cell(t, "%s", human_number(n, row->age_s));
 	rate_cell(t, row->change_rate_per_s, 3600);
 	table_cell(t, "%s", human_number(n, row->request_rate_per_s));
-	table_cell(t, "%s", human_number(n, row->load_ms));
+	table_cell(t, "%s", human_number(n, row->load_ms > 0 ? row->load_ms : NAN));
 	table_cell(t, "%s", human_number(n, row->stale_share * 100));
 	table_cell(t, "%s", human_number(n, row->hit_ratio * 100));
 	table_cell(t, "%s", mode);

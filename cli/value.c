@@ -129,7 +129,10 @@ int cmd_get(int argc, char **argv)
 		if (term_is_tty())
 			putchar('\n');
 	} else if (!info) {
-		cli_say("no value for \"%s\"", argv[0]);
+		cli_say("no value for \"%s\"%s", argv[0],
+		        peek ? " is cached"
+		             : ": its origin has none, or no origin or loader is said to load it "
+		               "(`endpoints` in forecached.conf)");
 	}
 out:
 	answer_release(&a);

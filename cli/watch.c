@@ -351,8 +351,11 @@ static void print_summary(const struct watch *w)
 		table_cell(&t, "%u", u->errors);
 		table_cell(&t, "%u", u->target.changes);
 		table_cell(&t, "%s", human_number(mean, known ? e.mean * 3600 : NAN));
-		table_cell(&t, "%s to %s", human_number(lo_text, known ? lo * 3600 : NAN),
-		           human_number(hi_text, known ? hi * 3600 : NAN));
+		if (known)
+			table_cell(&t, "%s to %s", human_number(lo_text, lo * 3600),
+			           human_number(hi_text, hi * 3600));
+		else
+			table_cell(&t, "-");
 		table_cell(&t, "%s",
 		           human_number(mean,
 		                        u->target.looks ? u->load_ms_sum / u->target.looks : NAN));

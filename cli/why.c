@@ -13,6 +13,7 @@
 #include "cli/table.h"
 #include "cli/term.h"
 #include "cli/text.h"
+#include "cli/watch_target.h"
 #include "proto/row.h"
 
 #include <inttypes.h>
@@ -44,14 +45,24 @@ static const struct reason {
 	  "mode obey or advise, or nothing to load and compare with: set ttl to learn, give it an "
 	  "origin, a loader or "
 	  "change events" },
-	{ "static",
-	  "the static TTL stands: held out for comparison, learning paused, or nothing known yet",
-	  "static_ttl; it gives way once values have been loaded a few times" },
+	{ "static", "held out for comparison: the static TTL stands",
+	  "static_ttl, for the share of keys that holdout names" },
 	{ "negative", "the last answer was an error, or that there is no such thing",
 	  "negative_ttl, doubled while it lasts; a good answer of the origin ends it" },
 	{ "pushed", "change events say when the value ends: it is kept until one comes",
 	  "max_age, should none come" },
 };
+
+/* Where what was learned is not applied: mode obey or advise. */
+static const struct reason no_ttl_given = {
+	NULL, "the mode keeps the app's own TTL; it gave none, so the static TTL stands",
+	"static_ttl; set ttl to learn to have the TTL learned"
+};
+
+static bool learns(const struct row_why *w)
+{
+	return bytes_equal(w->mode, bytes_str("learn"));
+}
 
 static const struct reason *find_reason(struct bytes name)
 {
@@ -171,9 +182,13 @@ static void changes(const struct row_why *w, struct instant now)
 
 	if (known(e)) {
 		human_interval90(e, &lo, &hi);
-		add(&t, "%s, 90 %% sure from %s looks; once in %s; last seen to change %s",
+		add(&t, "%s, 90 %% sure from %s look%s; once in %s",
 		    human_rate_range(rate, e.mean, lo, hi), human_number(n, e.n),
-		    human_span(every, 1 / e.mean), ago(when, w->last_changed, now));
+		    e.n == 1 ? "" : "s", human_span(every, 1 / e.mean));
+		if (instant_is_set(w->last_changed))
+			add(&t, "; last seen to change %s", ago(when, w->last_changed, now));
+		else if (!w->is_endpoint) /* kept per key only */
+			add(&t, "; not seen to change yet");
 	} else if (w->pool_n > 0) {
 		add(&t, "not known of this key yet; the %s keys of its endpoint: %s",
 		    human_number(n, w->pool_n), human_rate(rate, w->pool_mean));
@@ -254,12 +269,12 @@ static void freshness(const struct row_why *w)
 	if (!isfinite(w->objective))
 		return;
 	add(&t, "at most %s of requests may be stale", human_share(objective, w->objective));
-	if (isfinite(w->measured))
+	if (isfinite(w->measured) && w->audits > 0)
 		add(&t, "; measured %s \u00b1 %s (%" PRIu64 " of %" PRIu64 " audits stale)",
 		    human_share(measured, w->measured), human_share(sd, w->measured_sd),
 		    w->audits_stale, w->audits);
 	else
-		add(&t, "; not measured yet (%" PRIu64 " audits)", w->audits);
+		add(&t, "; not measured yet (no audits)");
 	if (isfinite(w->price))
 		add(&t, "; so a stale answer is priced at %s loads", human_number(price, w->price));
 	put("freshness", &t, w->measured > w->objective ? TERM_WARN : TERM_PLAIN);
@@ -267,12 +282,13 @@ static void freshness(const struct row_why *w)
 
 static void decision(const struct row_why *w, bool brief)
 {
-	const struct reason *reason = find_reason(w->reason);
+	bool none_given = !learns(w) && bytes_equal(w->reason, bytes_str("static"));
+	const struct reason *reason = none_given ? &no_ttl_given : find_reason(w->reason);
 	char *name = text_printable(w->reason), p[HUMAN_MAX];
 	struct text t = { 0 }, limit = { 0 };
 
 	add(&t, "%s", reason ? reason->sentence : name);
-	if (w->p_stale_at_end > 0)
+	if (w->p_stale_at_end > 0 && learns(w)) /* it is of the TTL that would be learned */
 		add(&t, "; replaced by the end of the TTL with probability %s",
 		    human_share(p, w->p_stale_at_end));
 	if (w->refresh_ahead)
@@ -284,11 +300,38 @@ static void decision(const struct row_why *w, bool brief)
 	free(name);
 }
 
+/*
+ * What mode advise is for: the TTL of the measured rate alone. Not that of the price, which is steered
+ * by stale answers and has nothing to hold on to where TTLs do not follow it.
+ */
+static void advice(const struct row_why *w)
+{
+	struct estimate e = w->change_rate_mean;
+	char ttl[HUMAN_MAX], share[HUMAN_MAX];
+	struct text t = { 0 };
+	struct change rate;
+
+	if (!known(e) || !(e.mean > 0) || !(e.sd > 0) || !(w->objective > 0 && w->objective < 1))
+		return;
+	rate.a = e.mean * e.mean / (e.sd * e.sd);
+	rate.b = e.mean / (e.sd * e.sd);
+	add(&t, "by its rate of changes alone, a TTL of %s would have %s of answers stale",
+	    human_span(ttl, watch_advised_ttl(rate, w->objective)),
+	    human_share(share, w->objective));
+	put("advice", &t, TERM_PLAIN);
+}
+
 static void what_if(const struct row_why *w)
 {
 	char half[HUMAN_MAX], dbl[HUMAN_MAX];
 	struct text t = { 0 };
 
+	if (!learns(w)) {
+		advice(w);
+		return;
+	}
+	if (w->is_endpoint) /* a price sets the TTL of a key */
+		return;
 	if (!isfinite(w->ttl_at_half_price_s) || !isfinite(w->ttl_at_double_price_s))
 		return;
 	add(&t, "stale answers at half the price: TTL %s; at twice the price: %s",

@@ -36,6 +36,10 @@ WHY = dict(TTL_ROW, is_endpoint=False, resident=True, change_rate_mean={"mean": 
 WHY_NEW = {"endpoint": "/new", "key": "/new", "ttl_s": 60.0, "mode": "learn", "reason": "static", "requests": 1,
            "is_endpoint": False, "resident": False, "change_rate_mean": {"mean": 0.0, "sd": None, "n": 0},
            "objective": 0.01, "audits": 0}
+# Of a key whose app keeps its own TTL, and of an endpoint: what holds for a key in mode learn is not said.
+WHY_ADVISE = dict(WHY, key="/advise", mode="advise", reason="static", ttl_s=60.0)
+WHY_ENDPOINT = dict(WHY, key=None, endpoint="/q/<s>", is_endpoint=True, ttl_at_half_price_s=0.0, ttl_at_double_price_s=0.0,
+                    last_changed=None)
 HELLO = {"server": "forecached", "version": "0.1.0", "protocol": 1, "time_s": NOW, "time_scale": 1.0}
 FORECAST = [{"time_s": NOW + 900 * i, "per_s": 5 + 4 * (i % 24) / 24, "lo80": 3 + 3 * (i % 24) / 24,
              "hi80": 9 + 6 * (i % 24) / 24, "volatility": 0.5 + (i % 24) / 24} for i in range(96)]
@@ -59,6 +63,8 @@ def answers(op, args):
         return 0, {"outcome": "hit", "value": value, "endpoint": "/q", "version": 2**63 + 1, "age_s": 1.5, "ttl_s": 8.5}
     if op == "why" and name == "/new":
         return 0, WHY_NEW
+    if op == "why" and name in ("/advise", "/q/<s>"):
+        return 0, WHY_ADVISE if name == "/advise" else WHY_ENDPOINT
     if op == "why" and name == "/lost":
         return 0, "why not"
     if op == "export":
@@ -66,6 +72,8 @@ def answers(op, args):
         return 0, {"total": len(RECORDS), "records": page}
     if op == "import":
         return 0, {"count": len(args[0])}
+    if op == "schedule.next" and "nosuch" in repr(args):
+        return 0, []
     if op == "prewarm":
         return 0, {"count": 2, "keys": ["/quotes/IBM", "/quotes/SAP"]}
     if op == "purge":
@@ -239,6 +247,14 @@ def main():
     text = run.stdout.decode().lower()
     check("why of an unknown key says what is not known, and no nan or inf",
           "not known yet" in text and "not measured yet" in text and "nan" not in text and "inf" not in text, run)
+    run = forecache("why", "/advise")
+    check("why in mode advise says which TTL would do, and nothing of a price",
+          b"alone, a TTL of 58 s" in run.stdout and b"price: TTL" not in run.stdout and b"static" in run.stdout, run)
+    run = forecache("why", "/q/<s>")
+    check("why of an endpoint leaves out what only keys have",
+          b"price: TTL" not in run.stdout and b"seen to change" not in run.stdout, run)
+    run = forecache("schedule", "next", "nosuch")
+    check("schedule next of a name that is none is status 3", run.returncode == 3 and b"nosuch" in run.stderr, run)
     run = forecache("ttls", "/hostile")
     check("names of keys cannot steer the terminal",
           b"\x1b" not in run.stdout and b"\\x1b" in run.stdout and b"\\xff" in run.stdout and b"\xc2\x9b" not in run.stdout, run)
