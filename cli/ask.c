@@ -72,14 +72,15 @@ static int unreachable(const char *path, int error, const char *why)
 		cli_say("the directory is from %s; to start a daemon there: forecached --dir %s",
 		        from, ask_dir());
 	else
-		cli_say("start it with `systemctl start forecached` or `forecached`, or say where it runs with "
+		cli_say("start it with `systemctl start forecached` or `forecached`, or say where "
+		        "it runs with "
 		        "--dir DIR or $FORECACHED_DIR");
 	return CLI_UNREACHABLE;
 }
 
 int ask_address(const char *name, char ret[ASK_ADDRESS_MAX])
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	char path[ASK_ADDRESS_MAX - 8];
 	int fd, rc;
 
@@ -92,12 +93,11 @@ int ask_address(const char *name, char ret[ASK_ADDRESS_MAX])
 	rc = connect(fd, (struct sockaddr *)&un, sizeof(un)) ? errno : 0;
 	close(fd);
 	if (rc)
-		return unreachable(
-		        path, rc,
-		        rc == ENOENT ? "there is no such socket"
-		        : rc == ECONNREFUSED
-		                ? "the socket is there, but nobody listens (a daemon that was killed?)"
-		                : strerror(rc));
+		return unreachable(path, rc,
+		                   rc == ENOENT         ? "there is no such socket"
+		                   : rc == ECONNREFUSED ? "the socket is there, but nobody listens "
+		                                          "(a daemon that was killed?)"
+		                                        : strerror(rc));
 	snprintf(ret, ASK_ADDRESS_MAX, "ipc://%s", path);
 	return CLI_OK;
 }
@@ -157,7 +157,7 @@ static int64_t now_ms(void)
 static int wait_for(short events, int64_t deadline_ms)
 {
 	for (;;) {
-		zmq_pollitem_t item = { .socket = asking.socket, .events = events };
+		zmq_pollitem_t item = {.socket = asking.socket, .events = events};
 		int64_t left = deadline_ms - now_ms();
 		int rc = zmq_poll(&item, 1, left > 0 ? (long)left : 0);
 
@@ -230,7 +230,7 @@ static int exchange(const struct request *asked, struct answer *ret, bool quietl
 	int64_t deadline = now_ms() + (int64_t)(cli.timeout_s * 1000);
 	struct request r = *asked;
 	struct proto_error err;
-	struct answer a = { 0 };
+	struct answer a = {0};
 	struct pack w;
 	size_t n = 0;
 	int status = open_socket();

@@ -29,8 +29,8 @@ static int write_forecasts(const char *path, const struct forecast *f, size_t n)
 		return cli_error("%s: %s", path, strerror(errno));
 	fputs("issued_s\ttarget_s\tmedian\tlo80\thi80\n", out);
 	for (size_t i = 0; i < n; i++)
-		fprintf(out, "%.6f\t%.6f\t%.6g\t%.6g\t%.6g\n", instant_s(f[i].issued), instant_s(f[i].target),
-		        f[i].median, f[i].lo80, f[i].hi80);
+		fprintf(out, "%.6f\t%.6f\t%.6g\t%.6g\t%.6g\n", instant_s(f[i].issued),
+		        instant_s(f[i].target), f[i].median, f[i].lo80, f[i].hi80);
 	bad = ferror(out);
 	if (fclose(out) != 0 || bad)
 		return cli_error("%s: %s", path, strerror(errno ? errno : EIO));
@@ -60,8 +60,8 @@ static void print_text(const struct series *s, double horizon_s, const struct ba
 {
 	char a[HUMAN_MAX], b[HUMAN_MAX];
 
-	printf("%zu steps of %s, forecast %s ahead; scored on the second half: %" PRIu64 " steps\n", s->at.n,
-	       human_span(a, span_s(s->step)), human_span(b, horizon_s), r->targets);
+	printf("%zu steps of %s, forecast %s ahead; scored on the second half: %" PRIu64 " steps\n",
+	       s->at.n, human_span(a, span_s(s->step)), human_span(b, horizon_s), r->targets);
 	if (!r->targets) {
 		printf("nothing to score: no step has one a day before it\n");
 		return;
@@ -73,7 +73,8 @@ static void print_text(const struct series *s, double horizon_s, const struct ba
 	printf("within 80 %% range  %s   (80 %% is right)\n", human_share(a, r->inside_80));
 }
 
-static int open_zone(const char *calendar, const char *name, const struct series *s, struct zone **ret)
+static int open_zone(const char *calendar, const char *name, const struct series *s,
+                     struct zone **ret)
 {
 	struct span margin = SPAN_S(MARGIN_DAYS * INT64_C(86400));
 	struct instant from = instant_add(s->at.v[0], SPAN_US(-margin.us));
@@ -91,25 +92,32 @@ static int open_zone(const char *calendar, const char *name, const struct series
 int cmd_backtest(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "--series FILE",
-		.brief = "Forecasts a recorded series from its past, step by step, and says how good that was.",
-		.examples = "forecache backtest --series counts.tsv.xz --horizon 30m\n"
-		            "forecache backtest --series counts.tsv --zone America/New_York --out forecasts.tsv\n",
-		.details = "A series is TSV with the header `time_s count`: how many requests came in the step that\n"
-		           "starts then. Each forecast is made from the steps up to it alone.\n",
+	        .synopsis = "--series FILE",
+	        .brief = "Forecasts a recorded series from its past, step by step, and says how "
+	                 "good that was.",
+	        .examples = "forecache backtest --series counts.tsv.xz --horizon 30m\n"
+	                    "forecache backtest --series counts.tsv --zone America/New_York --out "
+	                    "forecasts.tsv\n",
+	        .details = "A series is TSV with the header `time_s count`: how many requests came "
+	                   "in the step that\n"
+	                   "starts then. Each forecast is made from the steps up to it alone.\n",
 	};
 	const char *path = NULL, *out = NULL, *calendar = NULL, *zone_name = NULL;
 	double horizon_s = 1800;
 	const struct option_row rows[] = {
-		{ "series", 's', OPTION_TEXT, &path, 0, 0, "FILE", "the counts; plain, gzip, xz or zstd; - is stdin" },
-		{ "horizon", 0, OPTION_SPAN, &horizon_s, 1, 30 * 86400.0, "TIME", "forecast this far ahead (30m)" },
-		{ "out", 'o', OPTION_TEXT, &out, 0, 0, "FILE",
-		  "write every forecast: issued_s target_s median lo80 hi80" },
-		{ "calendar", 0, OPTION_TEXT, &calendar, 0, 0, "FILE.ics|MIC", "special days, and the time zone" },
-		{ "zone", 0, OPTION_TEXT, &zone_name, 0, 0, "NAME", "the time zone, as Europe/Berlin (UTC)" },
+	        {"series", 's', OPTION_TEXT, &path, 0, 0, "FILE",
+	         "the counts; plain, gzip, xz or zstd; - is stdin"},
+	        {"horizon", 0, OPTION_SPAN, &horizon_s, 1, 30 * 86400.0, "TIME",
+	         "forecast this far ahead (30m)"},
+	        {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE",
+	         "write every forecast: issued_s target_s median lo80 hi80"},
+	        {"calendar", 0, OPTION_TEXT, &calendar, 0, 0, "FILE.ics|MIC",
+	         "special days, and the time zone"},
+	        {"zone", 0, OPTION_TEXT, &zone_name, 0, 0, "NAME",
+	         "the time zone, as Europe/Berlin (UTC)"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
-	struct series s = { 0 };
+	struct series s = {0};
 	struct forecast *f = NULL;
 	struct zone *zone = NULL;
 	struct fault fault;
@@ -122,7 +130,7 @@ int cmd_backtest(int argc, char **argv)
 	status = series_read(&s, path, &fault) < 0 ? cli_error("%s", fault.text)
 	                                           : open_zone(calendar, zone_name, &s, &zone);
 	if (status == CLI_OK) {
-		struct backtest b = { span_from_s(horizon_s), zone, cli_interrupted };
+		struct backtest b = {span_from_s(horizon_s), zone, cli_interrupted};
 		struct backtest_score score;
 
 		cli_catch_signals();

@@ -9,14 +9,14 @@
 #include <time.h>
 
 /* Eighths of a cell, filled from below. */
-static const char *const eighth_utf8[] = { " ",      "\u2581", "\u2582", "\u2583", "\u2584",
-	                                   "\u2585", "\u2586", "\u2587", "\u2588" };
-static const char *const eighth_ascii[] = { " ", "_", "_", "_", "#", "#", "#", "#", "#" };
+static const char *const eighth_utf8[] = {" ",      "\u2581", "\u2582", "\u2583", "\u2584",
+                                          "\u2585", "\u2586", "\u2587", "\u2588"};
+static const char *const eighth_ascii[] = {" ", "_", "_", "_", "#", "#", "#", "#", "#"};
 
 double chart_step(double span_s, size_t n)
 {
-	static const double step[] = { 60,   120,  300,  600,   900,   1200,  1800,
-		                       3600, 7200, 10800, 14400, 21600, 43200, 86400 };
+	static const double step[] = {60,   120,  300,   600,   900,   1200,  1800,
+	                              3600, 7200, 10800, 14400, 21600, 43200, 86400};
 
 	for (size_t i = 0; i < sizeof(step) / sizeof(step[0]); i++)
 		if (step[i] * (double)n >= span_s)
@@ -27,7 +27,7 @@ double chart_step(double span_s, size_t n)
 /* The highest value, rounded up to 1, 2, 2.5 or 5 times a power of ten: the top of the scale. */
 static double top_of(const struct chart_point *p, size_t n)
 {
-	static const double nice[] = { 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10 };
+	static const double nice[] = {1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10};
 	double max = 0, unit;
 
 	for (size_t i = 0; i < n; i++) {

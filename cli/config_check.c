@@ -67,17 +67,18 @@ static int run(char *const argv[], char *said, size_t cap)
 static int check(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "[FILE]",
-		.brief = "Says whether a configuration is right; if not, which key is wrong, its "
-		         "limits and its unit.",
-		.examples = "forecache config check\n"
-		            "forecache config check ./forecached.conf && systemctl reload forecached\n",
-		.details = "Without FILE: the one that the daemon would read. Runs `forecached "
-			   "--check-config`, which reads zone files and calendars too. Nothing is "
-			   "changed, and no daemon need run.",
-		.max_args = 1,
+	        .synopsis = "[FILE]",
+	        .brief = "Says whether a configuration is right; if not, which key is wrong, its "
+	                 "limits and its unit.",
+	        .examples =
+	                "forecache config check\n"
+	                "forecache config check ./forecached.conf && systemctl reload forecached\n",
+	        .details = "Without FILE: the one that the daemon would read. Runs `forecached "
+	                   "--check-config`, which reads zone files and calendars too. Nothing is "
+	                   "changed, and no daemon need run.",
+	        .max_args = 1,
 	};
-	char *args[] = { (char *)"forecached", (char *)"--check-config", NULL, NULL, NULL };
+	char *args[] = {(char *)"forecached", (char *)"--check-config", NULL, NULL, NULL};
 	char said[SAID_MAX], *shown;
 	int status = options_parse(&usage, NULL, 0, &argc, &argv);
 	cJSON *o;
@@ -115,14 +116,14 @@ static int check(int argc, char **argv)
 int cmd_config(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "check",
-		.brief = "The daemon's configuration.",
-		.examples = "forecache config check\n"
-		            "forecache config check ./forecached.conf\n",
-		.min_args = 1,
-		.max_args = -1,
+	        .synopsis = "check",
+	        .brief = "The daemon's configuration.",
+	        .examples = "forecache config check\n"
+	                    "forecache config check ./forecached.conf\n",
+	        .min_args = 1,
+	        .max_args = -1,
 	};
-	static const struct subcommand subs[] = { { "check", check } };
+	static const struct subcommand subs[] = {{"check", check}};
 
 	return options_subcommand(&usage, subs, 1, argc, argv);
 }

@@ -16,7 +16,7 @@
 /* The keys that a dry run would load, the first one first. */
 static void print_plan(const cJSON *list)
 {
-	struct table t = { 0 };
+	struct table t = {0};
 	const cJSON *key;
 	int i = 0;
 
@@ -34,24 +34,25 @@ static void print_plan(const cJSON *list)
 int cmd_prewarm(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "PATTERN",
-		.brief = "Loads now what matches and is likely to be asked for, within the "
-		         "origin's budget.",
-		.examples = "forecache prewarm '/quotes/<symbol>' --dry-run     # what would be loaded, in which order\n"
-		            "forecache prewarm '/quotes/<symbol>' --max-keys 500\n",
-		.details = "PATTERN is an endpoint, a key, or a template whose <segments> stand "
-			   "for anything. Without a dry run the number of loads planned is said; "
-			   "`forecache monitor` shows them arrive.",
-		.min_args = 1,
-		.max_args = 1,
+	        .synopsis = "PATTERN",
+	        .brief = "Loads now what matches and is likely to be asked for, within the "
+	                 "origin's budget.",
+	        .examples = "forecache prewarm '/quotes/<symbol>' --dry-run     # what would be "
+	                    "loaded, in which order\n"
+	                    "forecache prewarm '/quotes/<symbol>' --max-keys 500\n",
+	        .details = "PATTERN is an endpoint, a key, or a template whose <segments> stand "
+	                   "for anything. Without a dry run the number of loads planned is said; "
+	                   "`forecache monitor` shows them arrive.",
+	        .min_args = 1,
+	        .max_args = 1,
 	};
 	bool dry_run = false;
 	double max_keys = 0;
 	const struct option_row rows[] = {
-		{ "dry-run", 'n', OPTION_FLAG, &dry_run, 0, 0, NULL,
-		  "only list what would be loaded, in order" },
-		{ "max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N",
-		  "the N most wanted at most" },
+	        {"dry-run", 'n', OPTION_FLAG, &dry_run, 0, 0, NULL,
+	         "only list what would be loaded, in order"},
+	        {"max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N",
+	         "the N most wanted at most"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	const cJSON *list = NULL;
@@ -91,9 +92,9 @@ int cmd_prewarm(int argc, char **argv)
 /* The word's PAUSE bits, or 0 after a complaint. */
 static unsigned pause_what(const char *word)
 {
-	static const char *const words[] = { "all", "learning", "prefetch" };
-	static const unsigned bits[] = { REQUEST_LEARNING | REQUEST_PREFETCH, REQUEST_LEARNING,
-		                         REQUEST_PREFETCH };
+	static const char *const words[] = {"all", "learning", "prefetch"};
+	static const unsigned bits[] = {REQUEST_LEARNING | REQUEST_PREFETCH, REQUEST_LEARNING,
+	                                REQUEST_PREFETCH};
 	const char *nearest;
 
 	for (size_t i = 0; i < 3; i++)
@@ -128,21 +129,21 @@ static int pause_or_resume(enum op op, unsigned what, double for_s)
 int cmd_pause(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "learning|prefetch|all",
-		.brief = "Stops a part of the daemon's own doing, at once. The cache goes on "
-		         "serving.",
-		.examples = "forecache pause prefetch --for 1h    # the origin is being repaired\n"
-		            "forecache pause learning             # a load test is about to run\n",
-		.details = "learning: what happens is counted but not learned from, TTLs stay as "
-			   "they are. prefetch: no refresh ahead, no prewarming, no audits. "
-			   "Without --for it lasts until `forecache resume`.",
-		.min_args = 1,
-		.max_args = 1,
+	        .synopsis = "learning|prefetch|all",
+	        .brief = "Stops a part of the daemon's own doing, at once. The cache goes on "
+	                 "serving.",
+	        .examples = "forecache pause prefetch --for 1h    # the origin is being repaired\n"
+	                    "forecache pause learning             # a load test is about to run\n",
+	        .details = "learning: what happens is counted but not learned from, TTLs stay as "
+	                   "they are. prefetch: no refresh ahead, no prewarming, no audits. "
+	                   "Without --for it lasts until `forecache resume`.",
+	        .min_args = 1,
+	        .max_args = 1,
 	};
 	double for_s = 0;
 	const struct option_row rows[] = {
-		{ "for", 0, OPTION_SPAN, &for_s, 1, 31536000, "TIME",
-		  "resume by itself after this time" },
+	        {"for", 0, OPTION_SPAN, &for_s, 1, 31536000, "TIME",
+	         "resume by itself after this time"},
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv);
 	char span[HUMAN_MAX];
@@ -163,11 +164,11 @@ int cmd_pause(int argc, char **argv)
 int cmd_resume(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "[learning|prefetch|all]",
-		.brief = "Ends a pause.",
-		.examples = "forecache resume\n"
-		            "forecache resume prefetch\n",
-		.max_args = 1,
+	        .synopsis = "[learning|prefetch|all]",
+	        .brief = "Ends a pause.",
+	        .examples = "forecache resume\n"
+	                    "forecache resume prefetch\n",
+	        .max_args = 1,
 	};
 	int status = options_parse(&usage, NULL, 0, &argc, &argv);
 	unsigned what;
@@ -218,21 +219,20 @@ static int purge(enum request_purge what, const char *name, bool quietly, double
 int cmd_purge(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "KEY|ENDPOINT",
-		.brief = "Takes values out of the cache: of a key, or of all keys of an endpoint. "
-		         "What was learned stays.",
-		.examples = "forecache purge /quotes/IBM\n"
-		            "forecache purge '/quotes/<symbol>'\n"
-		            "forecache purge --all --yes\n",
-		.details = "A name that is both is taken for the key; --endpoint says otherwise.",
-		.max_args = 1,
+	        .synopsis = "KEY|ENDPOINT",
+	        .brief = "Takes values out of the cache: of a key, or of all keys of an endpoint. "
+	                 "What was learned stays.",
+	        .examples = "forecache purge /quotes/IBM\n"
+	                    "forecache purge '/quotes/<symbol>'\n"
+	                    "forecache purge --all --yes\n",
+	        .details = "A name that is both is taken for the key; --endpoint says otherwise.",
+	        .max_args = 1,
 	};
 	bool endpoint = false, all = false, yes = false;
 	const struct option_row rows[] = {
-		{ "endpoint", 'e', OPTION_FLAG, &endpoint, 0, 0, NULL,
-		  "the name is an endpoint's" },
-		{ "all", 0, OPTION_FLAG, &all, 0, 0, NULL, "everything; asks first" },
-		{ "yes", 'y', OPTION_FLAG, &yes, 0, 0, NULL, "do not ask" },
+	        {"endpoint", 'e', OPTION_FLAG, &endpoint, 0, 0, NULL, "the name is an endpoint's"},
+	        {"all", 0, OPTION_FLAG, &all, 0, 0, NULL, "everything; asks first"},
+	        {"yes", 'y', OPTION_FLAG, &yes, 0, 0, NULL, "do not ask"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	double count = 0;

@@ -32,8 +32,8 @@ static int draw(const char *name, const struct answer *a, double step_s, int hei
 	while (c.left > 0 && n < COLUMNS_MAX) {
 		if (row_read(&row_forecast, cursor_next(&c), &row, &err))
 			return cli_error("the answer cannot be read: %s", err.text);
-		point[n] = (struct chart_point){ instant_s(row.time_s), row.per_s, row.lo80,
-			                         row.hi80 };
+		point[n] =
+		        (struct chart_point){instant_s(row.time_s), row.per_s, row.lo80, row.hi80};
 		volatility[n++] = row.volatility;
 		if (row.per_s > peak) {
 			peak = row.per_s;
@@ -49,7 +49,8 @@ static int draw(const char *name, const struct answer *a, double step_s, int hei
 	chart_draw(stdout, point, n, height, term_has_utf8());
 	printf("%*s", CHART_MARGIN, "changes ");
 	chart_spark(stdout, volatility, n, term_has_utf8());
-	printf("\n%s forecast  %s 80 %% band  %s at least; changes: how volatile it is at that time of day\n",
+	printf("\n%s forecast  %s 80 %% band  %s at least; changes: how volatile it is at that "
+	       "time of day\n",
 	       term_has_utf8() ? "\u2501" : "=", term_has_utf8() ? "\u2592" : ":",
 	       term_has_utf8() ? "\u2588" : "#");
 	if (isfinite(peak_s))
@@ -61,21 +62,21 @@ static int draw(const char *name, const struct answer *a, double step_s, int hei
 int cmd_forecast(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "ENDPOINT",
-		.brief = "Draws the requests that are expected, with the band that holds 80 % of "
-			 "what may come, and how volatile the endpoint is at each time of day.",
-		.examples = "forecache forecast '/quotes/<symbol>'\n"
-		            "forecache forecast '/quotes/<symbol>' --for 2h --step 5m\n"
-		            "forecache forecast '/quotes/<symbol>' --json | jq '.[0]'\n",
-		.min_args = 1,
-		.max_args = 1,
+	        .synopsis = "ENDPOINT",
+	        .brief = "Draws the requests that are expected, with the band that holds 80 % of "
+	                 "what may come, and how volatile the endpoint is at each time of day.",
+	        .examples = "forecache forecast '/quotes/<symbol>'\n"
+	                    "forecache forecast '/quotes/<symbol>' --for 2h --step 5m\n"
+	                    "forecache forecast '/quotes/<symbol>' --json | jq '.[0]'\n",
+	        .min_args = 1,
+	        .max_args = 1,
 	};
 	double for_s = 86400, step_s = 0, height = 12;
 	const struct option_row rows[] = {
-		{ "for", 0, OPTION_SPAN, &for_s, 60, 604800, "TIME", "so far ahead (24h)" },
-		{ "step", 0, OPTION_SPAN, &step_s, 1, 86400, "TIME",
-		  "length of a step (else: as fits the terminal)" },
-		{ "height", 0, OPTION_COUNT, &height, 4, 60, "N", "rows of the drawing (12)" },
+	        {"for", 0, OPTION_SPAN, &for_s, 60, 604800, "TIME", "so far ahead (24h)"},
+	        {"step", 0, OPTION_SPAN, &step_s, 1, 86400, "TIME",
+	         "length of a step (else: as fits the terminal)"},
+	        {"height", 0, OPTION_COUNT, &height, 4, 60, "N", "rows of the drawing (12)"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	int columns = term_width() - CHART_MARGIN - 1;

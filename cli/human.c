@@ -15,8 +15,7 @@ static const struct unit {
 	const char *name;
 	double s;
 } units[] = {
-	{ "ms", 1e-3 }, { "s", 1 },     { "min", 60 },   { "m", 60 },
-	{ "h", 3600 },  { "d", 86400 }, { "w", 604800 },
+        {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"m", 60}, {"h", 3600}, {"d", 86400}, {"w", 604800},
 };
 
 int human_parse_span(const char *text, double *ret_s)
@@ -136,7 +135,7 @@ char *human_share(char *buf, double share)
 
 char *human_bytes(char *buf, double bytes)
 {
-	static const char *const unit[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
 	char a[HUMAN_MAX];
 	size_t u = 0;
 
@@ -153,9 +152,7 @@ char *human_bytes(char *buf, double bytes)
 /* The unit in which a rate is 0.5 or more, or the longest. */
 static const struct unit *rate_unit(double per_s)
 {
-	static const struct unit unit[] = {
-		{ "s", 1 }, { "min", 60 }, { "h", 3600 }, { "d", 86400 }
-	};
+	static const struct unit unit[] = {{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}};
 	size_t i = 0;
 
 	if (per_s > 0)

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct cli cli = { .timeout_s = 5 };
+struct cli cli = {.timeout_s = 5};
 
 /* In the order of `forecache help`: what a newcomer needs first stands first. */
 static const struct command {
@@ -25,35 +25,35 @@ static const struct command {
 	const char *brief;
 	const char *group; /* set at the first row of a group */
 } commands[] = {
-	{ "endpoints", cmd_endpoints, "The endpoints, and what was learned of each", "See" },
-	{ "ttls", cmd_ttls, "The keys with their TTLs, hottest first", NULL },
-	{ "why", cmd_why, "Why a TTL is what it is, and what would change it", NULL },
-	{ "forecast", cmd_forecast, "The requests that are expected, drawn", NULL },
-	{ "stats", cmd_stats, "Everything that the daemon counts", NULL },
-	{ "top", cmd_top, "The hottest endpoints or keys, refreshed", NULL },
-	{ "monitor", cmd_monitor, "The daemon's notices as they come", NULL },
-	{ "get", cmd_get, "Print a value", "Values" },
-	{ "set", cmd_set, "Put a value into the cache", NULL },
-	{ "del", cmd_del, "Take values out", NULL },
-	{ "changed", cmd_changed, "Say that the origin's value has changed", NULL },
-	{ "ttl", cmd_ttl, "The TTL that is advised for a key", NULL },
-	{ "purge", cmd_purge, "Take out a key, all of an endpoint, or everything", NULL },
-	{ "schedule", cmd_schedule, "Peaks that are known beforehand: add, list, remove, next, report",
-	  "Operate" },
-	{ "prewarm", cmd_prewarm, "Load now what is likely to be asked for", NULL },
-	{ "pause", cmd_pause, "Stop learning, prefetching or both for a while", NULL },
-	{ "resume", cmd_resume, "End a pause", NULL },
-	{ "export", cmd_export, "What was learned, as a file", NULL },
-	{ "import", cmd_import,
-	  "Learn from such a file: of another daemon, or of a simulation", NULL },
-	{ "watch", cmd_watch, "Look at URLs again and again: how often do they change, which TTL?",
-	  "Without a daemon" },
-	{ "simulate", cmd_simulate,
-	  "What caching policies would have done with recorded requests", NULL },
-	{ "backtest", cmd_backtest,
-	  "How good demand forecasts would have been on a recorded series", NULL },
-	{ "config", cmd_config, "config check: is the daemon's configuration right?", NULL },
-	{ "help", cmd_help, "This overview, or the help of one command", NULL },
+        {"endpoints", cmd_endpoints, "The endpoints, and what was learned of each", "See"},
+        {"ttls", cmd_ttls, "The keys with their TTLs, hottest first", NULL},
+        {"why", cmd_why, "Why a TTL is what it is, and what would change it", NULL},
+        {"forecast", cmd_forecast, "The requests that are expected, drawn", NULL},
+        {"stats", cmd_stats, "Everything that the daemon counts", NULL},
+        {"top", cmd_top, "The hottest endpoints or keys, refreshed", NULL},
+        {"monitor", cmd_monitor, "The daemon's notices as they come", NULL},
+        {"get", cmd_get, "Print a value", "Values"},
+        {"set", cmd_set, "Put a value into the cache", NULL},
+        {"del", cmd_del, "Take values out", NULL},
+        {"changed", cmd_changed, "Say that the origin's value has changed", NULL},
+        {"ttl", cmd_ttl, "The TTL that is advised for a key", NULL},
+        {"purge", cmd_purge, "Take out a key, all of an endpoint, or everything", NULL},
+        {"schedule", cmd_schedule,
+         "Peaks that are known beforehand: add, list, remove, next, report", "Operate"},
+        {"prewarm", cmd_prewarm, "Load now what is likely to be asked for", NULL},
+        {"pause", cmd_pause, "Stop learning, prefetching or both for a while", NULL},
+        {"resume", cmd_resume, "End a pause", NULL},
+        {"export", cmd_export, "What was learned, as a file", NULL},
+        {"import", cmd_import, "Learn from such a file: of another daemon, or of a simulation",
+         NULL},
+        {"watch", cmd_watch, "Look at URLs again and again: how often do they change, which TTL?",
+         "Without a daemon"},
+        {"simulate", cmd_simulate, "What caching policies would have done with recorded requests",
+         NULL},
+        {"backtest", cmd_backtest, "How good demand forecasts would have been on a recorded series",
+         NULL},
+        {"config", cmd_config, "config check: is the daemon's configuration right?", NULL},
+        {"help", cmd_help, "This overview, or the help of one command", NULL},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -172,7 +172,7 @@ static void on_signal(int sig)
 void cli_catch_signals(void)
 {
 	/* no SA_RESTART: a blocking call returns, so that the loop sees the signal at once */
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
 
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
@@ -195,7 +195,8 @@ static void overview(void)
 	printf("forecache: talk to forecached, the caching daemon that learns TTLs\n"
 	       "\n"
 	       "%sExamples%s\n"
-	       "  forecache endpoints                       # what is cached, and what was learned of it\n"
+	       "  forecache endpoints                       # what is cached, and what was learned "
+	       "of it\n"
 	       "  forecache why /quotes/IBM                 # why this TTL\n"
 	       "  forecache forecast '/quotes/<symbol>'     # the demand of the next hours, drawn\n"
 	       "  forecache watch https://api.example/x     # measure an API; needs no daemon\n"
@@ -227,16 +228,16 @@ static int unknown_command(const char *name)
 int cmd_help(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "[COMMAND]",
-		.brief = "Shows what the commands do.",
-		.examples = "forecache help\n"
-		            "forecache help watch         # the same as: forecache watch --help\n",
-		.max_args = 1,
+	        .synopsis = "[COMMAND]",
+	        .brief = "Shows what the commands do.",
+	        .examples = "forecache help\n"
+	                    "forecache help watch         # the same as: forecache watch --help\n",
+	        .max_args = 1,
 	};
 	bool words = false;
 	const struct option_row rows[] = {
-		{ "words", 0, OPTION_FLAG, &words, 0, 0, NULL,
-		  "only the names of all commands, one a line" },
+	        {"words", 0, OPTION_FLAG, &words, 0, 0, NULL,
+	         "only the names of all commands, one a line"},
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv);
 	const struct command *c;
@@ -255,7 +256,7 @@ int cmd_help(int argc, char **argv)
 	c = find(argv[0]);
 	if (!c)
 		return unknown_command(argv[0]);
-	return c->run(2, (char *[]){ (char *)c->name, (char *)"--help", NULL });
+	return c->run(2, (char *[]){(char *)c->name, (char *)"--help", NULL});
 }
 
 /* Output that did not get to the disk or pipe is an error even if all else went well. */

@@ -86,7 +86,7 @@ static void show(struct bytes frame, uint64_t *seq, bool all)
  */
 static int receive(void *s, zmq_msg_t *topic, zmq_msg_t *body)
 {
-	zmq_pollitem_t item = { .socket = s, .events = ZMQ_POLLIN };
+	zmq_pollitem_t item = {.socket = s, .events = ZMQ_POLLIN};
 
 	if (zmq_poll(&item, 1, 250) <= 0)
 		return -1;
@@ -98,20 +98,20 @@ static int receive(void *s, zmq_msg_t *topic, zmq_msg_t *body)
 int cmd_monitor(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "[KIND[:ENDPOINT]]",
-		.brief = "Prints the daemon's notices as they come, until Ctrl-C: changed values, "
-			 "schedules whose time has come, new endpoints, alarms, refused events.",
-		.examples = "forecache monitor\n"
-		            "forecache monitor 'changed:/quotes/<symbol>'\n"
-		            "forecache monitor alarm --json\n",
-		.details = "KIND is changed, peak, endpoint, alarm, refused, reload or stop. With "
-			   "--json each line is an object. Notices are hints: a slow reader "
-			   "misses some, and is told so.",
-		.max_args = 1,
+	        .synopsis = "[KIND[:ENDPOINT]]",
+	        .brief = "Prints the daemon's notices as they come, until Ctrl-C: changed values, "
+	                 "schedules whose time has come, new endpoints, alarms, refused events.",
+	        .examples = "forecache monitor\n"
+	                    "forecache monitor 'changed:/quotes/<symbol>'\n"
+	                    "forecache monitor alarm --json\n",
+	        .details = "KIND is changed, peak, endpoint, alarm, refused, reload or stop. With "
+	                   "--json each line is an object. Notices are hints: a slow reader "
+	                   "misses some, and is told so.",
+	        .max_args = 1,
 	};
 	double count = HUGE_VAL;
 	const struct option_row rows[] = {
-		{ "count", 0, OPTION_COUNT, &count, 1, 1e9, "N", "stop after N notices" },
+	        {"count", 0, OPTION_COUNT, &count, 1, 1e9, "N", "stop after N notices"},
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv), linger = 0;
 	char address[ASK_ADDRESS_MAX];

@@ -17,19 +17,19 @@
 #define ROWS_MAX 40
 
 /* getopt_long's values of rows: above any character, so that letters and rows do not mix. */
-#define ROW_BASE   1000
-#define ROW_HELP   2000
-#define ROW_WORDS  2001
+#define ROW_BASE    1000
+#define ROW_HELP    2000
+#define ROW_WORDS   2001
 #define ROW_VERSION 2002
 
 static const struct option_row common[] = {
-	{ "json", 0, OPTION_FLAG, &cli.json, 0, 0, NULL, "print JSON" },
-	{ "dir", 0, OPTION_TEXT, &cli.dir, 0, 0, "DIR",
-	  "where the daemon's sockets are (else $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached, "
-	  "/run/forecached)" },
-	{ "timeout", 0, OPTION_SPAN, &cli.timeout_s, 0.01, 600, "TIME",
-	  "wait this long for the daemon (5s)" },
-	{ "no-color", 0, OPTION_FLAG, &cli.no_color, 0, 0, NULL, "no colours (also: $NO_COLOR)" },
+        {"json", 0, OPTION_FLAG, &cli.json, 0, 0, NULL, "print JSON"},
+        {"dir", 0, OPTION_TEXT, &cli.dir, 0, 0, "DIR",
+         "where the daemon's sockets are (else $FORECACHED_DIR, $XDG_RUNTIME_DIR/forecached, "
+         "/run/forecached)"},
+        {"timeout", 0, OPTION_SPAN, &cli.timeout_s, 0.01, 600, "TIME",
+         "wait this long for the daemon (5s)"},
+        {"no-color", 0, OPTION_FLAG, &cli.no_color, 0, 0, NULL, "no colours (also: $NO_COLOR)"},
 };
 #define N_COMMON (sizeof(common) / sizeof(common[0]))
 
@@ -119,7 +119,7 @@ static int unknown_option(const char *command, const char *typed,
 static int parse(const char *command, const struct option_row *const *row, size_t n, int *argc,
                  char ***argv, bool in_order, bool *ret_help, bool *ret_words, bool *ret_version)
 {
-	struct option lo[ROWS_MAX + 4] = { 0 };
+	struct option lo[ROWS_MAX + 4] = {0};
 	char letters[2 * ROWS_MAX + 8], *l = letters;
 	int c, which;
 
@@ -131,8 +131,8 @@ static int parse(const char *command, const struct option_row *const *row, size_
 	for (size_t i = 0; i < n; i++) {
 		bool arg = row[i]->kind != OPTION_FLAG;
 
-		lo[i] = (struct option){ row[i]->name, arg ? required_argument : no_argument, NULL,
-			                 ROW_BASE + (int)i };
+		lo[i] = (struct option){row[i]->name, arg ? required_argument : no_argument, NULL,
+		                        ROW_BASE + (int)i};
 		if (row[i]->letter) {
 			*l++ = row[i]->letter;
 			if (arg)
@@ -140,9 +140,9 @@ static int parse(const char *command, const struct option_row *const *row, size_
 		}
 	}
 	*l = '\0';
-	lo[n++] = (struct option){ "help", no_argument, NULL, ROW_HELP };
-	lo[n++] = ret_version ? (struct option){ "version", no_argument, NULL, ROW_VERSION }
-	                      : (struct option){ "help-words", no_argument, NULL, ROW_WORDS };
+	lo[n++] = (struct option){"help", no_argument, NULL, ROW_HELP};
+	lo[n++] = ret_version ? (struct option){"version", no_argument, NULL, ROW_VERSION}
+	                      : (struct option){"help-words", no_argument, NULL, ROW_WORDS};
 	n -= 2;
 	opterr = 0;
 	optind = 0; /* glibc: start afresh, as getopt keeps its place between calls */
@@ -167,7 +167,7 @@ static int parse(const char *command, const struct option_row *const *row, size_
 			return complain(command, what);
 		}
 		if (c == '?') {
-			char letter[3] = { '-', (char)optopt, '\0' };
+			char letter[3] = {'-', (char)optopt, '\0'};
 
 			if (optopt >= ROW_BASE) {
 				snprintf(what, sizeof(what), "%.60s takes no value",
@@ -252,7 +252,7 @@ void options_help(const char *command, const struct usage *u, const struct optio
 		help_row(&row[i]);
 	for (size_t i = 0; i < N_COMMON; i++)
 		help_row(&common[i]);
-	help_row(&(struct option_row){ .name = "help", .letter = 'h', .help = "this text" });
+	help_row(&(struct option_row){.name = "help", .letter = 'h', .help = "this text"});
 }
 
 int options_parse(const struct usage *u, const struct option_row *row, size_t n, int *argc,

@@ -25,7 +25,8 @@ enum option_kind {
 	OPTION_TEXT,   /* into: const char *, pointing into argv */
 	OPTION_NUMBER, /* into: double within lo .. hi */
 	OPTION_COUNT,  /* into: double, whole, within lo .. hi */
-	OPTION_SPAN, /* into: double seconds within lo .. hi, typed as 30, 30s, 5m, 1.5h, 2d, 250ms */
+	/* into: double seconds within lo .. hi, typed as 30, 30s, 5m, 1.5h, 2d, 250ms */
+	OPTION_SPAN,
 	OPTION_LIST, /* into: struct option_list; may be given again and again */
 };
 
@@ -46,10 +47,10 @@ struct option_row {
 };
 
 struct usage {
-	const char *synopsis; /* what stands between the command's name and [OPTION]... */
-	const char *brief;    /* one sentence */
-	const char *examples; /* lines "forecache ...   # what it does", each with its newline */
-	const char *details;  /* may be NULL */
+	const char *synopsis;   /* what stands between the command's name and [OPTION]... */
+	const char *brief;      /* one sentence */
+	const char *examples;   /* lines "forecache ...   # what it does", each with its newline */
+	const char *details;    /* may be NULL */
 	int min_args, max_args; /* positional ones; max < 0: any number */
 };
 

@@ -68,37 +68,40 @@ static int ask_list(cJSON **ret)
 /* -- add --------------------------------------------------------------------------------------- */
 
 static const struct usage add_usage = {
-	.synopsis = "NAME RULE",
-	.brief = "Adds a schedule, or replaces the one of that name: what matches the patterns is "
-		 "warm at each of its instants.",
-	.examples = "forecache schedule add open 'weekdays 09:30' --tz America/New_York --pattern '/quotes/<symbol>'\n"
-	            "forecache schedule add open 'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=30' \\\n"
-	            "    --tz America/New_York --calendar XNYS --pattern '/quotes/<symbol>' "
-	            "--lead 10m\n",
-	.details = "RULE is an RRULE of RFC 5545, a shorthand (daily 07:00, weekdays 09:30,16:00, "
-		   "mon,wed-fri 18:15, hourly :15) or the five fields of cron, in local time of "
-		   "the zone. Without --lead the start is computed from what the loads cost and "
-		   "what the origin's budget allows.",
-	.min_args = 2,
-	.max_args = 2,
+        .synopsis = "NAME RULE",
+        .brief = "Adds a schedule, or replaces the one of that name: what matches the patterns is "
+                 "warm at each of its instants.",
+        .examples = "forecache schedule add open 'weekdays 09:30' --tz America/New_York --pattern "
+                    "'/quotes/<symbol>'\n"
+                    "forecache schedule add open "
+                    "'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=30' \\\n"
+                    "    --tz America/New_York --calendar XNYS --pattern '/quotes/<symbol>' "
+                    "--lead 10m\n",
+        .details = "RULE is an RRULE of RFC 5545, a shorthand (daily 07:00, weekdays 09:30,16:00, "
+                   "mon,wed-fri 18:15, hourly :15) or the five fields of cron, in local time of "
+                   "the zone. Without --lead the start is computed from what the loads cost and "
+                   "what the origin's budget allows.",
+        .min_args = 2,
+        .max_args = 2,
 };
 
 static int add(int argc, char **argv)
 {
 	const char *tz = NULL, *calendar = NULL, *start = NULL;
-	struct option_list patterns = { 0 };
+	struct option_list patterns = {0};
 	double lead_s = 0, max_keys = 0;
 	const struct option_row rows[] = {
-		{ "pattern", 'p', OPTION_LIST, &patterns, 0, 0, "PATTERN",
-		  "endpoint or key template to warm; may be given again" },
-		{ "tz", 0, OPTION_TEXT, &tz, 0, 0, "ZONE", "time zone of the rule (the daemon's `zone`)" },
-		{ "calendar", 0, OPTION_TEXT, &calendar, 0, 0, "MIC|FILE", "skip its holidays" },
-		{ "start", 0, OPTION_TEXT, &start, 0, 0, "TIME",
-		  "DTSTART of the rule, local time of the zone" },
-		{ "lead", 0, OPTION_SPAN, &lead_s, 1, 86400, "TIME",
-		  "warm this long before (else: computed)" },
-		{ "max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N",
-		  "the N most wanted keys (10000)" },
+	        {"pattern", 'p', OPTION_LIST, &patterns, 0, 0, "PATTERN",
+	         "endpoint or key template to warm; may be given again"},
+	        {"tz", 0, OPTION_TEXT, &tz, 0, 0, "ZONE",
+	         "time zone of the rule (the daemon's `zone`)"},
+	        {"calendar", 0, OPTION_TEXT, &calendar, 0, 0, "MIC|FILE", "skip its holidays"},
+	        {"start", 0, OPTION_TEXT, &start, 0, 0, "TIME",
+	         "DTSTART of the rule, local time of the zone"},
+	        {"lead", 0, OPTION_SPAN, &lead_s, 1, 86400, "TIME",
+	         "warm this long before (else: computed)"},
+	        {"max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N",
+	         "the N most wanted keys (10000)"},
 	};
 	int status = options_parse(&add_usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct request r;
@@ -135,15 +138,15 @@ static int add(int argc, char **argv)
 /* -- list, next, report ------------------------------------------------------------------------ */
 
 static const struct usage list_usage = {
-	.synopsis = "",
-	.brief = "Lists the schedules and when each is due next.",
-	.examples = "forecache schedule list\n",
+        .synopsis = "",
+        .brief = "Lists the schedules and when each is due next.",
+        .examples = "forecache schedule list\n",
 };
 
 static int list(int argc, char **argv)
 {
 	int status = options_parse(&list_usage, NULL, 0, &argc, &argv);
-	struct table t = { 0 };
+	struct table t = {0};
 	char buf[HUMAN_MAX];
 	const cJSON *row;
 	cJSON *result;
@@ -185,24 +188,24 @@ static int list(int argc, char **argv)
 }
 
 static const struct usage next_usage = {
-	.synopsis = "[NAME]",
-	.brief = "Shows the next instants of one schedule or all, in local time of the schedule "
-	         "and in UTC.",
-	.examples = "forecache schedule next\n"
-	            "forecache schedule next open --limit 3\n",
-	.max_args = 1,
+        .synopsis = "[NAME]",
+        .brief = "Shows the next instants of one schedule or all, in local time of the schedule "
+                 "and in UTC.",
+        .examples = "forecache schedule next\n"
+                    "forecache schedule next open --limit 3\n",
+        .max_args = 1,
 };
 
 static int next(int argc, char **argv)
 {
 	double limit = 10;
 	const struct option_row rows[] = {
-		{ "limit", 'n', OPTION_COUNT, &limit, 1, REQUEST_MAX_STEPS, "N",
-		  "at most N instants (10)" },
+	        {"limit", 'n', OPTION_COUNT, &limit, 1, REQUEST_MAX_STEPS, "N",
+	         "at most N instants (10)"},
 	};
 	int status = options_parse(&next_usage, rows, 1, &argc, &argv);
 	cJSON *result, *schedules = NULL;
-	struct table t = { 0 };
+	struct table t = {0};
 	char buf[HUMAN_MAX];
 	const cJSON *row;
 	struct request r;
@@ -250,24 +253,24 @@ out:
 }
 
 static const struct usage report_usage = {
-	.synopsis = "[NAME]",
-	.brief = "Shows how warm the cache was at past instants of one schedule or all.",
-	.examples = "forecache schedule report\n"
-	            "forecache schedule report open --json\n",
-	.details = "wanted: keys that were to be warm. warm: of those, held and fresh at that "
-		   "instant. left: those too volatile to load beforehand, left to the first "
-		   "request.",
-	.max_args = 1,
+        .synopsis = "[NAME]",
+        .brief = "Shows how warm the cache was at past instants of one schedule or all.",
+        .examples = "forecache schedule report\n"
+                    "forecache schedule report open --json\n",
+        .details = "wanted: keys that were to be warm. warm: of those, held and fresh at that "
+                   "instant. left: those too volatile to load beforehand, left to the first "
+                   "request.",
+        .max_args = 1,
 };
 
 static int report(int argc, char **argv)
 {
 	double limit = 20;
 	const struct option_row rows[] = {
-		{ "limit", 'n', OPTION_COUNT, &limit, 1, 1000, "N", "the last N instants (20)" },
+	        {"limit", 'n', OPTION_COUNT, &limit, 1, 1000, "N", "the last N instants (20)"},
 	};
 	int status = options_parse(&report_usage, rows, 1, &argc, &argv);
-	struct table t = { 0 };
+	struct table t = {0};
 	char buf[HUMAN_MAX];
 	const cJSON *row;
 	struct request r;
@@ -314,11 +317,11 @@ static int report(int argc, char **argv)
 /* -- remove ------------------------------------------------------------------------------------ */
 
 static const struct usage remove_usage = {
-	.synopsis = "NAME",
-	.brief = "Removes a schedule.",
-	.examples = "forecache schedule remove open\n",
-	.min_args = 1,
-	.max_args = 1,
+        .synopsis = "NAME",
+        .brief = "Removes a schedule.",
+        .examples = "forecache schedule remove open\n",
+        .min_args = 1,
+        .max_args = 1,
 };
 
 static int remove_one(int argc, char **argv)
@@ -345,19 +348,20 @@ static int remove_one(int argc, char **argv)
 int cmd_schedule(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "add|list|remove|next|report",
-		.brief = "Peaks that are known beforehand, such as an opening bell: what is "
-		         "wanted then is warm in time.",
-		.examples = "forecache schedule add open 'weekdays 09:30' --tz America/New_York --pattern '/quotes/<symbol>'\n"
-		            "forecache schedule next            # local time and UTC\n"
-		            "forecache schedule report          # how warm it was at the bell\n"
-		            "forecache schedule add --help      # and so on, for each\n",
-		.min_args = 1,
-		.max_args = -1,
+	        .synopsis = "add|list|remove|next|report",
+	        .brief = "Peaks that are known beforehand, such as an opening bell: what is "
+	                 "wanted then is warm in time.",
+	        .examples = "forecache schedule add open 'weekdays 09:30' --tz America/New_York "
+	                    "--pattern '/quotes/<symbol>'\n"
+	                    "forecache schedule next            # local time and UTC\n"
+	                    "forecache schedule report          # how warm it was at the bell\n"
+	                    "forecache schedule add --help      # and so on, for each\n",
+	        .min_args = 1,
+	        .max_args = -1,
 	};
 	static const struct subcommand subs[] = {
-		{ "add", add },   { "list", list },     { "remove", remove_one },
-		{ "next", next }, { "report", report },
+	        {"add", add},   {"list", list},     {"remove", remove_one},
+	        {"next", next}, {"report", report},
 	};
 
 	return options_subcommand(&usage, subs, sizeof(subs) / sizeof(subs[0]), argc, argv);

@@ -22,7 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* -- Progress --------------------------------------------------------------------------------------- */
+/*
+ * -- Progress
+ * ---------------------------------------------------------------------------------------
+ */
 
 /* Shorter runs show nothing. */
 #define QUIET_S   2.0
@@ -56,7 +59,8 @@ static void bar_draw(void *arg, double share)
 	fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%", b->what, full, "##############################",
 	        BAR_CHARS - full, "", share * 100);
 	if (share > 0.02)
-		fprintf(stderr, ", %s left\033[K", human_span(left, round(past_s * (1 - share) / share)));
+		fprintf(stderr, ", %s left\033[K",
+		        human_span(left, round(past_s * (1 - share) / share)));
 	b->drawn = true;
 }
 
@@ -67,9 +71,14 @@ static void bar_clear(struct bar *b)
 	b->drawn = false;
 }
 
-/* -- What `learn` is told ----------------------------------------------------------------------------- */
+/*
+ * -- What `learn` is told
+ * -----------------------------------------------------------------------------
+ */
 
-/* Days around the trace for which time zones and schedules are worked out: a plan may look ahead. */
+/*
+ * Days around the trace for which time zones and schedules are worked out: a plan may look ahead.
+ */
 #define MARGIN_DAYS 400
 
 /* Enough for one peak an hour over two years. */
@@ -102,13 +111,16 @@ static size_t fields_of(struct learn_options *o, struct field *f)
 {
 	size_t n = 0;
 
-#define X(name, def, lo, hi, unit, help) f[n++] = (struct field){ #name, unit, lo, hi, &o->policy.name };
+#define X(name, def, lo, hi, unit, help)                                                           \
+	f[n++] = (struct field){#name, unit, lo, hi, &o->policy.name};
 	POLICY_TABLE(X)
 #undef X
-#define X(name, def, lo, hi, unit, help) f[n++] = (struct field){ #name, unit, lo, hi, &o->origin.name };
+#define X(name, def, lo, hi, unit, help)                                                           \
+	f[n++] = (struct field){#name, unit, lo, hi, &o->origin.name};
 	ORIGIN_TABLE(X)
 #undef X
-#define X(name, def, lo, hi, unit, help) f[n++] = (struct field){ #name, unit, lo, hi, &o->limits.name };
+#define X(name, def, lo, hi, unit, help)                                                           \
+	f[n++] = (struct field){#name, unit, lo, hi, &o->limits.name};
 	LIMIT_TABLE(X)
 #undef X
 	return n;
@@ -130,8 +142,8 @@ static int set_field(struct learn_options *o, const char *text)
 			continue;
 		x = equals ? strtod(equals + 1, &end) : NAN;
 		if (!equals || end == equals + 1 || *end || !(x >= f[i].lo && x <= f[i].hi))
-			return cli_usage("--set %s: must be a number from %g to %g (%s)", name, f[i].lo, f[i].hi,
-			                 f[i].unit);
+			return cli_usage("--set %s: must be a number from %g to %g (%s)", name,
+			                 f[i].lo, f[i].hi, f[i].unit);
 		*f[i].into = x;
 		return CLI_OK;
 	}
@@ -155,7 +167,8 @@ static int set_budget(struct learn_options *o, const char *text)
 		bad = end == second || !(concurrency >= 1 && concurrency <= 1e4);
 	}
 	if (bad || *end)
-		return cli_usage("--budget: must be RATE or RATE,CONCURRENCY: 0 to 100000 loads/s, 1 to 10000 loads");
+		return cli_usage("--budget: must be RATE or RATE,CONCURRENCY: 0 to 100000 loads/s, "
+		                 "1 to 10000 loads");
 	o->origin.rate = rate;
 	o->origin.burst = fmax(1, fmin(o->origin.burst, ceil(rate)));
 	o->origin.concurrency = concurrency;
@@ -164,7 +177,7 @@ static int set_budget(struct learn_options *o, const char *text)
 
 static int set_push_mode(struct learn_options *o, const char *text)
 {
-	static const char *const word[] = { "auto", "lazy", "eager" };
+	static const char *const word[] = {"auto", "lazy", "eager"};
 
 	for (int i = 0; i < 3; i++) {
 		if (strcmp(text, word[i]) == 0) {
@@ -265,7 +278,8 @@ static int settle_trace(struct given *g, struct trace *t)
 {
 	struct instant first = t->at.v[0], last = t->at.v[t->at.n - 1];
 	struct span margin = SPAN_S(MARGIN_DAYS * INT64_C(86400));
-	int status = settle_zone(g, instant_add(first, SPAN_US(-margin.us)), instant_add(last, margin));
+	int status =
+	        settle_zone(g, instant_add(first, SPAN_US(-margin.us)), instant_add(last, margin));
 
 	if (status == CLI_OK)
 		learn_name_endpoints(t, &g->learn);
@@ -285,33 +299,40 @@ static void given_release(struct given *g)
 	calendar_zone_free(&g->made_zone);
 }
 
-/* -- The command ------------------------------------------------------------------------------------ */
+/*
+ * -- The command
+ * ------------------------------------------------------------------------------------
+ */
 
-static const char *const default_policies[] = { "learn", "static-best", "endpoint-best", "bound" };
+static const char *const default_policies[] = {"learn", "static-best", "endpoint-best", "bound"};
 
 static void say_about_trace(const struct trace *t, const char *path)
 {
 	const struct trace_skipped *k = &t->skipped;
 
 	if (t->is_log)
-		cli_say("%s is an access log: it shows demand and not change, in whole seconds, and every load "
+		cli_say("%s is an access log: it shows demand and not change, in whole seconds, "
+		        "and every load "
 		        "is taken to last %.0f ms",
 		        path, span_s(TRACE_LOAD_DEFAULT) * 1e3);
 	if (k->method + k->status + k->empty + k->malformed)
-		cli_say("skipped lines: %" PRIu64 " not GET or HEAD, %" PRIu64 " not answered with a value, %" PRIu64
-		        " without a request, %" PRIu64 " not understood",
+		cli_say("skipped lines: %" PRIu64 " not GET or HEAD, %" PRIu64
+		        " not answered with a value, %" PRIu64 " without a request, %" PRIu64
+		        " not understood",
 		        k->method, k->status, k->empty, k->malformed);
 	if (k->malformed)
-		cli_say("the first line that was not understood is line %" PRIu64, k->first_malformed);
+		cli_say("the first line that was not understood is line %" PRIu64,
+		        k->first_malformed);
 	if (!t->has_changes)
-		cli_say("without --changes nothing ever changes: hits and loads mean something, staleness does "
+		cli_say("without --changes nothing ever changes: hits and loads mean something, "
+		        "staleness does "
 		        "not (`forecache watch` records changes)");
 }
 
 /* Reads both files, with a bar. CLI_OK or CLI_ERROR. */
 static int read_trace(const struct given *g, struct trace *t)
 {
-	struct bar bar = { .began_s = monotonic_s(), .what = "reading" };
+	struct bar bar = {.began_s = monotonic_s(), .what = "reading"};
 	struct trace_options o = g->trace;
 	struct fault fault;
 	int r;
@@ -329,19 +350,20 @@ static int read_trace(const struct given *g, struct trace *t)
 }
 
 /* Runs the policies and prints what came out. */
-static int compare_policies(const struct given *g, const struct trace *t, const char *const *policy, size_t n)
+static int compare_policies(const struct given *g, const struct trace *t, const char *const *policy,
+                            size_t n)
 {
-	struct bar bar = { .began_s = monotonic_s(), .what = "replaying" };
+	struct bar bar = {.began_s = monotonic_s(), .what = "replaying"};
 	struct simulate_result result[SIMULATE_MAX_POLICIES];
 	struct simulate s = {
-		.trace = t,
-		.score_from = trace_score_from(t, g->score_from),
-		.learn = &g->learn,
-		.log_path = g->log,
-		.threads = (unsigned)g->threads,
-		.interrupted = cli_interrupted,
-		.progress = bar_draw,
-		.arg = &bar,
+	        .trace = t,
+	        .score_from = trace_score_from(t, g->score_from),
+	        .learn = &g->learn,
+	        .log_path = g->log,
+	        .threads = (unsigned)g->threads,
+	        .interrupted = cli_interrupted,
+	        .progress = bar_draw,
+	        .arg = &bar,
 	};
 	int status = CLI_OK;
 
@@ -365,7 +387,7 @@ static int compare_policies(const struct given *g, const struct trace *t, const 
 /* --keys: what is kept when memory is short. */
 static int compare_eviction(const struct given *g)
 {
-	struct eviction v = { g->keys, (uint32_t)g->entries, (uint64_t)g->seed, cli_interrupted };
+	struct eviction v = {g->keys, (uint32_t)g->entries, (uint64_t)g->seed, cli_interrupted};
 	struct eviction_result r;
 	char share[HUMAN_MAX];
 	struct fault fault;
@@ -378,10 +400,12 @@ static int compare_eviction(const struct given *g)
 	if (err < 0)
 		return cli_error("%s", fault.text);
 	if (cli.json)
-		printf("{\"requests\": %" PRIu64 ", \"misses\": %" PRIu64 ", \"miss_ratio\": %.9g}\n", r.requests,
-		       r.misses, (double)r.misses / (double)r.requests);
+		printf("{\"requests\": %" PRIu64 ", \"misses\": %" PRIu64
+		       ", \"miss_ratio\": %.9g}\n",
+		       r.requests, r.misses, (double)r.misses / (double)r.requests);
 	else
-		printf("%" PRIu64 " requests, %u entries: %" PRIu64 " misses, %s\n", r.requests, v.entries, r.misses,
+		printf("%" PRIu64 " requests, %u entries: %" PRIu64 " misses, %s\n", r.requests,
+		       v.entries, r.misses,
 		       human_share(share, (double)r.misses / (double)r.requests));
 	return CLI_OK;
 }
@@ -389,65 +413,92 @@ static int compare_eviction(const struct given *g)
 int cmd_simulate(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "--requests FILE [--changes FILE] [--policy NAME]...",
-		.brief = "Replays recorded requests against caching policies: loads, staleness and response times.",
-		.examples =
-		        "forecache simulate --requests R.tsv.xz --changes C.tsv.xz --max-stale 0.01\n"
-		        "forecache simulate --requests access.log.gz --policy static:60     # demand only\n"
-		        "forecache simulate --requests R.tsv --changes C.tsv --policy learn --log L.tsv\n"
-		        "forecache simulate --keys K.txt.xz --entries 1000                  # eviction only\n"
-		        "forecache simulate --requests R.tsv --changes C.tsv --calendar XNYS \\\n"
-		        "    --schedule 'weekdays 09:30 @ /quotes/<symbol>'                 # the opening bell\n",
-		.details =
-		        "Files may be plain, gzip, xz or zstd. Requests are TSV with the header `time_s endpoint\n"
-		        "key bytes load_ms`, or an access log of nginx or Apache; changes have `time_s key`.\n"
-		        "Policies: " SIMULATE_POLICIES ".\n"
-		        "learn is the engine of the daemon. The -best ones choose their TTL in hindsight, and bound\n"
-		        "is what no cache that loads on demand can go below; endpoint-best leaves out endpoints\n"
-		        "with under 100 scored requests.\n",
+	        .synopsis = "--requests FILE [--changes FILE] [--policy NAME]...",
+	        .brief = "Replays recorded requests against caching policies: loads, staleness and "
+	                 "response times.",
+	        .examples =
+	                "forecache simulate --requests R.tsv.xz --changes C.tsv.xz --max-stale "
+	                "0.01\n"
+	                "forecache simulate --requests access.log.gz --policy static:60     # "
+	                "demand only\n"
+	                "forecache simulate --requests R.tsv --changes C.tsv --policy learn --log "
+	                "L.tsv\n"
+	                "forecache simulate --keys K.txt.xz --entries 1000                  # "
+	                "eviction only\n"
+	                "forecache simulate --requests R.tsv --changes C.tsv --calendar XNYS \\\n"
+	                "    --schedule 'weekdays 09:30 @ /quotes/<symbol>'                 # the "
+	                "opening bell\n",
+	        .details = "Files may be plain, gzip, xz or zstd. Requests are TSV with the header "
+	                   "`time_s endpoint\n"
+	                   "key bytes load_ms`, or an access log of nginx or Apache; changes have "
+	                   "`time_s key`.\n"
+	                   "Policies: " SIMULATE_POLICIES ".\n"
+	                   "learn is the engine of the daemon. The -best ones choose their TTL in "
+	                   "hindsight, and bound\n"
+	                   "is what no cache that loads on demand can go below; endpoint-best "
+	                   "leaves out endpoints\n"
+	                   "with under 100 scored requests.\n",
 	};
-	struct given g = { .push_mode = "auto", .score_from = 0.5, .max_stale = NAN, .latency_value = NAN, .seed = 1,
-		           .threads = 2 };
+	struct given g = {.push_mode = "auto",
+	                  .score_from = 0.5,
+	                  .max_stale = NAN,
+	                  .latency_value = NAN,
+	                  .seed = 1,
+	                  .threads = 2};
 	const struct option_row rows[] = {
-		{ "requests", 'r', OPTION_TEXT, &g.requests, 0, 0, "FILE", "who asked for what when; - is stdin" },
-		{ "changes", 'c', OPTION_TEXT, &g.changes, 0, 0, "FILE", "when the values changed at the origin" },
-		{ "policy", 'p', OPTION_LIST, &g.policies, 0, 0, "NAME", "try this policy; may be repeated" },
-		{ "max-stale", 0, OPTION_NUMBER, &g.max_stale, 0, 0.5, "SHARE",
-		  "the objective: share of requests that may be stale (0.01)" },
-		{ "score-from", 0, OPTION_NUMBER, &g.score_from, 0, 253402300799.0, "SHARE|TIME",
-		  "count from this share of the time on, or from this second since 1970 (0.5)" },
-		{ "endpoints", 'e', OPTION_FLAG, &g.by_endpoint, 0, 0, NULL, "show every endpoint, too" },
-		{ "log", 0, OPTION_TEXT, &g.log, 0, 0, "FILE", "write every decision of the one policy" },
-		{ "learned-out", 0, OPTION_TEXT, &g.learned_out, 0, 0, "FILE",
-		  "learn: write what was learned by the end, for `forecache import`" },
-		{ "pool", 0, OPTION_FLAG, &g.pool, 0, 0, NULL, "learn: all endpoints share one objective" },
-		{ "push", 0, OPTION_LIST, &g.push, 0, 0, "ENDPOINT|*",
-		  "learn: changes of this endpoint arrive as events; may be repeated" },
-		{ "push-mode", 0, OPTION_TEXT, &g.push_mode, 0, 0, "auto|lazy|eager",
-		  "learn: whether an event loads the new value at once (auto)" },
-		{ "schedule", 0, OPTION_LIST, &g.schedules, 0, 0, "RULE[ @ PATTERN]",
-		  "learn: a known peak, as for `forecache schedule add`" },
-		{ "no-prewarm", 0, OPTION_FLAG, &g.no_prewarm, 0, 0, NULL, "learn: do nothing about schedules" },
-		{ "calendar", 0, OPTION_TEXT, &g.calendar, 0, 0, "FILE.ics|MIC",
-		  "learn: special days, and the time zone (XNYS, ...)" },
-		{ "zone", 0, OPTION_TEXT, &g.zone, 0, 0, "NAME", "learn: the time zone, as Europe/Berlin (UTC)" },
-		{ "budget", 0, OPTION_TEXT, &g.budget, 0, 0, "RATE[,N]",
-		  "learn: background loads per second, and loads at once (50,32)" },
-		{ "latency-value", 0, OPTION_NUMBER, &g.latency_value, 0, 1000, "LOADS",
-		  "learn: loads that sparing a user one miss is worth (0.2)" },
-		{ "set", 0, OPTION_LIST, &g.set, 0, 0, "NAME=VALUE", "learn: any number of the configuration" },
-		{ "keys", 0, OPTION_TEXT, &g.keys, 0, 0, "FILE", "eviction only: keys in the order of asking, one a line" },
-		{ "entries", 0, OPTION_COUNT, &g.entries, 1, EVICTION_MAX_ENTRIES, "N", "eviction only: what the cache holds" },
-		{ "keep-query", 0, OPTION_FLAG, &g.trace.keep_query, 0, 0, NULL,
-		  "access logs: what follows ? belongs to the key" },
-		{ "seed", 0, OPTION_COUNT, &g.seed, 0, 9007199254740992.0, "N", "of what is random in the policies (1)" },
-		{ "threads", 0, OPTION_COUNT, &g.threads, 1, 256, "N", "policies that run at once (2)" },
+	        {"requests", 'r', OPTION_TEXT, &g.requests, 0, 0, "FILE",
+	         "who asked for what when; - is stdin"},
+	        {"changes", 'c', OPTION_TEXT, &g.changes, 0, 0, "FILE",
+	         "when the values changed at the origin"},
+	        {"policy", 'p', OPTION_LIST, &g.policies, 0, 0, "NAME",
+	         "try this policy; may be repeated"},
+	        {"max-stale", 0, OPTION_NUMBER, &g.max_stale, 0, 0.5, "SHARE",
+	         "the objective: share of requests that may be stale (0.01)"},
+	        {"score-from", 0, OPTION_NUMBER, &g.score_from, 0, 253402300799.0, "SHARE|TIME",
+	         "count from this share of the time on, or from this second since 1970 (0.5)"},
+	        {"endpoints", 'e', OPTION_FLAG, &g.by_endpoint, 0, 0, NULL,
+	         "show every endpoint, too"},
+	        {"log", 0, OPTION_TEXT, &g.log, 0, 0, "FILE",
+	         "write every decision of the one policy"},
+	        {"learned-out", 0, OPTION_TEXT, &g.learned_out, 0, 0, "FILE",
+	         "learn: write what was learned by the end, for `forecache import`"},
+	        {"pool", 0, OPTION_FLAG, &g.pool, 0, 0, NULL,
+	         "learn: all endpoints share one objective"},
+	        {"push", 0, OPTION_LIST, &g.push, 0, 0, "ENDPOINT|*",
+	         "learn: changes of this endpoint arrive as events; may be repeated"},
+	        {"push-mode", 0, OPTION_TEXT, &g.push_mode, 0, 0, "auto|lazy|eager",
+	         "learn: whether an event loads the new value at once (auto)"},
+	        {"schedule", 0, OPTION_LIST, &g.schedules, 0, 0, "RULE[ @ PATTERN]",
+	         "learn: a known peak, as for `forecache schedule add`"},
+	        {"no-prewarm", 0, OPTION_FLAG, &g.no_prewarm, 0, 0, NULL,
+	         "learn: do nothing about schedules"},
+	        {"calendar", 0, OPTION_TEXT, &g.calendar, 0, 0, "FILE.ics|MIC",
+	         "learn: special days, and the time zone (XNYS, ...)"},
+	        {"zone", 0, OPTION_TEXT, &g.zone, 0, 0, "NAME",
+	         "learn: the time zone, as Europe/Berlin (UTC)"},
+	        {"budget", 0, OPTION_TEXT, &g.budget, 0, 0, "RATE[,N]",
+	         "learn: background loads per second, and loads at once (50,32)"},
+	        {"latency-value", 0, OPTION_NUMBER, &g.latency_value, 0, 1000, "LOADS",
+	         "learn: loads that sparing a user one miss is worth (0.2)"},
+	        {"set", 0, OPTION_LIST, &g.set, 0, 0, "NAME=VALUE",
+	         "learn: any number of the configuration"},
+	        {"keys", 0, OPTION_TEXT, &g.keys, 0, 0, "FILE",
+	         "eviction only: keys in the order of asking, one a line"},
+	        {"entries", 0, OPTION_COUNT, &g.entries, 1, EVICTION_MAX_ENTRIES, "N",
+	         "eviction only: what the cache holds"},
+	        {"keep-query", 0, OPTION_FLAG, &g.trace.keep_query, 0, 0, NULL,
+	         "access logs: what follows ? belongs to the key"},
+	        {"seed", 0, OPTION_COUNT, &g.seed, 0, 9007199254740992.0, "N",
+	         "of what is random in the policies (1)"},
+	        {"threads", 0, OPTION_COUNT, &g.threads, 1, 256, "N",
+	         "policies that run at once (2)"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	const char *const *policy = g.policies.n ? g.policies.item : default_policies;
-	size_t n = g.policies.n ? g.policies.n : sizeof(default_policies) / sizeof(default_policies[0]);
+	size_t n = g.policies.n ? g.policies.n
+	                        : sizeof(default_policies) / sizeof(default_policies[0]);
 	struct learned *learned = NULL;
-	struct trace t = { 0 };
+	struct trace t = {0};
 	struct fault fault;
 
 	if (status >= 0)
@@ -470,7 +521,8 @@ int cmd_simulate(int argc, char **argv)
 		return status;
 	gsl_set_error_handler_off();
 	status = read_trace(&g, &t);
-	cli_catch_signals(); /* from here on there is a log to close; until here Ctrl-C just ends us */
+	/* from here on there is a log to close; until here Ctrl-C just ends us */
+	cli_catch_signals();
 	if (status == CLI_OK)
 		status = settle_trace(&g, &t);
 	if (status == CLI_OK && g.learned_out) {

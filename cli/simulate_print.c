@@ -12,9 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* -- Results as JSON -------------------------------------------------------------------------------- */
+/*
+ * -- Results as JSON
+ * --------------------------------------------------------------------------------
+ */
 
-static const char *const outcome_field[SCORE_OUTCOMES] = { "hits", "grace", "misses", "joined" };
+static const char *const outcome_field[SCORE_OUTCOMES] = {"hits", "grace", "misses", "joined"};
 
 static void add_figures(cJSON *to, const struct figures *f)
 {
@@ -75,11 +78,15 @@ void simulate_print_json(const struct simulate *s, const struct simulate_result 
 	cJSON_Delete(root);
 }
 
-/* -- Results as a table ----------------------------------------------------------------------------- */
+/*
+ * -- Results as a table
+ * -----------------------------------------------------------------------------
+ */
 
 static void add_row(struct table *t, const char *name, const struct figures *f)
 {
-	char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX], d[HUMAN_MAX], e[HUMAN_MAX], g[HUMAN_MAX], h[HUMAN_MAX];
+	char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX], d[HUMAN_MAX], e[HUMAN_MAX], g[HUMAN_MAX],
+	        h[HUMAN_MAX];
 	char rule[2 * HUMAN_MAX] = "";
 	uint64_t loads = 0;
 
@@ -127,10 +134,11 @@ void simulate_print_table(const struct simulate *s, const struct simulate_result
                           bool by_endpoint)
 {
 	const struct trace *t = s->trace;
-	struct table table = { 0 };
+	struct table table = {0};
 	char share[HUMAN_MAX], when[HUMAN_MAX];
 
-	printf("%" PRIu32 " keys of %" PRIu32 " endpoints; objective: at most %s of requests stale; scored from %s\n\n",
+	printf("%" PRIu32 " keys of %" PRIu32
+	       " endpoints; objective: at most %s of requests stale; scored from %s\n\n",
 	       t->keys.live, t->endpoints.live, human_share(share, s->learn->policy.max_stale),
 	       human_time(when, instant_s(s->score_from), true));
 	start_table(&table, "policy");
@@ -138,7 +146,7 @@ void simulate_print_table(const struct simulate *s, const struct simulate_result
 		add_row(&table, r[i].policy, &r[i].total);
 	print_table(&table);
 	for (size_t i = 0; by_endpoint && i < n; i++) {
-		table = (struct table){ 0 };
+		table = (struct table){0};
 		printf("\n%s%s%s\n", term_on(TERM_BOLD), r[i].policy, term_off(TERM_BOLD));
 		start_table(&table, "endpoint");
 		for (uint32_t e = 0; e < t->endpoints.n_ids; e++)

@@ -70,7 +70,7 @@ static int read_record(struct kept *k, const struct msgpack_object *v, struct re
 	struct map m, fields;
 	int rc = value_map(v, "record", &m, err);
 
-	*ret = (struct record){ 0 };
+	*ret = (struct record){0};
 	rc = rc ? rc : value_bytes(map_find(&m, "kind"), "record.kind", 1, 64, &kind, err);
 	rc = rc ? rc : value_bytes(map_find(&m, "name"), "record.name", 0, 65536, &ret->name, err);
 	endpoint = rc ? NULL : map_find(&m, "endpoint");
@@ -95,7 +95,7 @@ static int export_page(FILE *f, uint64_t offset, size_t *ret_n, uint64_t *ret_to
 {
 	struct proto_error err;
 	struct record record;
-	struct kept kept = { 0 };
+	struct kept kept = {0};
 	struct request r;
 	struct answer a;
 	struct cursor c;
@@ -130,12 +130,12 @@ static int export_page(FILE *f, uint64_t offset, size_t *ret_n, uint64_t *ret_to
 int cmd_export(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "[FILE]",
-		.brief = "Writes what was learned, one JSON object a line, to FILE or stdout. No "
-		         "values of the cache are in it.",
-		.examples = "forecache export learned.jsonl\n"
-		            "forecache export | ssh other-host forecache import -\n",
-		.max_args = 1,
+	        .synopsis = "[FILE]",
+	        .brief = "Writes what was learned, one JSON object a line, to FILE or stdout. No "
+	                 "values of the cache are in it.",
+	        .examples = "forecache export learned.jsonl\n"
+	                    "forecache export | ssh other-host forecache import -\n",
+	        .max_args = 1,
 	};
 	int status = options_parse(&usage, NULL, 0, &argc, &argv);
 	bool to_file = argc == 1 && strcmp(argv[0], "-");
@@ -149,7 +149,7 @@ int cmd_export(int argc, char **argv)
 	 * the first question comes before the file, so that an unreachable daemon leaves an old
 	 * file alone
 	 */
-	status = ask_address("requests", (char[ASK_ADDRESS_MAX]){ "" });
+	status = ask_address("requests", (char[ASK_ADDRESS_MAX]){""});
 	if (status)
 		return status;
 	if (to_file && !(f = fopen(argv[0], "we")))
@@ -206,10 +206,10 @@ static int take(void *arg, const struct record *r, const char **ret_why)
 	struct record_row *row = vec_push(&im->request.record);
 
 	*row = (struct record_row){
-		.kind = keep_bytes(&im->kept, bytes_str(r->kind)),
-		.name = keep_bytes(&im->kept, r->name),
-		.endpoint = keep_bytes(&im->kept, r->endpoint),
-		.n_fields = r->n_fields,
+	        .kind = keep_bytes(&im->kept, bytes_str(r->kind)),
+	        .name = keep_bytes(&im->kept, r->name),
+	        .endpoint = keep_bytes(&im->kept, r->endpoint),
+	        .n_fields = r->n_fields,
 	};
 	for (size_t i = 0; i < r->n_fields; i++) {
 		row->field[i].name = keep_bytes(&im->kept, bytes_str(r->field[i].name));
@@ -226,18 +226,19 @@ static int take(void *arg, const struct record *r, const char **ret_why)
 int cmd_import(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "[FILE]",
-		.brief = "Hands what another daemon learned (`forecache export`), or what a "
-			 "simulation learned from a log (`forecache simulate --learned-out`), to "
-			 "this one. FILE - or none: stdin.",
-		.examples = "forecache import learned.jsonl\n"
-		            "forecache simulate --requests access.log.gz --learned-out seed.jsonl && forecache import seed.jsonl\n",
-		.details = "Records replace those of the same kind and name; all others stay.",
-		.max_args = 1,
+	        .synopsis = "[FILE]",
+	        .brief = "Hands what another daemon learned (`forecache export`), or what a "
+	                 "simulation learned from a log (`forecache simulate --learned-out`), to "
+	                 "this one. FILE - or none: stdin.",
+	        .examples = "forecache import learned.jsonl\n"
+	                    "forecache simulate --requests access.log.gz --learned-out seed.jsonl "
+	                    "&& forecache import seed.jsonl\n",
+	        .details = "Records replace those of the same kind and name; all others stay.",
+	        .max_args = 1,
 	};
 	int status = options_parse(&usage, NULL, 0, &argc, &argv);
 	bool from_file = argc == 1 && strcmp(argv[0], "-");
-	struct import im = { .status = CLI_OK };
+	struct import im = {.status = CLI_OK};
 	struct record_error err;
 	FILE *f = stdin;
 	size_t n = 0;

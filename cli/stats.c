@@ -71,15 +71,16 @@ static void flatten(struct table *t, const char *path, const cJSON *item)
 int cmd_stats(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "",
-		.brief = "Prints everything that the daemon counts since its start.",
-		.examples = "forecache stats\n"
-		            "forecache stats --json | jq '.learned, .held_out'     # with learning, and without\n",
-		.details = "With `holdout` in the configuration, learned and held_out are the two "
-			   "arms: keys whose TTL is learned, and keys that keep the static one.",
+	        .synopsis = "",
+	        .brief = "Prints everything that the daemon counts since its start.",
+	        .examples = "forecache stats\n"
+	                    "forecache stats --json | jq '.learned, .held_out'     # with "
+	                    "learning, and without\n",
+	        .details = "With `holdout` in the configuration, learned and held_out are the two "
+	                   "arms: keys whose TTL is learned, and keys that keep the static one.",
 	};
 	int status = options_parse(&usage, NULL, 0, &argc, &argv);
-	struct table t = { 0 };
+	struct table t = {0};
 	struct request r;
 	cJSON *result;
 

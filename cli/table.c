@@ -115,5 +115,5 @@ void table_release(struct table *t)
 	for (size_t i = 0; i < t->cell.n; i++)
 		free(t->cell.v[i]);
 	vec_free(&t->cell);
-	*t = (struct table){ 0 };
+	*t = (struct table){0};
 }

@@ -50,8 +50,8 @@ int term_height(void)
 const char *term_on(enum term_style s)
 {
 	static const char *const on[TERM_STYLES] = {
-		[TERM_PLAIN] = "",         [TERM_BOLD] = "\033[1m",  [TERM_DIM] = "\033[2m",
-		[TERM_GOOD] = "\033[32m", [TERM_WARN] = "\033[33m", [TERM_BAD] = "\033[31m",
+	        [TERM_PLAIN] = "",        [TERM_BOLD] = "\033[1m",  [TERM_DIM] = "\033[2m",
+	        [TERM_GOOD] = "\033[32m", [TERM_WARN] = "\033[33m", [TERM_BAD] = "\033[31m",
 	};
 
 	return term_has_color() ? on[s] : "";

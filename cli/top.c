@@ -51,12 +51,12 @@ static int read_counters(struct counters *ret)
 	if (status)
 		return status;
 	*ret = (struct counters){
-		.requests = json_num(stats, "requests"),
-		.hits = json_num(stats, "hits"),
-		.grace = json_num(stats, "grace"),
-		.misses = json_num(stats, "misses"),
-		.loads = sum(cJSON_GetObjectItemCaseSensitive(stats, "loads")),
-		.errors = json_num(stats, "load_errors"),
+	        .requests = json_num(stats, "requests"),
+	        .hits = json_num(stats, "hits"),
+	        .grace = json_num(stats, "grace"),
+	        .misses = json_num(stats, "misses"),
+	        .loads = sum(cJSON_GetObjectItemCaseSensitive(stats, "loads")),
+	        .errors = json_num(stats, "load_errors"),
 	};
 	cJSON_Delete(stats);
 	return CLI_OK;
@@ -86,7 +86,7 @@ static void print_head(const struct counters *c, const struct counters *was, dou
 /* Sleeps; false when a signal ended it. */
 static bool pause_s(double s)
 {
-	struct timespec ts = { (time_t)s, (long)((s - floor(s)) * 1e9) };
+	struct timespec ts = {(time_t)s, (long)((s - floor(s)) * 1e9)};
 
 	return nanosleep(&ts, NULL) == 0 && !cli_interrupted();
 }
@@ -94,24 +94,24 @@ static bool pause_s(double s)
 int cmd_top(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "[ENDPOINT]",
-		.brief = "Shows the endpoints, or the hottest keys of one, and refreshes until "
-		         "Ctrl-C.",
-		.examples = "forecache top\n"
-		            "forecache top '/quotes/<symbol>' --every 1s\n"
-		            "forecache top --count 1 > snapshot.txt\n",
-		.max_args = 1,
+	        .synopsis = "[ENDPOINT]",
+	        .brief = "Shows the endpoints, or the hottest keys of one, and refreshes until "
+	                 "Ctrl-C.",
+	        .examples = "forecache top\n"
+	                    "forecache top '/quotes/<symbol>' --every 1s\n"
+	                    "forecache top --count 1 > snapshot.txt\n",
+	        .max_args = 1,
 	};
 	double every_s = 2, count = HUGE_VAL;
 	bool keys = false;
 	const struct option_row rows[] = {
-		{ "every", 0, OPTION_SPAN, &every_s, 0.1, 3600, "TIME", "refresh this often (2s)" },
-		{ "count", 0, OPTION_COUNT, &count, 1, 1e9, "N", "stop after N tables" },
-		{ "keys", 'k', OPTION_FLAG, &keys, 0, 0, NULL, "keys of all endpoints" },
+	        {"every", 0, OPTION_SPAN, &every_s, 0.1, 3600, "TIME", "refresh this often (2s)"},
+	        {"count", 0, OPTION_COUNT, &count, 1, 1e9, "N", "stop after N tables"},
+	        {"keys", 'k', OPTION_FLAG, &keys, 0, 0, NULL, "keys of all endpoints"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	bool screen = term_is_tty() && !cli.json && isinf(count);
-	struct counters c, was = { 0 };
+	struct counters c, was = {0};
 	struct request r;
 	double dt_s = 0;
 

@@ -52,7 +52,7 @@ static void row_cells(struct table *t, const struct row_ttl *row, bool keys)
 
 int ttls_table(const struct answer *a, size_t max_rows, FILE *f)
 {
-	struct table t = { 0 };
+	struct table t = {0};
 	struct proto_error err;
 	struct row_ttl row;
 	struct cursor c;
@@ -106,18 +106,18 @@ static int print_rows(const struct request *r)
 int cmd_ttls(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "[ENDPOINT]",
-		.brief = "Lists keys with their TTLs and what was learned of them, hottest first.",
-		.examples = "forecache ttls\n"
-		            "forecache ttls '/quotes/<symbol>' --limit 20\n"
-		            "forecache ttls --json | jq '.[] | select(.stale_share > 0.01)'\n",
-		.details = "changes/h is the change rate at this time of day with its standard "
-			   "deviation. `forecache why KEY` says how a TTL came about.",
-		.max_args = 1,
+	        .synopsis = "[ENDPOINT]",
+	        .brief = "Lists keys with their TTLs and what was learned of them, hottest first.",
+	        .examples = "forecache ttls\n"
+	                    "forecache ttls '/quotes/<symbol>' --limit 20\n"
+	                    "forecache ttls --json | jq '.[] | select(.stale_share > 0.01)'\n",
+	        .details = "changes/h is the change rate at this time of day with its standard "
+	                   "deviation. `forecache why KEY` says how a TTL came about.",
+	        .max_args = 1,
 	};
 	double limit = 100;
 	const struct option_row rows[] = {
-		{ "limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N", "at most N keys (100)" },
+	        {"limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N", "at most N keys (100)"},
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv);
 	struct request r;
@@ -136,16 +136,16 @@ int cmd_ttls(int argc, char **argv)
 int cmd_endpoints(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "",
-		.brief = "Lists the endpoints with what was learned of each. The TTL is the "
-			 "median of their cached keys, weighted by requests.",
-		.examples = "forecache endpoints\n"
-		            "forecache endpoints --json | jq -r '.[].endpoint'\n",
+	        .synopsis = "",
+	        .brief = "Lists the endpoints with what was learned of each. The TTL is the "
+	                 "median of their cached keys, weighted by requests.",
+	        .examples = "forecache endpoints\n"
+	                    "forecache endpoints --json | jq -r '.[].endpoint'\n",
 	};
 	double limit = 1000;
 	const struct option_row rows[] = {
-		{ "limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N",
-		  "at most N endpoints (1000)" },
+	        {"limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N",
+	         "at most N endpoints (1000)"},
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv);
 	struct request r;

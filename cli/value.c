@@ -26,8 +26,11 @@
 
 static struct option_row endpoint_row(const char **into)
 {
-	return (struct option_row){ "endpoint", 'e', OPTION_TEXT, into, 0, 0, "TEMPLATE",
-		                    "the endpoint of the key (else: by rule, or mined from the key)" };
+	return (struct option_row){
+	        "endpoint",  'e',
+	        OPTION_TEXT, into,
+	        0,           0,
+	        "TEMPLATE",  "the endpoint of the key (else: by rule, or mined from the key)"};
 }
 
 static cJSON *got_json(const char *key, const struct got *g)
@@ -77,22 +80,23 @@ static void say_got(const struct got *g)
 int cmd_get(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "KEY",
-		.brief = "Prints the value of a key, byte for byte. A miss is loaded if there is "
-			 "an origin or a loader for it; else the exit status is 3.",
-		.examples = "forecache get /quotes/IBM\n"
-		            "forecache get /quotes/IBM --peek --info     # only what is cached, and how old it is\n",
-		.min_args = 1,
-		.max_args = 1,
+	        .synopsis = "KEY",
+	        .brief = "Prints the value of a key, byte for byte. A miss is loaded if there is "
+	                 "an origin or a loader for it; else the exit status is 3.",
+	        .examples = "forecache get /quotes/IBM\n"
+	                    "forecache get /quotes/IBM --peek --info     # only what is cached, "
+	                    "and how old it is\n",
+	        .min_args = 1,
+	        .max_args = 1,
 	};
 	const char *endpoint = NULL;
 	bool peek = false, info = false;
 	const struct option_row rows[] = {
-		endpoint_row(&endpoint),
-		{ "peek", 0, OPTION_FLAG, &peek, 0, 0, NULL,
-		  "only what is in the cache; load nothing" },
-		{ "info", 'i', OPTION_FLAG, &info, 0, 0, NULL,
-		  "say on stderr how old it is and how long it is fresh" },
+	        endpoint_row(&endpoint),
+	        {"peek", 0, OPTION_FLAG, &peek, 0, 0, NULL,
+	         "only what is in the cache; load nothing"},
+	        {"info", 'i', OPTION_FLAG, &info, 0, 0, NULL,
+	         "say on stderr how old it is and how long it is fresh"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct proto_limits limits = proto_limits_default();
@@ -142,7 +146,7 @@ out:
 /* All of stdin. The caller frees; NULL after a complaint. */
 static char *read_stdin(size_t *ret_n)
 {
-	VEC(char) in = { 0 };
+	VEC(char) in = {0};
 	size_t n;
 
 	do {
@@ -187,24 +191,25 @@ static int ask_count(const struct request *r)
 int cmd_set(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "KEY VALUE|-",
-		.brief = "Puts a value into the cache. VALUE - reads it from stdin.",
-		.examples = "forecache set /quotes/IBM '{\"bid\": 170.1}'\n"
-		            "curl -s https://api.example/q/IBM | forecache set /quotes/IBM - "
-		            "--endpoint '/quotes/<symbol>'\n",
-		.min_args = 2,
-		.max_args = 2,
+	        .synopsis = "KEY VALUE|-",
+	        .brief = "Puts a value into the cache. VALUE - reads it from stdin.",
+	        .examples = "forecache set /quotes/IBM '{\"bid\": 170.1}'\n"
+	                    "curl -s https://api.example/q/IBM | forecache set /quotes/IBM - "
+	                    "--endpoint '/quotes/<symbol>'\n",
+	        .min_args = 2,
+	        .max_args = 2,
 	};
 	const char *endpoint = NULL;
 	double ttl_s = 0, load_s = 0, version = 0;
 	const struct option_row rows[] = {
-		endpoint_row(&endpoint),
-		{ "ttl", 't', OPTION_SPAN, &ttl_s, 0.001, 31536000, "TIME",
-		  "your own TTL; what it means is the endpoint's `ttl` setting: obey, learn or advise" },
-		{ "load-time", 0, OPTION_SPAN, &load_s, 0, 86400, "TIME",
-		  "what producing the value took" },
-		{ "version", 0, OPTION_COUNT, &version, 1, VERSION_MAX, "N",
-		  "version of the content (else its hash)" },
+	        endpoint_row(&endpoint),
+	        {"ttl", 't', OPTION_SPAN, &ttl_s, 0.001, 31536000, "TIME",
+	         "your own TTL; what it means is the endpoint's `ttl` setting: obey, learn or "
+	         "advise"},
+	        {"load-time", 0, OPTION_SPAN, &load_s, 0, 86400, "TIME",
+	         "what producing the value took"},
+	        {"version", 0, OPTION_COUNT, &version, 1, VERSION_MAX, "N",
+	         "version of the content (else its hash)"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct request r;
@@ -254,13 +259,13 @@ static int for_each_key(struct request *r, int n, char **key)
 int cmd_del(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "KEY...",
-		.brief = "Takes values out of the cache. Exit status 3 when one was not there.",
-		.examples = "forecache del /quotes/IBM\n"
-		            "forecache del /quotes/IBM /quotes/SAP\n",
-		.details = "What was learned of the keys stays. `purge` takes out whole endpoints.",
-		.min_args = 1,
-		.max_args = -1,
+	        .synopsis = "KEY...",
+	        .brief = "Takes values out of the cache. Exit status 3 when one was not there.",
+	        .examples = "forecache del /quotes/IBM\n"
+	                    "forecache del /quotes/IBM /quotes/SAP\n",
+	        .details = "What was learned of the keys stays. `purge` takes out whole endpoints.",
+	        .min_args = 1,
+	        .max_args = -1,
 	};
 	int status = options_parse(&usage, NULL, 0, &argc, &argv);
 	struct request r;
@@ -277,20 +282,20 @@ int cmd_del(int argc, char **argv)
 int cmd_changed(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "KEY...",
-		.brief = "Says that the origin's value has changed: a change event, the most "
-			 "exact evidence there is. The old value is not served as fresh any more.",
-		.examples = "forecache changed /quotes/IBM\n"
-		            "forecache changed /articles/17 --version 42\n",
-		.min_args = 1,
-		.max_args = -1,
+	        .synopsis = "KEY...",
+	        .brief = "Says that the origin's value has changed: a change event, the most "
+	                 "exact evidence there is. The old value is not served as fresh any more.",
+	        .examples = "forecache changed /quotes/IBM\n"
+	                    "forecache changed /articles/17 --version 42\n",
+	        .min_args = 1,
+	        .max_args = -1,
 	};
 	const char *endpoint = NULL;
 	double version = 0;
 	const struct option_row rows[] = {
-		endpoint_row(&endpoint),
-		{ "version", 0, OPTION_COUNT, &version, 1, VERSION_MAX, "N",
-		  "the new version (else: an unknown one)" },
+	        endpoint_row(&endpoint),
+	        {"version", 0, OPTION_COUNT, &version, 1, VERSION_MAX, "N",
+	         "the new version (else: an unknown one)"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct request r;
@@ -309,17 +314,17 @@ int cmd_changed(int argc, char **argv)
 int cmd_ttl(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "KEY",
-		.brief = "Prints the TTL that is advised for a key, in seconds. The key need not "
-		         "be cached.",
-		.examples = "forecache ttl /quotes/IBM\n"
-		            "redis-cli expire quotes:IBM \"$(forecache ttl /quotes/IBM | cut -d. "
-		            "-f1)\"\n",
-		.min_args = 1,
-		.max_args = 1,
+	        .synopsis = "KEY",
+	        .brief = "Prints the TTL that is advised for a key, in seconds. The key need not "
+	                 "be cached.",
+	        .examples = "forecache ttl /quotes/IBM\n"
+	                    "redis-cli expire quotes:IBM \"$(forecache ttl /quotes/IBM | cut -d. "
+	                    "-f1)\"\n",
+	        .min_args = 1,
+	        .max_args = 1,
 	};
 	const char *endpoint = NULL;
-	const struct option_row rows[] = { endpoint_row(&endpoint) };
+	const struct option_row rows[] = {endpoint_row(&endpoint)};
 	int status = options_parse(&usage, rows, 1, &argc, &argv);
 	struct request r;
 	cJSON *result;

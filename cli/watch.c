@@ -72,7 +72,7 @@ static double clock_s(clockid_t id)
 static void sleep_until(double at_s)
 {
 	double left_s = at_s - clock_s(CLOCK_MONOTONIC);
-	struct timespec ts = { (time_t)left_s, (long)((left_s - floor(left_s)) * 1e9) };
+	struct timespec ts = {(time_t)left_s, (long)((left_s - floor(left_s)) * 1e9)};
 
 	if (left_s > 0 && !cli_interrupted())
 		nanosleep(&ts, NULL);
@@ -214,7 +214,7 @@ static void print_look(const struct watch *w, const struct watched *u, const str
 
 static void look(struct watch *w, struct watched *u)
 {
-	static const char *const word[] = { "first", "unchanged", "changed" };
+	static const char *const word[] = {"first", "unchanged", "changed"};
 	struct watch_answer a;
 	struct watch_look l;
 	enum watch_verdict verdict;
@@ -233,11 +233,11 @@ static void look(struct watch *w, struct watched *u)
 	u->load_ms_sum += a.load_ms;
 	/* intervals by the steady clock, so that a step of the wall clock is no evidence */
 	l = (struct watch_look){
-		.at_s = asked_s,
-		.not_modified = a.status == 304,
-		.version = a.version,
-		.last_modified_s = a.last_modified_s,
-		.date_s = a.date_s,
+	        .at_s = asked_s,
+	        .not_modified = a.status == 304,
+	        .version = a.version,
+	        .last_modified_s = a.last_modified_s,
+	        .date_s = a.date_s,
 	};
 	verdict = watch_target_look(&u->target, &l, &changed_s);
 	put_request(w, u, at_s, a.load_ms);
@@ -326,7 +326,7 @@ static void print_summary(const struct watch *w)
 {
 	char head[64], share[HUMAN_MAX], mean[HUMAN_MAX], lo_text[HUMAN_MAX], hi_text[HUMAN_MAX],
 	        ttl[HUMAN_MAX];
-	struct table t = { 0 };
+	struct table t = {0};
 
 	snprintf(head, sizeof(head), "TTL s for %s stale", human_share(share, w->max_stale));
 	table_column(&t, "URL", TABLE_LEFT);
@@ -438,57 +438,59 @@ static bool anything_seen(const struct watch *w)
 int cmd_watch(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "URL...",
-		.brief = "Looks at URLs again and again, and tells how often each really changes "
-			 "and which TTL keeps stale answers below a share. Needs no daemon.",
-		.examples = "forecache watch https://api.example/quotes/IBM\n"
-		            "forecache watch --for 2h --max-stale 0.05 https://api.example/a https://api.example/b\n"
-		            "forecache watch --changes C.tsv --requests R.tsv --header @token.txt https://api.example/a\n",
-		.details = "One request at a time; conditional ones where the server gives an "
-			   "ETag or Last-Modified. Intervals start at --every and grow where "
-			   "little changes, until a change between two looks is about as likely "
-			   "as not. Retry-After is honoured; a server that refuses (401, 403, "
-			   "410) or fails five times in a row is left alone. Ctrl-C ends the "
-			   "watch with its result.\n"
-			   "JSON is compared by content: spacing and the order of members do not "
-			   "count.\n"
-			   "The TTL is the one at which the share of stale answers, averaged over "
-			   "the TTL, is --max-stale; how unsure the change rate is, is allowed "
-			   "for.\n"
-			   "The changes file has a row per change that was seen: several between "
-			   "two looks count once, and without Last-Modified the time is the "
-			   "middle between the two.",
-		.min_args = 1,
-		.max_args = URLS_MAX,
+	        .synopsis = "URL...",
+	        .brief = "Looks at URLs again and again, and tells how often each really changes "
+	                 "and which TTL keeps stale answers below a share. Needs no daemon.",
+	        .examples = "forecache watch https://api.example/quotes/IBM\n"
+	                    "forecache watch --for 2h --max-stale 0.05 https://api.example/a "
+	                    "https://api.example/b\n"
+	                    "forecache watch --changes C.tsv --requests R.tsv --header @token.txt "
+	                    "https://api.example/a\n",
+	        .details = "One request at a time; conditional ones where the server gives an "
+	                   "ETag or Last-Modified. Intervals start at --every and grow where "
+	                   "little changes, until a change between two looks is about as likely "
+	                   "as not. Retry-After is honoured; a server that refuses (401, 403, "
+	                   "410) or fails five times in a row is left alone. Ctrl-C ends the "
+	                   "watch with its result.\n"
+	                   "JSON is compared by content: spacing and the order of members do not "
+	                   "count.\n"
+	                   "The TTL is the one at which the share of stale answers, averaged over "
+	                   "the TTL, is --max-stale; how unsure the change rate is, is allowed "
+	                   "for.\n"
+	                   "The changes file has a row per change that was seen: several between "
+	                   "two looks count once, and without Last-Modified the time is the "
+	                   "middle between the two.",
+	        .min_args = 1,
+	        .max_args = URLS_MAX,
 	};
-	struct watch w = { .every_s = 10, .for_s = 600, .max_stale = 0.01, .timeout_s = 10 };
+	struct watch w = {.every_s = 10, .for_s = 600, .max_stale = 0.01, .timeout_s = 10};
 	const char *changes = NULL, *requests = NULL;
-	struct option_list given = { 0 }, headers = { 0 }, ignore = { 0 };
+	struct option_list given = {0}, headers = {0}, ignore = {0};
 	struct content_ignore *ignored = NULL;
 	const char *why;
 	struct watch_http_options http;
 	char **kept = NULL, span[HUMAN_MAX], every[HUMAN_MAX];
 	size_t n_kept = 0;
 	const struct option_row rows[] = {
-		{ "every", 0, OPTION_SPAN, &w.every_s, 0.01, 86400, "TIME",
-		  "shortest interval between two looks at a URL (10s)" },
-		{ "for", 0, OPTION_SPAN, &w.for_s, 0.1, 31536000, "TIME", "watch so long (10m)" },
-		{ "max-every", 0, OPTION_SPAN, &w.max_every_s, 0.01, 86400, "TIME",
-		  "longest interval (12 times --every, at most a twentieth of --for)" },
-		{ "max-stale", 0, OPTION_NUMBER, &w.max_stale, 0.0001, 0.5, "SHARE",
-		  "share of answers that may be stale (0.01)" },
-		{ "changes", 0, OPTION_TEXT, &changes, 0, 0, "FILE",
-		  "write the changes that are seen: a file for simulate" },
-		{ "requests", 0, OPTION_TEXT, &requests, 0, 0, "FILE",
-		  "write the looks as requests: a file for simulate" },
-		{ "header", 'H', OPTION_LIST, &given, 0, 0, "LINE|@FILE",
-		  "send this header, or those in the file" },
-		{ "ignore", 0, OPTION_LIST, &ignore, 0, 0, "POINTER",
-		  "JSON pointer to what does not count as content, such as /meta/generated_at; * stands for any one member" },
-		{ "answer-timeout", 0, OPTION_SPAN, &w.timeout_s, 0.1, 600, "TIME",
-		  "give up waiting for an answer (10s)" },
-		{ "quiet", 'q', OPTION_FLAG, &w.quiet, 0, 0, NULL,
-		  "only the result, not each look" },
+	        {"every", 0, OPTION_SPAN, &w.every_s, 0.01, 86400, "TIME",
+	         "shortest interval between two looks at a URL (10s)"},
+	        {"for", 0, OPTION_SPAN, &w.for_s, 0.1, 31536000, "TIME", "watch so long (10m)"},
+	        {"max-every", 0, OPTION_SPAN, &w.max_every_s, 0.01, 86400, "TIME",
+	         "longest interval (12 times --every, at most a twentieth of --for)"},
+	        {"max-stale", 0, OPTION_NUMBER, &w.max_stale, 0.0001, 0.5, "SHARE",
+	         "share of answers that may be stale (0.01)"},
+	        {"changes", 0, OPTION_TEXT, &changes, 0, 0, "FILE",
+	         "write the changes that are seen: a file for simulate"},
+	        {"requests", 0, OPTION_TEXT, &requests, 0, 0, "FILE",
+	         "write the looks as requests: a file for simulate"},
+	        {"header", 'H', OPTION_LIST, &given, 0, 0, "LINE|@FILE",
+	         "send this header, or those in the file"},
+	        {"ignore", 0, OPTION_LIST, &ignore, 0, 0, "POINTER",
+	         "JSON pointer to what does not count as content, such as /meta/generated_at; * "
+	         "stands for any one member"},
+	        {"answer-timeout", 0, OPTION_SPAN, &w.timeout_s, 0.1, 600, "TIME",
+	         "give up waiting for an answer (10s)"},
+	        {"quiet", 'q', OPTION_FLAG, &w.quiet, 0, 0, NULL, "only the result, not each look"},
 	};
 	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 
@@ -505,7 +507,7 @@ int cmd_watch(int argc, char **argv)
 	status = CLI_OK;
 	for (size_t i = 0; i < given.n && !status; i++)
 		status = add_header(&headers, given.item[i], &kept, &n_kept);
-	http = (struct watch_http_options){ headers.item, headers.n, ignored, w.timeout_s };
+	http = (struct watch_http_options){headers.item, headers.n, ignored, w.timeout_s};
 	for (int i = 0; i < argc && !status; i++)
 		status = add_url(&w, argv[i], &http);
 	if (!status)
@@ -516,7 +518,8 @@ int cmd_watch(int argc, char **argv)
 	if (status)
 		goto out;
 	cli_catch_signals();
-	cli_say("watching %zu URL%s for %s, each at most once in %s; one request at a time; Ctrl-C ends it",
+	cli_say("watching %zu URL%s for %s, each at most once in %s; one request at a time; Ctrl-C "
+	        "ends it",
 	        w.n, w.n > 1 ? "s" : "", human_span(span, w.for_s), human_span(every, w.every_s));
 	run(&w);
 	if (cli.json)

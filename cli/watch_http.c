@@ -24,7 +24,7 @@
 struct watch_http {
 	CURL *curl;
 	const struct content_ignore *ignore;
-	struct curl_slist *header; /* ours, without validators */
+	struct curl_slist *header;                              /* ours, without validators */
 	char etag[VALIDATOR_MAX], last_modified[VALIDATOR_MAX]; /* of the last 200; "": none */
 	/* of the answer under way */
 	VEC(char) body;
@@ -194,7 +194,7 @@ void watch_http_get(struct watch_http *h, struct watch_answer *ret)
 	long status = 0;
 	CURLcode rc;
 
-	*ret = (struct watch_answer){ .last_modified_s = NAN, .date_s = NAN, .retry_after_s = NAN };
+	*ret = (struct watch_answer){.last_modified_s = NAN, .date_s = NAN, .retry_after_s = NAN};
 	h->answer = ret;
 	h->body.n = 0;
 	h->too_large = false;

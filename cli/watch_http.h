@@ -23,9 +23,9 @@ struct watch_http;
 #define WATCH_HTTP_ERROR_MAX 256
 
 struct watch_answer {
-	int status;          /* HTTP; 0: none came, see error */
-	uint64_t version;    /* of the content, with 200: content_hash.h */
-	size_t bytes;        /* of the body */
+	int status;       /* HTTP; 0: none came, see error */
+	uint64_t version; /* of the content, with 200: content_hash.h */
+	size_t bytes;     /* of the body */
 	double load_ms;
 	double last_modified_s, date_s; /* NAN: not said */
 	double retry_after_s;           /* NAN: not said */

@@ -12,11 +12,11 @@
 void watch_target_init(struct watch_target *t, double every_s, double past_cap_s)
 {
 	*t = (struct watch_target){
-		.rate = { .a = 0.5, .b = 0.5 * every_s },
-		.every_s = every_s,
-		.past_cap_s = past_cap_s,
-		.last_modified_s = NAN,
-		.first_age_s = NAN,
+	        .rate = {.a = 0.5, .b = 0.5 * every_s},
+	        .every_s = every_s,
+	        .past_cap_s = past_cap_s,
+	        .last_modified_s = NAN,
+	        .first_age_s = NAN,
 	};
 }
 

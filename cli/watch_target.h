@@ -33,8 +33,8 @@ enum watch_verdict { WATCH_FIRST, WATCH_UNCHANGED, WATCH_CHANGED };
 
 struct watch_target {
 	struct change rate;
-	double every_s;     /* shortest interval between looks */
-	double past_cap_s;  /* what the first Last-Modified may count for at most */
+	double every_s;    /* shortest interval between looks */
+	double past_cap_s; /* what the first Last-Modified may count for at most */
 	unsigned looks, changes, not_modified;
 	double first_s, last_s; /* times of looks */
 	uint64_t version;

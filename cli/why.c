@@ -31,33 +31,32 @@
 static const struct reason {
 	const char *name, *sentence, *limit;
 } reasons[] = {
-	{ "planned",
-	  "one more second of freshness costs as many loads here as at every other key of its class",
-	  "none applies; max_stale sets how fresh, and the price follows from it" },
-	{ "min_ttl", "fresher would be better, but no learned TTL may be shorter",
-	  "min_ttl: lower it for a shorter TTL" },
-	{ "max_age", "it hardly changes, but no older value may be served",
-	  "max_age: raise it for a longer TTL" },
-	{ "max_stale_key",
-	  "the average would allow longer, but a single key may not be stale that probably",
-	  "max_stale_key: raise it for a longer TTL" },
-	{ "client", "the app's own TTL stands",
-	  "mode obey or advise, or nothing to load and compare with: set ttl to learn, give it an "
-	  "origin, a loader or "
-	  "change events" },
-	{ "static", "held out for comparison: the static TTL stands",
-	  "static_ttl, for the share of keys that holdout names" },
-	{ "negative", "the last answer was an error, or that there is no such thing",
-	  "negative_ttl, doubled while it lasts; a good answer of the origin ends it" },
-	{ "pushed", "change events say when the value ends: it is kept until one comes",
-	  "max_age, should none come" },
+        {"planned",
+         "one more second of freshness costs as many loads here as at every other key of its class",
+         "none applies; max_stale sets how fresh, and the price follows from it"},
+        {"min_ttl", "fresher would be better, but no learned TTL may be shorter",
+         "min_ttl: lower it for a shorter TTL"},
+        {"max_age", "it hardly changes, but no older value may be served",
+         "max_age: raise it for a longer TTL"},
+        {"max_stale_key",
+         "the average would allow longer, but a single key may not be stale that probably",
+         "max_stale_key: raise it for a longer TTL"},
+        {"client", "the app's own TTL stands",
+         "mode obey or advise, or nothing to load and compare with: set ttl to learn, give it an "
+         "origin, a loader or "
+         "change events"},
+        {"static", "held out for comparison: the static TTL stands",
+         "static_ttl, for the share of keys that holdout names"},
+        {"negative", "the last answer was an error, or that there is no such thing",
+         "negative_ttl, doubled while it lasts; a good answer of the origin ends it"},
+        {"pushed", "change events say when the value ends: it is kept until one comes",
+         "max_age, should none come"},
 };
 
 /* Where what was learned is not applied: mode obey or advise. */
 static const struct reason no_ttl_given = {
-	NULL, "the mode keeps the app's own TTL; it gave none, so the static TTL stands",
-	"static_ttl; set ttl to learn to have the TTL learned"
-};
+        NULL, "the mode keeps the app's own TTL; it gave none, so the static TTL stands",
+        "static_ttl; set ttl to learn to have the TTL learned"};
 
 static bool learns(const struct row_why *w)
 {
@@ -155,7 +154,7 @@ static void held(const struct row_why *w, struct instant now)
 	char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX];
 	double fresh_s = instant_is_set(w->soft) ? span_s(instant_diff(w->soft, now)) : NAN;
 	double hard_s = instant_is_set(w->hard) ? span_s(instant_diff(w->hard, now)) : NAN;
-	struct text t = { 0 };
+	struct text t = {0};
 
 	if (w->is_endpoint)
 		return;
@@ -177,7 +176,7 @@ static void changes(const struct row_why *w, struct instant now)
 {
 	char rate[HUMAN_MAX], every[HUMAN_MAX], n[HUMAN_MAX], when[HUMAN_MAX];
 	struct estimate e = w->change_rate_mean;
-	struct text t = { 0 };
+	struct text t = {0};
 	double lo, hi;
 
 	if (known(e)) {
@@ -203,7 +202,7 @@ static void changes(const struct row_why *w, struct instant now)
 static void time_of_day(const struct row_why *w)
 {
 	char factor[HUMAN_MAX], rate[HUMAN_MAX], pool[HUMAN_MAX], n[HUMAN_MAX];
-	struct text t = { 0 };
+	struct text t = {0};
 
 	if (!isfinite(w->shape_now))
 		return;
@@ -223,7 +222,7 @@ static void requests(const struct row_why *w)
 {
 	char rate[HUMAN_MAX], factor[HUMAN_MAX], mase[HUMAN_MAX], hits[HUMAN_MAX];
 	double r = known(w->request_rate) ? w->request_rate.mean : w->request_rate_per_s;
-	struct text t = { 0 };
+	struct text t = {0};
 
 	if (isfinite(r))
 		add(&t, "%s expected in the next minute", human_rate(rate, r));
@@ -244,7 +243,7 @@ static void requests(const struct row_why *w)
 static void cost(const struct row_why *w, struct instant now)
 {
 	char ms[HUMAN_MAX], used[HUMAN_MAX], limit[HUMAN_MAX], when[HUMAN_MAX];
-	struct text t = { 0 };
+	struct text t = {0};
 
 	if (w->load_ms > 0)
 		add(&t, "a load takes %s", human_span(ms, w->load_ms / 1000));
@@ -264,7 +263,7 @@ static void cost(const struct row_why *w, struct instant now)
 static void freshness(const struct row_why *w)
 {
 	char objective[HUMAN_MAX], measured[HUMAN_MAX], sd[HUMAN_MAX], price[HUMAN_MAX];
-	struct text t = { 0 };
+	struct text t = {0};
 
 	if (!isfinite(w->objective))
 		return;
@@ -285,7 +284,7 @@ static void decision(const struct row_why *w, bool brief)
 	bool none_given = !learns(w) && bytes_equal(w->reason, bytes_str("static"));
 	const struct reason *reason = none_given ? &no_ttl_given : find_reason(w->reason);
 	char *name = text_printable(w->reason), p[HUMAN_MAX];
-	struct text t = { 0 }, limit = { 0 };
+	struct text t = {0}, limit = {0};
 
 	add(&t, "%s", reason ? reason->sentence : name);
 	if (w->p_stale_at_end > 0 && learns(w)) /* it is of the TTL that would be learned */
@@ -301,14 +300,14 @@ static void decision(const struct row_why *w, bool brief)
 }
 
 /*
- * What mode advise is for: the TTL of the measured rate alone. Not that of the price, which is steered
- * by stale answers and has nothing to hold on to where TTLs do not follow it.
+ * What mode advise is for: the TTL of the measured rate alone. Not that of the price, which is
+ * steered by stale answers and has nothing to hold on to where TTLs do not follow it.
  */
 static void advice(const struct row_why *w)
 {
 	struct estimate e = w->change_rate_mean;
 	char ttl[HUMAN_MAX], share[HUMAN_MAX];
-	struct text t = { 0 };
+	struct text t = {0};
 	struct change rate;
 
 	if (!known(e) || !(e.mean > 0) || !(e.sd > 0) || !(w->objective > 0 && w->objective < 1))
@@ -324,7 +323,7 @@ static void advice(const struct row_why *w)
 static void what_if(const struct row_why *w)
 {
 	char half[HUMAN_MAX], dbl[HUMAN_MAX];
-	struct text t = { 0 };
+	struct text t = {0};
 
 	if (!learns(w)) {
 		advice(w);
@@ -341,7 +340,7 @@ static void what_if(const struct row_why *w)
 
 static void trouble(const struct row_why *w)
 {
-	struct text t = { 0 };
+	struct text t = {0};
 	char *text;
 
 	if (w->paused.n) {
@@ -352,7 +351,7 @@ static void trouble(const struct row_why *w)
 	}
 	if (w->last_error.n) {
 		text = text_printable(w->last_error);
-		t = (struct text){ 0 };
+		t = (struct text){0};
 		add(&t, "%s", text);
 		put("last error", &t, TERM_BAD);
 		free(text);
@@ -405,18 +404,18 @@ static int daemon_now(struct instant *ret)
 int cmd_why(int argc, char **argv)
 {
 	static const struct usage usage = {
-		.synopsis = "KEY|ENDPOINT",
-		.brief = "Says why a TTL is what it is: what was measured and how surely, what "
-			 "was decided, which limit applied, and what would change it.",
-		.examples = "forecache why /quotes/IBM\n"
-		            "forecache why '/quotes/<symbol>' --brief\n"
-		            "forecache why /quotes/IBM --json | jq .change_rate_mean\n",
-		.min_args = 1,
-		.max_args = 1,
+	        .synopsis = "KEY|ENDPOINT",
+	        .brief = "Says why a TTL is what it is: what was measured and how surely, what "
+	                 "was decided, which limit applied, and what would change it.",
+	        .examples = "forecache why /quotes/IBM\n"
+	                    "forecache why '/quotes/<symbol>' --brief\n"
+	                    "forecache why /quotes/IBM --json | jq .change_rate_mean\n",
+	        .min_args = 1,
+	        .max_args = 1,
 	};
 	bool brief = false;
 	const struct option_row rows[] = {
-		{ "brief", 'b', OPTION_FLAG, &brief, 0, 0, NULL, "five lines" },
+	        {"brief", 'b', OPTION_FLAG, &brief, 0, 0, NULL, "five lines"},
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv);
 	struct instant now = INSTANT_NONE;
