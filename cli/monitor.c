@@ -100,11 +100,11 @@ int cmd_monitor(int argc, char **argv)
 	static const struct usage usage = {
 	        .synopsis = "[KIND[:ENDPOINT]]",
 	        .brief = "Prints the daemon's notices as they come, until Ctrl-C: changed values, "
-	                 "schedules whose time has come, new endpoints, alarms, refused events.",
+	                 "schedules whose time has come, new endpoints, refused events.",
 	        .examples = "forecache monitor\n"
 	                    "forecache monitor 'changed:/quotes/<symbol>'\n"
-	                    "forecache monitor alarm --json\n",
-	        .details = "KIND is changed, peak, endpoint, alarm, refused, reload or stop. With "
+	                    "forecache monitor peak --json\n",
+	        .details = "KIND is changed, peak, endpoint, refused, reload or stop. With "
 	                   "--json each line is an object. Notices are hints: a slow reader "
 	                   "misses some, and is told so.",
 	        .max_args = 1,

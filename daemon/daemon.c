@@ -136,8 +136,7 @@ static void engine_notice(struct daemon *d, const struct effect *f)
 {
 	static const char *const what[] = {[NOTICE_CHANGED] = "changed",
 	                                   [NOTICE_PEAK] = "peak",
-	                                   [NOTICE_ENDPOINT] = "endpoint",
-	                                   [NOTICE_ALARM] = "alarm"};
+	                                   [NOTICE_ENDPOINT] = "endpoint"};
 	struct row_notice n = {.what = bytes_str(what[f->notice.what]),
 	                       .endpoint = f->endpoint,
 	                       .key = f->key,
@@ -154,9 +153,6 @@ static void engine_notice(struct daemon *d, const struct effect *f)
 		                        f->notice.wanted, f->notice.warm, f->notice.left);
 	if (f->notice.what == NOTICE_ENDPOINT)
 		log_line(LOG_INFO, "endpoint", "name=%s", log_quote(f->endpoint, text));
-	if (f->notice.what == NOTICE_ALARM)
-		log_line(LOG_NOTICE, "volatility_jump", "endpoint=%s factor=%.3g",
-		         log_quote(f->endpoint, text), f->notice.value);
 	daemon_notice(d, &n);
 }
 

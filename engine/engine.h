@@ -249,7 +249,6 @@ enum notice_kind {
 	NOTICE_CHANGED,  /* a load or event found a new version of the key */
 	NOTICE_PEAK,     /* a scheduled instant has come: warm and wanted say how it went */
 	NOTICE_ENDPOINT, /* a new endpoint was seen */
-	NOTICE_ALARM,    /* an endpoint's volatility jumped */
 };
 
 struct effect {

@@ -19,7 +19,7 @@
 
 /*
  * what: changed (key has a new version), peak (name, wanted, warm, left), endpoint (a new one was
- * seen), alarm (an endpoint's volatility jumped: value is the factor), refused (count bad events,
+ * seen), refused (count bad events,
  * text says what was wrong with the first), reload, stop.
  */
 #define ROW_NOTICE_TABLE(X)                                                                        \

@@ -1178,7 +1178,7 @@ static uint64_t random_run(uint64_t seed, size_t steps)
 	struct bench b;
 	uint64_t hash = 0, job[JOBS] = {0}, lease[JOBS] = {0};
 	uint8_t *answers = calloc(TICKETS, 1), *asked = calloc(TICKETS, 1);
-	char loading[40] = {0}, value[600];
+	char value[600];
 	size_t jobs = 0, leases = 0;
 	struct rng g;
 
@@ -1305,7 +1305,6 @@ static uint64_t random_run(uint64_t seed, size_t steps)
 	}
 	for (size_t i = 0; i < TICKETS; i++)
 		OK(answers[i] == asked[i], "ticket %zu was answered %d times", i, answers[i]);
-	(void)loading;
 	free(answers);
 	free(asked);
 	bench_free(&b);
