@@ -1,6 +1,7 @@
 # A slow HTTP API, its users and its history: what ./quickstart shows, and something to try things on.
 noinst_LTLIBRARIES += %D%/market/libmarket.la
 %C%_market_libmarket_la_SOURCES = \
+	%D%/market/args.h %D%/market/args.c \
 	%D%/market/static.h %D%/market/static.c \
 	%D%/market/traffic.h %D%/market/traffic.c \
 	%D%/market/truth.h %D%/market/truth.c \

@@ -17,6 +17,7 @@
  * Times are of the daemon's clock: at --time-scale 60 a millisecond of this machine's own work
  * counts as 60, so response times from the daemon are somewhat longer than they would be.
  */
+#include "examples/market/args.h"
 #include "base/mem.h"
 #include "client/forecache.h"
 #include "examples/market/static.h"
@@ -68,16 +69,12 @@ struct drive {
 	uint64_t warm, wanted, left;
 };
 
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "market-drive: %s: %s\n", what, why);
-	exit(1);
-}
+const char args_program[] = "market-drive";
 
 static void *need(void *p)
 {
 	if (p == NULL)
-		die("memory", "none is left");
+		args_die("memory", "none is left");
 	return p;
 }
 
@@ -229,16 +226,16 @@ static void zero(struct drive *d)
 		int rc = fc_request(d->fc, "hello", NULL, 0, 10, &result, &n, why, sizeof(why));
 
 		if (rc)
-			die("hello", why[0] != '\0' ? why : fc_strerror(rc));
+			args_die("hello", why[0] != '\0' ? why : fc_strerror(rc));
 		after = when_boot_us();
 		took = after - before;
 		msgpack_unpacked_init(&reply);
 		if (msgpack_unpack_next(&reply, result, n, NULL) != MSGPACK_UNPACK_SUCCESS)
-			die("hello", "the daemon's answer is no msgpack");
+			args_die("hello", "the daemon's answer is no msgpack");
 		now_s = number_of(field(&reply.data, "time_s"));
 		scale = number_of(field(&reply.data, "time_scale"));
 		if (!isfinite(now_s) || !(scale > 0))
-			die("hello", "the daemon does not say its time");
+			args_die("hello", "the daemon does not say its time");
 		if (took < best_us) {
 			best_us = took;
 			zero_us = before + took / 2 -
@@ -263,7 +260,7 @@ static void read_origin_log(struct drive *d, struct loads *l, uint64_t *ret_by_k
 	char line[200];
 
 	if (f == NULL)
-		die(d->origin_log, strerror(errno));
+		args_die(d->origin_log, strerror(errno));
 	loads_init(l, d->from, d->until);
 	while (fgets(line, sizeof(line), f) != NULL) {
 		char *rest, key[64] = "";
@@ -377,7 +374,7 @@ static void lay_out(struct drive *d)
 		d->answer[d->n++] = (struct answer){.at = at, .key = (uint32_t)key};
 	}
 	if (d->n == 0)
-		die("--from, --until", "nobody asks for anything in that time");
+		args_die("--from, --until", "nobody asks for anything in that time");
 }
 
 static int run(struct drive *d)
@@ -410,10 +407,10 @@ static int run(struct drive *d)
 	printf("%s  the first of %zu requests\n", when_text(d->from, when), d->n);
 	fflush(stdout);
 	if (pthread_create(&bell, NULL, listen_for_bell, d) != 0)
-		die("thread", "cannot be started");
+		args_die("thread", "cannot be started");
 	for (size_t i = 0; i < THREADS; i++)
 		if (pthread_create(&thread[i], NULL, user, d) != 0)
-			die("thread", "cannot be started");
+			args_die("thread", "cannot be started");
 
 	for (size_t seen = 0, seen_hits = 0;;) {
 		size_t done, hits;
@@ -493,18 +490,6 @@ static int run(struct drive *d)
 	return wrong > 0 || (double)learned.failed > MAX_FAILED * (double)d->n ? 1 : 0;
 }
 
-static double number(const char *name, const char *text, double low, double high)
-{
-	char *end, why[80];
-	double v = strtod(text, &end);
-
-	if (end == text || *end != '\0' || !(v >= low && v <= high)) {
-		snprintf(why, sizeof(why), "must be a number from %g to %g", low, high);
-		die(name, why);
-	}
-	return v;
-}
-
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -542,19 +527,19 @@ int main(int argc, char **argv)
 		case 'u':
 		case 'b':
 			if (!when_parse(optarg, t))
-				die(optarg, "not a time like 2026-11-16T09:15:00-05:00");
+				args_die(optarg, "not a time like 2026-11-16T09:15:00-05:00");
 			break;
 		case 'x':
-			d.clock.scale = number("--time-scale", optarg, 0.001, 100000);
+			d.clock.scale = args_number("--time-scale", optarg, 0.001, 100000);
 			break;
 		case 'z':
-			d.clock.zero_us = (int64_t)number("--time-zero", optarg, 0, 1e17);
+			d.clock.zero_us = (int64_t)args_number("--time-zero", optarg, 0, 1e17);
 			break;
 		case 'l':
 			d.origin_log = optarg;
 			break;
 		case 'm':
-			d.max_stale = number("--max-stale", optarg, 0, 1);
+			d.max_stale = args_number("--max-stale", optarg, 0, 1);
 			break;
 		case 's':
 			d.seed = strtoull(optarg, NULL, 10);
@@ -575,7 +560,7 @@ int main(int argc, char **argv)
 	}
 	rc = fc_open(&fc, &d.fc);
 	if (rc)
-		die("fc_open", fc_strerror(rc));
+		args_die("fc_open", fc_strerror(rc));
 	if (strcmp(what, "zero") == 0) {
 		zero(&d);
 	} else {

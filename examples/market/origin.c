@@ -14,6 +14,7 @@
  * With --log FILE each load is written down as it begins: time_s, key, version, "200" or "304",
  * with tabs.
  */
+#include "examples/market/args.h"
 #include "base/heap.h"
 #include "base/mem.h"
 #include "examples/market/truth.h"
@@ -74,11 +75,7 @@ struct origin {
 	FILE *log; /* NULL: none */
 };
 
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "market-origin: %s: %s\n", what, why);
-	exit(1);
-}
+const char args_program[] = "market-origin";
 
 /*
  * -- Answers --------------------------------------------------------------------------------------
@@ -270,13 +267,13 @@ static void serve(struct origin *o, uint16_t port)
 	sigaddset(&stop, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &stop, NULL);
 	if (pthread_create(&thread, NULL, resume, o) != 0)
-		die("thread", "cannot be started");
+		args_die("thread", "cannot be started");
 	http = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, port,
 	                        NULL, NULL, on_request, o, MHD_OPTION_SOCK_ADDR, &address,
 	                        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
 	                        MHD_OPTION_NOTIFY_COMPLETED, on_done, NULL, MHD_OPTION_END);
 	if (http == NULL)
-		die("port", strerror(errno));
+		args_die("port", strerror(errno));
 	printf("listening on http://127.0.0.1:%u\n",
 	       MHD_get_daemon_info(http, MHD_DAEMON_INFO_BIND_PORT)->port);
 	fflush(stdout);
@@ -290,18 +287,6 @@ static void serve(struct origin *o, uint16_t port)
 	pthread_join(thread, NULL);
 	MHD_stop_daemon(http);
 	heap_release(&o->due);
-}
-
-static double number(const char *name, const char *text, double low, double high)
-{
-	char *end, why[80];
-	double v = strtod(text, &end);
-
-	if (end == text || *end != '\0' || !(v >= low && v <= high)) {
-		snprintf(why, sizeof(why), "must be a number from %g to %g", low, high);
-		die(name, why);
-	}
-	return v;
 }
 
 int main(int argc, char **argv)
@@ -328,25 +313,26 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
 		case 'p':
-			port = (uint16_t)number("--port", optarg, 0, 65535);
+			port = (uint16_t)args_number("--port", optarg, 0, 65535);
 			break;
 		case 's':
 			seed = strtoull(optarg, NULL, 10);
 			break;
 		case 'x':
-			o.clock.scale = number("--time-scale", optarg, 0.001, 100000);
+			o.clock.scale = args_number("--time-scale", optarg, 0.001, 100000);
 			break;
 		case 't':
 			if (!when_parse(optarg, &o.clock.start))
-				die("--time-start", "not a time like 2026-11-16T09:15:00-05:00");
+				args_die("--time-start",
+				         "not a time like 2026-11-16T09:15:00-05:00");
 			break;
 		case 'z':
-			o.clock.zero_us = (int64_t)number("--time-zero", optarg, 0, 1e17);
+			o.clock.zero_us = (int64_t)args_number("--time-zero", optarg, 0, 1e17);
 			break;
 		case 'l':
 			o.log = fopen(optarg, "w");
 			if (o.log == NULL)
-				die(optarg, strerror(errno));
+				args_die(optarg, strerror(errno));
 			setvbuf(o.log, NULL, _IOLBF, 0);
 			break;
 		case 'h':
@@ -365,7 +351,7 @@ int main(int argc, char **argv)
 	truth_prepare(o.truth, o.clock.start, instant_add(o.clock.start, SPAN_S(86400)));
 	serve(&o, port);
 	if (o.log != NULL && fclose(o.log) != 0)
-		die("--log", strerror(errno));
+		args_die("--log", strerror(errno));
 	truth_free(&o.truth);
 	return 0;
 }

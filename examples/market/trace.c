@@ -3,6 +3,7 @@
  * market-trace: writes what users asked for and what changed, as replay files for forecache
  * simulate. Both come from the same truth as market-origin and market-drive.
  */
+#include "examples/market/args.h"
 #include "examples/market/traffic.h"
 #include "examples/market/truth.h"
 #include "examples/market/when.h"
@@ -21,25 +22,21 @@ static const char usage[] = "usage: market-trace --requests FILE --changes FILE 
                             "York's. By default two weeks up\n"
                             "to Monday 2026-11-16, 09:15 in New York.\n";
 
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "market-trace: %s: %s\n", what, why);
-	exit(1);
-}
+const char args_program[] = "market-trace";
 
 static FILE *create(const char *path)
 {
 	FILE *f = fopen(path, "w");
 
 	if (f == NULL)
-		die(path, strerror(errno));
+		args_die(path, strerror(errno));
 	return f;
 }
 
 static void finish(FILE *f, const char *path)
 {
 	if (ferror(f) || fclose(f) != 0)
-		die(path, strerror(errno));
+		args_die(path, strerror(errno));
 }
 
 static void put_time(FILE *f, struct instant t)
@@ -142,7 +139,7 @@ int main(int argc, char **argv)
 		case 'f':
 		case 'u':
 			if (!when_parse(optarg, c == 'f' ? &from : &until))
-				die(optarg, "not a time like 2026-11-16T09:15:00-05:00");
+				args_die(optarg, "not a time like 2026-11-16T09:15:00-05:00");
 			break;
 		case 's':
 			seed = strtoull(optarg, NULL, 10);
@@ -164,7 +161,7 @@ int main(int argc, char **argv)
 	if (!instant_is_set(from))
 		from = when_day_start(when_day(until) - 14);
 	if (until.us <= from.us)
-		die("--until", "must come after --from");
+		args_die("--until", "must come after --from");
 	t = truth_new(seed);
 	n_requests = write_requests(t, seed, from, until, requests);
 	n_changes = write_changes(t, from, until, changes);
