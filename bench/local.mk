@@ -1,7 +1,8 @@
 # bench/
 
-# An independent judge of decision logs; tests run it, too.
-EXTRA_DIST += %D%/judge.py %D%/simulate
+# Independent of the engine: a judge of decision logs (tests run it, too), traces with a known truth,
+# and the optimum for them.
+EXTRA_DIST += %D%/README.md %D%/generate.py %D%/judge.py %D%/oracle.py %D%/simulate
 
 EXTRA_PROGRAMS += %D%/store
 %C%_store_SOURCES = %D%/store.c
