@@ -23,6 +23,18 @@ static const double TEMPO_MEMORY = 300, TEMPO_PSEUDO = 5, TEMPO_MAX = 3 /* = ln 
 /* The same for what audits say of the prediction itself: they are few, and beyond doubt. */
 static const double AUDIT_MEMORY = 300, AUDIT_PSEUDO = 10;
 
+/* Last-Modified has whole seconds, and clocks are a little apart. */
+static const struct span MODIFIED_GRAIN = {2000000};
+
+/* No first Last-Modified speaks of more than this. */
+static const double FIRST_AGE_MAX_S = 30 * 86400.0;
+
+/*
+ * A version that counts does not jump by more than this between two looks. Where at most one change
+ * was expected more than a few are no count; and what is surer than this to have changed has.
+ */
+static const double COUNTER_STEP = 1000, COUNTER_FEW = 8, COUNTER_SURE = 0.99;
+
 void endpoint_init(struct endpoint *ep, struct change prior)
 {
 	*ep = (struct endpoint){.prior = prior};
@@ -149,10 +161,69 @@ static void learned(struct endpoint *ep, struct key *k, struct change c)
 	ep->dirty = true;
 }
 
-void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
-                   struct instant b, bool changed)
+static uint32_t whole_seconds(struct instant t)
 {
-	double tau = shape_mass(ep->shape, z, a, b);
+	return instant_is_set(t) && t.us > 0 ? (uint32_t)fmin((double)(t.us / 1000000), UINT32_MAX)
+	                                     : 0;
+}
+
+/*
+ * Puts Last-Modified beside what was seen. Returns the operational seconds from the last change to
+ * b where it may be believed, else NAN.
+ */
+static double heed_modified(struct endpoint *ep, const struct zone *z, struct key *k,
+                            struct instant a, struct instant b, bool changed,
+                            struct instant modified)
+{
+	uint32_t before = k->modified_s, now = whole_seconds(modified);
+	double age_s;
+
+	if (!now) {
+		k->modified_s = changed ? 0 : before;
+		return NAN;
+	}
+	k->modified_s = now;
+	if (before)
+		witness_look(&ep->modified, changed,
+		             fabs((double)now - before) > span_s(MODIFIED_GRAIN),
+		             modified.us >= a.us - MODIFIED_GRAIN.us);
+	if (!changed || modified.us < a.us - MODIFIED_GRAIN.us || !witness_believed(&ep->modified))
+		return NAN;
+	/*
+	 * Modified just now: whole seconds say nothing so near, and so do servers that make each
+	 * answer anew. That it changed since the look before remains.
+	 */
+	age_s = span_s(instant_diff(b, modified));
+	if (age_s < span_s(MODIFIED_GRAIN))
+		return NAN;
+	return shape_mass(ep->shape, z, instant_max(a, modified), b);
+}
+
+/*
+ * The same for versions, of changes since the look before; NAN: do not believe it. A time is no
+ * count, though it grows, too: it tells of many changes where the looks say that there was about
+ * one, or of changes that must have come and did not.
+ */
+static double heed_counter(struct endpoint *ep, struct change posterior, double tau, bool changed,
+                           const struct testimony *says)
+{
+	double n = says->now > says->before ? (double)(says->now - says->before) : 0;
+	double expected = posterior.a / posterior.b * tau;
+
+	if (!says->now || !says->before)
+		return NAN;
+	if (changed)
+		witness_look(&ep->counter, true, n >= 1,
+		             n <= COUNTER_STEP && (n <= COUNTER_FEW || expected > 1));
+	else if (witness_believed(&ep->counter) && change_p(posterior, tau) > COUNTER_SURE)
+		witness_look(&ep->counter, false, true, true);
+	return changed && n <= COUNTER_STEP && witness_believed(&ep->counter) ? n : NAN;
+}
+
+void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
+                   struct instant b, bool changed, const struct testimony *says)
+{
+	double tau = shape_mass(ep->shape, z, a, b), since = NAN, count = NAN;
 	struct change c;
 
 	if (!(tau > 0))
@@ -164,11 +235,37 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 		shape_init(ep->shape);
 	}
 	shape_learn(ep->shape, z, a, b, c.a / c.b * tau, changed);
+	if (says) {
+		since = heed_modified(ep, z, k, a, b, changed, says->modified);
+		count = heed_counter(ep, c, tau, changed, says);
+	}
 	forget(ep, &c, tau);
-	if (changed)
+	if (isfinite(count))
+		change_count(&c, count, tau);
+	else if (isfinite(since))
+		change_count(&c, 1, since);
+	else if (changed)
 		change_changed(&c, tau);
 	else
 		change_unchanged(&c, tau);
+	learned(ep, k, c);
+}
+
+void endpoint_first(struct endpoint *ep, const struct zone *z, struct key *k, struct instant b,
+                    struct instant modified)
+{
+	double age_s = span_s(instant_diff(b, modified));
+	struct change c = endpoint_posterior(ep, k);
+
+	k->modified_s = whole_seconds(modified);
+	if (!k->modified_s || !witness_believed(&ep->modified) || age_s < span_s(MODIFIED_GRAIN))
+		return;
+	/* of a file of ten years it is enough to know that it was not touched for long */
+	if (age_s > FIRST_AGE_MAX_S)
+		change_unchanged(&c, shape_mass(ep->shape, z,
+		                                instant_add(b, span_from_s(-FIRST_AGE_MAX_S)), b));
+	else
+		change_count(&c, 1, shape_mass(ep->shape, z, modified, b));
 	learned(ep, k, c);
 }
 

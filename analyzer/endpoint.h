@@ -16,6 +16,7 @@
 #define FORECACHED_ANALYZER_ENDPOINT_H
 
 #include "analyzer/key.h"
+#include "analyzer/witness.h"
 #include "base/loghist.h"
 #include "base/vec.h"
 #include "base/zone.h"
@@ -39,6 +40,8 @@ struct endpoint {
 	double log_tempo, tempo_info;
 	/* audits: stale answers found and predicted, decayed */
 	double audit_seen, audit_said;
+	/* may Last-Modified be believed, and do versions count changes? */
+	struct witness modified, counter;
 	VEC(uint32_t) keys; /* ids, in no order */
 	/* counted */
 	uint64_t requests, hits, loads, errors, audits, audits_stale;
@@ -64,13 +67,32 @@ void endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, 
 double endpoint_key_rate(const struct endpoint *ep, const struct zone *z, const struct key *k,
                          struct instant t);
 
+/* What the origin says of the value that was read. */
+struct testimony {
+	struct instant modified; /* Last-Modified; INSTANT_NONE: not said */
+	/*
+	 * the versions read before and now, if they may be counters; 0: unknown. Versions that are
+	 * hashes are soon known for what they are.
+	 */
+	uint64_t before, now;
+};
+
 /*
  * Two reads of the origin, at a and b, gave different values or the same one. Learns the key's rate
  * and the endpoint's shape, and compares what had been predicted of the hits in between with what
  * this look reveals of them. k->p_sum and k->hits are the hits since a; the caller resets them.
+ * What the origin says itself (NULL: nothing) is checked, and used once it has proved true.
  */
 void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
-                   struct instant b, bool changed);
+                   struct instant b, bool changed, const struct testimony *says);
+
+/*
+ * The key's value was read, at b, for the first time. Where Last-Modified is believed it tells of
+ * the change before: seen from any instant the last change of a Poisson process is as far back as
+ * the next one is ahead.
+ */
+void endpoint_first(struct endpoint *ep, const struct zone *z, struct key *k, struct instant b,
+                    struct instant modified);
 
 /* The value read at a was replaced at b: a change event. Exact evidence. */
 void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,

@@ -40,6 +40,7 @@ struct key {
 	float client_ttl; /* s */
 	float p_sum;      /* sum over the hits since the load of P(stale then) */
 	float p_end;      /* P(stale) planned for the end of the TTL */
+	uint32_t modified_s; /* Last-Modified of what was read last, since 1970; 0: not said */
 	uint32_t hits;    /* since the load */
 	uint32_t bytes;   /* of the value */
 	uint64_t version;
@@ -48,7 +49,7 @@ struct key {
 	/* when soft was last computed; NONE: to be computed when next asked for */
 	struct instant planned;
 	struct instant last_seen, last_changed;
-	uint16_t looks;  /* loads that could be compared with the one before */
+	uint16_t looks;  /* pieces of evidence: loads that could be compared, events, ... */
 	uint16_t errors; /* in a row */
 	uint8_t flags;   /* KEY_* */
 	uint8_t reason;  /* enum ttl_reason of the plan */

@@ -66,7 +66,8 @@ struct load {
 	const struct route *route;
 	uint64_t job, version;
 	struct bytes endpoint, key; /* copies, behind the struct */
-	bool conditional;
+	/* with If-None-Match, and with If-Modified-Since */
+	bool conditional, by_time;
 	int64_t deadline_ms; /* CLOCK_MONOTONIC */
 	CURL *easy;
 	struct curl_slist *header; /* the route's and If-None-Match; NULL: the route's do */
@@ -529,7 +530,8 @@ static bool add_conditions(struct http_origin *o, struct load *d)
 	struct curl_slist *list = NULL, *longer, *h;
 
 	if (!d->conditional ||
-	    !validators_get(o->validators, d->endpoint, d->key, d->version, &v)) {
+	    !validators_get(o->validators, d->endpoint, d->key, d->version, &v) ||
+	    (!v.etag && !d->by_time)) {
 		d->conditional = false;
 		return true;
 	}
@@ -546,7 +548,7 @@ static bool add_conditions(struct http_origin *o, struct load *d)
 			goto no_memory;
 		list = longer;
 	}
-	if (v.last_modified) {
+	if (v.last_modified && d->by_time) {
 		snprintf(line, sizeof line, "If-Modified-Since: %s", v.last_modified);
 		longer = curl_slist_append(list, line);
 		if (!longer)
@@ -645,6 +647,7 @@ void http_origin_load(struct http_origin *o, struct instant now, const struct ef
 	d->job = load->load.job;
 	d->version = load->load.version;
 	d->conditional = load->load.have && load->load.version;
+	d->by_time = load->load.by_time;
 	d->setup = o->setup;
 	d->setup->users++;
 	if (instant_is_set(load->load.deadline) &&
@@ -785,10 +788,11 @@ static void answer(struct http_origin *o, struct load *d, enum load_status statu
                    struct instant now, struct input *in)
 {
 	const struct http_answer *a = &d->answer;
+	double ago_s = http_answer_modified_ago(a, instant_s(now));
 
 	in->loaded.status = status;
-	if (a->last_modified_s >= 0 && instant_from_s(a->last_modified_s).us <= now.us)
-		in->loaded.last_modified = instant_from_s(a->last_modified_s);
+	if (ago_s >= 0)
+		in->loaded.last_modified = instant_add(now, span_from_s(-ago_s));
 	in->loaded.max_age = http_answer_max_age(a);
 	if (status == LOADED_NOT_MODIFIED) {
 		in->loaded.version = d->version;

@@ -264,3 +264,12 @@ bool http_answer_last_modified_is_strong(const struct http_answer *a)
 {
 	return a->last_modified_s >= 0 && a->date_s >= 0 && a->date_s - a->last_modified_s >= 1;
 }
+
+double http_answer_modified_ago(const struct http_answer *a, double now_s)
+{
+	if (a->last_modified_s < 0)
+		return -1;
+	if (a->date_s < 0)
+		return now_s - a->last_modified_s;
+	return a->date_s - a->last_modified_s + (a->age_s > 0 ? a->age_s : 0);
+}

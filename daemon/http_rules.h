@@ -60,4 +60,10 @@ struct span http_answer_retry_after(const struct http_answer *a, double now_s);
  */
 bool http_answer_last_modified_is_strong(const struct http_answer *a);
 
+/*
+ * How long before it came the value was last modified, in seconds; < 0: not said, or in the future.
+ * By the origin's own clock where it tells the Date, so that ours need not agree with it.
+ */
+double http_answer_modified_ago(const struct http_answer *a, double now_s);
+
 #endif

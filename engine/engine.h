@@ -279,6 +279,8 @@ struct effect {
 			/* we hold a value of this version: ask conditionally if possible */
 			bool have;
 			uint64_t version;
+			/* ... by its Last-Modified, too; else by stronger validators alone */
+			bool by_time;
 		} load;
 		struct {
 			uint64_t fit;

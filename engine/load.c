@@ -91,6 +91,11 @@ static void send_load(struct engine *e, struct instant now, uint32_t flight, str
 	x->load.deadline = instant_add(now, timeout);
 	x->load.have = (k->flags & KEY_OURS) != 0;
 	x->load.version = k->version;
+	/*
+	 * an audit is to find out the truth, not what Last-Modified says: else one that stands
+	 * still while the value changes would be believed for ever
+	 */
+	x->load.by_time = f->reason != LOAD_AUDIT && !witness_conceals(&p->ep.modified);
 	heap_set(&e->deadline, flight, instant_add(x->load.deadline, DEADLINE_SLACK));
 	e->stats.loads[f->reason]++;
 	p->ep.loads++;
@@ -286,8 +291,16 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 		loghist_add(&p->ep.load_us, (double)f->took.us);
 	}
 	if (compare && !engine_paused(e, now, PAUSE_LEARNING)) {
-		endpoint_look(&p->ep, p->zone, k, k->loaded, f->read, changed);
+		struct testimony says = {.modified = f->modified};
+
+		if (f->may_count) {
+			says.before = k->version;
+			says.now = f->version;
+		}
+		endpoint_look(&p->ep, p->zone, k, k->loaded, f->read, changed, &says);
 		endpoint_pool(&p->ep, e->key.v, e->prior);
+	} else if (!instant_is_set(k->loaded) && !engine_paused(e, now, PAUSE_LEARNING)) {
+		endpoint_first(&p->ep, p->zone, k, f->read, f->modified);
 	}
 	if (changed) {
 		struct effect *x = effect_add(fx, EFFECT_NOTICE);
@@ -502,6 +515,8 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	                                      : hash_bytes(in->loaded.value, 0) | 1,
 	        .read = f->started,
 	        .took = took,
+	        .may_count = in->loaded.version != 0,
+	        .modified = in->loaded.last_modified,
 	};
 	if (f->voided && in->loaded.status != LOADED_ERROR) {
 		voided_ended(e, now, flight, in->loaded.status, &got, fx);

@@ -43,6 +43,17 @@ static void put3(struct writer *w, const char *name, size_t n, double a, double 
 	put(w, name, v, n);
 }
 
+static void put_witness(struct writer *w, const char *name, const struct witness *v)
+{
+	double *x = w->buffer[w->r.n_fields];
+
+	x[0] = v->changed;
+	x[1] = v->missed;
+	x[2] = v->told;
+	x[3] = v->wrong;
+	put(w, name, x, 4);
+}
+
 static double time_out(struct instant t)
 {
 	return instant_is_set(t) ? instant_s(t) : -1;
@@ -75,6 +86,8 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 	begin(&w, "endpoint", intern_name(&e->place_name, id), bytes_of(NULL, 0));
 	put3(&w, "prior", 3, ep->prior.a, ep->prior.b, ep->pool_keys);
 	put3(&w, "tempo", 2, ep->log_tempo, ep->tempo_info, 0);
+	put_witness(&w, "modified", &ep->modified);
+	put_witness(&w, "counter", &ep->counter);
 	put3(&w, "recent", 3, ep->recent_requests, ep->recent_hits, ep->recent_stale);
 	put3(&w, "load_us", 2, loghist_mean(&ep->load_us), (double)ep->load_us.n, 0);
 	if (ep->shape) {
@@ -119,7 +132,7 @@ static void write_key(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 	put3(&w, "rate", 3, k->rate_n, k->rate_s, time_out(k->last_seen));
 	put3(&w, "load", 2, k->load_us, k->bytes, 0);
 	put3(&w, "version", 2, (double)(k->version >> 32), (double)(k->version & UINT32_MAX), 0);
-	put3(&w, "times", 2, time_out(k->loaded), time_out(k->last_changed), 0);
+	put3(&w, "times", 3, time_out(k->loaded), time_out(k->last_changed), k->modified_s);
 	if (k->flags & KEY_CLIENT_TTL)
 		put3(&w, "client_ttl", 1, k->client_ttl, 0, 0);
 	if (k->peaks)
@@ -234,6 +247,14 @@ static bool in_range(const double *v, size_t n, double lo, double hi)
 	return true;
 }
 
+static void read_witness(const struct record *r, const char *name, struct witness *ret)
+{
+	const double *v = get(r, name, 4);
+
+	if (v && in_range(v, 4, 0, 1e6) && v[1] <= v[0] && v[3] <= v[2])
+		*ret = (struct witness){v[0], v[1], v[2], v[3]};
+}
+
 static int read_place(struct engine *e, struct instant now, const struct record *r,
                       const char **ret_why)
 {
@@ -262,6 +283,8 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		ep->log_tempo = tempo[0];
 		ep->tempo_info = tempo[1];
 	}
+	read_witness(r, "modified", &ep->modified);
+	read_witness(r, "counter", &ep->counter);
 	if (recent && in_range(recent, 3, 0, 1e12)) {
 		ep->recent_requests = recent[0];
 		ep->recent_hits = recent[1];
@@ -307,8 +330,8 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 {
 	const double *ev = get(r, "evidence", 3), *rate = get(r, "rate", 3),
 	             *load = get(r, "load", 2), *version = get(r, "version", 2),
-	             *times = get(r, "times", 2), *ttl = get(r, "client_ttl", 1),
-	             *asked = get(r, "asked", 2);
+	             *times = get(r, "times", 2), *modified = get(r, "times", 3),
+	             *ttl = get(r, "client_ttl", 1), *asked = get(r, "asked", 2);
 	uint32_t id;
 	struct key *k;
 
@@ -338,6 +361,8 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	if (times && !(k->flags & KEY_HELD)) {
 		k->loaded = instant_min(time_in(times[0]), now);
 		k->last_changed = instant_min(time_in(times[1]), now);
+		if (modified && in_range(modified + 2, 1, 0, UINT32_MAX))
+			k->modified_s = (uint32_t)modified[2];
 	}
 	if (ttl && ttl[0] > 0) {
 		k->client_ttl = (float)ttl[0];

@@ -219,6 +219,8 @@ static void learn_from_event(struct engine *e, struct instant now, struct instan
 	        .read = instant_add(at, (struct span){-in->event.load.us}),
 	        .took = in->event.load,
 	        .no_value = true,
+	        .may_count = true,
+	        .modified = INSTANT_NONE,
 	};
 
 	if (in->event.value_bytes)
@@ -294,6 +296,8 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 	        .read = instant_is_set(in->set.read) ? instant_min(in->set.read, now) : now,
 	        .took = in->set.load,
 	        .client_ttl = in->set.ttl,
+	        .may_count = in->set.version != 0,
+	        .modified = INSTANT_NONE,
 	};
 	struct key *k;
 	int rc;

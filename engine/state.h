@@ -206,6 +206,8 @@ struct fetched {
 	struct span took;       /* 0: unknown */
 	struct span client_ttl; /* 0: none */
 	bool no_value;          /* only the version is known (an event) */
+	bool may_count;         /* the version was given, not computed: it may be a counter */
+	struct instant modified; /* Last-Modified; INSTANT_NONE: not said */
 };
 /* Starts a load; false when the budget or a missing origin forbids it. */
 bool load_start(struct engine *e, struct instant now, uint32_t key, enum load_reason reason,

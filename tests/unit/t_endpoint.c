@@ -261,7 +261,7 @@ static double serve(struct endpoint *ep, double rate, int burst, int loads)
 			}
 		}
 		changed |= passes(&l, t + length);
-		endpoint_look(ep, &zone_utc, &k, at(t), at(t + length), changed);
+		endpoint_look(ep, &zone_utc, &k, at(t), at(t + length), changed, NULL);
 		t += length;
 	}
 	return stale / said;
@@ -369,8 +369,8 @@ TEST(a_look_without_length_teaches_nothing)
 	struct key k = fresh();
 
 	endpoint_init(&ep, PRIOR);
-	endpoint_look(&ep, &zone_utc, &k, at(10), at(10), true);
-	endpoint_look(&ep, &zone_utc, &k, at(10), at(5), true);
+	endpoint_look(&ep, &zone_utc, &k, at(10), at(10), true, NULL);
+	endpoint_look(&ep, &zone_utc, &k, at(10), at(5), true, NULL);
 	endpoint_event(&ep, &zone_utc, &k, at(10), at(5));
 	OK(!k.looks && !k.flags && !ep.dirty && k.da == 0 && k.db == 0);
 	NEAR(endpoint_p_stale(&ep, &zone_utc, &k, at(-100)), 0, 0);
@@ -395,7 +395,8 @@ TEST(looks_and_events_find_the_rate)
 					endpoint_event(&ep, &zone_utc, &k, at(t), at(t + tau));
 				else
 					endpoint_look(&ep, &zone_utc, &k, at(t), at(t + tau),
-					              rng_uniform(&rng) < -expm1(-rate * tau));
+					              rng_uniform(&rng) < -expm1(-rate * tau),
+					              NULL);
 				t += tau;
 			}
 			OK(k.looks == 400 && (k.flags & KEY_DIRTY) && ep.dirty);
@@ -410,6 +411,207 @@ TEST(looks_and_events_find_the_rate)
 	}
 }
 
+/* -- What origins say of their values ----------------------------------------------------------- */
+
+enum liar { HONEST, SILENT, ALWAYS_NOW, DEPLOYED, OTHER_ZONE, ON_THE_HOUR, RANDOM, N_LIARS };
+
+/* What such an origin gives as Last-Modified of a value that changed at `truth`, read at b. */
+static struct instant last_modified(enum liar how, double truth, double b)
+{
+	switch (how) {
+	case HONEST:
+		return at(floor(truth));
+	case ALWAYS_NOW:
+		return at(floor(b));
+	case DEPLOYED:
+		return at(-40 * 86400.0);
+	case OTHER_ZONE:
+		return at(floor(truth) - 5 * 3600);
+	case ON_THE_HOUR:
+		return at(floor(b / 3600) * 3600);
+	case RANDOM:
+		return at(floor(b - 1e6 * rng_uniform(&rng)));
+	default:
+		return INSTANT_NONE;
+	}
+}
+
+/*
+ * Watches a key that changes at the given rate with looks of exponential length. Returns the mean
+ * of the posterior; *ret_now is the time at the end.
+ */
+static double watch_liar(struct endpoint *ep, struct key *k, enum liar how, double rate, double gap,
+                         int looks, uint64_t seed)
+{
+	double t = 0, truth = -50, next;
+	struct rng g;
+
+	rng_init(&g, seed);
+	next = rng_exponential(&g, rate);
+	for (int i = 0; i < looks; i++) {
+		double b = t + rng_exponential(&g, 1 / gap);
+		struct testimony says = {0};
+		bool changed = false;
+
+		for (; next < b; next += rng_exponential(&g, rate)) {
+			truth = next;
+			changed = true;
+		}
+		says.modified = last_modified(how, truth, b);
+		endpoint_look(ep, &zone_utc, k, at(t), at(b), changed, &says);
+		t = b;
+	}
+	/* on its own clock; the shape turns it into seconds */
+	return mean_of(endpoint_posterior(ep, k)) *
+	       shape_mass(ep->shape, &zone_utc, at(t / 2), at(t)) / (t / 2);
+}
+
+TEST(last_modified_tells_what_looks_cannot)
+{
+	double told = 0, silent = 0;
+
+	/* twenty changes between two looks: that there was one says nothing of how many */
+	for (int run = 0; run < 20; run++)
+		for (int how = HONEST; how <= SILENT; how++) {
+			struct endpoint ep;
+			struct key k = fresh();
+			double rate;
+
+			endpoint_init(&ep, (struct change){0.1, 0.1 * 3600});
+			rate = watch_liar(&ep, &k, (enum liar)how, 1.0 / 100, 2000, 400,
+			                  rng_u64(&rng));
+			OK(witness_believed(&ep.modified) == (how == HONEST));
+			*(how == HONEST ? &told : &silent) += log(rate * 100) / 20;
+			endpoint_release(&ep);
+		}
+	NEAR(told, 0, 0.15);
+	OK(silent < told - 0.2, "without it: %g", silent);
+}
+
+TEST(an_origin_that_lies_in_last_modified_does_no_harm)
+{
+	static const double gaps[] = {20, 100, 1000};
+
+	for (int how = ALWAYS_NOW; how < N_LIARS; how++)
+		for (int i = 0; i < 3; i++) {
+			uint64_t seed = rng_u64(&rng);
+			struct endpoint ep, none;
+			struct key k = fresh(), l = fresh();
+			double told, silent;
+
+			endpoint_init(&ep, PRIOR);
+			endpoint_init(&none, PRIOR);
+			told = watch_liar(&ep, &k, (enum liar)how, 1.0 / 100, gaps[i], 400, seed);
+			silent = watch_liar(&none, &l, SILENT, 1.0 / 100, gaps[i], 400, seed);
+			NEAR(log(told / silent), 0, 1e-9);
+			OK(!witness_believed(&ep.modified) || how == ALWAYS_NOW, "liar %d", how);
+			endpoint_release(&ep);
+			endpoint_release(&none);
+		}
+}
+
+TEST(who_begins_to_lie_is_found_out_within_a_dozen_changes)
+{
+	struct witness w = {0};
+	int lies = 0;
+
+	for (int i = 0; i < 18; i++)
+		witness_look(&w, true, true, true);
+	OK(!witness_believed(&w), "a few are not enough");
+	for (int i = 0; i < 5000; i++)
+		witness_look(&w, i % 3 == 0, i % 3 == 0, true);
+	OK(witness_believed(&w) && !witness_conceals(&w));
+	for (; lies < 100 && witness_believed(&w); lies++)
+		witness_look(&w, true, false, true);
+	OK(lies <= 12, "%d", lies);
+	witness_look(&w, true, false, true);
+	OK(witness_conceals(&w));
+}
+
+TEST(a_first_last_modified_counts_where_it_is_believed)
+{
+	struct endpoint ep;
+	struct key k = fresh();
+	double sum = 0;
+
+	endpoint_init(&ep, PRIOR);
+	endpoint_first(&ep, &zone_utc, &k, at(0), at(-100));
+	OK(!k.looks && k.modified_s);
+	watch_liar(&ep, &k, HONEST, 1.0 / 100, 100, 200, 1);
+	ep.shape->pending = 0;
+	for (int i = 0; i < 1000; i++) {
+		struct key fresh_one = fresh();
+		double age = rng_exponential(&rng, 1.0 / 7200);
+
+		endpoint_first(&ep, &zone_utc, &fresh_one, at(0), at(-age));
+		sum += fresh_one.da / 1000;
+		if (age > 3)
+			NEAR(fresh_one.db, shape_mass(ep.shape, &zone_utc, at(-age), at(0)),
+			     1 + age * 1e-5);
+	}
+	NEAR(sum, 1, 0.01);
+	k = fresh();
+	endpoint_first(&ep, &zone_utc, &k, at(0), at(-3e8));
+	OK(k.da == 0 && k.db > 0 && k.db < 40 * 86400.0 * shape_pace(ep.shape) + 1,
+	   "ten years ago is long ago, no more");
+	endpoint_release(&ep);
+}
+
+/* Versions that count changes, that are times in seconds, that jump by 20 a change, and hashes. */
+enum version { COUNT, SECONDS, TWENTIES, HASH };
+
+static double watch_versions(struct endpoint *ep, struct key *k, enum version how, double gap,
+                             int looks)
+{
+	double t = 0, rate = 1.0 / 100, next = rng_exponential(&rng, rate), last = 0;
+	uint64_t n = 1, before = 0;
+
+	for (int i = 0; i < looks; i++) {
+		double b = t + rng_exponential(&rng, 1 / gap);
+		struct testimony says = {.modified = INSTANT_NONE, .before = before};
+
+		for (; next < b; next += rng_exponential(&rng, rate)) {
+			n++;
+			last = next;
+		}
+		says.now = how == COUNT      ? n
+		           : how == SECONDS  ? (uint64_t)(1795392000 + last)
+		           : how == TWENTIES ? 20 * n
+		                             : n * UINT64_C(0x9e3779b97f4a7c15);
+		if (before)
+			endpoint_look(ep, &zone_utc, k, at(t), at(b), says.now != before, &says);
+		before = says.now;
+		t = b;
+	}
+	/* on its own clock; the shape turns it into seconds */
+	return mean_of(endpoint_posterior(ep, k)) *
+	       shape_mass(ep->shape, &zone_utc, at(t / 2), at(t)) / (t / 2);
+}
+
+TEST(versions_that_count_tell_how_often)
+{
+	for (int how = COUNT; how <= HASH; how++)
+		for (int i = 0; i < 2; i++) {
+			double gap = i ? 2000 : 50, sum = 0;
+
+			for (int run = 0; run < 20; run++) {
+				struct endpoint ep;
+				struct key k = fresh();
+
+				endpoint_init(&ep, PRIOR);
+				sum += log(100 * watch_versions(&ep, &k, (enum version)how, gap,
+				                                i ? 300 : 1500)) /
+				       20;
+				if (i == 0 || how == COUNT || how == HASH)
+					OK(witness_believed(&ep.counter) == (how == COUNT), "%d %g",
+					   how, gap);
+				endpoint_release(&ep);
+			}
+			if (how == COUNT || i == 0)
+				NEAR(sum, 0, 0.15);
+		}
+}
+
 TEST(a_key_that_goes_quiet_is_believed_within_days)
 {
 	struct endpoint ep;
@@ -418,9 +620,10 @@ TEST(a_key_that_goes_quiet_is_believed_within_days)
 
 	endpoint_init(&ep, PRIOR);
 	for (; t < 30 * 86400; t += 600)
-		endpoint_look(&ep, &zone_utc, &k, at(t), at(t + 600), rng_uniform(&rng) < 0.6);
+		endpoint_look(&ep, &zone_utc, &k, at(t), at(t + 600), rng_uniform(&rng) < 0.6,
+		              NULL);
 	for (; t < 40 * 86400; t += 600)
-		endpoint_look(&ep, &zone_utc, &k, at(t), at(t + 600), false);
+		endpoint_look(&ep, &zone_utc, &k, at(t), at(t + 600), false, NULL);
 	OK(mean_of(endpoint_predictive(&ep, &k)) * shape_pace(ep.shape) < 0.05 / 600, "%g",
 	   mean_of(endpoint_predictive(&ep, &k)) * 600);
 	endpoint_release(&ep);
@@ -437,7 +640,7 @@ TEST(gaps_of_decades_and_the_year_1970_leave_sane_numbers)
 
 		endpoint_init(&ep, PRIOR);
 		endpoint_request(&ep, &zone_utc, &k, a, 1);
-		endpoint_look(&ep, &zone_utc, &k, a, b, i & 1);
+		endpoint_look(&ep, &zone_utc, &k, a, b, i & 1, NULL);
 		endpoint_request(&ep, &zone_utc, &k, b, 1);
 		k.loaded = a;
 		OK(isfinite(mean_of(endpoint_posterior(&ep, &k))) &&
@@ -618,6 +821,11 @@ int main(int argc, char **argv)
 	RUN(the_tempo_is_bounded_and_learns_nothing_from_nothing);
 	RUN(a_look_without_length_teaches_nothing);
 	RUN(looks_and_events_find_the_rate);
+	RUN(last_modified_tells_what_looks_cannot);
+	RUN(an_origin_that_lies_in_last_modified_does_no_harm);
+	RUN(who_begins_to_lie_is_found_out_within_a_dozen_changes);
+	RUN(a_first_last_modified_counts_where_it_is_believed);
+	RUN(versions_that_count_tell_how_often);
 	RUN(a_key_that_goes_quiet_is_believed_within_days);
 	RUN(gaps_of_decades_and_the_year_1970_leave_sane_numbers);
 	RUN(audits_correct_the_prediction_both_ways);

@@ -563,6 +563,50 @@ TEST(audits_are_taken_and_counted)
 	bench_free(&b);
 }
 
+/*
+ * Its content changes every 50 s, its Last-Modified does not: asked by that it would say for ever
+ * that nothing has changed.
+ */
+TEST(last_modified_that_stands_still_is_found_out)
+{
+	struct engine_config c = config_of(NULL);
+	struct bench b;
+	int by_time = 0, audits = 0, full = 0;
+
+	c.limits.audit_share = 0.05;
+	b = bench_new(&c);
+	for (int i = 0; i < 4000; i++) {
+		struct effect *load;
+
+		pass(&b, 1);
+		if (!find(&b, EFFECT_LOAD, 0))
+			get(&b, "/a/1", GET_LOAD);
+		load = find(&b, EFFECT_LOAD, 0);
+		if (load) {
+			struct input in = {.kind = INPUT_LOADED};
+			char value[16];
+
+			OK(!load->load.by_time || load->load.reason != LOAD_AUDIT);
+			audits += load->load.reason == LOAD_AUDIT;
+			by_time += load->load.by_time && load->load.have;
+			full += !load->load.by_time;
+			snprintf(value, sizeof(value), "%d", i / 50);
+			in.loaded.job = load->load.job;
+			in.loaded.status = load->load.have && load->load.by_time
+			                           ? LOADED_NOT_MODIFIED
+			                           : LOADED_OK;
+			in.loaded.value = bytes_str(value);
+			in.loaded.last_modified = instant_add(NOON, SPAN_S(-86400));
+			input(&b, &in);
+		}
+	}
+	OK(audits > 3 && full > 10 * by_time, "%d audits, %d by time, %d not", audits, by_time,
+	   full);
+	OK(why(&b, "/a/1").change_rate_mean.mean > 0.01, "%g",
+	   why(&b, "/a/1").change_rate_mean.mean);
+	bench_free(&b);
+}
+
 TEST(events_outside_the_window_are_refused)
 {
 	struct bench b = bench_policy(NULL);
@@ -1352,6 +1396,7 @@ int main(int argc, char **argv)
 	RUN(hot_keys_are_refreshed_before_they_expire);
 	RUN(a_paused_prefetch_starts_no_background_load);
 	RUN(audits_are_taken_and_counted);
+	RUN(last_modified_that_stands_still_is_found_out);
 	RUN(events_outside_the_window_are_refused);
 	RUN(an_app_with_a_cache_of_its_own_gets_advice);
 	RUN(rules_and_mining_name_endpoints);

@@ -59,6 +59,7 @@ static void on_loaded(void *arg, const struct input *in)
 }
 
 static struct instant now;
+static bool by_time = true;
 
 static struct http_origin *origin(struct http_origin_config *c)
 {
@@ -91,6 +92,7 @@ static void begin(struct http_origin *o, uint64_t job, const char *key, double d
 	e.load.job = job;
 	e.load.have = version != 0;
 	e.load.version = version;
+	e.load.by_time = by_time;
 	e.load.deadline = instant_add(now, span_from_s(deadline_s));
 	got[job] = (struct got){0};
 	http_origin_load(o, now, &e);
@@ -213,6 +215,13 @@ TEST(unchanged_values_are_not_sent_again)
 	OK(got[1].status == LOADED_OK && instant_is_set(got[1].last_modified));
 	load(o, "/last-modified/a", got[1].version);
 	OK(got[1].status == LOADED_NOT_MODIFIED, "%s", got[1].error);
+	OK(fabs(span_s(instant_diff(now, got[1].last_modified)) - 3600) < 600 ||
+	           !instant_is_set(got[1].last_modified),
+	   "told by the origin's own clock");
+	by_time = false;
+	load(o, "/last-modified/a", got[1].version);
+	OK(got[1].status == LOADED_OK, "%s", got[1].error);
+	by_time = true;
 	/* changed in the second in which it was sent: may change again in it */
 	load(o, "/last-modified-now/a", 0);
 	load(o, "/last-modified-now/a", got[1].version);

@@ -124,6 +124,15 @@ TEST(validators_are_taken_as_they_come)
 	OK(strcmp(a.etag, "W/\"a b\"") == 0 &&
 	   strcmp(a.last_modified, "Mon, 23 Nov 2026 09:00:00 GMT") == 0 && a.json);
 	OK(http_answer_last_modified_is_strong(&a));
+	NEAR(http_answer_modified_ago(&a, 0), 3600, 1e-9); /* by its clock, not by ours */
+	a = answer("Last-Modified: Mon, 23 Nov 2026 09:00:00 GMT\nAge: 60\n"
+	           "Date: Mon, 23 Nov 2026 10:00:00 GMT");
+	NEAR(http_answer_modified_ago(&a, 0), 3660, 1e-9);
+	a = answer("Last-Modified: Mon, 23 Nov 2026 09:00:00 GMT");
+	NEAR(http_answer_modified_ago(&a, a.last_modified_s + 5), 5, 1e-9);
+	OK(http_answer_modified_ago(&a, a.last_modified_s - 5) < 0, "in the future");
+	a = answer("ETag: x");
+	OK(http_answer_modified_ago(&a, 1e9) < 0);
 	a = answer("Last-Modified: Mon, 23 Nov 2026 10:00:00 GMT\nDate: Mon, 23 Nov 2026 10:00:00 "
 	           "GMT");
 	OK(!http_answer_last_modified_is_strong(&a));
