@@ -123,6 +123,27 @@ char *human_span(char *buf, double s)
 	return two_parts(buf, floor(r / 24), "d", fmod(r, 24), "h");
 }
 
+char *human_count(char *buf, double n)
+{
+	const char *unit = "";
+	char a[HUMAN_MAX];
+
+	if (!isfinite(n))
+		return strcpy(buf, "-");
+	if (fabs(n) >= 999.5e6) {
+		n *= 1e-9;
+		unit = " G";
+	} else if (fabs(n) >= 999.5e3) {
+		n *= 1e-6;
+		unit = " M";
+	} else if (fabs(n) >= 9999.5) {
+		n *= 1e-3;
+		unit = " k";
+	}
+	snprintf(buf, HUMAN_MAX, "%.32s%s", human_number(a, n), unit);
+	return buf;
+}
+
 char *human_share(char *buf, double share)
 {
 	char a[HUMAN_MAX];

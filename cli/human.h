@@ -24,6 +24,9 @@ char *human_span(char *buf, double s);
 /* Three significant digits, no exponent between 0.001 and 1e6; "-" for what is not a number. */
 char *human_number(char *buf, double x);
 
+/* Of things that are many: "950", "12.3 k", "4.56 M"; "-" for what is not a number. */
+char *human_count(char *buf, double n);
+
 /* "1.2 %", "0.03 %"; "-" for what is not a number. */
 char *human_share(char *buf, double share);
 

@@ -11,15 +11,19 @@ bin_PROGRAMS += %D%/forecache
 %C%_forecache_SOURCES = \
 	%D%/ask.h %D%/ask.c \
 	%D%/backtest.c \
+	%D%/bar.h %D%/bar.c \
 	%D%/chart.h %D%/chart.c \
 	%D%/cli.h %D%/main.c \
 	%D%/config_check.c \
 	%D%/control.c \
 	%D%/forecast.c \
+	%D%/frontier.h %D%/frontier.c \
 	%D%/json.h %D%/json.c \
 	%D%/learned.h %D%/learned.c \
 	%D%/monitor.c \
 	%D%/options.h %D%/options.c \
+	%D%/plot.h %D%/plot.c \
+	%D%/replay.h %D%/replay.c \
 	%D%/schedule.c \
 	%D%/state.c \
 	%D%/stats.c \

@@ -52,6 +52,9 @@ static int take(const char *command, const struct option_row *row, const char *t
 	case OPTION_TEXT:
 		*(const char **)row->into = text;
 		return -1;
+	case OPTION_MAYBE:
+		*(const char **)row->into = text ? text : "";
+		return -1;
 	case OPTION_LIST: {
 		struct option_list *list = row->into;
 
@@ -130,9 +133,11 @@ static int parse(const char *command, const struct option_row *const *row, size_
 	*l++ = 'h';
 	for (size_t i = 0; i < n; i++) {
 		bool arg = row[i]->kind != OPTION_FLAG;
+		int has_arg = row[i]->kind == OPTION_MAYBE ? optional_argument
+		              : arg                        ? required_argument
+		                                           : no_argument;
 
-		lo[i] = (struct option){row[i]->name, arg ? required_argument : no_argument, NULL,
-		                        ROW_BASE + (int)i};
+		lo[i] = (struct option){row[i]->name, has_arg, NULL, ROW_BASE + (int)i};
 		if (row[i]->letter) {
 			*l++ = row[i]->letter;
 			if (arg)
@@ -224,8 +229,8 @@ static void help_row(const struct option_row *row)
 
 	if (row->letter)
 		n = snprintf(left, sizeof(left), "-%c, ", row->letter);
-	snprintf(left + n, sizeof(left) - (size_t)n, "--%s%s%s", row->name, row->arg ? " " : "",
-	         row->arg ? row->arg : "");
+	snprintf(left + n, sizeof(left) - (size_t)n, "--%s%s%s", row->name,
+	         row->arg && row->kind != OPTION_MAYBE ? " " : "", row->arg ? row->arg : "");
 	printf("  %-24s ", left);
 	if (strlen(left) > 24)
 		printf("\n%27s", "");

@@ -21,8 +21,10 @@
 #include <stddef.h>
 
 enum option_kind {
-	OPTION_FLAG,   /* into: bool */
-	OPTION_TEXT,   /* into: const char *, pointing into argv */
+	OPTION_FLAG, /* into: bool */
+	OPTION_TEXT, /* into: const char *, pointing into argv */
+	/* the same, and the value may be left out: then "". Written --name=VALUE, no letter */
+	OPTION_MAYBE,
 	OPTION_NUMBER, /* into: double within lo .. hi */
 	OPTION_COUNT,  /* into: double, whole, within lo .. hi */
 	/* into: double seconds within lo .. hi, typed as 30, 30s, 5m, 1.5h, 2d, 250ms */

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cli/simulate_print.h"
 
+#include "cli/cli.h"
 #include "cli/human.h"
 #include "cli/table.h"
 #include "cli/term.h"
-
-#include <cjson/cJSON.h>
 
 #include <inttypes.h>
 #include <math.h>
@@ -19,7 +18,7 @@
 
 static const char *const outcome_field[SCORE_OUTCOMES] = {"hits", "grace", "misses", "joined"};
 
-static void add_figures(cJSON *to, const struct figures *f)
+void simulate_add_figures(cJSON *to, const struct figures *f)
 {
 	cJSON *o;
 
@@ -65,12 +64,13 @@ void simulate_print_json(const struct simulate *s, const struct simulate_result 
 
 		cJSON_AddItemToArray(list, p);
 		cJSON_AddStringToObject(p, "policy", r[i].policy);
-		add_figures(p, &r[i].total);
+		simulate_add_figures(p, &r[i].total);
 		endpoints = cJSON_AddObjectToObject(p, "endpoints");
 		for (uint32_t e = 0; e < t->endpoints.n_ids; e++)
 			if (r[i].endpoint[e].requests)
-				add_figures(cJSON_AddObjectToObject(endpoints, endpoint_name(t, e)),
-				            &r[i].endpoint[e]);
+				simulate_add_figures(
+				        cJSON_AddObjectToObject(endpoints, endpoint_name(t, e)),
+				        &r[i].endpoint[e]);
 	}
 	text = cJSON_Print(root);
 	puts(text ? text : "{}");
@@ -88,10 +88,7 @@ static void add_row(struct table *t, const char *name, const struct figures *f)
 	char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX], d[HUMAN_MAX], e[HUMAN_MAX], g[HUMAN_MAX],
 	        h[HUMAN_MAX];
 	char rule[2 * HUMAN_MAX] = "";
-	uint64_t loads = 0;
 
-	for (int r = 0; r < LOAD_REASONS; r++)
-		loads += f->loads[r];
 	if (!isnan(f->ttl_s))
 		snprintf(rule, sizeof(rule), "%s", human_span(a, f->ttl_s));
 	else if (!isnan(f->factor))
@@ -102,7 +99,7 @@ static void add_row(struct table *t, const char *name, const struct figures *f)
 	table_cell(t, "%s", human_share(c, f->stale_per_request));
 	table_cell(t, "%s", human_span(d, f->stale_age_p50_s));
 	table_cell(t, "%s", human_span(e, f->stale_age_p99_s));
-	table_cell(t, "%" PRIu64, loads);
+	table_cell(t, "%" PRIu64, figures_loads(f));
 	table_cell(t, "%.4f", f->loads_per_request);
 	table_cell(t, "%s", human_span(g, f->response_mean_ms * 1e-3));
 	table_cell(t, "%s", human_span(h, f->response_p99_ms * 1e-3));
@@ -139,7 +136,7 @@ void simulate_print_table(const struct simulate *s, const struct simulate_result
 
 	printf("%" PRIu32 " keys of %" PRIu32
 	       " endpoints; objective: at most %s of requests stale; scored from %s\n\n",
-	       t->keys.live, t->endpoints.live, human_share(share, s->learn->policy.max_stale),
+	       t->keys.live, t->endpoints.live, human_share(share, r[0].max_stale),
 	       human_time(when, instant_s(s->score_from), true));
 	start_table(&table, "policy");
 	for (size_t i = 0; i < n; i++)
@@ -154,4 +151,25 @@ void simulate_print_table(const struct simulate *s, const struct simulate_result
 				add_row(&table, endpoint_name(t, e), &r[i].endpoint[e]);
 		print_table(&table);
 	}
+}
+
+/*
+ * -- Speed
+ * -----------------------------------------------------------------------------------------
+ */
+
+void simulate_say_speed(const struct simulate *s, const struct simulate_result *r, size_t n)
+{
+	char line[1024] = "", rate[HUMAN_MAX], span[HUMAN_MAX];
+	size_t used = 0;
+
+	for (size_t i = 0; i < n && used < sizeof(line) / 2; i++) {
+		double requests = (double)s->trace->at.n;
+
+		used += (size_t)snprintf(line + used, sizeof(line) - used,
+		                         "%s%.40s %s requests/s in %s", i ? ", " : "", r[i].policy,
+		                         human_count(rate, requests / r[i].seconds),
+		                         human_span(span, r[i].seconds));
+	}
+	cli_say("%s", line);
 }

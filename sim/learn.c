@@ -386,6 +386,8 @@ int learn_run(const struct trace *t, const struct learn_options *o, struct score
 		l.error = -EINTR;
 	if (!l.error && o->learned)
 		engine_export(l.engine, l.now, o->learned, o->learned_arg);
+	if (!l.error && o->ended)
+		o->ended(o->ended_arg, l.engine, l.now);
 	for (uint32_t j = 0; j < l.errand.n; j++)
 		if (intern_is_live(&l.errand_name, j))
 			free(l.errand.v[j].model);

@@ -40,6 +40,9 @@ struct learn_options {
 	/* is handed what was learned by the end of the trace; NULL: nobody wants it */
 	record_fn *learned;
 	void *learned_arg;
+	/* is shown the engine as it is at the end of the trace; NULL: nobody wants to see it */
+	void (*ended)(void *arg, struct engine *e, struct instant now);
+	void *ended_arg;
 };
 
 /* Defaults, with limits and timeouts that admit every row a trace can hold. */

@@ -5,6 +5,7 @@ noinst_LTLIBRARIES += %D%/libsim.la
 	%D%/eviction.h %D%/eviction.c \
 	%D%/fault.h %D%/fault.c \
 	%D%/fixed.h %D%/fixed.c \
+	%D%/frontier.h %D%/frontier.c \
 	%D%/learn.h %D%/learn.c \
 	%D%/log.h %D%/log.c \
 	%D%/pace.h \

@@ -72,14 +72,20 @@ static uint64_t quantile_index(uint64_t n, double q)
 	return i < n ? i : n - 1;
 }
 
-void figures_ratios(struct figures *f)
+uint64_t figures_loads(const struct figures *f)
 {
 	uint64_t loads = 0;
-	double n = (double)f->requests;
 
 	for (int r = 0; r < LOAD_REASONS; r++)
 		loads += f->loads[r];
-	f->loads_per_request = f->requests ? (double)loads / n : NAN;
+	return loads;
+}
+
+void figures_ratios(struct figures *f)
+{
+	double n = (double)f->requests;
+
+	f->loads_per_request = f->requests ? (double)figures_loads(f) / n : NAN;
 	f->stale_per_request = f->requests ? (double)f->stale / n : NAN;
 	f->hit_ratio = f->requests
 	                       ? (double)(f->outcome[OUTCOME_HIT] + f->outcome[OUTCOME_GRACE]) / n

@@ -53,6 +53,9 @@ void score_answer(struct score *s, size_t i, enum outcome o, uint32_t version, s
 struct figures score_endpoint(const struct score *s, uint32_t endpoint);
 struct figures score_total(const struct score *s, const bool *in);
 
+/* Loads of whatever reason. */
+uint64_t figures_loads(const struct figures *f);
+
 /* All figures that depend on nothing else: the ratios of counts; the rest is NAN. */
 void figures_ratios(struct figures *f);
 

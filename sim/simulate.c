@@ -22,7 +22,7 @@
 
 struct contest {
 	const struct simulate *s;
-	const char *const *policy;
+	const struct simulate_run *run;
 	struct simulate_result *result;
 	size_t n;
 	struct lanes lanes; /* when any policy looks back */
@@ -46,10 +46,12 @@ static int tape_open(struct tape *y, const struct contest *c, size_t i)
 	const struct simulate *s = c->s;
 
 	y->log = NULL;
-	score_init(&y->score, s->trace, s->score_from, span_from_s(s->learn->policy.stale_after));
+	score_init(&y->score, s->trace, s->score_from,
+	           span_from_s(c->run[i].learn->policy.stale_after));
 	if (!s->log_path)
 		return 0;
-	y->log = log_open(s->log_path, s->trace, c->policy[i], s->learn->seed, &c->result[i].fault);
+	y->log = log_open(s->log_path, s->trace, c->run[i].policy, c->run[i].learn->seed,
+	                  &c->result[i].fault);
 	return y->log ? 0 : -EIO;
 }
 
@@ -78,7 +80,7 @@ static int run_learn(struct contest *c, size_t i)
 	int err = tape_open(&y, c, i);
 
 	if (err == 0)
-		err = learn_run(s->trace, s->learn, &y.score, y.log, &c->pace[i],
+		err = learn_run(s->trace, c->run[i].learn, &y.score, y.log, &c->pace[i],
 		                &c->result[i].fault);
 	return tape_close(&y, c, i, NULL, err);
 }
@@ -138,20 +140,20 @@ static int run_static(struct contest *c, size_t i)
 {
 	double ttl_s = 0;
 
-	static_seconds(c->policy[i], &ttl_s);
+	static_seconds(c->run[i].policy, &ttl_s);
 	return run_single(c, i, FIXED_TTL, ttl_s, true);
 }
 
 static int run_static_best(struct contest *c, size_t i)
 {
-	double ttl_s = baseline_static(&c->lanes, c->s->score_from, c->s->learn->policy.max_stale);
+	double ttl_s = baseline_static(&c->lanes, c->s->score_from, c->result[i].max_stale);
 
 	return run_single(c, i, FIXED_TTL, ttl_s, false);
 }
 
 static int run_alex_best(struct contest *c, size_t i)
 {
-	double factor = baseline_alex(&c->lanes, c->s->score_from, c->s->learn->policy.max_stale);
+	double factor = baseline_alex(&c->lanes, c->s->score_from, c->result[i].max_stale);
 
 	return run_single(c, i, FIXED_AGE, factor, false);
 }
@@ -165,13 +167,13 @@ static int run_endpoint_best(struct contest *c, size_t i)
 	int err;
 
 	for (uint32_t e = 0; e < n_endpoints; e++) {
-		ttl_s[e] = baseline_endpoint(&c->lanes, e, c->s->score_from,
-		                             c->s->learn->policy.max_stale);
+		ttl_s[e] =
+		        baseline_endpoint(&c->lanes, e, c->s->score_from, c->result[i].max_stale);
 		in[e] = !isnan(ttl_s[e]);
 		n_in += in[e];
 		if (!in[e] && isnan(single_s))
 			single_s = baseline_static(&c->lanes, c->s->score_from,
-			                           c->s->learn->policy.max_stale);
+			                           c->result[i].max_stale);
 		if (!in[e])
 			ttl_s[e] = single_s;
 	}
@@ -192,9 +194,9 @@ static int run_bound(struct contest *c, size_t i)
 
 	for (uint32_t e = 0; e < s->trace->endpoints.n_ids; e++)
 		c->result[i].endpoint[e] =
-		        baseline_bound(&c->lanes, e, s->score_from, s->learn->policy.max_stale);
+		        baseline_bound(&c->lanes, e, s->score_from, c->result[i].max_stale);
 	c->result[i].total =
-	        baseline_bound(&c->lanes, UINT32_MAX, s->score_from, s->learn->policy.max_stale);
+	        baseline_bound(&c->lanes, UINT32_MAX, s->score_from, c->result[i].max_stale);
 	return 0;
 }
 
@@ -203,15 +205,16 @@ static const struct kind {
 	policy_fn *run;
 	bool looks_back; /* needs the lanes */
 	bool logs;       /* makes decisions one by one */
+	double work;     /* about what one request costs, relative to the others: for the bar */
 } kinds[] = {
-        {"learn", run_learn, false, true},
-        {"static-best", run_static_best, true, true},
-        {"endpoint-best", run_endpoint_best, true, true},
-        {"alex-best", run_alex_best, true, true},
-        {"bound", run_bound, true, false},
+        {"learn", run_learn, false, true, 10},
+        {"static-best", run_static_best, true, true, 2},
+        {"endpoint-best", run_endpoint_best, true, true, 2},
+        {"alex-best", run_alex_best, true, true, 3},
+        {"bound", run_bound, true, false, 1},
 };
 
-static const struct kind static_kind = {STATIC_PREFIX, run_static, false, true};
+static const struct kind static_kind = {STATIC_PREFIX, run_static, false, true, 1};
 
 static const struct kind *kind_of(const char *policy)
 {
@@ -263,7 +266,7 @@ static void *work(void *arg)
 		double began = monotonic_s();
 
 		pthread_mutex_unlock(&c->lock);
-		c->result[i].error = kind_of(c->policy[i])->run(c, i);
+		c->result[i].error = kind_of(c->run[i].policy)->run(c, i);
 		c->result[i].seconds = monotonic_s() - began;
 		atomic_store_explicit(&c->pace[i].done, c->s->trace->at.n, memory_order_relaxed);
 		pthread_mutex_lock(&c->lock);
@@ -276,12 +279,18 @@ static void *work(void *arg)
 
 static void report_progress(const struct contest *c)
 {
-	double sum = 0;
+	double requests = 0, done = 0, all = 0;
 
-	for (size_t i = 0; i < c->n; i++)
-		sum += (double)atomic_load_explicit(&c->pace[i].done, memory_order_relaxed);
+	for (size_t i = 0; i < c->n; i++) {
+		double n = (double)atomic_load_explicit(&c->pace[i].done, memory_order_relaxed);
+		double work = kind_of(c->run[i].policy)->work;
+
+		requests += n;
+		done += n * work;
+		all += (double)c->s->trace->at.n * work;
+	}
 	if (c->s->progress)
-		c->s->progress(c->s->arg, sum / ((double)c->n * (double)c->s->trace->at.n));
+		c->s->progress(c->s->arg, done / all, requests);
 }
 
 /* Returns when all threads are done, and reports five times a second until then. */
@@ -304,20 +313,21 @@ static void wait_for_all(struct contest *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
-void simulate_run(const struct simulate *s, const char *const *policy, size_t n,
+void simulate_all(const struct simulate *s, const struct simulate_run *run, size_t n,
                   struct simulate_result *ret)
 {
-	struct contest c = {.s = s, .policy = policy, .result = ret, .n = n};
+	struct contest c = {.s = s, .run = run, .result = ret, .n = n};
 	pthread_t thread[SIMULATE_MAX_POLICIES];
 	size_t n_threads = s->threads < n ? s->threads : n, started = 0;
 	bool looks_back = false;
 
 	c.pace = mem_calloc(n, sizeof(*c.pace));
 	for (size_t i = 0; i < n; i++) {
-		ret[i] = (struct simulate_result){.policy = policy[i]};
+		ret[i] = (struct simulate_result){.policy = run[i].policy,
+		                                  .max_stale = run[i].learn->policy.max_stale};
 		ret[i].endpoint = mem_calloc(s->trace->endpoints.n_ids, sizeof(*ret[i].endpoint));
 		c.pace[i].interrupted = s->interrupted;
-		looks_back |= kind_of(policy[i])->looks_back;
+		looks_back |= kind_of(run[i].policy)->looks_back;
 	}
 	if (looks_back)
 		lanes_init(&c.lanes, s->trace);

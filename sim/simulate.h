@@ -11,7 +11,8 @@
  *	bound            what no cache that loads on demand can go below: clairvoyance
  *
  * HOW IT WORKS the trace is shared and never written to, so policies run on threads, each with a
- * score of its own. What one policy gives does not depend on which others run.
+ * score of its own. What one policy gives does not depend on which others run. A run is one policy
+ * under one objective; runs of one call may differ in both.
  */
 #ifndef FORECACHED_SIM_SIMULATE_H
 #define FORECACHED_SIM_SIMULATE_H
@@ -27,21 +28,29 @@
 struct simulate {
 	const struct trace *trace;
 	struct instant score_from;
-	/* what is stated there of freshness holds for all policies */
-	const struct learn_options *learn;
 	const char *log_path;      /* decision log of the one policy; NULL: none */
 	unsigned threads;          /* at least 1 */
 	bool (*interrupted)(void); /* as in struct pace */
-	/* Called about five times a second while policies run; share 0 .. 1. May be NULL. */
-	void (*progress)(void *arg, double share);
+	/*
+	 * Called about five times a second while policies run: the share of the work that is done,
+	 * 0 .. 1, and the requests replayed so far, over all policies. May be NULL.
+	 */
+	void (*progress)(void *arg, double share, double requests);
 	void *arg;
+};
+
+struct simulate_run {
+	const char *policy;
+	/* what is stated there of freshness holds for every policy, the rest is for learn */
+	const struct learn_options *learn;
 };
 
 struct simulate_result {
 	const char *policy; /* as given */
+	double max_stale;   /* the objective of the run */
 	struct figures total;
 	struct figures *endpoint; /* by number of the endpoint in the trace */
-	double seconds;           /* what the run took */
+	double seconds;           /* what the run took, the search for a TTL included */
 	int error;                /* 0; -EINTR: interrupted; else a negative errno with fault */
 	struct fault fault;
 };
@@ -50,7 +59,7 @@ struct simulate_result {
 int simulate_check(const char *policy, bool with_log, struct fault *reterr);
 
 /* The policies must have passed simulate_check. Fills ret[0 .. n); release each. */
-void simulate_run(const struct simulate *s, const char *const *policy, size_t n,
+void simulate_all(const struct simulate *s, const struct simulate_run *run, size_t n,
                   struct simulate_result *ret);
 void simulate_result_release(struct simulate_result *r);
 

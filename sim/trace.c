@@ -349,6 +349,27 @@ static int compare_changes(const void *a, const void *b)
 	return x->row < y->row ? -1 : 1;
 }
 
+/* The key of a row of the changes, or INTERN_NONE: see trace_read_changes. */
+static uint32_t changed_key(const struct trace *t, struct bytes name)
+{
+	uint32_t key = intern_find(&t->keys, name);
+	const char *p = name.p, *end = p + name.n, *host, *path, *query;
+
+	if (key != INTERN_NONE || !t->is_log)
+		return key;
+	host = memmem(p, name.n, "://", 3);
+	path = host ? memchr(host + 3, '/', (size_t)(end - host - 3)) : NULL;
+	if (!host)
+		return INTERN_NONE;
+	if (!path)
+		return intern_find(&t->keys, bytes_str("/"));
+	key = intern_find(&t->keys, bytes_of(path, (size_t)(end - path)));
+	query = memchr(path, '?', (size_t)(end - path));
+	if (key == INTERN_NONE && query)
+		key = intern_find(&t->keys, bytes_of(path, (size_t)(query - path)));
+	return key;
+}
+
 static int read_changes(struct trace *t, struct source *s, struct fault *reterr)
 {
 	bool sorted = true;
@@ -374,7 +395,8 @@ static int read_changes(struct trace *t, struct source *s, struct fault *reterr)
 			r = read_name(s, "key", &f[1], reterr);
 		if (r < 0)
 			return r;
-		key = intern_find(&t->keys, f[1]);
+		t->change_rows++;
+		key = changed_key(t, f[1]);
 		if (key == INTERN_NONE)
 			continue;
 		if (row == TRACE_MAX_REQUESTS)

@@ -56,6 +56,7 @@ struct trace {
 
 	/* Changes of keys that are asked for somewhere in the trace. */
 	bool has_changes;
+	uint64_t change_rows;            /* of the file, those of other keys included */
 	VEC(struct trace_change) change; /* in time order, then in order of the file */
 	/* per key: change_at[change_first[k] .. change_first[k + 1]) */
 	struct instant *change_at;
@@ -75,7 +76,11 @@ struct trace_options {
 int trace_read(struct trace *t, const char *path, const struct trace_options *o,
                struct fault *reterr);
 
-/* Reads the changes TSV; NULL: there are none, all versions are 0. Call once after trace_read. */
+/*
+ * Reads the changes TSV; NULL: there are none, all versions are 0. Call once after trace_read. A
+ * web server's log has paths where `forecache watch` writes whole URLs: with such a log, a URL that
+ * is no key stands for its path.
+ */
 int trace_read_changes(struct trace *t, const char *path, struct fault *reterr);
 
 void trace_release(struct trace *t);

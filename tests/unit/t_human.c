@@ -53,6 +53,18 @@ TEST(spans_are_shown_in_the_unit_that_reads_best)
 	SAYS(human_span(buf, HUGE_VAL), "-");
 }
 
+TEST(counts_have_a_unit_where_they_are_long)
+{
+	SAYS(human_count(buf, 0), "0");
+	SAYS(human_count(buf, 950), "950");
+	SAYS(human_count(buf, 9999), "9999");
+	SAYS(human_count(buf, 12345), "12.3 k");
+	SAYS(human_count(buf, 999499), "999 k");
+	SAYS(human_count(buf, 999600), "1 M");
+	SAYS(human_count(buf, 2.5e9), "2.5 G");
+	SAYS(human_count(buf, HUGE_VAL), "-");
+}
+
 TEST(numbers_have_three_digits)
 {
 	SAYS(human_number(buf, 0), "0");
@@ -150,6 +162,7 @@ int main(int argc, char **argv)
 	tap_start(argc, argv);
 	RUN(spans_are_read_in_every_unit);
 	RUN(spans_are_shown_in_the_unit_that_reads_best);
+	RUN(counts_have_a_unit_where_they_are_long);
 	RUN(numbers_have_three_digits);
 	RUN(times_are_shown_and_far_ones_are_never);
 	RUN(the_interval_is_that_of_a_gamma);

@@ -220,6 +220,28 @@ TEST(log_lines_are_put_in_order_within_a_window)
 	trace_release(&t);
 }
 
+TEST(urls_that_were_watched_are_paths_in_a_log)
+{
+	struct trace t;
+	struct fault fault;
+
+	OK(read_both(&t, LINE("09:30:02", "/a/b?x=1") LINE("09:30:03", "/"),
+	             "time_s\tkey\n"
+	             "1\thttps://api.example/a/b\n2\thttp://api.example/a/b?x=1\n"
+	             "3\thttps://api.example\n4\thttps://api.example/\n"
+	             "5\thttps://api.example/c\n6\t/a/b\n7\t://\n8\tapi.example/a/b\n",
+	             &fault) == 0,
+	   "%s", fault.text);
+	OK(t.change_rows == 8 && t.change.n == 6, "%zu", t.change.n);
+	OK(t.version[0] == 3, "%u", t.version[0]);
+	OK(t.version[1] == 3, "/, and ://, whose host is empty: %u", t.version[1]);
+	trace_release(&t);
+	OK(read_both(&t, HEAD "9\te\t/a/b\n", "time_s\tkey\n1\thttps://api.example/a/b\n",
+	             &fault) == 0);
+	OK(t.change_rows == 1 && t.change.n == 0, "a trace has its own names");
+	trace_release(&t);
+}
+
 TEST(scoring_begins_at_a_share_or_at_a_second)
 {
 	struct trace t;
@@ -245,6 +267,7 @@ int main(int argc, char **argv)
 	RUN(complaints_name_file_line_and_field);
 	RUN(versions_are_the_number_of_changes_so_far);
 	RUN(log_lines_are_put_in_order_within_a_window);
+	RUN(urls_that_were_watched_are_paths_in_a_log);
 	RUN(scoring_begins_at_a_share_or_at_a_second);
 	unlink(requests_path);
 	unlink(changes_path);
