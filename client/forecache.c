@@ -335,6 +335,8 @@ const char *fc_strerror(int error)
 		return "the daemon's answer is not what the protocol says";
 	case ECANCELED:
 		return "the handle was closed";
+	case ERANGE:
+		return "the value does not fit the buffer";
 	case EINTR:
 		return "interrupted by a signal";
 	default:

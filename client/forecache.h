@@ -115,6 +115,18 @@ int fc_get(struct fc *fc, const char *endpoint, const void *key, size_t key_byte
            struct fc_value *ret);
 
 /*
+ * fc_get for those who must not wait at all: event loops, and languages with a lock over their
+ * threads. Only the segment is asked, and the value is copied to buf (cap bytes; ret->data is buf,
+ * or NULL: do not release it). -ENOENT: nothing fresh enough. -EAGAIN: there is no segment; fc_get
+ * would ask the daemon. -ERANGE: the value does not fit, ret->bytes is what it takes. What ended
+ * with -EAGAIN or -ERANGE is not counted nor told to the daemon, and with FC_PEEK_FRESH in flags
+ * only a fresh value is given and told: for those who go on with fc_get_or_load.
+ */
+#define FC_PEEK_FRESH 1u
+int fc_peek(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes, unsigned flags,
+            void *buf, size_t cap, struct fc_value *ret);
+
+/*
  * Many keys. ret[i].error tells how each went, as fc_get. The return value is 0, or an error that
  * concerns all (-EINVAL, -ENOMEM). Release each.
  */

@@ -22,10 +22,17 @@ static int check(const char *endpoint, struct bytes key, struct fc_value *ret)
 
 /* -- The segment ---------------------------------------------------------------------------- */
 
+/* Where a value goes. */
+struct room {
+	void *p; /* NULL: memory of just its size is allocated */
+	uint64_t cap;
+};
+
 /* What the segment says of a key. */
 struct seen {
-	enum reader_outcome outcome; /* never SMALL; GONE: there is no segment */
-	bool alive;                  /* the daemon's heartbeat is recent */
+	enum reader_outcome
+	        outcome; /* SMALL: room is given and too small; GONE: there is no segment */
+	bool alive;      /* the daemon's heartbeat is recent */
 };
 
 static enum reader_outcome copy_out(const struct store_reader *r, struct bytes key,
@@ -62,7 +69,7 @@ static enum reader_outcome copy_out(const struct store_reader *r, struct bytes k
 	return o == READER_SMALL ? READER_MISS : o;
 }
 
-static struct seen look_at(struct fc *fc, struct segment_map *m, struct bytes key,
+static struct seen look_at(struct fc *fc, struct segment_map *m, struct bytes key, struct room room,
                            struct fc_value *ret)
 {
 	struct seen seen = {READER_GONE, false};
@@ -73,7 +80,9 @@ static struct seen look_at(struct fc *fc, struct segment_map *m, struct bytes ke
 	boottime = fc_boottime_us();
 	now = store_reader_now(&m->reader, boottime);
 	seen.alive = span_s(store_reader_silence(&m->reader, boottime)) <= fc->opt.silence_s;
-	seen.outcome = copy_out(&m->reader, key, now, &v, &ret->data);
+	ret->data = room.p;
+	seen.outcome = room.p ? store_reader_get(&m->reader, key, now, room.p, room.cap, &v)
+	                      : copy_out(&m->reader, key, now, &v, &ret->data);
 	segment_drop(m);
 	if (seen.outcome == READER_MISS || seen.outcome == READER_GONE)
 		return seen;
@@ -85,13 +94,14 @@ static struct seen look_at(struct fc *fc, struct segment_map *m, struct bytes ke
 	return seen;
 }
 
-static struct seen look(struct fc *fc, struct bytes key, struct fc_value *ret)
+static struct seen look_into(struct fc *fc, struct bytes key, struct room room,
+                             struct fc_value *ret)
 {
 	struct segment_map *m = segment_hold(&fc->segment);
 	struct seen seen = {READER_GONE, false};
 
 	if (m)
-		seen = look_at(fc, m, key, ret);
+		seen = look_at(fc, m, key, room, ret);
 	/*
 	 * The daemon has started anew. Its segment is whole before its sockets answer, so that
 	 * asking it instead would load what is there.
@@ -99,9 +109,14 @@ static struct seen look(struct fc *fc, struct bytes key, struct fc_value *ret)
 	if (m && seen.outcome == READER_GONE && segment_renew(&fc->segment, m)) {
 		m = segment_hold(&fc->segment);
 		if (m)
-			seen = look_at(fc, m, key, ret);
+			seen = look_at(fc, m, key, room, ret);
 	}
 	return seen;
+}
+
+static struct seen look(struct fc *fc, struct bytes key, struct fc_value *ret)
+{
+	return look_into(fc, key, (struct room){0}, ret);
 }
 
 /* -- Counting ------------------------------------------------------------------------------- */
@@ -215,6 +230,33 @@ int fc_get(struct fc *fc, const char *endpoint, const void *key_p, size_t key_by
 	}
 	if (seen.outcome == READER_STALE || (seen.outcome == READER_GRACE && !seen.alive))
 		forget(ret);
+	count_segment(fc, endpoint, key, ret);
+	return ret->data ? 0 : -ENOENT;
+}
+
+int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_bytes,
+            unsigned flags, void *buf, size_t cap, struct fc_value *ret)
+{
+	struct bytes key = bytes_of(key_p, key_bytes);
+	struct seen seen;
+	int rc = check(endpoint, key, ret);
+
+	if (rc || !buf)
+		return rc ? rc : -EINVAL;
+	seen = look_into(fc, key, (struct room){buf, cap}, ret);
+	if (seen.outcome == READER_SMALL) {
+		ret->data = NULL;
+		return -ERANGE;
+	}
+	if (seen.outcome != READER_FRESH && !(seen.outcome == READER_GRACE && seen.alive))
+		*ret = (struct fc_value){.age_s = NAN, .ttl_s = NAN, .outcome = FC_MISS};
+	if (seen.outcome == READER_GONE)
+		return -EAGAIN;
+	if ((flags & FC_PEEK_FRESH) && ret->outcome != FC_HIT) {
+		*ret = (struct fc_value){.age_s = NAN, .ttl_s = NAN, .outcome = FC_MISS};
+		return -ENOENT;
+	}
+	atomic_fetch_add_explicit(&fc->gets, 1, memory_order_relaxed);
 	count_segment(fc, endpoint, key, ret);
 	return ret->data ? 0 : -ENOENT;
 }

@@ -600,6 +600,53 @@ TEST(a_get_reads_the_segment_and_needs_no_socket)
 	daemon_stop();
 }
 
+TEST(a_peek_copies_to_the_callers_buffer_and_asks_nobody)
+{
+	char buf[16], key[] = "k";
+	struct fc_stats s;
+	struct fc_value v;
+	struct fc *fc;
+
+	daemon_start(false);
+	fc = open_client();
+	put("k", "value");
+	put_at("big", "0123456789abcdefg", 17, 1, 0, 100, 100, 1000);
+	put_at("grace", "g", 1, 1, 10, -5, 50, 1000);
+	put_at("stale", "s", 1, 1, 10, -5, -1, 1000);
+#define PEEK(k, flags) fc_peek(fc, NULL, k, strlen(k), flags, buf, sizeof(buf), &v)
+	OK(PEEK("k", 0) == 0 && v.data == buf && is_value(&v, "value") && v.outcome == FC_HIT);
+	OK(PEEK("k", FC_PEEK_FRESH) == 0 && v.version == 7 && v.ttl_s > 90);
+	OK(PEEK("grace", 0) == 0 && is_value(&v, "g") && v.outcome == FC_GRACE);
+	OK(PEEK("none", 0) == -ENOENT && !v.data && v.outcome == FC_MISS);
+	OK(PEEK("stale", 0) == -ENOENT && !v.data);
+	fc_stats(fc, &s);
+	OK(s.gets == 5 && s.hits == 2 && s.grace == 1 && s.misses == 2);
+	/* not told: someone else will ask again */
+	OK(PEEK("grace", FC_PEEK_FRESH) == -ENOENT && !v.data && v.outcome == FC_MISS);
+	OK(PEEK("none", FC_PEEK_FRESH) == -ENOENT && !v.data);
+	OK(PEEK("big", 0) == -ERANGE && !v.data && v.bytes == 17);
+	OK(PEEK("", 0) == -EINVAL && PEEK("k", 0) == 0);
+	OK(fc_peek(fc, NULL, key, 1, 0, NULL, 16, &v) == -EINVAL);
+	fc_stats(fc, &s);
+	OK(s.gets == 6 && s.misses == 2 && s.requests == 0);
+#undef PEEK
+	fc_close(&fc);
+	daemon_stop();
+}
+
+TEST(a_peek_without_a_segment_waits_for_no_one)
+{
+	struct fc_value v;
+	struct fc_stats s;
+	struct fc *fc = open_client();
+	char buf[16];
+
+	OK(fc_peek(fc, NULL, "k", 1, 0, buf, sizeof(buf), &v) == -EAGAIN && !v.data);
+	fc_stats(fc, &s);
+	OK(s.gets == 0 && s.requests == 0);
+	fc_close(&fc);
+}
+
 TEST(events_reach_the_daemon_counted)
 {
 	struct fc_stats s;
@@ -1326,6 +1373,8 @@ int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	RUN(a_get_reads_the_segment_and_needs_no_socket);
+	RUN(a_peek_copies_to_the_callers_buffer_and_asks_nobody);
+	RUN(a_peek_without_a_segment_waits_for_no_one);
 	RUN(options_are_checked);
 	RUN(a_get_makes_no_system_call);
 	RUN(events_reach_the_daemon_counted);
