@@ -149,7 +149,7 @@ typedef int fc_load_fn(void *arg, const void *key, size_t key_bytes, struct fc_l
 
 /*
  * The value, loaded by fn if the cache has none that is fresh. Of all callers one gets to load; the
- * others wait for it (load_wait_s). If that time is over, or the daemon is too busy, one process of
+ * others wait for it (load_wait_s), or get the old value as long as grace lasts. If that time is over, or the daemon is too busy, one process of
  * the host loads as it does without a daemon, and the others wait as long again for that. If fn
  * fails, the old value is given (FC_GRACE) as long as its max_age permits; else fn's error comes
  * back, and those who waited for it get -EIO without a try of their own. What was just loaded is

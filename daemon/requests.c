@@ -90,7 +90,7 @@ static struct got got_of(const struct daemon *d, const struct effect *f)
 	                .endpoint = f->endpoint,
 	                .age_s = NAN,
 	                .ttl_s = NAN,
-	                .lease = f->reply.status == REPLY_LEASE ? f->reply.lease : 0,
+	                .lease = f->reply.lease,
 	                .status = status_of(f)};
 
 	if (!g.found)

@@ -263,7 +263,7 @@ struct effect {
 			uint64_t version;
 			struct instant loaded; /* when the origin was read */
 			struct instant soft;   /* fresh before this */
-			uint64_t lease;        /* with REPLY_LEASE */
+			uint64_t lease;        /* with REPLY_LEASE, and REPLY_OK in grace; 0: none */
 			uint64_t count;        /* purge: entries gone; prewarm: loads planned */
 			struct bytes error;    /* with REPLY_ERROR */
 		} reply;

@@ -28,8 +28,8 @@ struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket
 	return f;
 }
 
-void serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
-                enum outcome outcome)
+struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
+                          enum outcome outcome)
 {
 	struct key *k = &e->key.v[key];
 	struct effect *f = serve_reply(e, fx, ticket, key, REPLY_OK, outcome);
@@ -43,6 +43,7 @@ void serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t 
 		store_get(e->store, k->entry, &item);
 		f->reply.value = item.value;
 	}
+	return f;
 }
 
 void serve_drop(struct engine *e, uint32_t key)
@@ -172,6 +173,7 @@ static void miss(struct engine *e, struct instant now, const struct input *in, u
 void serve_get(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
 	uint32_t key = keyring_key(e, now, in->endpoint, in->key, fx);
+	struct effect *f;
 	struct place *p;
 	struct key *k;
 
@@ -196,8 +198,14 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	} else if ((k->flags & KEY_OURS) && in_grace(k, now)) {
 		e->stats.grace++;
 		answered(e, now, now, key, 1, true);
-		serve_held(e, fx, in->ticket, key, OUTCOME_GRACE);
-		if (k->flight == KEY_NONE && in->get.mode != GET_PEEK)
+		f = serve_held(e, fx, in->ticket, key, OUTCOME_GRACE);
+		if (k->flight != KEY_NONE || in->get.mode == GET_PEEK)
+			return;
+		/* whom nobody can load it for loads; all others get the old value meanwhile */
+		if (in->get.mode == GET_LEASE && in->ticket &&
+		    place_loads_from(p) == ORIGIN_NONE)
+			f->reply.lease = load_lease(e, now, key);
+		else
 			load_start(e, now, key, LOAD_REFRESH, fx);
 	} else if (k->flight != KEY_NONE && in->get.mode != GET_PEEK) {
 		e->stats.joined++;

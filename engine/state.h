@@ -195,8 +195,8 @@ void serve_drop(struct engine *e, uint32_t key);
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome);
 /* The same with the value that is held. */
-void serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
-                enum outcome outcome);
+struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
+                          enum outcome outcome);
 
 /* load.c */
 struct fetched {

@@ -336,6 +336,49 @@ TEST(a_lease_that_is_not_used_passes_to_the_next)
 	bench_free(&b);
 }
 
+TEST(in_grace_one_caller_gets_the_lease_and_all_get_the_old_value)
+{
+	struct engine_config c = config_of(NULL);
+	struct input set = {.kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000};
+	struct bench b;
+	uint64_t t;
+
+	c.origin = ORIGIN_NONE;
+	c.policy.ttl = TTL_OBEY;
+	c.policy.grace = 60;
+	b = bench_new(&c);
+	set.set.value = bytes_str("old");
+	set.set.ttl = SPAN_S(10);
+	set.set.read = INSTANT_NONE;
+	input(&b, &set);
+	pass(&b, 20);
+	t = get(&b, "k", GET_PEEK);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_GRACE, "old") &&
+	   !find(&b, EFFECT_REPLY, 0)->reply.lease);
+	t = get(&b, "k", GET_LEASE);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_GRACE, "old"));
+	set.set.lease = find(&b, EFFECT_REPLY, 0)->reply.lease;
+	OK(set.set.lease);
+	t = get(&b, "k", GET_LEASE);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_GRACE, "old") &&
+	   !find(&b, EFFECT_REPLY, 0)->reply.lease);
+	pass(&b, 1);
+	set.set.value = bytes_str("new");
+	input(&b, &set);
+	OK(replied(&b, 1000, REPLY_OK, OUTCOME_SET, NULL));
+	t = get(&b, "k", GET_LEASE);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_HIT, "new"));
+	/* a lease of which nothing comes runs out, and the next one gets it */
+	pass(&b, 15);
+	get(&b, "k", GET_LEASE);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.lease);
+	pass(&b, 15);
+	t = get(&b, "k", GET_LEASE);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_GRACE, "new") &&
+	   find(&b, EFFECT_REPLY, 0)->reply.lease);
+	bench_free(&b);
+}
+
 TEST(a_change_voids_the_lease_that_was_read_before_it)
 {
 	struct bench b = bench_policy(NULL);
@@ -1385,6 +1428,7 @@ int main(int argc, char **argv)
 	RUN(not_modified_renews_the_value_that_is_held);
 	RUN(a_lease_goes_to_one_and_the_others_wait_for_its_value);
 	RUN(a_lease_that_is_not_used_passes_to_the_next);
+	RUN(in_grace_one_caller_gets_the_lease_and_all_get_the_old_value);
 	RUN(a_change_voids_the_lease_that_was_read_before_it);
 	RUN(a_change_during_a_load_makes_it_load_again);
 	RUN(a_change_event_ends_the_value);
