@@ -303,3 +303,10 @@ check_PROGRAMS += %D%/unit/t_prewarm
 %C%_unit_t_prewarm_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_prewarm_LDADD = $(LEARNING_LIBS)
 TESTS += %D%/unit/t_prewarm
+
+# The Python package, from the source tree
+EXTRA_DIST += %D%/scripts/pyfc.py
+dist_check_SCRIPTS += %D%/scripts/python_client.py
+if HAVE_PYTHON3
+TESTS += %D%/scripts/python_client.py
+endif

@@ -15,6 +15,7 @@ from .decorator import Cached, cached, loader, registered
 from .errors import (
     BadRequest,
     Busy,
+    Closed,
     Denied,
     ForecachedError,
     LeaseLost,
@@ -36,6 +37,7 @@ __all__ = [
     "Busy",
     "Cached",
     "Client",
+    "Closed",
     "Denied",
     "ForecachedError",
     "LearnedTTL",

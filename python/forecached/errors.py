@@ -5,6 +5,7 @@
 	    Unavailable        no daemon, or it went away while it was asked
 	        Timeout        no answer in time
 	        Busy           too much is waiting: try again later
+	    Closed             the client was closed
 	    NotFound           there is no such thing (also a KeyError); loaders raise it to say so
 	    LoadFailed         the load failed and there is no old value
 	    LeaseLost          the lease is no longer held: the value was not kept
@@ -34,6 +35,10 @@ class Timeout(Unavailable):
 
 class Busy(Unavailable):
     """Too much is waiting: try again later."""
+
+
+class Closed(ForecachedError):
+    """The client was closed."""
 
 
 class NotFound(ForecachedError, KeyError):

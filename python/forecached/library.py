@@ -24,7 +24,7 @@ import weakref
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import msgpack
-from .errors import BadRequest, ForecachedError, NotFound, TooLarge, Unavailable, from_errno
+from .errors import BadRequest, Closed, ForecachedError, NotFound, TooLarge, from_errno
 from .transport import (
     OUTCOMES,
     Found,
@@ -283,8 +283,8 @@ class Library(Transport):
     def _error(self, rc: int, what: str) -> ForecachedError:
         return from_errno(-rc, "%s: %s" % (what, self._api.text(rc)))
 
-    def _closed(self) -> Unavailable:
-        return Unavailable("the client is closed")
+    def _closed(self) -> Closed:
+        return Closed("the client is closed")
 
     def _enter(self) -> ctypes.c_void_p:
         with self._calls_lock:

@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 from .errors import (
     BadRequest,
     Busy,
+    Closed,
     Denied,
     ForecachedError,
     NotFound,
@@ -251,7 +252,7 @@ class Resp(Transport):
         """A connection, and whether it is a used one, which may have been closed meanwhile."""
         with self._lock:
             if self._closed:
-                raise Unavailable("the client is closed")
+                raise Closed("the client is closed")
             if self._idle:
                 return self._idle.pop(), True
         try:

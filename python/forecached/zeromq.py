@@ -22,6 +22,7 @@ from . import msgpack as own_msgpack
 from .errors import (
     BadRequest,
     Busy,
+    Closed,
     ForecachedError,
     NotFound,
     Timeout,
@@ -127,7 +128,7 @@ class ZeroMQ(Transport):
         zmq = self._zmq
         with self._lock:
             if self._closed:
-                raise Unavailable("the client is closed")
+                raise Closed("the client is closed")
             if self._context is None:
                 self._context = zmq.Context()
             s = self._context.socket(kind)
@@ -164,7 +165,7 @@ class ZeroMQ(Transport):
     def _ask(self, op: str, args: Sequence[Any], timeout_s: Optional[float]) -> Any:
         with self._lock:
             if self._closed:
-                raise Unavailable("the client is closed")
+                raise Closed("the client is closed")
             self._calls += 1
         try:
             return self._ask_now(op, args, timeout_s)
@@ -326,7 +327,7 @@ class ZeroMQ(Transport):
     def register_loader(self, endpoint: bytes, concurrency: int, fn: LoadKey) -> None:
         with self._lock:
             if self._closed:
-                raise Unavailable("the client is closed")
+                raise Closed("the client is closed")
             if any(x.endpoint == endpoint for x in self._loaders):
                 raise BadRequest("register_loader: the endpoint has a loader already")
             self._loaders.append(Loader(self, endpoint, concurrency, fn))
@@ -528,7 +529,7 @@ class Loader:
                     self._jobs.put([told[0], key, heard + float(told[4]), version])
         except zmq.ContextTerminated:
             pass
-        except Unavailable:
+        except Closed:
             pass
         except Exception:
             log.exception("the loader of %r has ended", self.endpoint)
