@@ -146,13 +146,6 @@ double shape_walk_edge(const struct shape_walk *w, double t_s)
 	return w->midnight_s + (floor(sec / SHAPE_BIN_S + 1e-9) + 1) * SHAPE_BIN_S;
 }
 
-double shape_walk_knot(const struct shape_walk *w, double t_s)
-{
-	if (!w->shape || w->shape->timetable.chosen < 0)
-		return HUGE_VAL;
-	return w->midnight_s + timetable_next_knot(&w->shape->timetable, t_s - w->midnight_s);
-}
-
 double shape_at(const struct shape *s, const struct zone *z, struct instant t)
 {
 	struct shape_walk w;

@@ -93,9 +93,6 @@ double shape_walk_to(struct shape_walk *w, double t_s);
 /* The next boundary between bins after t_s, where the factor may change. */
 double shape_walk_edge(const struct shape_walk *w, double t_s);
 
-/* The next instant after t_s at which the timetable jumps; HUGE_VAL when there is none. */
-double shape_walk_knot(const struct shape_walk *w, double t_s);
-
 /*
  * Learns from one look at a key: its value had changed or not between a and b, and `mass` changes
  * had been expected (rate times shape_mass). Fisher scoring of the complementary log-log

@@ -61,21 +61,6 @@ double timetable_clock(const struct timetable *t, double local_s)
 	                     : clock_of(&t->profile[t->chosen], PERIOD[t->chosen], local_s);
 }
 
-double timetable_next_knot(const struct timetable *t, double local_s)
-{
-	double period, base, phase;
-
-	if (t->chosen < 0 || !t->n_knots)
-		return HUGE_VAL;
-	period = PERIOD[t->chosen];
-	base = floor(local_s / period) * period;
-	phase = local_s - base;
-	for (int i = 0; i < t->n_knots; i++)
-		if (t->knot[i] > phase + 1e-6)
-			return base + t->knot[i];
-	return base + period + t->knot[0];
-}
-
 /* Log-likelihood of the look when `mass` changes were expected. */
 static double log_p(double mass, bool changed)
 {
@@ -129,26 +114,6 @@ static void step(struct timetable_profile *p, double period)
 	compile(p, period);
 }
 
-/*
- * The bounds of bins at which the profile jumps by more than e, the highest jumps first if too
- * many.
- */
-static void find_knots(struct timetable *t)
-{
-	const struct timetable_profile *p = &t->profile[t->chosen];
-
-	t->n_knots = 0;
-	for (double jump = 3; jump >= 1 && t->n_knots < 4; jump--) {
-		t->n_knots = 0;
-		for (int i = 0; i < TIMETABLE_BINS && t->n_knots < TIMETABLE_KNOTS; i++) {
-			int before = (i + TIMETABLE_BINS - 1) % TIMETABLE_BINS;
-
-			if (fabs(p->theta[i] - p->theta[before]) > jump)
-				t->knot[t->n_knots++] = i * PERIOD[t->chosen] / TIMETABLE_BINS;
-		}
-	}
-}
-
 static void choose(struct timetable *t)
 {
 	int best = -1;
@@ -162,9 +127,6 @@ static void choose(struct timetable *t)
 			best = i;
 	}
 	t->chosen = best;
-	t->n_knots = 0;
-	if (best >= 0)
-		find_knots(t);
 }
 
 bool timetable_learn(struct timetable *t, double a, double b, double flat_mass, bool changed)

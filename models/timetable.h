@@ -20,7 +20,6 @@
 
 #define TIMETABLE_PERIODS 6
 #define TIMETABLE_BINS    60
-#define TIMETABLE_KNOTS   12
 
 struct timetable_profile {
 	float theta[TIMETABLE_BINS], score[TIMETABLE_BINS], news[TIMETABLE_BINS],
@@ -33,8 +32,6 @@ struct timetable_profile {
 struct timetable {
 	struct timetable_profile profile[TIMETABLE_PERIODS];
 	int chosen; /* index of the period in force; -1: none */
-	int n_knots;
-	double knot[TIMETABLE_KNOTS]; /* phases, ascending, at which the chosen profile jumps */
 	unsigned pending;
 };
 
@@ -47,9 +44,6 @@ double timetable_period(const struct timetable *t);
  * The chosen profile's clock at a local second; differences of it are what counts. s without one.
  */
 double timetable_clock(const struct timetable *t, double local_s);
-
-/* The next local second after s at which the chosen profile jumps; HUGE_VAL without one. */
-double timetable_next_knot(const struct timetable *t, double local_s);
 
 /*
  * Learns from a look: changed or not between local seconds a and b (b > a), when `flat_mass`

@@ -5,136 +5,173 @@
 
 #include <math.h>
 
-/* Steps grow by this factor, so that each is a fixed share of the age; finer grids move the TTL by
- * less than 1 %, since the crossing is interpolated. */
-static const double STEP_FIRST_S = 0.25, STEP_GROWTH = 1.15;
+/*
+ * S and M only grow, so over a step int M dS is known to within (M1 - M0) (S1 - S0). A step is
+ * short enough when that is at most this share of the target; the trapezoid errs by far less.
+ */
+static const double DOUBT = 0.01;
 
-/* Beyond two days the hour no longer matters to a decision that is made again long before. */
-static const double EDGES_S = 2 * SHAPE_DAY_S;
+/* The step that crosses the optimum is narrowed down to this share of the age. */
+static const double FINEST = 0.002, FINEST_S = 1e-3;
 
-/* Single ticks of a timetable are walked to so often; after that its mean pace will do. */
-static const int MAX_TICKS = 100;
+static const double STEP_GROWTH = 2;
 
-/* What one of the two policies has accumulated, and where its optimum was crossed. */
-struct crossing {
-	double lhs, ttl_s, p_stale, requests, stale_serves;
-	bool found;
+/* An age on the way: S and M there, and the stale serves up to it, int S dM. */
+struct point {
+	double t, p, m, stale;
 };
 
-/* Adds this step's share and notes the crossing, interpolated within the step. */
-static void advance(struct crossing *x, double add, double target, double t0, double t1, double p0,
-                    double p1, double m0, double m1, double i0, double i1)
-{
-	double f;
+/* The two clocks at a point. */
+struct clocks {
+	struct shape_walk volatility, demand;
+};
 
-	if (x->found)
-		return;
-	if (x->lhs + add < target) {
-		x->lhs += add;
-		return;
-	}
-	f = add > 0 ? (target - x->lhs) / add : 0;
-	x->ttl_s = t0 + f * (t1 - t0);
-	x->p_stale = p0 + f * (p1 - p0);
-	x->requests = m0 + f * (m1 - m0);
-	x->stale_serves = i0 + f * (i1 - i0);
-	x->found = true;
+/* One of the two policies: its optimum is where int (M + head) dS reaches the target. */
+struct goal {
+	double head, target;
+	bool reached;
+	struct point at; /* the optimum, or the bound that came before it */
+};
+
+static double p_at(const struct walk_question *q, struct shape_walk *volatility, double t)
+{
+	double seen = instant_s(q->loaded) + t - q->tolerated_s;
+
+	return t > q->tolerated_s ? change_p(q->rate, shape_walk_to(volatility, seen)) : 0;
 }
 
-/* The walk ended at a bound before the optimum: the bound is the TTL. */
-static void stop(struct crossing *x, double t, double p, double m, double i)
+/* The point at age t, as seen from one before it; moves the clocks there. */
+static struct point look(const struct walk_question *q, const struct point *from, double t,
+                         struct clocks *c)
 {
-	if (x->found)
+	struct point x = {
+	        .t = t,
+	        .p = p_at(q, &c->volatility, t),
+	        .m = q->requests_per_s * shape_walk_to(&c->demand, instant_s(q->loaded) + t),
+	};
+
+	x.stale = from->stale + 0.5 * (from->p + x.p) * (x.m - from->m);
+	return x;
+}
+
+static struct point between(const struct point *a, const struct point *b, double f)
+{
+	return (struct point){
+	        .t = a->t + f * (b->t - a->t),
+	        .p = a->p + f * (b->p - a->p),
+	        .m = a->m + f * (b->m - a->m),
+	        .stale = a->stale + f * (b->stale - a->stale),
+	};
+}
+
+/* int (M + head) dS up to x, by parts. */
+static double gained(const struct goal *g, const struct point *x)
+{
+	return (x->m + g->head) * x->p - x->stale;
+}
+
+static bool reaches(const struct goal *g, const struct point *x)
+{
+	return !g->reached && gained(g, x) >= g->target;
+}
+
+/* The walk has come from a to b, and may have reached the goal on the way. */
+static void advance(struct goal *g, const struct point *a, const struct point *b)
+{
+	double from = gained(g, a), to = gained(g, b);
+
+	if (g->reached)
 		return;
-	x->ttl_s = t;
-	x->p_stale = p;
-	x->requests = m;
-	x->stale_serves = i;
+	g->reached = to >= g->target;
+	g->at = g->reached && to > from ? between(a, b, (g->target - from) / (to - from)) : *b;
+}
+
+/* A good length of the first step: a fifth of what would be best at a steady mean rate. */
+static double first_step(const struct walk_question *q, const struct goal *on_demand)
+{
+	double rate = q->rate.a / q->rate.b * shape_pace(q->volatility), r = q->requests_per_s;
+	double x = 2 * on_demand->target / rate;
+
+	/* (sqrt(1 + r x) - 1) / r without the difference, since r may be tiny or 0 */
+	return 0.2 * x / (sqrt(1 + r * x) + 1);
+}
+
+/*
+ * Walks until both goals are reached, or S the cap, or t the end. True when the cap ended it.
+ *
+ * The length of the steps follows what they leave in doubt, as that of a solver of differential
+ * equations follows its error: long through quiet hours, short around the ticks of a timetable. A
+ * step that passes an end of the walk is taken back and halved until the end is well known.
+ */
+static bool walk(const struct walk_question *q, struct goal *on_demand, struct goal *ahead)
+{
+	double doubt = DOUBT * fmin(on_demand->target, ahead->target),
+	       step = first_step(q, on_demand);
+	double passed = HUGE_VAL; /* some end lies before this age */
+	struct point here = {0};
+	struct clocks clocks;
+
+	shape_walk_start(&clocks.volatility, q->volatility, q->zone, q->loaded);
+	shape_walk_start(&clocks.demand, q->demand, q->zone, q->loaded);
+	while (here.t < q->max_s && !(on_demand->reached && ahead->reached)) {
+		double finest = fmax(FINEST * here.t, FINEST_S);
+		double length = fmax(fmin(step, 0.5 * (passed - here.t)), finest), box, fit;
+		struct clocks c = clocks;
+		struct point next = look(q, &here, fmin(here.t + length, q->max_s), &c);
+		bool capped = next.p >= q->p_cap && q->p_cap < 1;
+		bool ends = capped || reaches(on_demand, &next) || reaches(ahead, &next);
+
+		box = (next.m - here.m) * (next.p - here.p);
+		fit = box > 0 ? fmin(0.9 * sqrt(doubt / box), STEP_GROWTH) : STEP_GROWTH;
+		step = (next.t - here.t) * fit;
+		if ((ends || box > doubt) && length > finest) {
+			passed = ends ? next.t : passed;
+			continue;
+		}
+		if (capped && next.p > here.p)
+			next = between(&here, &next, (q->p_cap - here.p) / (next.p - here.p));
+		advance(on_demand, &here, &next);
+		advance(ahead, &here, &next);
+		if (capped)
+			return true;
+		if (ends)
+			passed = HUGE_VAL;
+		here = next;
+		clocks = c;
+	}
+	return false;
 }
 
 struct walk_answer walk_ttl(const struct walk_question *q)
 {
-	struct shape_walk vol, dem;
-	struct crossing on_demand = {0}, ahead = {0}, *pick;
-	double t0_s = instant_s(q->loaded), t = 0, step = STEP_FIRST_S, p = 0, m = 0, stale = 0;
-	double lag = q->tolerated_s, target_od, target_ahead;
-	int ticks = 0;
-	bool worth_ahead = q->miss_value > 0 && q->requests_per_s > 0, capped = false;
+	struct goal on_demand = {.head = 1, .target = (q->cost + q->miss_value) / q->price};
+	struct goal ahead = {.head = 0, .target = q->cost / q->price}, *pick = &on_demand;
+	bool worth_ahead = q->miss_value > 0 && q->requests_per_s > 0, capped;
 	struct walk_answer a = {0};
 
 	BUG_ON(!(q->price > 0) || !(q->cost > 0) || q->min_s > q->max_s);
-	target_od = (q->cost + q->miss_value) / q->price;
-	target_ahead = q->cost / q->price;
-	shape_walk_start(&vol, q->volatility, q->zone, q->loaded);
-	shape_walk_start(&dem, q->demand, q->zone, q->loaded);
-	while (t < q->max_s && !(on_demand.found && (ahead.found || !worth_ahead))) {
-		double next = t + step, edge, p1, m1, stale1, dp;
-
-		/* Do not step over a boundary at which either clock may change its pace. */
-		edge = shape_walk_edge(&vol, t0_s + t) - t0_s;
-		if (next > edge && edge > t && t < EDGES_S)
-			next = edge;
-		else
-			step *= STEP_GROWTH;
-		/* nor over a tick of a timetable, as long as single ticks matter */
-		if (ticks < MAX_TICKS) {
-			double knot = shape_walk_knot(&vol, t0_s + t) - t0_s;
-
-			if (knot > t + 1e-6 && next > knot) {
-				next = knot;
-				ticks++;
-			}
-		}
-		if (next > q->max_s)
-			next = q->max_s;
-		p1 = next > lag ? change_p(q->rate, shape_walk_to(&vol, t0_s + next - lag)) : 0;
-		m1 = q->requests_per_s * shape_walk_to(&dem, t0_s + next);
-		if (p1 >= q->p_cap) {
-			/* the cap lies within this step: end there */
-			double f = p1 > p ? (q->p_cap - p) / (p1 - p) : 1;
-
-			next = t + f * (next - t);
-			m1 = m + f * (m1 - m);
-			p1 = q->p_cap;
-			capped = true;
-		}
-		stale1 = stale + 0.5 * (p + p1) * (m1 - m);
-		dp = p1 - p;
-		advance(&on_demand, (0.5 * (m + m1) + 1) * dp, target_od, t, next, p, p1, m, m1,
-		        stale, stale1);
-		if (worth_ahead)
-			advance(&ahead, 0.5 * (m + m1) * dp, target_ahead, t, next, p, p1, m, m1,
-			        stale, stale1);
-		t = next;
-		p = p1;
-		m = m1;
-		stale = stale1;
-		if (capped)
-			break;
-	}
-	stop(&on_demand, t, p, m, stale);
-	stop(&ahead, t, p, m, stale);
-	pick = &on_demand;
-	if (worth_ahead && ahead.requests > 0) {
-		double g1 = (q->cost + q->miss_value + q->price * on_demand.stale_serves) /
-		            (on_demand.requests + 1);
-		double g2 = (q->cost + q->price * ahead.stale_serves) / ahead.requests;
+	ahead.reached = !worth_ahead;
+	capped = walk(q, &on_demand, &ahead);
+	if (worth_ahead && ahead.at.m > 0) {
+		double g1 = (q->cost + q->miss_value + q->price * on_demand.at.stale) /
+		            (on_demand.at.m + 1);
+		double g2 = (q->cost + q->price * ahead.at.stale) / ahead.at.m;
 
 		if (g2 < g1) {
 			pick = &ahead;
 			a.refresh_ahead = true;
 		}
 	}
-	a.ttl_s = pick->ttl_s;
-	a.p_stale = pick->p_stale;
-	a.end = pick->found ? WALK_PLANNED : capped ? WALK_CAP : WALK_MAX;
+	a.ttl_s = pick->at.t;
+	a.p_stale = pick->at.p;
+	a.end = pick->reached ? WALK_PLANNED : capped ? WALK_CAP : WALK_MAX;
 	if (a.ttl_s < q->min_s) {
+		struct shape_walk volatility;
+
+		shape_walk_start(&volatility, q->volatility, q->zone, q->loaded);
 		a.ttl_s = q->min_s;
+		a.p_stale = p_at(q, &volatility, a.ttl_s);
 		a.end = WALK_MIN;
-		shape_walk_start(&vol, q->volatility, q->zone, q->loaded);
-		a.p_stale = a.ttl_s > lag
-		                    ? change_p(q->rate, shape_walk_to(&vol, t0_s + a.ttl_s - lag))
-		                    : 0;
 	}
 	return a;
 }

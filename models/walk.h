@@ -13,8 +13,8 @@
  *	                                            least where s int M(u) dS = c
  *
  * Both integrals grow with T, so one walk forward in time finds both, for change rates and request
- * rates that vary with the hour: only dS and dM ask the two clocks. S is the posterior-predictive
- * probability: not being sure of the rate shortens the TTL.
+ * rates that vary with the hour: only dS and dM ask the two clocks, about 30 times. S is the
+ * posterior-predictive probability: not being sure of the rate shortens the TTL.
  */
 #ifndef FORECACHED_MODELS_WALK_H
 #define FORECACHED_MODELS_WALK_H
@@ -37,7 +37,7 @@ struct walk_question {
 	/* c > 0, in loads: 1, more while the origin is short of capacity */
 	double cost;
 	double miss_value;   /* L >= 0, in loads */
-	double p_cap;        /* T ends where S reaches this */
+	double p_cap;        /* T ends where S reaches this; 1: never */
 	double min_s, max_s; /* bounds of T; 0 <= min_s <= max_s */
 	/* an answer counts as stale only this long after the change; >= 0 */
 	double tolerated_s;

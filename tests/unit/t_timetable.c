@@ -99,18 +99,6 @@ TEST(its_clock_keeps_time_over_whole_periods_and_never_goes_back)
 	}
 }
 
-TEST(knots_lie_around_the_tick)
-{
-	struct timetable t;
-
-	timetable_init(&t);
-	OK(isinf(timetable_next_knot(&t, 5)));
-	watch(&t, 300, 31, 0.9, 100, 6000);
-	OK(timetable_next_knot(&t, 20) <= 31 && timetable_next_knot(&t, 31.5) <= 41, "%g %g",
-	   timetable_next_knot(&t, 20), timetable_next_knot(&t, 31.5));
-	OK(timetable_next_knot(&t, 299) > 299);
-}
-
 TEST(a_kept_profile_comes_back)
 {
 	struct timetable t, u;
@@ -136,7 +124,6 @@ int main(int argc, char **argv)
 	RUN(changes_at_any_time_are_no_timetable);
 	RUN(a_timetable_that_ends_is_given_up);
 	RUN(its_clock_keeps_time_over_whole_periods_and_never_goes_back);
-	RUN(knots_lie_around_the_tick);
 	RUN(a_kept_profile_comes_back);
 	return tap_done();
 }

@@ -154,11 +154,90 @@ TEST(what_is_tolerated_lengthens_the_life)
 	NEAR(walk_ttl(&q).ttl_s > strict + 10, 1, 0);
 }
 
+/*
+ * int (M + head) dS in steps so small that nothing is left to be clever about: the age at which it
+ * reaches the target.
+ */
+static double slow_optimum(const struct walk_question *q, double head, double target, double step)
+{
+	struct shape_walk vol, dem;
+	double t0 = instant_s(q->loaded), p = 0, m = 0, sum = 0;
+
+	shape_walk_start(&vol, q->volatility, q->zone, q->loaded);
+	shape_walk_start(&dem, q->demand, q->zone, q->loaded);
+	for (double t = step; t < q->max_s; t += step) {
+		double p1 = change_p(q->rate, shape_walk_to(&vol, t0 + t));
+		double m1 = q->requests_per_s * shape_walk_to(&dem, t0 + t);
+
+		sum += (0.5 * (m + m1) + head) * (p1 - p);
+		if (sum >= target)
+			return t;
+		p = p1;
+		m = m1;
+	}
+	return q->max_s;
+}
+
+/* Made-up days, and ticks of a made-up period that take most changes. */
+static void make_rhythm(struct shape *s, double period)
+{
+	double factor[ZONE_DAY_KINDS][SHAPE_BINS], theta[TIMETABLE_BINS];
+	int tick = (int)rng_below(&rng, TIMETABLE_BINS);
+
+	for (int k = 0; k < ZONE_DAY_KINDS; k++)
+		for (int i = 0; i < SHAPE_BINS; i++)
+			factor[k][i] =
+			        exp(4 * rng_uniform(&rng) - 2) * (i > 36 && i < 70 ? 1 : 0.01);
+	for (int i = 0; i < TIMETABLE_BINS; i++)
+		theta[i] = i == tick ? 4 : -2;
+	shape_init(s);
+	if (period > 0)
+		timetable_restore(&s->timetable, period, theta);
+	shape_set(s, (const double(*)[SHAPE_BINS])factor);
+}
+
+TEST(long_steps_end_where_short_ones_do)
+{
+	static const double period[] = {0, 60, 300, 3600};
+	double worst = 0;
+
+	for (int i = 0; i < 160; i++) {
+		double rate = exp(rng_uniform(&rng) * 6 - 9);
+		struct walk_question q =
+		        question(rate, exp(rng_uniform(&rng) * 8 - 8), exp(rng_uniform(&rng) * 4));
+		struct shape volatility, demand;
+		struct walk_answer a;
+		double want, early, late;
+
+		make_rhythm(&volatility, period[i % 4]);
+		make_rhythm(&demand, 0);
+		q.volatility = &volatility;
+		q.demand = &demand;
+		q.rate = (struct change){0.3 + 3 * rng_uniform(&rng), 0};
+		q.rate.b = q.rate.a / rate;
+		q.loaded.us += (int64_t)(rng_uniform(&rng) * 7 * 86400e6);
+		q.max_s = 86400;
+		q.miss_value = i % 3;
+		a = walk_ttl(&q);
+		/* the steps leave some per cent of the target in doubt, all together */
+		want = a.refresh_ahead ? q.cost : q.cost + q.miss_value;
+		early = slow_optimum(&q, !a.refresh_ahead, 0.95 * want / q.price, 0.5);
+		late = slow_optimum(&q, !a.refresh_ahead, 1.05 * want / q.price, 0.5);
+		OK(a.ttl_s >= 0.997 * early - 1 && a.ttl_s <= 1.003 * late + 1,
+		   "period %g: %g s is not within %g and %g s", period[i % 4], a.ttl_s, early,
+		   late);
+		want = slow_optimum(&q, !a.refresh_ahead, want / q.price, 0.5);
+		worst = fmax(worst, fabs(a.ttl_s - want) / (want + 10));
+	}
+	printf("# farthest from the slow integration: %.2g of the life\n", worst);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	rng_init(&rng, tap_seed);
 	RUN(the_ttl_is_where_the_cost_is_least);
+	RUN(long_steps_end_where_short_ones_do);
 	RUN(small_ages_follow_the_closed_form);
 	RUN(a_dearer_stale_serve_shortens_the_life);
 	RUN(doubt_about_the_rate_shortens_the_life_of_what_looks_stable);
