@@ -19,7 +19,8 @@
  * caller's own function, one caller at a time.
  *
  * WITHOUT THE DAEMON (its heartbeat is older than 2 s) values that are still in the segment are
- * fresh until their TTL; past it they are given, up to their max_age, only where a load fails.
+ * fresh until their TTL; past it they are given, up to their max_age, only where a load fails. A
+ * value that was to live until a change event ends it counts as past its TTL at once.
  * fc_get_or_load then lets one process of the host load a key while the others wait, by a lock file
  * that vanishes with its holder. No call fails for want of a daemon where a load can succeed. When
  * the daemon dies while it is asked, reads are asked again of the one that comes back; what changes
@@ -181,7 +182,8 @@ int fc_delete(struct fc *fc, const void *key, size_t key_bytes);
 
 /*
  * The origin's value has changed (version 0: to an unknown one). Waits for the daemon's word, as
- * fc_set.
+ * fc_set: when it returns 0, no get of any process on the host that begins from then on finds the
+ * old value.
  */
 int fc_changed(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes,
                uint64_t version);

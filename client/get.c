@@ -84,6 +84,10 @@ static struct seen look_at(struct fc *fc, struct segment_map *m, struct bytes ke
 	seen.outcome = room.p ? store_reader_get(&m->reader, key, now, room.p, room.cap, &v)
 	                      : copy_out(&m->reader, key, now, &v, &ret->data);
 	segment_drop(m);
+	/* nobody would tell of its change any more */
+	if ((seen.outcome == READER_FRESH || seen.outcome == READER_GRACE) && v.pushed &&
+	    !seen.alive)
+		seen.outcome = READER_STALE;
 	if (seen.outcome == READER_MISS || seen.outcome == READER_GONE)
 		return seen;
 	ret->bytes = v.value_bytes;

@@ -259,6 +259,7 @@ static int keep_value(struct engine *e, struct instant now, uint32_t key, const 
 	        .hard = k->hard,
 	        .max_age = span_from_s(key_place(e, k)->policy.max_age),
 	        .owner = key,
+	        .pushed = k->reason == TTL_PUSHED,
 	};
 	int rc = -ENOSPC;
 

@@ -410,7 +410,8 @@ static void adopt_one(void *arg, uint32_t entry)
 	/* no key makes room for this one: its entry may not go while we walk the store */
 	if (known || e->key_name.live < e->limits.max_keys)
 		id = keyring_key(e, a->now, bytes_of(NULL, 0), item.key, NULL);
-	if (id == KEY_NONE || item.loaded.us > a->now.us) {
+	/* what changed while nobody listened was announced to nobody */
+	if (id == KEY_NONE || item.loaded.us > a->now.us || item.pushed) {
 		*vec_push(&a->drop) = entry;
 		return;
 	}

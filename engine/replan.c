@@ -137,8 +137,14 @@ void replan(struct engine *e, struct instant now, uint32_t key)
 		heap_set(&e->refresh, key, refresh_at(k, now));
 	else
 		heap_cancel(&e->refresh, key);
-	if (e->store && k->entry != STORE_NONE)
+	if (e->store && k->entry != STORE_NONE) {
+		/* killed between the two it must not leave the long life without the mark */
+		if (reason == TTL_PUSHED)
+			store_set_pushed(e->store, k->entry, true);
 		store_set_expiry(e->store, k->entry, k->soft, k->hard);
+		if (reason != TTL_PUSHED)
+			store_set_pushed(e->store, k->entry, false);
+	}
 }
 
 void replan_if_due(struct engine *e, struct instant now, uint32_t key)

@@ -17,7 +17,8 @@
  * A slot's mark joins the hash of the key, which is the entry's tag, with the offset of the entry.
  * An entry is a struct layout_entry, the key, and the value, the latter two padded to 8 bytes:
  *	check          covers tag (and so the key), sizes, version, loaded, max_age and the value
- *	expiry_check   covers soft and hard, which change alone and without the sequence number
+ *	expiry_check   covers soft and hard, which change alone and without the sequence number, and
+ *	               says whether change events end the value's life
  *
  * INVARIANTS every word of the segment that a reader looks at is written with an atomic store and
  * read with an atomic load. A reader acts on nothing that it has not checked or compared.
@@ -257,11 +258,21 @@ static inline uint64_t layout_entry_check(uint64_t tag, uint64_t sizes, uint64_t
 	return hash_bytes(bytes_of(w, sizeof(w)), 2);
 }
 
-static inline uint64_t layout_expiry_check(uint64_t tag, uint64_t soft_us, uint64_t hard_us)
+/* Two checks are right for the same times: which of them stands there says whether it is pushed. */
+static inline uint64_t layout_expiry_check(uint64_t tag, uint64_t soft_us, uint64_t hard_us,
+                                           bool pushed)
 {
 	uint64_t w[] = {tag, soft_us, hard_us};
 
-	return hash_bytes(bytes_of(w, sizeof(w)), 3);
+	return hash_bytes(bytes_of(w, sizeof(w)), pushed ? 6 : 3);
+}
+
+/* Whether an expiry is whole; *ret_pushed, if it is. */
+static inline bool layout_expiry_ok(uint64_t check, uint64_t tag, uint64_t soft_us,
+                                    uint64_t hard_us, bool *ret_pushed)
+{
+	*ret_pushed = check != layout_expiry_check(tag, soft_us, hard_us, false);
+	return !*ret_pushed || check == layout_expiry_check(tag, soft_us, hard_us, true);
 }
 
 static inline uint64_t layout_clock_check(uint64_t boottime_us, uint64_t base_us, uint64_t scale)

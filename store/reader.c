@@ -104,7 +104,7 @@ static enum look look(const struct store_reader *r, struct layout l, uint32_t of
 
 	soft = layout_load(&e->soft_us);
 	hard = layout_load(&e->hard_us);
-	if (layout_load(&e->expiry_check) != layout_expiry_check(tag, soft, hard))
+	if (!layout_expiry_ok(layout_load(&e->expiry_check), tag, soft, hard, &v->pushed))
 		return LOOK_TORN;
 	v->soft.us = (int64_t)soft;
 	v->hard.us = (int64_t)hard;

@@ -34,6 +34,7 @@ struct reader_value {
 	uint64_t version;
 	struct instant loaded, soft, hard;
 	struct span max_age;
+	bool pushed; /* with a writer that is silent: take FRESH and GRACE for STALE */
 };
 
 /*

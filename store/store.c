@@ -28,6 +28,7 @@ struct entry {
 	uint32_t key_bytes, value_bytes;
 	uint32_t owner;
 	uint32_t pos; /* in order[] */
+	bool pushed;
 };
 
 struct store {
@@ -88,12 +89,12 @@ static uint32_t bucket_next(const struct store *s, uint32_t b)
 }
 
 static void write_expiry(struct layout_entry *e, uint64_t tag, struct instant soft,
-                         struct instant hard)
+                         struct instant hard, bool pushed)
 {
 	layout_store(&e->soft_us, (uint64_t)soft.us);
 	layout_store(&e->hard_us, (uint64_t)hard.us);
 	layout_store(&e->expiry_check,
-	             layout_expiry_check(tag, (uint64_t)soft.us, (uint64_t)hard.us));
+	             layout_expiry_check(tag, (uint64_t)soft.us, (uint64_t)hard.us, pushed));
 }
 
 /* Writes an entry into memory that no slot refers to. */
@@ -112,7 +113,7 @@ static void write_entry(struct layout_entry *e, uint64_t tag, const struct store
 	             hash_bytes(i->value, 0) ^ layout_entry_check(tag, sizes, i->version,
 	                                                          (uint64_t)i->loaded.us,
 	                                                          (uint64_t)i->max_age.us));
-	write_expiry(e, tag, i->soft, i->hard);
+	write_expiry(e, tag, i->soft, i->hard, i->pushed);
 	layout_copy_in(p, i->key.p, i->key.n);
 	layout_copy_in(p + layout_pad(i->key.n) / 8, i->value.p, i->value.n);
 }
@@ -323,6 +324,7 @@ static bool verify(const struct store *s, uint32_t slot, struct instant now)
 	uint64_t tag = tag_at(s, slot), key_bytes, value_bytes;
 	const struct layout_entry *e;
 	const unsigned char *p;
+	bool pushed;
 	int64_t age;
 
 	if (!layout_inside(s->l, off, 0, 0))
@@ -334,7 +336,7 @@ static bool verify(const struct store *s, uint32_t slot, struct instant now)
 	key_bytes = e->sizes >> 32;
 	value_bytes = (uint32_t)e->sizes;
 	if (!layout_inside(s->l, off, key_bytes, value_bytes) ||
-	    e->expiry_check != layout_expiry_check(tag, e->soft_us, e->hard_us))
+	    !layout_expiry_ok(e->expiry_check, tag, e->soft_us, e->hard_us, &pushed))
 		return false;
 	if ((int64_t)e->hard_us <= now.us || (int64_t)e->loaded_us > now.us ||
 	    __builtin_sub_overflow(now.us, (int64_t)e->loaded_us, &age) ||
@@ -381,6 +383,8 @@ static void adopt(struct store *s, const uint64_t *found, uint32_t n)
 		k->key_bytes = (uint32_t)(e->sizes >> 32);
 		k->value_bytes = (uint32_t)e->sizes;
 		k->owner = STORE_NONE;
+		layout_expiry_ok(e->expiry_check, tag_at(s, slot), e->soft_us, e->hard_us,
+		                 &k->pushed);
 		s->handle[slot] = h;
 	}
 }
@@ -509,6 +513,7 @@ static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_ite
 	s->entry[h].key_bytes = (uint32_t)i->key.n;
 	s->entry[h].value_bytes = (uint32_t)i->value.n;
 	s->entry[h].owner = i->owner;
+	s->entry[h].pushed = i->pushed;
 	write_entry(entry_at(s, h), tag, i);
 	if (old == STORE_NONE)
 		slot_pass(s, tag, slot, true);
@@ -547,7 +552,21 @@ int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entr
 void store_set_expiry(struct store *s, uint32_t entry, struct instant soft, struct instant hard)
 {
 	BUG_ON(!is_live(s, entry));
-	write_expiry(entry_at(s, entry), tag_at(s, s->entry[entry].slot), soft, hard);
+	write_expiry(entry_at(s, entry), tag_at(s, s->entry[entry].slot), soft, hard,
+	             s->entry[entry].pushed);
+}
+
+void store_set_pushed(struct store *s, uint32_t entry, bool pushed)
+{
+	struct layout_entry *e;
+
+	BUG_ON(!is_live(s, entry));
+	if (s->entry[entry].pushed == pushed)
+		return;
+	e = entry_at(s, entry);
+	s->entry[entry].pushed = pushed;
+	write_expiry(e, tag_at(s, s->entry[entry].slot), (struct instant){(int64_t)e->soft_us},
+	             (struct instant){(int64_t)e->hard_us}, pushed);
 }
 
 int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct instant soft,
@@ -568,7 +587,7 @@ int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct i
 	layout_store(&e->loaded_us, (uint64_t)loaded.us);
 	layout_store(&e->check, value ^ layout_entry_check(tag, e->sizes, e->version,
 	                                                   (uint64_t)loaded.us, e->max_age_us));
-	write_expiry(e, tag, soft, hard);
+	write_expiry(e, tag, soft, hard, s->entry[entry].pushed);
 	bucket_close(b);
 	return 0;
 }
@@ -588,6 +607,7 @@ void store_get(const struct store *s, uint32_t entry, struct store_item *ret)
 	ret->hard.us = (int64_t)e->hard_us;
 	ret->max_age.us = (int64_t)e->max_age_us;
 	ret->owner = s->entry[entry].owner;
+	ret->pushed = s->entry[entry].pushed;
 }
 
 uint32_t store_owner(const struct store *s, uint32_t entry)

@@ -56,6 +56,11 @@ struct store_item {
 	struct instant hard;   /* grace before this instant, never served after it */
 	struct span max_age;   /* never served at an age (now - loaded) above this */
 	uint32_t owner;        /* the engine's number for the key, given back by store_owner */
+	/*
+	 * It is fresh until soft only because the writer is told when it changes: no reader may
+	 * serve it as fresh when the writer is gone.
+	 */
+	bool pushed;
 };
 
 /* The smallest segment that store_create accepts, bytes. */
@@ -104,6 +109,9 @@ uint32_t store_find(const struct store *s, struct bytes key);
 int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entry);
 
 void store_remove(struct store *s, uint32_t entry);
+
+/* Whether an entry is pushed from now on. Set it before a longer expiry, take it back after. */
+void store_set_pushed(struct store *s, uint32_t entry, bool pushed);
 
 /* New expiry of an entry whose value stays: re-planning, push invalidation, not-modified. */
 void store_set_expiry(struct store *s, uint32_t entry, struct instant soft, struct instant hard);

@@ -224,6 +224,11 @@ check_PROGRAMS += %D%/unit/t_timetable
 %C%_unit_t_timetable_LDADD = $(MODELS_LIBS)
 TESTS += %D%/unit/t_timetable
 
+check_PROGRAMS += %D%/peek
+%C%_peek_SOURCES = %D%/peek.c
+%C%_peek_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_peek_LDADD = client/libforecache.la
+
 check_PROGRAMS += %D%/herd
 %C%_herd_SOURCES = %D%/herd.c
 %C%_herd_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -145,8 +145,8 @@ static void blow(const uint8_t *p, struct instant *now)
 	case 7:
 		entry_of(k)->soft_us = word;
 		entry_of(k)->hard_us = (uint64_t)INT64_MAX - where;
-		entry_of(k)->expiry_check =
-		        layout_expiry_check(tag_of[k], entry_of(k)->soft_us, entry_of(k)->hard_us);
+		entry_of(k)->expiry_check = layout_expiry_check(tag_of[k], entry_of(k)->soft_us,
+		                                                entry_of(k)->hard_us, false);
 		break;
 	default:
 		*now = instant_add(*now, SPAN_US(word % (uint64_t)(2 * MAX_AGE.us)));

@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fcd import BUILD, Daemon, main, test, until
 
 HERD = os.path.join(BUILD, "tests", "herd")
+PEEK = os.path.join(BUILD, "tests", "peek")
 CONF = {"segment_bytes": 4 << 20, "endpoints": [{"match": "/herd/<k>", "ttl": "obey", "jitter": 0}]}
 KEYS = 40
 # the TTL counts from when the library let go of its caller, on two cores with 64 processes
@@ -143,6 +144,52 @@ def one_load_per_key_and_expiry_with_64_processes():
         for key, rows in loads.items():
             gaps = [b[0] - a[0] for a, b in zip(rows, rows[1:])]
             assert all(g >= (600e6 if key % 2 else 1e6) - EARLY_US for g in gaps), (key, gaps)
+
+
+class Peek:
+    """An app on this host that gets keys by the library."""
+
+    def __init__(self, directory):
+        self.process = subprocess.Popen([PEEK, directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def get(self, key):
+        self.process.stdin.write(key + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.process.stdin.close()
+        self.process.wait(20)
+        self.process.stdout.close()
+
+
+@test
+def what_only_events_keep_fresh_is_a_miss_when_nobody_hears_them():
+    with Daemon({"max_age": 3600}) as d:
+        d.ask("set", "/plain/1", b"plain", {"ttl_s": 600})
+        for i in range(6):
+            d.ask("set", "/push/1", b"push %d" % i, {})
+            d.ask("changed", "/push/1")
+        d.ask("set", "/push/1", b"push", {})
+        assert d.ask("why", "/push/1")["reason"] == "pushed"
+        with Peek(d.dir) as app:
+            assert app.get("/push/1") == "hit push" and app.get("/plain/1") == "hit plain"
+            d.ask("changed", "/push/1")
+            # acknowledged: from now on nobody on this host gets the old value
+            assert app.get("/push/1") == "miss"
+            d.ask("set", "/push/1", b"new", {})
+            assert app.get("/push/1") == "hit new"
+            d.kill9()
+            until("the heartbeat is missed", lambda: app.get("/push/1") == "miss")
+            assert app.get("/plain/1") == "hit plain"
+            d.start()
+            # what has changed while it was away was announced to nobody
+            assert until("the app has found it again", lambda: app.get("/plain/1")) == "hit plain"
+            assert app.get("/push/1") == "miss"
+            assert d.ask("get", "/plain/1", {"mode": "peek"})["value"] == b"plain"
 
 
 if __name__ == "__main__":

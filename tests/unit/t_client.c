@@ -124,6 +124,15 @@ static void put(const char *key, const char *value)
 	put_at(key, value, strlen(value), 7, 0, 100, 100, 1000);
 }
 
+/* A value whose end is announced by change events. */
+static void push(const char *key)
+{
+	put(key, "p");
+	pthread_mutex_lock(&d.lock);
+	store_set_pushed(d.store, store_find(d.store, bytes_str(key)), true);
+	pthread_mutex_unlock(&d.lock);
+}
+
 static void answer(zmq_msg_t *envelope, struct pack *w)
 {
 	zmq_msg_t copy;
@@ -1090,8 +1099,12 @@ TEST(a_silent_daemon_is_not_waited_for)
 	daemon_start(true);
 	put("k", "value");
 	put_at("grace", "g", 1, 1, 10, -5, 50, 1000);
+	push("pushed");
+	push("pushed old");
 	fc = open_client();
 	OK(fc_alive(fc));
+	OK(GET(fc, "pushed", &v) == 0 && v.outcome == FC_HIT);
+	fc_value_release(&v);
 	OK(GET(fc, "grace", &v) == 0);
 	fc_value_release(&v);
 	atomic_store(&d.silent, true);
@@ -1100,6 +1113,13 @@ TEST(a_silent_daemon_is_not_waited_for)
 	OK(fc_set(fc, NULL, "k", 1, "x", 1, NULL) == -ENOTCONN);
 	OK(GET(fc, "k", &v) == 0 && v.outcome == FC_HIT); /* fresh until its TTL */
 	fc_value_release(&v);
+	OK(GET(fc, "pushed", &v) == -ENOENT); /* fresh while events are heard */
+	OK(LOAD(fc, "pushed", load, &o, &v) == 0 && is_value(&v, "loaded"));
+	fc_value_release(&v);
+	o.rc = -EHOSTUNREACH;
+	OK(LOAD(fc, "pushed old", load, &o, &v) == 0 && v.outcome == FC_GRACE);
+	fc_value_release(&v);
+	o.rc = 0;
 	OK(GET(fc, "grace", &v) == -ENOENT);
 	OK(LOAD(fc, "grace", load, &o, &v) == 0 && is_value(&v, "loaded"));
 	fc_value_release(&v);

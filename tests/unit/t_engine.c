@@ -514,6 +514,7 @@ TEST(complete_change_events_end_lives_and_count_as_fresh)
 {
 	struct bench b = bench_policy(NULL);
 	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("/p/1")};
+	struct store_item item;
 
 	for (int i = 0; i < 10; i++) {
 		char value[16];
@@ -528,11 +529,15 @@ TEST(complete_change_events_end_lives_and_count_as_fresh)
 	warm(&b, "/p/1", "last", 0.1);
 	OK(why(&b, "/p/1").row.reason == TTL_PUSHED);
 	NEAR(why(&b, "/p/1").row.ttl_s, 86400, 1e-6);
+	store_get(b.store, store_find(b.store, bytes_str("/p/1")), &item);
+	OK(item.pushed, "readers must know, should we die");
 	/* exact evidence, each change once: one in thirty seconds */
 	NEAR(log(why(&b, "/p/1").row.change_rate_per_s.mean * 30), 0, 0.5);
 	/* changes that come without an event end the trust */
 	play(&b, "/p/1", 3600, 3600, 40 * 86400);
 	OK(why(&b, "/p/1").row.reason != TTL_PUSHED);
+	store_get(b.store, store_find(b.store, bytes_str("/p/1")), &item);
+	OK(!item.pushed);
 	bench_free(&b);
 }
 

@@ -87,6 +87,41 @@ TEST(a_value_is_fresh_then_in_grace_then_stale_then_gone)
 	store_release(&s);
 }
 
+TEST(whether_a_value_is_pushed_comes_with_it)
+{
+	struct store_item item = {.key = bytes_str("k"),
+	                          .value = bytes_str("value"),
+	                          .version = 5,
+	                          .loaded = T(0),
+	                          .soft = T(10),
+	                          .hard = T(20),
+	                          .max_age = SPAN_S(30),
+	                          .pushed = true};
+	struct store *s = store_create(segment, BYTES, 77, start_clock);
+	struct store_reader r;
+	struct reader_value v;
+	uint32_t e;
+	char buf[8];
+
+	OK(store_put(s, &item, &e) == 0 && store_reader_init(&r, segment, BYTES) == 0);
+	OK(store_reader_get(&r, item.key, T(1), buf, 8, &v) == READER_FRESH && v.pushed);
+	store_set_expiry(s, e, T(12), T(22));
+	OK(store_reader_get(&r, item.key, T(11), buf, 8, &v) == READER_FRESH && v.pushed);
+	OK(store_renew(s, e, T(2), T(13), T(23)) == 0);
+	OK(store_reader_get(&r, item.key, T(12), buf, 8, &v) == READER_FRESH && v.pushed);
+	store_release(&s);
+	s = store_attach(segment, BYTES, 78, start_clock, T(3), NULL, NULL);
+	e = store_find(s, item.key);
+	store_get(s, e, &item);
+	OK(item.pushed, "a restart knows it, too");
+	OK(store_reader_init(&r, segment, BYTES) == 0);
+	store_set_pushed(s, e, false);
+	OK(store_reader_get(&r, item.key, T(12), buf, 8, &v) == READER_FRESH && !v.pushed);
+	store_set_pushed(s, e, true);
+	OK(store_reader_get(&r, item.key, T(12), buf, 8, &v) == READER_FRESH && v.pushed);
+	store_release(&s);
+}
+
 TEST(times_at_the_ends_of_their_range_do_no_harm)
 {
 	static const int64_t ends[] = {INT64_MIN, INT64_MIN + 1, -1,       0,
@@ -350,6 +385,7 @@ int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	RUN(a_value_is_fresh_then_in_grace_then_stale_then_gone);
+	RUN(whether_a_value_is_pushed_comes_with_it);
 	RUN(times_at_the_ends_of_their_range_do_no_harm);
 	RUN(a_small_buffer_is_told_the_size_and_never_overrun);
 	RUN(only_the_very_key_is_found);

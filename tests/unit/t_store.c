@@ -106,8 +106,8 @@ static struct store_item item_make(struct model *m, struct rng *g, unsigned k, s
 	e->soft.us += (int64_t)rng_below(g, 1000000);
 	e->hard.us = e->soft.us + 1 + (int64_t)rng_below(g, 1000000);
 	value_make(k, e->version, n, buf);
-	return (struct store_item){name[k], bytes_of(buf, n), e->version, e->loaded,
-	                           e->soft, e->hard,          MAX_AGE,    e->owner};
+	return (struct store_item){name[k], bytes_of(buf, n), e->version, e->loaded, e->soft,
+	                           e->hard, MAX_AGE,          e->owner,   k % 2};
 }
 
 /* What of the model's entry is not in entry h of key k; NULL when all is. */
@@ -127,6 +127,8 @@ static const char *entry_differs(const struct store *s, uint32_t h, unsigned k,
 		return "loaded or max_age";
 	if (i.soft.us != e->soft.us || i.hard.us != e->hard.us)
 		return "soft or hard";
+	if (i.pushed != (k % 2 == 1))
+		return "pushed";
 	return NULL;
 }
 
