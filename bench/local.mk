@@ -9,6 +9,11 @@ EXTRA_PROGRAMS += %D%/store
 %C%_store_CPPFLAGS = $(OS_CPPFLAGS)
 %C%_store_LDADD = store/libstore.la -lm
 
+EXTRA_PROGRAMS += %D%/learn
+%C%_learn_SOURCES = %D%/learn.c
+%C%_learn_CPPFLAGS = $(OS_CPPFLAGS)
+%C%_learn_LDADD = $(LEARNING_LIBS)
+
 # `make bench` builds and runs them all: one table, nothing passes or fails.
 EXTRA_PROGRAMS += %D%/bench
 %C%_bench_SOURCES = %D%/bench.h %D%/bench.c %D%/daemon.c \
@@ -17,10 +22,11 @@ EXTRA_PROGRAMS += %D%/bench
 %C%_bench_LDADD = client/libforecache.la proto/libproto.la $(ENGINE_LIBS) store/libreader.la \
 	base/libbase.la $(ZMQ_LIBS) $(MSGPACK_LIBS) $(XXHASH_LIBS) -lpthread
 
-bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) daemon/forecached$(EXEEXT) cli/forecache$(EXEEXT) \
+bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) %D%/learn$(EXEEXT) daemon/forecached$(EXEEXT) cli/forecache$(EXEEXT) \
 		examples/market/market-trace$(EXEEXT)
 	FORECACHED=daemon/forecached %D%/bench$(EXEEXT)
 	@echo
 	%D%/store$(EXEEXT)
+	%D%/learn$(EXEEXT)
 	$(srcdir)/%D%/simulate .
 .PHONY: bench

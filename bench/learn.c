@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What learning costs: bench/learn [KEYS], a million keys in 1,000 endpoints unless told otherwise.
+ *
+ *	observe     a load is compared with the one before (endpoint_look) and, where it is due, the
+ *	            endpoint's prior is renewed from its keys (endpoint_pool)
+ *	plan        the TTL of the value that came (plan_ttl)
+ *	state       bytes per key: what is learned, and the whole of struct key
+ *
+ * HOW IT WORKS keys are visited in a random order, so each is a cache miss, as in a daemon that has
+ * a million of them. Ages, rates and clocks differ; the shapes of the day are there. Best of several
+ * rounds, CPU time of this thread. Nothing passes or fails.
+ */
+#include "analyzer/endpoint.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/vec.h"
+#include "predictor/plan.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define KEYS_PER_ENDPOINT 1000u
+#define ROUNDS            5
+
+static struct endpoint *endpoint;
+static struct key *key;
+static uint32_t *order;
+static size_t n_keys, n_endpoints;
+static const struct change parent = {0.5, 600};
+static double sink; /* what is computed is used */
+
+static double cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* Most changes by day. */
+static struct shape *day_shape(void)
+{
+	double factor[ZONE_DAY_KINDS][SHAPE_BINS];
+	struct shape *s = mem_calloc(1, sizeof(*s));
+
+	for (int kind = 0; kind < ZONE_DAY_KINDS; kind++)
+		for (int i = 0; i < SHAPE_BINS; i++)
+			factor[kind][i] = 1.05 - cos(2 * M_PI * i / SHAPE_BINS);
+	shape_init(s);
+	shape_set(s, factor);
+	return s;
+}
+
+static void set_up(struct rng *g)
+{
+	const struct instant start = {INT64_C(1793577600) * 1000000};
+
+	n_endpoints = (n_keys + KEYS_PER_ENDPOINT - 1) / KEYS_PER_ENDPOINT;
+	endpoint = mem_calloc(n_endpoints, sizeof(*endpoint));
+	key = mem_calloc(n_keys, sizeof(*key));
+	order = mem_calloc(n_keys, sizeof(*order));
+	for (size_t e = 0; e < n_endpoints; e++) {
+		endpoint_init(&endpoint[e], parent);
+		endpoint[e].shape = day_shape();
+	}
+	for (uint32_t i = 0; i < n_keys; i++) {
+		struct key *k = &key[i];
+		struct endpoint *ep = &endpoint[i / KEYS_PER_ENDPOINT];
+
+		k->endpoint = i / KEYS_PER_ENDPOINT;
+		k->place = (uint32_t)ep->keys.n;
+		*vec_push(&ep->keys) = i;
+		/* last loaded within a day, asked for every second to every hour */
+		k->loaded = instant_add(start, span_from_s(rng_uniform(g) * 86400));
+		k->last_seen = k->loaded;
+		k->rate_n = 20;
+		k->rate_s = 20 * exp(rng_uniform(g) * 8);
+		k->load_us = 750000;
+		k->hits = 3;
+		k->p_sum = 0.1f;
+		order[i] = i;
+	}
+	for (size_t i = n_keys - 1; i > 0; i--) {
+		size_t j = rng_below(g, i + 1);
+		uint32_t x = order[i];
+
+		order[i] = order[j];
+		order[j] = x;
+	}
+}
+
+/* One load of each key, some time after the one before. */
+static void observe(struct rng *g)
+{
+	for (size_t i = 0; i < n_keys; i++) {
+		struct key *k = &key[order[i]];
+		struct endpoint *ep = &endpoint[k->endpoint];
+		struct instant at =
+		        instant_add(k->loaded, span_from_s(60 + rng_uniform(g) * 1200));
+
+		endpoint_look(ep, &zone_utc, k, k->loaded, at, rng_uniform(g) < 0.4, NULL);
+		endpoint_pool(ep, key, parent);
+		k->loaded = at;
+		k->hits = 3;
+		k->p_sum = 0.1f;
+	}
+}
+
+static void plan(struct rng *g)
+{
+	struct plan_terms terms = {
+	        .zone = &zone_utc,
+	        .price = 3,
+	        .cost = 1,
+	        .miss_value = 0.2,
+	        .min_ttl_s = 1,
+	        .max_age_s = 86400,
+	        .max_stale_key = 0.3,
+	};
+
+	(void)g;
+	for (size_t i = 0; i < n_keys; i++) {
+		struct key *k = &key[order[i]];
+
+		sink += plan_ttl(&endpoint[k->endpoint], k, k->loaded, k->loaded, &terms).ttl_s;
+	}
+}
+
+static double best_ns(void (*work)(struct rng *), struct rng *g)
+{
+	double best = HUGE_VAL;
+
+	work(g);
+	for (int i = 0; i < ROUNDS; i++) {
+		double start = cpu_ns();
+
+		work(g);
+		best = fmin(best, cpu_ns() - start);
+	}
+	return best / (double)n_keys;
+}
+
+static void row(const char *what, double figure, const char *unit)
+{
+	printf("  %-56s %12.0f %s\n", what, figure, unit);
+}
+
+int main(int argc, char **argv)
+{
+	struct rng g;
+	double observed, planned;
+	/* what a key has learned of itself: its own change and request rates, cost, record of hits */
+	const struct key *k = NULL;
+	size_t learned = sizeof(k->da) + sizeof(k->db) + sizeof(k->rate_n) + sizeof(k->rate_s) +
+	                 sizeof(k->load_us) + sizeof(k->p_sum) + sizeof(k->p_end) +
+	                 sizeof(k->modified_s) + sizeof(k->hits) + sizeof(k->loaded) + sizeof(k->last_seen) +
+	                 sizeof(k->last_changed) + sizeof(k->looks) + sizeof(k->asked) +
+	                 sizeof(k->peaks);
+
+	n_keys = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 1000000;
+	if (n_keys < 1 || n_keys > 100000000) {
+		fprintf(stderr, "usage: learn [KEYS], from 1 to 100000000\n");
+		return 2;
+	}
+	rng_init(&g, 1);
+	set_up(&g);
+	observed = best_ns(observe, &g);
+	planned = best_ns(plan, &g);
+	printf("\nlearning, %zu keys in %zu endpoints, in random order %18s\n", n_keys, n_endpoints,
+	       "best");
+	row("observe a load: posterior, shape, tempo, prior", observed, "ns");
+	row("plan a TTL", planned, "ns");
+	row("both", observed + planned, "ns");
+	row("state: learned of a key", (double)learned, "B");
+	row("state: the whole of struct key", (double)sizeof(struct key), "B");
+	for (size_t e = 0; e < n_endpoints; e++)
+		endpoint_release(&endpoint[e]);
+	free(endpoint);
+	free(key);
+	free(order);
+	return isnan(sink);
+}
