@@ -79,8 +79,8 @@ struct fc_options {
 int fc_open(const struct fc_options *options, struct fc **ret);
 
 /*
- * Tells the daemon what is still to be told (waits at most 100 ms), ends the thread, frees. NULL is
- * fine.
+ * Tells the daemon what is still to be told (waits at most 100 ms), ends the thread, frees. Load
+ * functions that the daemon has asked for are waited for, and their values are told. NULL is fine.
  */
 void fc_close(struct fc **fc);
 

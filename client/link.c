@@ -523,6 +523,18 @@ static void take_jobs(struct link *l, struct worker *w, int64_t now)
 	zmq_msg_close(&msg);
 }
 
+static void send_answers(struct worker *w)
+{
+	size_t bytes;
+	void *frame;
+
+	while ((frame = worker_answer(w, &bytes))) {
+		if (w->socket)
+			send_frame(w->socket, frame, bytes);
+		free(frame);
+	}
+}
+
 /*
  * Until the daemon has said "registered", we register anew each second; then we beat. Three beats
  * without a word from it: it is another daemon by now, or none.
@@ -530,18 +542,13 @@ static void take_jobs(struct link *l, struct worker *w, int64_t now)
 static void serve_worker(struct link *l, struct worker *w, int64_t now)
 {
 	struct loader_message beat = {.word = LOADER_BEAT};
-	size_t bytes;
-	void *frame;
 
 	if (!w->socket)
 		w->socket = connect_to(l, ZMQ_DEALER, "loaders", REQUEST_QUEUE);
 	if (!w->socket)
 		return;
 	take_jobs(l, w, now);
-	while ((frame = worker_answer(w, &bytes))) {
-		send_frame(w->socket, frame, bytes);
-		free(frame);
-	}
+	send_answers(w);
 	if (w->beat_us && now - w->heard_us > 3 * w->beat_us)
 		w->beat_us = 0;
 	if (!w->beat_us) {
@@ -730,6 +737,7 @@ struct link *link_start(struct fc *fc)
 void link_stop(struct link **lp, double linger_s)
 {
 	struct link *l = *lp;
+	struct worker *w;
 
 	*lp = NULL;
 	if (!l)
@@ -742,10 +750,12 @@ void link_stop(struct link **lp, double linger_s)
 	link_wake(l);
 	pthread_join(l->thread, NULL);
 	/* The thread has ended: its sockets are ours now (pthread_join is a full barrier). */
+	for (w = l->worker; w; w = w->next) {
+		worker_stop(w);
+		send_answers(w); /* before the goodbye, after which they are worth nothing */
+	}
 	close_sockets(l);
-	while (l->worker) {
-		struct worker *w = l->worker;
-
+	while ((w = l->worker)) {
 		l->worker = w->next;
 		worker_free(&w);
 	}

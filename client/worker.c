@@ -148,22 +148,26 @@ int worker_new(struct fc *fc, struct link *link, const char *endpoint, unsigned 
 	return 0;
 }
 
+void worker_stop(struct worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	pthread_cond_broadcast(&w->some);
+	pthread_mutex_unlock(&w->lock);
+	while (w->threads)
+		pthread_join(w->thread[--w->threads], NULL);
+}
+
 void worker_free(struct worker **wp)
 {
 	struct worker *w = *wp;
 	size_t n;
-	unsigned i;
 	void *frame;
 
 	*wp = NULL;
 	if (!w)
 		return;
-	pthread_mutex_lock(&w->lock);
-	w->stop = true;
-	pthread_cond_broadcast(&w->some);
-	pthread_mutex_unlock(&w->lock);
-	for (i = 0; i < w->threads; i++)
-		pthread_join(w->thread[i], NULL);
+	worker_stop(w);
 	while (w->job) {
 		struct worker_job *j = w->job;
 

@@ -51,7 +51,10 @@ struct worker {
 int worker_new(struct fc *fc, struct link *link, const char *endpoint, unsigned concurrency,
                fc_load_fn *fn, void *arg, struct worker **ret);
 
-/* Waits for the functions that are running. */
+/* No more jobs are begun. Waits for the functions that are running; their answers can be taken. */
+void worker_stop(struct worker *w);
+
+/* Stops it as well. */
 void worker_free(struct worker **w);
 
 /* A job from the daemon; its bytes are copied. */

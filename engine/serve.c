@@ -202,8 +202,7 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 		if (k->flight != KEY_NONE || in->get.mode == GET_PEEK)
 			return;
 		/* whom nobody can load it for loads; all others get the old value meanwhile */
-		if (in->get.mode == GET_LEASE && in->ticket &&
-		    place_loads_from(p) == ORIGIN_NONE)
+		if (in->get.mode == GET_LEASE && in->ticket && place_loads_from(p) == ORIGIN_NONE)
 			f->reply.lease = load_lease(e, now, key);
 		else
 			load_start(e, now, key, LOAD_REFRESH, fx);

@@ -346,8 +346,9 @@ static void take_loaders(struct loader_message *l, struct message *m,
 			zmq_send(d.loaders, w.p, w.n, ZMQ_DONTWAIT);
 		} else {
 			d.last_word = l->word;
-			snprintf(d.last_value, sizeof(d.last_value), "%.*s", (int)l->value.n,
-			         (const char *)l->value.p);
+			if (l->word == LOADER_VALUE)
+				snprintf(d.last_value, sizeof(d.last_value), "%.*s",
+				         (int)l->value.n, (const char *)l->value.p);
 			snprintf(d.last_text, sizeof(d.last_text), "%.*s", (int)l->error.n,
 			         (const char *)l->error.p);
 		}
@@ -1299,9 +1300,15 @@ TEST(a_loader_serves_the_daemon)
 	OK(d.last_word == LOADER_ERROR && d.last_text[0]);
 	pthread_mutex_unlock(&d.lock);
 	OK(EVENTUALLY(atomic_load(&d.beats) > beats + 2, 10), "it beats");
+	pthread_mutex_lock(&d.lock);
+	o = (struct origin){.value = "at the end", .pause_ms = 100};
+	next_job.job = 7;
+	pthread_mutex_unlock(&d.lock);
+	OK(EVENTUALLY(atomic_load(&o.loads) == 1, 10));
 	fc_close(&fc);
-	OK(EVENTUALLY(atomic_load(&d.answers) == 3, 10) && d.last_word == LOADER_BYE,
+	OK(EVENTUALLY(atomic_load(&d.answers) == 4, 10) && d.last_word == LOADER_BYE,
 	   "it says bye");
+	OK(!strcmp(d.last_value, "at the end"), "what was running is told before");
 	daemon_stop();
 }
 
