@@ -241,7 +241,10 @@ class Client:
     @staticmethod
     def _key(key: Key) -> bytes:
         if isinstance(key, str):
-            key = key.encode("utf-8", "surrogateescape")
+            try:
+                key = key.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError as e:
+                raise BadRequest("key: %s" % e) from None
         elif not isinstance(key, bytes):
             raise BadRequest("key: must be str or bytes, not %s" % type(key).__name__)
         if not 0 < len(key) <= MAX_KEY_BYTES:
@@ -254,11 +257,12 @@ class Client:
         known = self._endpoints.get(endpoint)
         if known is not None:
             return known
-        if not isinstance(endpoint, str) or "\0" in endpoint or not 0 < len(endpoint.encode()) <= MAX_KEY_BYTES:
+        packed = endpoint.encode(errors="replace") if isinstance(endpoint, str) else b""
+        if b"\0" in packed or not 0 < len(packed) <= MAX_KEY_BYTES:
             raise BadRequest("endpoint: must be a str of 1 to %d bytes without NUL" % MAX_KEY_BYTES)
         if len(self._endpoints) < MAX_ENDPOINTS:
-            self._endpoints[endpoint] = endpoint.encode()
-        return endpoint.encode()
+            self._endpoints[endpoint] = packed
+        return packed
 
     def _codec(self, which: Optional[SerializerLike]) -> Serializer:
         return self._serializer if which is None else serializer_of(which)
@@ -293,7 +297,10 @@ class Client:
 
     def get(self, key: Key, default: Any = None, *, endpoint: Optional[str] = None) -> Any:
         """The value, or default. Never loads; no daemon is a miss."""
-        k = key.encode("utf-8", "surrogateescape") if type(key) is str else self._key(key)
+        try:
+            k = key.encode("utf-8", "surrogateescape")  # type: ignore[union-attr]
+        except (AttributeError, UnicodeEncodeError):
+            k = self._key(key)
         e = None if endpoint is None else self._endpoint(endpoint)
         data = self._peek(k, e, False)
         if data is not None:

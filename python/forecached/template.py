@@ -115,7 +115,7 @@ class Template:
         out = [self._literals[0]]
         for name, value, literal in zip(self.fields, values, self._literals[1:]):
             text = value if type(value) is str else _text(value, name)
-            out.append(quote(text, safe="", errors="surrogateescape"))
+            out.append(quote(text, safe="", errors="surrogatepass"))
             out.append(literal)
         return "".join(out)
 
@@ -150,7 +150,7 @@ class Template:
         arguments = {}
         for name, text in zip(self.fields, found.groups()):
             try:
-                arguments[name] = parsers[name](unquote(text, errors="surrogateescape"))
+                arguments[name] = parsers[name](unquote(text, errors="surrogatepass"))
             except (ValueError, ArithmeticError, KeyError) as e:
                 raise NotFound("the key %r is not of %s: %s: %s" % (key, self.text, name, e)) from e
         return arguments
