@@ -69,6 +69,7 @@ command_fn cmd_prewarm, cmd_pause, cmd_resume, cmd_purge; /* control.c */
 command_fn cmd_export, cmd_import;                        /* state.c */
 command_fn cmd_config;                                    /* config_check.c */
 command_fn cmd_simulate;
+command_fn cmd_report;
 command_fn cmd_backtest;
 command_fn cmd_help; /* main.c */
 

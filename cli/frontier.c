@@ -40,7 +40,7 @@ cJSON *frontier_json(const struct frontier *f)
 
 	for (size_t i = 0; i < f->n; i++) {
 		const struct frontier_point *at = &f->point[i];
-		cJSON *point = cJSON_CreateObject(), *policies;
+		cJSON *point = cJSON_CreateObject(), *policies, *same;
 
 		cJSON_AddItemToArray(list, point);
 		cJSON_AddNumberToObject(point, "max_stale", at->objective);
@@ -55,8 +55,9 @@ cJSON *frontier_json(const struct frontier *f)
 			cJSON_AddStringToObject(o, "policy", at->policy[p].policy);
 			simulate_add_figures(o, &at->policy[p].total);
 		}
-		simulate_add_figures(cJSON_AddObjectToObject(point, "static_same_stale"),
-		                     &at->same.total);
+		same = cJSON_AddObjectToObject(point, "static_same_stale");
+		cJSON_AddStringToObject(same, "policy", at->same.policy);
+		simulate_add_figures(same, &at->same.total);
 	}
 	return list;
 }

@@ -18,12 +18,14 @@ bin_PROGRAMS += %D%/forecache
 	%D%/control.c \
 	%D%/forecast.c \
 	%D%/frontier.h %D%/frontier.c \
+	%D%/html.h %D%/html.c \
 	%D%/json.h %D%/json.c \
 	%D%/learned.h %D%/learned.c \
 	%D%/monitor.c \
 	%D%/options.h %D%/options.c \
 	%D%/plot.h %D%/plot.c \
 	%D%/replay.h %D%/replay.c \
+	%D%/report.h %D%/report.c %D%/report_page.c \
 	%D%/schedule.c \
 	%D%/state.c \
 	%D%/stats.c \

@@ -50,6 +50,7 @@ static const struct command {
          "Without a daemon"},
         {"simulate", cmd_simulate, "What caching policies would have done with recorded requests",
          NULL},
+        {"report", cmd_report, "The same and more as a page to send to a colleague", NULL},
         {"backtest", cmd_backtest, "How good demand forecasts would have been on a recorded series",
          NULL},
         {"config", cmd_config, "config check: is the daemon's configuration right?", NULL},

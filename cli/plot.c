@@ -130,6 +130,8 @@ static void write_script(FILE *f, const struct plot *p, enum plot_format format)
 	        "set border 3\nset grid back lc rgb '#a0a0a0'\n"
 	        "set key outside top center horizontal\n",
 	        p->x_label, p->y_label);
+	if (p->style == PLOT_STEPS) /* charts below each other have their days below each other */
+		fputs("set lmargin 9\n", f);
 	if (p->log_x)
 		fputs("set logscale x 10\n", f);
 	if (p->x_tics)

@@ -64,7 +64,7 @@ static int compare_policies(const struct command_line *c, const char *const *pol
 	int status = CLI_OK;
 
 	for (size_t i = 0; i < n; i++)
-		run[i] = (struct simulate_run){policy[i], &c->replay.learn};
+		run[i] = (struct simulate_run){policy[i], &c->replay.learn, false};
 	simulate_all(&s, run, n, result);
 	bar_end(&bar);
 	for (size_t i = 0; i < n && status == CLI_OK; i++) {

@@ -5,6 +5,7 @@
 #include "cli/human.h"
 #include "cli/table.h"
 #include "cli/term.h"
+#include "cli/text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -46,11 +47,11 @@ void simulate_add_figures(cJSON *to, const struct figures *f)
 }
 
 /* What endpoints that the trace does not name are called. */
-static const char *endpoint_name(const struct trace *t, uint32_t e)
+static struct bytes endpoint_name(const struct trace *t, uint32_t e)
 {
 	struct bytes name = intern_name(&t->endpoints, e);
 
-	return name.n ? name.p : "-";
+	return name.n ? name : bytes_str("-");
 }
 
 void simulate_print_json(const struct simulate *s, const struct simulate_result *r, size_t n)
@@ -66,11 +67,16 @@ void simulate_print_json(const struct simulate *s, const struct simulate_result 
 		cJSON_AddStringToObject(p, "policy", r[i].policy);
 		simulate_add_figures(p, &r[i].total);
 		endpoints = cJSON_AddObjectToObject(p, "endpoints");
-		for (uint32_t e = 0; e < t->endpoints.n_ids; e++)
-			if (r[i].endpoint[e].requests)
-				simulate_add_figures(
-				        cJSON_AddObjectToObject(endpoints, endpoint_name(t, e)),
-				        &r[i].endpoint[e]);
+		for (uint32_t e = 0; e < t->endpoints.n_ids; e++) {
+			char *name;
+
+			if (!r[i].endpoint[e].requests)
+				continue;
+			name = text_json(endpoint_name(t, e));
+			simulate_add_figures(cJSON_AddObjectToObject(endpoints, name),
+			                     &r[i].endpoint[e]);
+			free(name);
+		}
 	}
 	text = cJSON_Print(root);
 	puts(text ? text : "{}");
@@ -148,7 +154,7 @@ void simulate_print_table(const struct simulate *s, const struct simulate_result
 		start_table(&table, "endpoint");
 		for (uint32_t e = 0; e < t->endpoints.n_ids; e++)
 			if (r[i].endpoint[e].requests)
-				add_row(&table, endpoint_name(t, e), &r[i].endpoint[e]);
+				add_row(&table, endpoint_name(t, e).p, &r[i].endpoint[e]);
 		print_table(&table);
 	}
 }

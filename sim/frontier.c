@@ -56,9 +56,16 @@ static int first_error(const struct simulate_result *r, size_t n, struct fault *
 	return 0;
 }
 
+/* Whether the hooks and the endpoints of this point are wanted. */
+static bool is_own(const struct learn_options *learn, double objective)
+{
+	return !(objective < learn->policy.max_stale || objective > learn->policy.max_stale);
+}
+
 /* Every policy under every objective; the slow ones first, so that no thread is left with one. */
 static int run_policies(struct frontier *f, const struct simulate *s,
-                        const struct learn_options *options, struct fault *reterr)
+                        const struct learn_options *learn, const struct learn_options *options,
+                        struct fault *reterr)
 {
 	struct simulate_run run[FRONTIER_POLICIES * FRONTIER_MAX];
 	struct simulate_result result[FRONTIER_POLICIES * FRONTIER_MAX];
@@ -69,7 +76,8 @@ static int run_policies(struct frontier *f, const struct simulate *s,
 	               "more runs than simulate_all takes");
 	for (int p = 0; p < FRONTIER_POLICIES; p++)
 		for (size_t i = 0; i < f->n; i++)
-			run[n++] = (struct simulate_run){names[p], &options[i]};
+			run[n++] = (struct simulate_run){names[p], &options[i],
+			                                 !is_own(learn, f->point[i].objective)};
 	simulate_all(s, run, n, result);
 	err = first_error(result, n, reterr);
 	for (size_t i = 0; i < n; i++) {
@@ -80,7 +88,8 @@ static int run_policies(struct frontier *f, const struct simulate *s,
 }
 
 static int run_same_staleness(struct frontier *f, const struct simulate *s,
-                              struct learn_options *options, struct fault *reterr)
+                              const struct learn_options *learn, struct learn_options *options,
+                              struct fault *reterr)
 {
 	struct simulate_run run[FRONTIER_MAX];
 	struct simulate_result result[FRONTIER_MAX];
@@ -90,7 +99,8 @@ static int run_same_staleness(struct frontier *f, const struct simulate *s,
 		const struct figures *learned = &f->point[i].policy[FRONTIER_LEARN].total;
 
 		options[i].policy.max_stale = learned->requests ? learned->stale_per_request : 0;
-		run[i] = (struct simulate_run){names[FRONTIER_STATIC_BEST], &options[i]};
+		run[i] = (struct simulate_run){names[FRONTIER_STATIC_BEST], &options[i],
+		                               !is_own(learn, f->point[i].objective)};
 	}
 	simulate_all(s, run, f->n, result);
 	err = first_error(result, f->n, reterr);
@@ -120,17 +130,17 @@ int frontier_run(const struct simulate *given, const struct learn_options *learn
 		ret->point[i].objective = sorted[i];
 		options[i] = *learn;
 		options[i].policy.max_stale = sorted[i];
-		if (sorted[i] < learn->policy.max_stale || sorted[i] > learn->policy.max_stale) {
+		if (!is_own(learn, sorted[i])) {
 			options[i].learned = NULL;
-			options[i].ended = NULL;
+			options[i].n_looks = 0;
 		}
 	}
-	err = run_policies(ret, &s, options, reterr);
+	err = run_policies(ret, &s, learn, options, reterr);
 	if (err)
 		return err;
 	rounds.second = true;
 	rounds.before = rounds.requests;
-	return run_same_staleness(ret, &s, options, reterr);
+	return run_same_staleness(ret, &s, learn, options, reterr);
 }
 
 void frontier_release(struct frontier *f)

@@ -41,9 +41,9 @@ struct frontier {
 };
 
 /*
- * Runs 1 .. FRONTIER_MAX objectives, each within 0 .. 0.5, with the other options of `learn`, whose
- * hooks (learned, ended) are called for the one objective that is learn's own, if it is among them.
- * 0, or the first error with its fault: -EINTR when interrupted. Release in both cases.
+ * Runs 1 .. FRONTIER_MAX different objectives, each within 0 .. 0.5, with the other options of
+ * `learn`. Only the objective that is learn's own, if it is among them, has figures of endpoints,
+ * and only its run calls the hooks (learned, looked). 0, or the first error with its fault: -EINTR when interrupted. Release in both cases.
  */
 int frontier_run(const struct simulate *s, const struct learn_options *learn,
                  const double *objective, size_t n, struct frontier *ret, struct fault *reterr);

@@ -371,7 +371,7 @@ int learn_run(const struct trace *t, const struct learn_options *o, struct score
 {
 	struct learn l = {
 	        .trace = t, .o = o, .score = score, .log = log, .fault = reterr, .now = t->at.v[0]};
-	size_t i;
+	size_t i, looks = 0;
 
 	l.engine = make_engine(o, l.now);
 	l.key = mem_calloc(t->keys.n_ids, sizeof(*l.key));
@@ -379,6 +379,8 @@ int learn_run(const struct trace *t, const struct learn_options *o, struct score
 	set_schedules(&l);
 	for (i = 0; i < t->at.n && !l.error && pace_on(pace, i); i++) {
 		advance(&l, t->at.v[i]);
+		for (; looks < o->n_looks && o->look[looks].us <= l.now.us; looks++)
+			o->looked(o->looked_arg, looks, l.engine, l.now);
 		if (!l.error)
 			ask(&l, i);
 	}
@@ -386,8 +388,8 @@ int learn_run(const struct trace *t, const struct learn_options *o, struct score
 		l.error = -EINTR;
 	if (!l.error && o->learned)
 		engine_export(l.engine, l.now, o->learned, o->learned_arg);
-	if (!l.error && o->ended)
-		o->ended(o->ended_arg, l.engine, l.now);
+	for (; !l.error && looks < o->n_looks; looks++)
+		o->looked(o->looked_arg, looks, l.engine, l.now);
 	for (uint32_t j = 0; j < l.errand.n; j++)
 		if (intern_is_live(&l.errand_name, j))
 			free(l.errand.v[j].model);

@@ -40,9 +40,14 @@ struct learn_options {
 	/* is handed what was learned by the end of the trace; NULL: nobody wants it */
 	record_fn *learned;
 	void *learned_arg;
-	/* is shown the engine as it is at the end of the trace; NULL: nobody wants to see it */
-	void (*ended)(void *arg, struct engine *e, struct instant now);
-	void *ended_arg;
+	/*
+	 * Is shown the engine as it is at each of these instants, ascending; what lies behind the
+	 * end of the trace stands for its end. May ask the engine, and change nothing.
+	 */
+	const struct instant *look;
+	size_t n_looks;
+	void (*looked)(void *arg, size_t i, struct engine *e, struct instant now);
+	void *looked_arg;
 };
 
 /* Defaults, with limits and timeouts that admit every row a trace can hold. */

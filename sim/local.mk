@@ -13,7 +13,8 @@ noinst_LTLIBRARIES += %D%/libsim.la
 	%D%/simulate.h %D%/simulate.c \
 	%D%/source.h %D%/source.c \
 	%D%/trace.h %D%/trace.c \
-	%D%/weblog.h %D%/weblog.c
+	%D%/weblog.h %D%/weblog.c \
+	%D%/week.h %D%/week.c
 %C%_libsim_la_CPPFLAGS = $(OS_CPPFLAGS) $(ZLIB_CFLAGS) $(LZMA_CFLAGS) $(ZSTD_CFLAGS)
 %C%_libsim_la_LIBADD = base/libbase.la $(ZLIB_LIBS) $(LZMA_LIBS) $(ZSTD_LIBS) $(XXHASH_LIBS) -lm
 

@@ -263,11 +263,15 @@ static void *work(void *arg)
 	pthread_mutex_lock(&c->lock);
 	while (c->next < c->n) {
 		size_t i = c->next++;
+		struct simulate_result *r = &c->result[i];
 		double began = monotonic_s();
 
 		pthread_mutex_unlock(&c->lock);
-		c->result[i].error = kind_of(c->run[i].policy)->run(c, i);
-		c->result[i].seconds = monotonic_s() - began;
+		r->endpoint = mem_calloc(c->s->trace->endpoints.n_ids, sizeof(*r->endpoint));
+		r->error = kind_of(c->run[i].policy)->run(c, i);
+		r->seconds = monotonic_s() - began;
+		if (c->run[i].total_only)
+			simulate_result_release(r);
 		atomic_store_explicit(&c->pace[i].done, c->s->trace->at.n, memory_order_relaxed);
 		pthread_mutex_lock(&c->lock);
 	}
@@ -325,7 +329,6 @@ void simulate_all(const struct simulate *s, const struct simulate_run *run, size
 	for (size_t i = 0; i < n; i++) {
 		ret[i] = (struct simulate_result){.policy = run[i].policy,
 		                                  .max_stale = run[i].learn->policy.max_stale};
-		ret[i].endpoint = mem_calloc(s->trace->endpoints.n_ids, sizeof(*ret[i].endpoint));
 		c.pace[i].interrupted = s->interrupted;
 		looks_back |= kind_of(run[i].policy)->looks_back;
 	}

@@ -43,13 +43,14 @@ struct simulate_run {
 	const char *policy;
 	/* what is stated there of freshness holds for every policy, the rest is for learn */
 	const struct learn_options *learn;
+	bool total_only; /* nobody wants the figures of its endpoints */
 };
 
 struct simulate_result {
 	const char *policy; /* as given */
 	double max_stale;   /* the objective of the run */
 	struct figures total;
-	struct figures *endpoint; /* by number of the endpoint in the trace */
+	struct figures *endpoint; /* by number of the endpoint in the trace; NULL: total_only */
 	double seconds;           /* what the run took, the search for a TTL included */
 	int error;                /* 0; -EINTR: interrupted; else a negative errno with fault */
 	struct fault fault;

@@ -85,9 +85,11 @@ TESTS += %D%/unit/t_sim_weblog
 
 dist_check_SCRIPTS += %D%/scripts/sim_backtest.py
 dist_check_SCRIPTS += %D%/scripts/sim_replay.py
+dist_check_SCRIPTS += %D%/scripts/sim_report.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/sim_backtest.py
 TESTS += %D%/scripts/sim_replay.py
+TESTS += %D%/scripts/sim_report.py
 endif
 
 check_PROGRAMS += %D%/unit/t_loghist

@@ -31,7 +31,7 @@ result "the manual page has every command" "$missing"
 missing=
 for c in $commands; do
 	case $c in
-	simulate | backtest) continue ;; # the page refers to their --help
+	simulate | report | backtest) continue ;; # the page refers to their --help
 	schedule) subs="add list next report remove" ;;
 	config) subs=check ;;
 	*) subs=- ;;
