@@ -67,36 +67,37 @@ static double log_p(double mass, bool changed)
 	return changed ? log(-expm1(-fmax(mass, 1e-9))) : -mass;
 }
 
+/*
+ * One profile's share of timetable_learn. flat: the log-likelihood of the look without a
+ * timetable.
+ */
 static void learn_profile(struct timetable_profile *p, double period, double a, double b,
-                          double flat_mass, bool changed)
+                          double flat_mass, double flat, bool changed)
 {
-	double width = period / TIMETABLE_BINS, from = clock_of(p, period, a),
-	       to = clock_of(p, period, b);
-	double stretch = (to - from) / (b - a), mass = flat_mass * stretch, e = exp(-mass), g, info,
-	       t = a;
+	double total = clock_of(p, period, b) - clock_of(p, period, a);
+	double mass = flat_mass * total / (b - a), e, g, info;
+	double at = a / period * TIMETABLE_BINS, end = b / period * TIMETABLE_BINS, next;
 
-	p->gain = GAIN_KEEP * p->gain + log_p(mass, changed) - log_p(flat_mass, changed);
+	p->gain = GAIN_KEEP * p->gain + log_p(mass, changed) - flat;
 	/* at its lowest it can still come back within a few hundred looks */
 	if (p->gain < -GAIN_ON)
 		p->gain = -GAIN_ON;
-	if (!(mass > 1e-12) || !(to > from))
+	if (!(mass > 1e-12) || !(total > 0))
 		return;
+	e = exp(-mass);
 	g = changed ? mass * e / -expm1(-mass) : fmax(-mass, -3);
 	info = mass * mass * e / -expm1(-mass);
-	for (double done = from; t < b;) {
-		double edge = (floor(t / width + 1e-9) + 1) * width, next = edge < b ? edge : b,
-		       now;
-		int i = (int)fmod(floor(t / width + 1e-9), TIMETABLE_BINS);
+	/* to each bin by its share of the clock's seconds; the first and the last bin in part */
+	for (int i = (int)(floor(at) - floor(a / period) * TIMETABLE_BINS); at < end; at = next) {
 		double share;
 
-		now = clock_of(p, period, next);
-		share = (now - done) / (to - from);
-		if (i >= 0) {
-			p->score[i] += (float)(share * g);
-			p->news[i] += (float)(share * info);
-		}
-		done = now;
-		t = next;
+		if (i >= TIMETABLE_BINS)
+			i = 0;
+		next = fmin(floor(at) + 1, end);
+		share = (next - at) * (p->cum[i + 1] - p->cum[i]) / total;
+		p->score[i] += (float)(share * g);
+		p->news[i] += (float)(share * info);
+		i++;
 	}
 }
 
@@ -131,11 +132,14 @@ static void choose(struct timetable *t)
 
 bool timetable_learn(struct timetable *t, double a, double b, double flat_mass, bool changed)
 {
+	double flat;
+
 	if (!(b > a) || !(flat_mass > 0) || !isfinite(flat_mass))
 		return false;
+	flat = log_p(flat_mass, changed);
 	for (int i = 0; i < TIMETABLE_PERIODS; i++)
 		if (b - a < MAX_PERIODS * PERIOD[i])
-			learn_profile(&t->profile[i], PERIOD[i], a, b, flat_mass, changed);
+			learn_profile(&t->profile[i], PERIOD[i], a, b, flat_mass, flat, changed);
 	if (++t->pending < BATCH)
 		return false;
 	t->pending = 0;
