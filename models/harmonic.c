@@ -35,6 +35,12 @@ static const double RANK_TOL = 0.02;
  */
 static const double MAX_OUTLIERS = 0.25, MIN_LEVEL = 0.5;
 
+/*
+ * GSL weighs anew until no coefficient moves by 1e-8 of itself, which takes 50 rounds. After these
+ * the forecasts differ from that by much less than their noise.
+ */
+static const size_t MAX_ROUNDS = 12;
+
 /* exp of more would overflow; no count comes near. */
 static const double MAX_LOG = 100;
 
@@ -161,6 +167,7 @@ static int fit_weighted(bool robust, struct scratch *s, struct harmonic *ret)
 
 	if (!w)
 		return -ENOMEM;
+	gsl_multifit_robust_maxiter(MAX_ROUNDS, w);
 	rc = gsl_multifit_robust(s->x, s->y, s->c, s->cov, w);
 	stats = gsl_multifit_robust_statistics(w);
 	/* Out of iterations is no failure: the last step is a least squares fit all the same. */
