@@ -9,6 +9,7 @@ noinst_LTLIBRARIES += %D%/libproto.la
 	%D%/pack.h %D%/pack.c \
 	%D%/reply.h %D%/reply.c \
 	%D%/request.h %D%/request.c \
+	%D%/resp.h %D%/resp.c \
 	%D%/row.h %D%/row.c \
 	%D%/scan.h %D%/scan.c \
 	%D%/status.h %D%/status.c \
