@@ -28,6 +28,12 @@ enum key_flag {
 	KEY_DIRTY = 64,      /* learned something that has not been handed out yet */
 };
 
+enum key_plain {
+	KEY_PLAIN_EXACT = 1,   /* the value ends when its client said, and has no max_age */
+	KEY_PLAIN_OWN = 2,     /* looks like a lock, a session or a counter: no rule applies */
+	KEY_PLAIN_WATCHED = 4, /* somebody wants to know of the next change */
+};
+
 struct key {
 	uint32_t endpoint;
 	uint32_t place;   /* in the endpoint's list of keys */
@@ -56,6 +62,10 @@ struct key {
 	/* at which of the last eight scheduled peaks it was asked for; the latest in bit 0 */
 	uint8_t asked;
 	uint8_t peaks; /* scheduled peaks watched since it is known, up to eight */
+	/* of plain clients (engine/plain.h) */
+	uint8_t plain;    /* KEY_PLAIN_* */
+	uint8_t space;    /* its database */
+	uint32_t counted; /* its place in the list of what is yet to be learned, plus 1; 0: not in it */
 };
 
 /* Half of a key's request evidence is this old, in seconds of the demand clock. */

@@ -173,6 +173,9 @@ void engine_free(struct engine **ep)
 	vec_free(&e->schedule);
 	heap_release(&e->refresh);
 	heap_release(&e->prewarm);
+	heap_release(&e->expiry);
+	vec_free(&e->note);
+	vec_free(&e->touched);
 	heap_release(&e->deadline);
 	intern_release(&e->key_name);
 	intern_release(&e->place_name);
@@ -330,6 +333,10 @@ void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct
 		replan_timer(e, now, id, fx);
 		done++;
 	}
+	while ((!max_work || done < max_work) && heap_pop(&e->expiry, now, &id)) {
+		plain_timer(e, now, id);
+		done++;
+	}
 	if (now.us >= e->housekeeping.us) {
 		renew_common_prior(e);
 		ask_for_fits(e, now, fx);
@@ -344,5 +351,6 @@ struct instant engine_next(const struct engine *e)
 	t = instant_min(t, heap_next(&e->deadline));
 	t = instant_min(t, heap_next(&e->prewarm));
 	t = instant_min(t, heap_next(&e->refresh));
+	t = instant_min(t, heap_next(&e->expiry));
 	return instant_min(t, schedule_next(e));
 }

@@ -88,7 +88,7 @@ static void policy_changed(struct engine *e, const struct place *p)
 		struct instant oldest;
 
 		hold_out(k, key_bytes(e, id), &p->policy);
-		if (!(k->flags & KEY_HELD))
+		if (!(k->flags & KEY_HELD) || (k->plain & KEY_PLAIN_EXACT))
 			continue;
 		k->planned = INSTANT_NONE;
 		oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));
@@ -112,6 +112,7 @@ void keyring_apply(struct engine *e, uint32_t place)
 	p->policy = e->policy;
 	p->origin = e->default_origin;
 	p->zone = keyring_zone(e, 0);
+	p->ruled = rule != RULE_NONE;
 	if (rule != RULE_NONE) {
 		const struct rule_state *r = &e->rule.v[rule];
 
@@ -256,6 +257,7 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 	        .last_changed = INSTANT_NONE,
 	};
 	hold_out(k, name, &p->policy);
+	plain_look_at(k, name);
 	*vec_push(&p->ep.keys) = id;
 	return id;
 }
@@ -267,6 +269,7 @@ void keyring_forget(struct engine *e, uint32_t key)
 	uint32_t last = ep->keys.v[ep->keys.n - 1];
 
 	serve_drop(e, key);
+	plain_forget(e, key);
 	heap_cancel(&e->refresh, key);
 	heap_cancel(&e->prewarm, key);
 	if (e->last_error_key == key)

@@ -247,7 +247,7 @@ static bool evict_one(struct engine *e, struct instant now)
 }
 
 /* Puts the value in the store, making room as needed. */
-static int keep_value(struct engine *e, struct instant now, uint32_t key, const struct fetched *f)
+int load_keep(struct engine *e, struct instant now, uint32_t key, const struct fetched *f)
 {
 	struct key *k = &e->key.v[key];
 	struct store_item item = {
@@ -257,7 +257,9 @@ static int keep_value(struct engine *e, struct instant now, uint32_t key, const 
 	        .loaded = k->loaded,
 	        .soft = k->soft,
 	        .hard = k->hard,
-	        .max_age = span_from_s(key_place(e, k)->policy.max_age),
+	        .max_age = k->plain & KEY_PLAIN_EXACT
+	                           ? SPAN_MAX
+	                           : span_from_s(key_place(e, k)->policy.max_age),
 	        .owner = key,
 	        .pushed = k->reason == TTL_PUSHED,
 	};
@@ -267,6 +269,7 @@ static int keep_value(struct engine *e, struct instant now, uint32_t key, const 
 	if (k->entry != STORE_NONE) {
 		store_remove(e->store, k->entry);
 		k->entry = STORE_NONE;
+		e->held[k->space]--;
 	}
 	for (unsigned i = 0; i < MAX_EVICTIONS; i++) {
 		rc = store_put(e->store, &item, &k->entry);
@@ -275,6 +278,8 @@ static int keep_value(struct engine *e, struct instant now, uint32_t key, const 
 	}
 	if (rc)
 		k->entry = STORE_NONE;
+	else
+		e->held[k->space]++;
 	return rc;
 }
 
@@ -313,6 +318,9 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 		x->notice.what = NOTICE_CHANGED;
 		x->notice.version = f->version;
 	}
+	plain_give_up(e, key);
+	if (!(k->flags & KEY_OURS) || f->version != k->version)
+		plain_touch(e, key);
 	k->p_sum = 0;
 	k->hits = 0;
 	k->errors = 0;
@@ -329,7 +337,7 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 	}
 	replan(e, now, key);
 	if (e->store && !f->no_value) {
-		int rc = keep_value(e, now, key, f);
+		int rc = load_keep(e, now, key, f);
 
 		if (rc) {
 			serve_drop(e, key);
@@ -413,6 +421,8 @@ static struct span error_ttl(const struct place *p, unsigned errors)
 /* The old value may stand in for a failed load: until then. */
 static struct instant stands_in_until(const struct key *k, const struct policy *y)
 {
+	if (k->plain & KEY_PLAIN_EXACT)
+		return k->hard;
 	return instant_min(instant_add(k->soft, span_from_s(y->stale_if_error)),
 	                   instant_add(k->loaded, span_from_s(y->max_age)));
 }

@@ -6,6 +6,7 @@ noinst_LTLIBRARIES += %D%/libengine.la
 	%D%/keyring.c \
 	%D%/load.c \
 	%D%/names.c \
+	%D%/plain.h %D%/plain.c \
 	%D%/policy.h %D%/policy.c \
 	%D%/record.c \
 	%D%/replan.c \

@@ -8,6 +8,8 @@
 #ifndef FORECACHED_ENGINE_POLICY_H
 #define FORECACHED_ENGINE_POLICY_H
 
+#include <stdbool.h>
+
 /* Per endpoint; the top level of the configuration gives the default for all endpoints. */
 #define POLICY_TABLE(X)                                                                            \
 	X(max_stale, 0.01, 0, 0.5, "share of requests",                                            \
@@ -50,6 +52,8 @@ struct policy {
 #undef X
 	enum ttl_mode ttl;
 	enum push_mode push;
+	/* an endpoint rule says what ttl is: only then is it for plain clients, too (plain.h) */
+	bool ttl_stated;
 };
 
 /* All defaults. */

@@ -424,6 +424,11 @@ static void adopt_one(void *arg, uint32_t entry)
 	k->hard = item.hard;
 	k->bytes = (uint32_t)item.value.n;
 	k->flags |= KEY_HELD | KEY_OURS;
+	e->held[k->space]++;
+	if (item.max_age.us == SPAN_MAX.us) {
+		plain_adopt(e, id);
+		return;
+	}
 	/*
 	 * what the app said of its TTL is lost: what came of it, jitter and all, must not grow by
 	 * that

@@ -115,7 +115,7 @@ void replan(struct engine *e, struct instant now, uint32_t key)
 	struct walk_answer a;
 	struct instant oldest;
 
-	if (!(k->flags & KEY_HELD))
+	if (!(k->flags & KEY_HELD) || (k->plain & KEY_PLAIN_EXACT))
 		return;
 	a = replan_answer(e, now, key, k->loaded, 1, &reason);
 	oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));

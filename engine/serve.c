@@ -50,9 +50,14 @@ void serve_drop(struct engine *e, uint32_t key)
 {
 	struct key *k = &e->key.v[key];
 
-	if (e->store && k->entry != STORE_NONE)
+	if (e->store && k->entry != STORE_NONE) {
 		store_remove(e->store, k->entry);
+		e->held[k->space]--;
+	}
 	k->entry = STORE_NONE;
+	if (k->flags & KEY_OURS)
+		plain_touch(e, key);
+	plain_give_up(e, key);
 	k->flags &= (uint8_t) ~(KEY_HELD | KEY_OURS | KEY_AHEAD | KEY_ABSENT);
 	heap_cancel(&e->refresh, key);
 }
@@ -74,8 +79,8 @@ static void count_recent(struct endpoint *ep, double requests, double hits, doub
  * A request was answered with what is held at time `at`: by us or by a reader. Feeds the freshness
  * control with the probability that the answer was stale.
  */
-static void answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
-                     double count, bool hit)
+void serve_answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
+                    double count, bool hit)
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
@@ -113,8 +118,8 @@ static void answered(struct engine *e, struct instant now, struct instant at, ui
  * to be stale is checked more often, as the square root of its probability (for a given number of
  * audits that makes the estimate surest), and counts for less in proportion.
  */
-static void maybe_audit(struct engine *e, struct instant now, uint32_t key, double count,
-                        struct effects *fx)
+void serve_maybe_audit(struct engine *e, struct instant now, uint32_t key, double count,
+                       struct effects *fx)
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
@@ -188,16 +193,16 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	replan_if_due(e, now, key);
 	if ((k->flags & KEY_ABSENT) && now.us < k->soft.us) {
 		e->stats.hits++;
-		answered(e, now, now, key, 1, false);
+		serve_answered(e, now, now, key, 1, false);
 		serve_reply(e, fx, in->ticket, key, REPLY_ABSENT, OUTCOME_HIT);
 	} else if ((k->flags & KEY_OURS) && now.us < k->soft.us) {
 		e->stats.hits++;
-		answered(e, now, now, key, 1, true);
+		serve_answered(e, now, now, key, 1, true);
 		serve_held(e, fx, in->ticket, key, OUTCOME_HIT);
-		maybe_audit(e, now, key, 1, fx);
+		serve_maybe_audit(e, now, key, 1, fx);
 	} else if ((k->flags & KEY_OURS) && in_grace(k, now)) {
 		e->stats.grace++;
-		answered(e, now, now, key, 1, true);
+		serve_answered(e, now, now, key, 1, true);
 		f = serve_held(e, fx, in->ticket, key, OUTCOME_GRACE);
 		if (k->flight != KEY_NONE || in->get.mode == GET_PEEK)
 			return;
@@ -208,10 +213,10 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 			load_start(e, now, key, LOAD_REFRESH, fx);
 	} else if (k->flight != KEY_NONE && in->get.mode != GET_PEEK) {
 		e->stats.joined++;
-		answered(e, now, now, key, 1, false);
+		serve_answered(e, now, now, key, 1, false);
 		load_wait(e, key, in->ticket, false, in->get.mode == GET_LEASE, fx);
 	} else {
-		answered(e, now, now, key, 1, false);
+		serve_answered(e, now, now, key, 1, false);
 		miss(e, now, in, key, fx);
 	}
 }
@@ -280,12 +285,12 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 		e->stats.misses += o == OUTCOME_MISS ? (uint64_t)count : 0;
 		e->stats.joined += o == OUTCOME_JOINED ? (uint64_t)count : 0;
 		endpoint_request(&p->ep, p->zone, k, at, count);
-		answered(e, now, at, key, count, hit);
+		serve_answered(e, now, at, key, count, hit);
 		if (o == OUTCOME_MISS)
 			learn_from_event(e, now, at, key, in, fx);
 		replan_if_due(e, now, key);
 		if (hit && (k->flags & KEY_OURS)) {
-			maybe_audit(e, now, key, count, fx);
+			serve_maybe_audit(e, now, key, count, fx);
 			/* a reader served grace: one load for all who do */
 			if (now.us >= k->soft.us && k->flight == KEY_NONE)
 				load_start(e, now, key, LOAD_REFRESH, fx);

@@ -9,6 +9,7 @@
  *	replan.c    when the value of a key expires, and what its timer does
  *	schedule.c  schedules, prewarming, how warm the cache was at a peak
  *	explain.c   questions
+ *	plain.c     values whose clients say when they end
  *	record.c    learned state, out and in
  */
 #ifndef FORECACHED_ENGINE_STATE_H
@@ -41,6 +42,7 @@ struct place {
 	double announced, unannounced;
 	struct instant fitted; /* when a fit was last asked for */
 	uint64_t fit;          /* the one that is under way; 0: none */
+	bool ruled;            /* an endpoint rule is about it */
 };
 
 struct class_state {
@@ -68,6 +70,15 @@ struct zone_state {
 	const struct zone *given;
 	struct zone shifted;
 	struct zone_offset *offset;
+};
+
+/* What plain clients did with one key since that was last worked off (plain.h). */
+struct plain_note {
+	uint32_t key; /* KEY_NONE: forgotten since */
+	uint32_t hits, misses;
+	bool set;               /* and what was held before the first set: */
+	uint64_t version;       /* 0: nothing known */
+	struct instant loaded;
 };
 
 struct waiter {
@@ -134,6 +145,12 @@ struct engine {
 	struct instant paused_until[2]; /* by bit of PAUSE_* */
 	uint64_t last_fit; /* its number; a fit's id is this and, in the low half, its endpoint */
 
+	VEC(struct plain_note) note; /* by key.counted - 1 */
+	struct heap expiry;          /* by key: the end of exact values */
+	VEC(uint32_t) touched;       /* watched keys that have changed */
+	uint64_t held[16];           /* values in each database of plain clients */
+	uint64_t n_expired;
+
 	struct engine_stats stats;
 	uint32_t dirty_key, dirty_place; /* cursors of engine_dirty */
 	char last_error[160];
@@ -191,6 +208,12 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 void serve_purge(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
 /* The value of the key is gone from the cache; what was learned stays. */
 void serve_drop(struct engine *e, uint32_t key);
+/* Feeds the freshness control: count requests were answered at `at` with what is held, or missed. */
+void serve_answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
+                    double count, bool hit);
+/* Audits a hit now and then. */
+void serve_maybe_audit(struct engine *e, struct instant now, uint32_t key, double count,
+                       struct effects *fx);
 /* A reply of the given status; nothing when ticket is 0. */
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome);
@@ -233,6 +256,23 @@ void load_finish(struct engine *e, struct instant now, uint32_t flight, bool ok,
 /* A value has come: evidence, store, plan. Returns 0, -E2BIG or -ENOSPC (then nothing is held). */
 int load_accept(struct engine *e, struct instant now, uint32_t key, const struct fetched *f,
                 struct effects *fx);
+
+/* Puts the value of f in the store; k's times are set. 0, -E2BIG or -ENOSPC. */
+int load_keep(struct engine *e, struct instant now, uint32_t key, const struct fetched *f);
+
+/* plain.c */
+/* What a key's name says: its database, and whether it is to be left alone. */
+void plain_look_at(struct key *k, struct bytes name);
+/* Its value is another one now, or gone. */
+void plain_touch(struct engine *e, uint32_t key);
+/* The key is about to be forgotten. */
+void plain_forget(struct engine *e, uint32_t key);
+/* The end of an exact value has come. */
+void plain_timer(struct engine *e, struct instant now, uint32_t key);
+/* An exact value was found in the store at the start. */
+void plain_adopt(struct engine *e, uint32_t key);
+/* The value that is held is planned like any other from now on. */
+void plain_give_up(struct engine *e, uint32_t key);
 
 /* replan.c */
 void replan(struct engine *e, struct instant now, uint32_t key);
