@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "daemon/address.h"
 #include "daemon/config_source.h"
 #include "daemon/option.h"
 #include "daemon/pattern.h"
@@ -487,6 +488,7 @@ static int parse_rule(struct parse *p, const cJSON *v, const char *path, struct 
 	for (const cJSON *e = rc ? NULL : v->child; e && !rc; e = e->next) {
 		config_path_join(sub, sizeof(sub), path, e->string);
 		rc = parse_policy_field(p, e, sub, &r->policy);
+		r->policy.ttl_stated |= !strcmp(e->string, "ttl");
 		if (rc != 1)
 			continue;
 		if (!strcmp(e->string, "match"))
@@ -730,6 +732,9 @@ static int parse_root(struct parse *p, const cJSON *root)
 	}
 	if (rc)
 		return rc;
+	rc = config_check_redis(p->c, p->err);
+	if (rc)
+		return rc;
 	p->c->messages.max_key_bytes = p->c->limits.max_key_bytes;
 	p->c->messages.max_value_bytes = p->c->limits.max_value_bytes;
 	if (p->c->messages.max_frame_bytes <
@@ -949,6 +954,27 @@ void config_free(struct config **c)
 	config_sources_free(&x->sources);
 	free(x);
 	*c = NULL;
+}
+
+int config_check_redis(const struct config *c, struct config_error *reterr)
+{
+	char host[64];
+	int port;
+
+	if (!strcmp(c->redis, "off"))
+		return 0;
+	if (!address_parse(c->redis, host, sizeof(host), &port))
+		return config_fail(reterr, "redis",
+		                   "\"%.100s\" is no address: write \"127.0.0.1:6390\", "
+		                   "\"[::1]:6390\", \"*:6390\" or \"off\"",
+		                   c->redis);
+	if (!address_is_loopback(host) && !*c->redis_password_file)
+		return config_fail(reterr, "redis",
+		                   "%.64s can be reached from other hosts: without a password anybody "
+		                   "could read and write the cache; set redis_password_file, or use "
+		                   "127.0.0.1",
+		                   host);
+	return 0;
 }
 
 void config_override(struct config *c, char **field, const char *value, const char *from)

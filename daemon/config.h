@@ -64,6 +64,18 @@
 	X(unmatched_after, 3600, 1, 31536000, "s", 1,                                              \
 	  "warn about an endpoint pattern that has matched nothing for this long")                 \
 	X(max_endpoint_rows, 10000, 1, 1000000, "rows", 1, "rows that one question may ask for")   \
+	X(redis_max_clients, 10000, 1, 1000000, "connections", 1,                                  \
+	  "connections of Redis clients; more are refused")                                        \
+	X(redis_idle_s, 0, 0, 31536000, "s", 1,                                                    \
+	  "a connection of a Redis client that says nothing for this long is closed; 0: never")    \
+	X(redis_inline_bytes, 65536, 64, 1048576, "bytes", 1, "longest line of a request")         \
+	X(redis_args, 1048576, 16, 16777216, "strings", 1, "strings of one request")               \
+	X(redis_bulk_bytes, 67108864, 1024, 536870912, "bytes", 1, "longest string of a request")  \
+	X(redis_query_bytes, 268435456, 65536, 4294967296.0, "bytes", 1,                           \
+	  "of requests that are not complete, or queued by MULTI, per connection; at more it is "  \
+	  "closed")                                                                                \
+	X(redis_output_bytes, 268435456, 65536, 4294967296.0, "bytes", 1,                          \
+	  "of replies that a connection does not take; at more it is closed")                      \
 	X(log_burst, 10, 1, 100000, "lines", 1,                                                    \
 	  "lines of one event and minute that are written; the others are counted")
 
@@ -86,6 +98,13 @@
 	X(requests, "", "", 0, "ZeroMQ address of requests; empty: ipc socket `requests`")         \
 	X(loaders, "", "", 0, "ZeroMQ address of loader workers; empty: ipc socket `loaders`")     \
 	X(notices, "", "", 0, "ZeroMQ address of notices; empty: ipc socket `notices`")            \
+	X(redis, "127.0.0.1:6390", "", 0,                                                          \
+	  "address for Redis clients; a port of 0 is any that is free, \"off\" is none. Other than "  \
+	  "loopback takes a redis_password_file")                                                  \
+	X(redis_socket, "on", "on off", 0,                                                         \
+	  "whether Redis clients may use the unix socket `resp.sock` in the run directory")        \
+	X(redis_password_file, "", "", 0,                                                          \
+	  "file whose first line is the password of Redis clients; empty: none is asked for")      \
 	X(log_level, "info", "error warn notice info debug", 1,                                    \
 	  "least important lines that are written")                                                \
 	X(log_keys, "hash", "hash text", 1, "how keys appear in the log")
@@ -183,6 +202,11 @@ int config_parse(const char *file, const char *text, size_t n, struct config **r
                  struct config_error *reterr);
 
 void config_free(struct config **c);
+
+/*
+ * Whether `redis` is an address, and one that is allowed: beyond this host only with a password.
+ */
+int config_check_redis(const struct config *c, struct config_error *reterr);
 
 /* Replaces a text value, e.g. by an option of the command line; `from` says by what. */
 void config_override(struct config *c, char **field, const char *value, const char *from);

@@ -8,6 +8,7 @@
 #include "daemon/log.h"
 #include "daemon/origins.h"
 #include "daemon/requests.h"
+#include "daemon/resp.h"
 #include "daemon/schedules.h"
 #include "daemon/unmatched.h"
 #include "proto/notice.h"
@@ -204,6 +205,14 @@ static void input_once(struct daemon *d, const struct input *in)
 	d->busy = false;
 }
 
+void daemon_effects(struct daemon *d)
+{
+	BUG_ON(d->busy);
+	d->busy = true;
+	carry_out(d);
+	d->busy = false;
+}
+
 /* A load that cannot start may make the engine try another: until none is left. */
 void daemon_report_failures(struct daemon *d)
 {
@@ -275,12 +284,16 @@ static void on_clock_step(void *arg, uint32_t events)
 void daemon_turn_end(void *arg)
 {
 	struct daemon *d = arg;
-	struct instant next = engine_next(d->engine);
+	struct instant next;
 
+	resp_turn_end(d->resp);
+	next = engine_next(d->engine);
+	/* setting it anew costs a system call: not in every turn for the same instant */
 	if (next.us == INSTANT_NEVER.us)
 		loop_timer_cancel(d->loop, &d->tick);
-	else
+	else if (!d->tick.id || next.us != d->tick_at.us)
 		loop_timer_set(d->loop, &d->tick, clock_real_until(&d->clock, next));
+	d->tick_at = next;
 	wire_flush(d->wire);
 }
 
@@ -359,6 +372,7 @@ void daemon_drain(struct daemon *d)
 	daemon_notice(d, &n);
 	log_line(LOG_INFO, "stop", "waiting=%zu", d->open_tickets);
 	wire_stop_accepting(d->wire);
+	resp_stop_accepting(d->resp);
 	d->drain = (struct loop_timer){on_drain, d, 0};
 	loop_timer_set(d->loop, &d->drain, SPAN_ZERO);
 }
@@ -399,6 +413,7 @@ void daemon_reload(struct daemon *d)
 	origins_configure(d->origins);
 	schedules_configure(d->schedules);
 	unmatched_restart(d->unmatched);
+	resp_configure(d->resp);
 	setup_free(&old);
 	log_level_parse(s->config->log_level, &level);
 	log_setup(level, (unsigned)s->config->log_burst, !strcmp(s->config->log_keys, "text"));

@@ -27,6 +27,7 @@ struct loaders;
 struct load_failure;
 struct origins;
 struct row_notice;
+struct resp;
 struct schedules;
 struct unmatched;
 
@@ -77,6 +78,7 @@ struct daemon {
 	struct origins *origins;
 	struct loaders *loaders;
 	struct schedules *schedules;
+	struct resp *resp; /* NULL: no listener for Redis clients */
 	struct learned *learned;
 	struct unmatched *unmatched;
 	VEC(struct ticket) ticket;
@@ -84,6 +86,7 @@ struct daemon {
 	size_t open_tickets;
 	VEC(struct load_failure *) failed; /* loads that could not even be started */
 	struct loop_timer tick, heartbeat, drain;
+	struct instant tick_at; /* what tick is set to; NEVER: not set */
 	int64_t drain_until_us; /* CLOCK_BOOTTIME */
 	bool draining, busy;    /* busy: within daemon_input */
 	uint64_t notice_seq;
@@ -100,6 +103,9 @@ uint64_t daemon_ticket(struct daemon *d, ticket_fn *fn, void *arg, uint32_t part
 
 /* Hands the engine an input as of now and carries out what it decides. */
 void daemon_input(struct daemon *d, const struct input *in);
+
+/* Carries out what a plain_ function (engine/plain.h) has left in d->fx. */
+void daemon_effects(struct daemon *d);
 
 /*
  * Ends a load with an error, after the input that is being dealt with: so it may be called from

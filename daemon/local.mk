@@ -1,6 +1,7 @@
 # daemon/: everything but main, so that unit tests can link it.
 noinst_LTLIBRARIES += %D%/libdaemon.la
 %C%_libdaemon_la_SOURCES = \
+	%D%/address.h %D%/address.c \
 	%D%/clock.h %D%/clock.c \
 	%D%/config.h %D%/config.c %D%/config_show.c \
 	%D%/config_source.h %D%/config_source.c \
@@ -15,6 +16,10 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/query.h %D%/query.c \
 	%D%/requests.h %D%/requests.c \
 	%D%/ring.h \
+	%D%/resp.h %D%/resp_conn.h \
+	%D%/resp_client.c %D%/resp_command.c %D%/resp_conn.c %D%/resp_info.c %D%/resp_key.c \
+	%D%/resp_learned.c %D%/resp_listen.c %D%/resp_multi.c %D%/resp_scan.c %D%/resp_script.c \
+	%D%/resp_server.c %D%/resp_string.c \
 	%D%/rundir.h %D%/rundir.c \
 	%D%/schedules.h %D%/schedules.c \
 	%D%/segment.h %D%/segment.c \

@@ -14,6 +14,7 @@
  *	wire		ZeroMQ, in a thread of its own; requests.c, query.c, loaders.c answer
  *	origins		HTTP loads
  *	schedules	recurrence rules
+ *	resp		the listener for Redis clients
  *
  * and taken down in the reverse order. Exit codes: 0; 1 something failed; 2 usage; 75 another
  * daemon serves the directory, try later; 78 the configuration is wrong.
@@ -27,6 +28,7 @@
 #include "daemon/loaders.h"
 #include "daemon/log.h"
 #include "daemon/origins.h"
+#include "daemon/resp.h"
 #include "daemon/rundir.h"
 #include "daemon/schedules.h"
 #include "daemon/unmatched.h"
@@ -54,7 +56,7 @@ enum { EXIT_USAGE = 2, EXIT_TEMPORARY = 75, EXIT_CONFIG = 78 };
 static const struct span CARRY_ON_MAX = {86400 * 1000000LL};
 
 struct options {
-	const char *config, *dir, *state, *log_level;
+	const char *config, *dir, *state, *log_level, *redis;
 	bool check, show, has_seed;
 	uint64_t seed;
 	double time_scale;
@@ -74,6 +76,7 @@ enum {
 	OPT_START,
 	OPT_LEVEL,
 	OPT_SEED,
+	OPT_REDIS,
 	OPT_FOREGROUND
 };
 
@@ -93,6 +96,10 @@ static const struct argp_option option_list[] = {
          "Let the daemon's clock run N times as fast (0.001 to 100000)", 0},
         {"time-start", OPT_START, "TIME", 0,
          "Start the daemon's clock at TIME: 2026-11-23T09:30:00Z", 0},
+        {"redis", OPT_REDIS, "ADDRESS", 0,
+         "Listen for Redis clients there; default 127.0.0.1:6390, a port of 0 is any that is free, "
+         "\"off\" is nowhere",
+         0},
         {"log-level", OPT_LEVEL, "LEVEL", 0, "error, warn, notice, info or debug", 0},
         {"seed", OPT_SEED, "N", 0, "Seed of the engine's chance; default a new one each time", 0},
         {"foreground", OPT_FOREGROUND, NULL, 0, "Stay in the foreground: what it always does", 0},
@@ -147,6 +154,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state,
 			           "--time-start: '%s' is not of the form 2026-11-23T09:30:00Z",
 			           arg);
+		break;
+	case OPT_REDIS:
+		o->redis = arg;
 		break;
 	case OPT_LEVEL:
 		if (!log_level_parse(arg, &level))
@@ -210,6 +220,8 @@ static void override(struct config *c, const struct options *o)
 		config_override(c, &c->state, state_env && *state_env ? state_env : path,
 		                state_env && *state_env ? "$STATE_DIRECTORY" : "default");
 	}
+	if (o->redis)
+		config_override(c, &c->redis, o->redis, "--redis");
 	if (o->log_level)
 		config_override(c, &c->log_level, o->log_level, "--log-level");
 }
@@ -226,6 +238,10 @@ static int read_setup(const struct options *o, const struct clock *clock, struct
 		c = config_default();
 	}
 	override(c, o);
+	if (config_check_redis(c, &err)) {
+		config_free(&c);
+		return config_error(o->config, &err);
+	}
 	if (setup_new(&c, clock_now(clock), ret, &err)) {
 		config_free(&c);
 		return config_error(o->config, &err);
@@ -324,6 +340,7 @@ static int make_listeners(struct daemon *d)
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
 	const struct config *c = d->setup->config;
 	struct wire_error err = {.text = ""};
+	struct resp_listen_error redis = {.text = ""};
 	int rc;
 
 	d->workers = workers_new(d->loop, (size_t)c->workers);
@@ -339,7 +356,12 @@ static int make_listeners(struct daemon *d)
 	origins_configure(d->origins);
 	rc = loop_signals(d->loop, signals, on_signal, d);
 	rc = rc ? rc : daemon_start(d);
-	return rc ? failed("loop", strerror(-rc), 1) : 0;
+	if (rc)
+		return failed("loop", strerror(-rc), 1);
+	rc = resp_new(d, &d->resp, &redis);
+	if (rc)
+		return failed("redis", redis.text, rc == -EADDRINUSE ? EXIT_TEMPORARY : 1);
+	return 0;
 }
 
 /* Type=notify of systemd: a datagram to $NOTIFY_SOCKET. */
@@ -368,6 +390,7 @@ static void take_down(struct daemon *d)
 {
 	if (d->learned && d->wire)
 		learned_save(d->learned, 5);
+	resp_free(&d->resp);
 	unmatched_free(&d->unmatched);
 	schedules_free(&d->schedules);
 	loaders_free(&d->loaders);

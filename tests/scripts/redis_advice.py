@@ -113,7 +113,7 @@ def main():
         with open(os.path.join(d, "conf"), "w") as f:
             json.dump({"segment_bytes": 1048576, "max_stale": objective}, f)
         log = open(os.path.join(d, "log"), "w+")
-        p = subprocess.Popen([exe, "--config", os.path.join(d, "conf"), "--dir", d, "--seed", "1",
+        p = subprocess.Popen([exe, "--config", os.path.join(d, "conf"), "--dir", d, "--redis", "off", "--seed", "1",
                               "--time-scale", str(SCALE)], stdout=log, stderr=log)
         try:
             s = zmq.Context.instance().socket(zmq.REQ)

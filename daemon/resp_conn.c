@@ -1,0 +1,825 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Connections of Redis clients: bytes in, commands, bytes out. See resp_conn.h. */
+#include "daemon/resp_conn.h"
+
+#include "base/bug.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "daemon/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Replies beyond this are written before the next command, so that a batch does not pile up. */
+#define WRITE_AT (1024 * 1024)
+
+/* Buffers of a connection that grew beyond this are given back when they are empty. */
+#define KEEP_BYTES (16 * 1024)
+
+/* What was counted is learned after so long; so many keys of it at once. */
+static const struct span LEARN_AFTER = {100 * 1000};
+#define LEARN_AT_ONCE 2000
+
+/* How long a miss is remembered: a load that takes longer is not taken for one. */
+static const int64_t MISS_MAX_US = 300 * INT64_C(1000000);
+
+static void on_ready(void *arg, uint32_t events);
+static void go_on(struct resp_conn *c);
+
+/* -- Names of keys ---------------------------------------------------------------------------- */
+
+struct bytes resp_key_in(struct resp_conn *c, unsigned db, struct bytes key)
+{
+	struct resp *r = c->r;
+	unsigned i = r->next_key++ % RESP_KEYS;
+	size_t n = 0;
+
+	if (!db && (key.n < 3 || memcmp(key.p, "@db", 3) != 0))
+		return key;
+	if (r->key_cap[i] < key.n + PLAIN_SPACE_BYTES + 1) {
+		r->key_cap[i] = 2 * (key.n + PLAIN_SPACE_BYTES + 1);
+		r->key[i] = mem_realloc(r->key[i], r->key_cap[i], 1);
+	}
+	n = (size_t)snprintf(r->key[i], r->key_cap[i], "@db%u:", db);
+	if (key.n)
+		memcpy(r->key[i] + n, key.p, key.n);
+	return bytes_of(r->key[i], n + key.n);
+}
+
+struct bytes resp_key_shown(struct bytes key)
+{
+	unsigned space;
+	size_t n = plain_space(key, &space);
+
+	return bytes_of((const char *)key.p + n, key.n - n);
+}
+
+/* -- Time ------------------------------------------------------------------------------------- */
+
+int64_t resp_wall_ms(const struct resp_conn *c, struct instant t)
+{
+	int64_t us = t.us + c->r->d->clock.offset.us;
+
+	return us / 1000;
+}
+
+struct instant resp_from_wall_ms(const struct resp_conn *c, int64_t ms)
+{
+	const int64_t most = INT64_MAX / 1000 - 1000000;
+
+	if (ms > most)
+		ms = most;
+	if (ms < -most)
+		ms = -most;
+	return (struct instant){ms * 1000 - c->r->d->clock.offset.us};
+}
+
+/* -- What handlers use ------------------------------------------------------------------------ */
+
+bool resp_is(struct bytes arg, const char *word)
+{
+	const char *s = arg.p;
+	size_t i;
+
+	for (i = 0; i < arg.n && word[i]; i++) {
+		char a = s[i], b = word[i];
+
+		a = a >= 'A' && a <= 'Z' ? (char)(a + 32) : a;
+		b = b >= 'A' && b <= 'Z' ? (char)(b + 32) : b;
+		if (a != b)
+			return false;
+	}
+	return i == arg.n && !word[i];
+}
+
+bool resp_want_int(struct resp_conn *c, struct bytes arg, int64_t *ret)
+{
+	if (resp_int(arg, ret))
+		return true;
+	resp_error(c->w, "ERR value is not an integer or out of range");
+	return false;
+}
+
+void resp_syntax(struct resp_conn *c)
+{
+	resp_error(c->w, "ERR syntax error");
+}
+
+void resp_ok(struct resp_conn *c)
+{
+	resp_raw(c->w, "+OK\r\n", 5);
+}
+
+void resp_unknown_sub(struct resp_conn *c, const char *command, struct bytes sub)
+{
+	char up[32];
+	size_t i;
+
+	for (i = 0; command[i] && i < sizeof(up) - 1; i++)
+		up[i] = command[i] >= 'a' && command[i] <= 'z' ? (char)(command[i] - 32)
+		                                               : command[i];
+	up[i] = '\0';
+	resp_error(c->w, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+	           (int)(sub.n < 128 ? sub.n : 128), (const char *)sub.p, up);
+}
+
+void resp_wrong_arity(struct resp_conn *c, const char *command)
+{
+	resp_error(c->w, "ERR wrong number of arguments for '%s' command", command);
+}
+
+void resp_help(struct resp_conn *c, const char *command, const char *const *lines)
+{
+	char head[128];
+	size_t n = 0;
+
+	while (lines[n])
+		n++;
+	resp_array(c->w, n + 3);
+	snprintf(head, sizeof(head), "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+	         command);
+	resp_simple(c->w, head);
+	for (size_t i = 0; i < n; i++)
+		resp_simple(c->w, lines[i]);
+	resp_simple(c->w, "HELP");
+	resp_simple(c->w, "    Print this help.");
+}
+
+static void carry_out_effects(struct daemon *d)
+{
+	if (d->fx.list.n)
+		daemon_effects(d);
+}
+
+bool resp_store(struct resp_conn *c, struct bytes key, struct bytes value, struct instant expires,
+                bool exact)
+{
+	struct plain_set s = {.key = resp_key(c, key),
+	                      .value = value,
+	                      .expires = expires,
+	                      .load = exact ? SPAN_ZERO : resp_load_time(c, key),
+	                      .exact = exact};
+	const struct engine_limits *l = &c->r->d->setup->config->limits;
+	int rc = plain_set(resp_engine(c), resp_now(c), &s, &c->r->d->fx);
+
+	carry_out_effects(c->r->d);
+	resp_learn_soon(c->r);
+	if (!rc)
+		return true;
+	if (rc == -ENOSPC)
+		resp_error(c->w, "OOM command not allowed when used memory > 'maxmemory'.");
+	else if (!s.key.n)
+		resp_error(c->w, "ERR a key must not be empty here");
+	else if ((double)s.key.n > l->max_key_bytes)
+		resp_error(c->w, "ERR key of %zu bytes is longer than limits.max_key_bytes, %.15g",
+		           s.key.n, l->max_key_bytes);
+	else
+		resp_error(c->w,
+		           "ERR value of %zu bytes is larger than limits.max_value_bytes, %.15g, or "
+		           "than segment_bytes has room for",
+		           value.n, l->max_value_bytes);
+	return false;
+}
+
+bool resp_delete(struct resp_conn *c, struct bytes key)
+{
+	bool was = plain_delete(resp_engine(c), resp_now(c), resp_key(c, key), &c->r->d->fx);
+
+	carry_out_effects(c->r->d);
+	return was;
+}
+
+void resp_expire(struct resp_conn *c, uint32_t id, struct instant at)
+{
+	plain_expire(resp_engine(c), resp_now(c), id, at, &c->r->d->fx);
+	carry_out_effects(c->r->d);
+}
+
+/* -- What a connection's misses teach --------------------------------------------------------- */
+
+static uint64_t miss_hash(const struct resp_conn *c, struct bytes key)
+{
+	return hash_bytes(key, c->db) | 1;
+}
+
+void resp_missed(struct resp_conn *c, struct bytes key)
+{
+	uint64_t h = miss_hash(c, key);
+
+	c->miss[(h >> 32) % RESP_MISSES] = (struct resp_miss){h, resp_now(c).us};
+}
+
+struct span resp_load_time(struct resp_conn *c, struct bytes key)
+{
+	uint64_t h = miss_hash(c, key);
+	struct resp_miss *m = &c->miss[(h >> 32) % RESP_MISSES];
+	int64_t took;
+
+	if (m->key != h)
+		return SPAN_ZERO;
+	m->key = 0;
+	took = resp_now(c).us - m->at_us;
+	return took > 0 && took < MISS_MAX_US ? (struct span){took} : SPAN_ZERO;
+}
+
+static void on_learn(void *arg)
+{
+	struct resp *r = arg;
+	bool more = plain_learn(r->d->engine, clock_now(&r->d->clock), LEARN_AT_ONCE, &r->d->fx);
+
+	carry_out_effects(r->d);
+	daemon_report_failures(r->d);
+	r->learning = false;
+	if (more)
+		resp_learn_soon(r);
+}
+
+void resp_learn_soon(struct resp *r)
+{
+	if (r->learning)
+		return;
+	r->learning = true;
+	loop_timer_set(r->d->loop, &r->learn, LEARN_AFTER);
+}
+
+/* -- Life ------------------------------------------------------------------------------------- */
+
+static void watch_for(struct resp_conn *c, uint32_t events)
+{
+	if (c->events == events)
+		return;
+	c->events = events;
+	loop_mod(c->r->d->loop, c->fd, events);
+}
+
+void resp_conn_open(struct resp *r, int fd, bool is_unix)
+{
+	struct resp_conn *c = mem_calloc(1, sizeof(*c));
+
+	c->r = r;
+	c->fd = fd;
+	c->id = ++r->next_id;
+	c->is_unix = is_unix;
+	c->trusted = !r->password;
+	c->out.version = 2;
+	c->w = &c->out;
+	c->born_us = c->last_us = clock_boot_us(&r->d->clock);
+	c->events = EPOLLIN;
+	if (loop_add(r->d->loop, fd, EPOLLIN, on_ready, c)) {
+		close(fd);
+		free(c);
+		return;
+	}
+	c->next = r->first;
+	if (r->first)
+		r->first->prev = c;
+	r->first = c;
+	r->n_conns++;
+}
+
+static void maybe_free(struct resp_conn *c)
+{
+	if (c->dead && !c->tickets && !c->on_ready)
+		free(c);
+}
+
+void resp_conn_close(struct resp_conn *c)
+{
+	struct resp *r = c->r;
+
+	if (c->dead)
+		return;
+	loop_del(r->d->loop, c->fd);
+	close(c->fd);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		r->first = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	r->n_conns--;
+	if (c->monitor)
+		r->n_monitors--;
+	resp_multi_forget(c);
+	resp_job_free(c);
+	vec_free(&c->queue);
+	vec_free(&c->watch);
+	free(c->in);
+	resp_out_release(&c->out);
+	resp_parser_release(&c->parser);
+	free(c->name);
+	free(c->lib_name);
+	free(c->lib_version);
+	c->in = c->name = c->lib_name = c->lib_version = NULL;
+	c->dead = true;
+	maybe_free(c);
+}
+
+static void on_go_on(void *arg)
+{
+	(void)arg; /* the turn's end does the work */
+}
+
+static void on_pause_over(void *arg)
+{
+	struct resp *r = arg;
+
+	resp_conn_ready_all(r);
+}
+
+void resp_conn_setup(struct resp *r)
+{
+	r->learn = (struct loop_timer){on_learn, r, 0};
+	r->go_on = (struct loop_timer){on_go_on, r, 0};
+	r->pause = (struct loop_timer){on_pause_over, r, 0};
+}
+
+void resp_conn_teardown(struct resp *r)
+{
+	loop_timer_cancel(r->d->loop, &r->learn);
+	loop_timer_cancel(r->d->loop, &r->go_on);
+	loop_timer_cancel(r->d->loop, &r->pause);
+	for (size_t i = 0; i < r->ready.n; i++) {
+		r->ready.v[i]->on_ready = false;
+		maybe_free(r->ready.v[i]);
+	}
+	vec_free(&r->ready);
+	for (size_t i = 0; i < RESP_KEYS; i++)
+		free(r->key[i]);
+	resp_out_release(&r->out);
+	resp_out_release(&r->text);
+}
+
+void resp_conn_ready(struct resp_conn *c)
+{
+	if (c->on_ready)
+		return;
+	c->on_ready = true;
+	*vec_push(&c->r->ready) = c;
+}
+
+void resp_conn_ready_all(struct resp *r)
+{
+	for (struct resp_conn *c = r->first; c; c = c->next)
+		resp_conn_ready(c);
+}
+
+void resp_conn_addr(const struct resp_conn *c, bool own, char *buf, size_t cap)
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t n = sizeof(sa);
+	char ip[INET6_ADDRSTRLEN] = "?";
+
+	if (c->is_unix) {
+		snprintf(buf, cap, "%.60s:0", c->r->unix_path);
+		return;
+	}
+	if (own ? getsockname(c->fd, (struct sockaddr *)&sa, &n)
+	        : getpeername(c->fd, (struct sockaddr *)&sa, &n)) {
+		snprintf(buf, cap, "?:0");
+	} else if (sa.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *s = (const struct sockaddr_in6 *)&sa;
+
+		inet_ntop(AF_INET6, &s->sin6_addr, ip, sizeof(ip));
+		snprintf(buf, cap, "[%s]:%u", ip, ntohs(s->sin6_port));
+	} else {
+		const struct sockaddr_in *s = (const struct sockaddr_in *)&sa;
+
+		inet_ntop(AF_INET, &s->sin_addr, ip, sizeof(ip));
+		snprintf(buf, cap, "%s:%u", ip, ntohs(s->sin_port));
+	}
+}
+
+/* -- Writing ---------------------------------------------------------------------------------- */
+
+/*
+ * Writes what there is. False: the peer does not take all of it now, the rest is in c->out; or the
+ * connection is closed (c->dead).
+ */
+static bool write_out(struct resp_conn *c)
+{
+	struct resp *r = c->r;
+	struct resp_out *o = c->w;
+	size_t at = o == &c->out ? c->out_at : 0;
+	ssize_t n;
+
+	if (at == o->n)
+		return true;
+	n = send(c->fd, o->p + at, o->n - at, MSG_NOSIGNAL);
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		resp_conn_close(c);
+		return false;
+	}
+	if (n > 0) {
+		at += (size_t)n;
+		c->bytes_out += (uint64_t)n;
+		r->bytes_out += (uint64_t)n;
+	}
+	if (at == o->n) {
+		o->n = 0;
+		c->out_at = 0;
+		if (o == &c->out && o->cap > KEEP_BYTES)
+			resp_out_release(o);
+		return true;
+	}
+	if (o == &c->out) {
+		c->out_at = at;
+		return false;
+	}
+	/* a peer that does not read: the rest becomes the connection's own */
+	c->out.n = c->out_at = 0;
+	resp_raw(&c->out, o->p + at, o->n - at);
+	o->n = 0;
+	c->w = &c->out;
+	return false;
+}
+
+/* -- Carrying out ----------------------------------------------------------------------------- */
+
+static int64_t clock_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+void resp_call(struct resp_conn *c, const struct resp_command *k, const struct bytes *arg, size_t n)
+{
+	struct resp *r = c->r;
+
+	r->calls[k - resp_commands_table]++;
+	r->n_commands++;
+	if (!(k->flags & RESP_TIMED)) {
+		k->fn(c, arg, n);
+	} else {
+		int64_t start = clock_us(), took;
+
+		k->fn(c, arg, n);
+		took = clock_us() - start;
+		if (r->set.slow_us >= 0 && took >= r->set.slow_us)
+			resp_slow_add(c, arg, n, took);
+	}
+	if (r->n_watching)
+		resp_multi_touched(r);
+}
+
+static void unknown(struct resp_conn *c, const struct bytes *arg, size_t n)
+{
+	char args[160];
+	size_t at = 0;
+
+	args[0] = '\0';
+	for (size_t i = 1; i < n && at < 128; i++) {
+		size_t most = 128 - at;
+		int m = snprintf(args + at, sizeof(args) - at, "'%.*s' ",
+		                 (int)(arg[i].n < most ? arg[i].n : most), (const char *)arg[i].p);
+
+		at += m > 0 ? (size_t)m : 0;
+	}
+	resp_error(c->w, "ERR unknown command '%.*s', with args beginning with: %s",
+	           (int)(arg[0].n < 128 ? arg[0].n : 128), (const char *)arg[0].p, args);
+}
+
+/* True when CLIENT PAUSE holds this command back. */
+static bool is_paused(const struct resp_conn *c, const struct resp_command *k)
+{
+	struct resp *r = c->r;
+
+	if (!r->paused_until_us || clock_boot_us(&r->d->clock) >= r->paused_until_us)
+		return false;
+	if (k->fn == resp_do_client || k->fn == resp_do_hello || k->fn == resp_do_auth)
+		return false;
+	return r->pause_all || (k->flags & RESP_WRITE) || k->fn == resp_do_exec ||
+	       k->fn == resp_do_eval || k->fn == resp_do_evalsha;
+}
+
+/* False: held back, to be tried again later. */
+static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n)
+{
+	const struct resp_command *k = resp_command_find(arg[0]);
+	size_t before = c->w->n;
+
+	if (!k) {
+		unknown(c, arg, n);
+	} else if (is_paused(c, k)) {
+		return false;
+	} else if (k->fn == resp_do_crossprotocol) {
+		resp_do_crossprotocol(c, arg, n);
+	} else if ((k->arity > 0 && (size_t)k->arity != n) || (k->arity < 0 && n < (size_t)-k->arity)) {
+		resp_wrong_arity(c, k->name);
+	} else if (!c->trusted && !(k->flags & RESP_NO_AUTH)) {
+		resp_error(c->w, "NOAUTH Authentication required.");
+	} else {
+		c->last = k;
+		c->sub = NULL;
+		if (c->multi != RESP_PLAIN && !(k->flags & RESP_AT_ONCE)) {
+			if (resp_queue(c, k, arg, n))
+				resp_simple(c->w, "QUEUED");
+		} else {
+			if (c->r->n_monitors && !(k->flags & RESP_SKIP_MONITOR))
+				resp_monitor_feed(c->r, c, arg, n);
+			resp_call(c, k, arg, n);
+		}
+	}
+	if (c->dead)
+		return true;
+	if (c->w->n > before && c->w->p[before] == '-') {
+		c->r->n_error_replies++;
+		/* what could not be queued dooms the transaction */
+		if (c->multi == RESP_QUEUING && (!k || !(k->flags & RESP_AT_ONCE)))
+			c->multi = RESP_DOOMED;
+	}
+	if (c->reply == RESP_REPLY_OFF || c->reply == RESP_REPLY_SKIP)
+		c->w->n = before;
+	c->reply = c->reply == RESP_REPLY_SKIP             ? RESP_REPLY_ON
+	           : c->reply == RESP_REPLY_SKIP_NEXT      ? RESP_REPLY_SKIP
+	                                                   : c->reply;
+	return true;
+}
+
+/* Says why and closes: the stream makes no sense any more. */
+static void protocol_error(struct resp_conn *c)
+{
+	char text[LOG_TEXT_BYTES], addr[80];
+
+	c->r->n_protocol_errors++;
+	resp_conn_addr(c, false, addr, sizeof(addr));
+	log_line(LOG_NOTICE, "redis_protocol", "peer=%s why=\"%s\"",
+	         log_quote(bytes_str(addr), text), c->parser.error);
+	if (strstr(c->parser.error, "got '"))
+		resp_error(c->w, "ERR %s%c'", c->parser.error, c->parser.got);
+	else
+		resp_error(c->w, "ERR %s", c->parser.error);
+	c->closing = true;
+}
+
+static void output_too_long(struct resp_conn *c)
+{
+	char addr[80];
+
+	resp_conn_addr(c, false, addr, sizeof(addr));
+	c->r->n_cut_output++;
+	log_line(LOG_NOTICE, "redis_output", "peer=%s why=\"replies beyond redis_output_bytes\"",
+	         addr);
+	resp_conn_close(c);
+}
+
+/*
+ * Carries out what is complete in p; gives how many bytes of it are done with. Stops when the
+ * connection waits, is closed, or does not take its replies.
+ */
+static size_t carry_out(struct resp_conn *c, char *p, size_t n)
+{
+	struct resp *r = c->r;
+	struct resp_limits l = r->limits;
+	size_t at = 0;
+
+	c->stalled = false;
+	while (at < n && !c->waits && !c->closing) {
+		enum resp_parse got;
+
+		l.stranger = !c->trusted;
+		got = resp_parse(&c->parser, p + at, n - at, &l);
+		if (got == RESP_MORE)
+			break;
+		if (got == RESP_BAD) {
+			protocol_error(c);
+			break;
+		}
+		if (c->parser.n && !dispatch(c, c->parser.arg, c->parser.n)) {
+			/* held back: read again from its start */
+			resp_parser_next(&c->parser);
+			c->waits = true;
+			break;
+		}
+		if (c->dead)
+			return at;
+		at += c->parser.pos;
+		resp_parser_next(&c->parser);
+		if (c->w->n <= WRITE_AT)
+			continue;
+		if (c->w->n - (c->w == &c->out ? c->out_at : 0) > (size_t)r->set.output_bytes) {
+			output_too_long(c);
+			return at;
+		}
+		if (!write_out(c)) {
+			c->stalled = true;
+			break;
+		}
+	}
+	return at;
+}
+
+/* -- Reading ---------------------------------------------------------------------------------- */
+
+/* Keeps what has not been carried out yet. */
+static bool keep(struct resp_conn *c, const char *p, size_t n)
+{
+	char addr[80];
+
+	if (n > (size_t)c->r->set.query_bytes) {
+		resp_conn_addr(c, false, addr, sizeof(addr));
+		log_line(LOG_NOTICE, "redis_query",
+		         "peer=%s why=\"a request beyond redis_query_bytes\"", addr);
+		resp_conn_close(c);
+		return false;
+	}
+	if (c->in_cap < n) {
+		c->in_cap = n < 512 ? 512 : 2 * n;
+		c->in = mem_realloc(c->in, c->in_cap, 1);
+	}
+	memmove(c->in, p, n);
+	c->in_at = 0;
+	c->in_n = n;
+	return true;
+}
+
+static void forget_input(struct resp_conn *c)
+{
+	c->in_at = c->in_n = 0;
+	if (c->in_cap > KEEP_BYTES || !c->parser.pos) {
+		free(c->in);
+		c->in = NULL;
+		c->in_cap = 0;
+	}
+	if (c->parser.cap > 64)
+		resp_parser_release(&c->parser);
+}
+
+/* After commands were carried out: writes, and says what to wait for next. */
+static void settle(struct resp_conn *c)
+{
+	bool written;
+	uint32_t events = 0;
+
+	if (c->dead)
+		return;
+	written = write_out(c);
+	if (c->dead)
+		return;
+	if (c->w != &c->out && c->w->n == 0)
+		c->w = &c->out;
+	if (c->closing && written) {
+		resp_conn_close(c);
+		return;
+	}
+	if (!written)
+		events = EPOLLOUT;
+	else if (!c->waits && !c->closing)
+		events = EPOLLIN;
+	watch_for(c, events | (c->waits ? EPOLLRDHUP : 0u));
+	if (written && c->stalled)
+		resp_conn_ready(c);
+}
+
+/* Replies go into the buffer that all share, unless some of its own wait already. */
+static void choose_out(struct resp_conn *c)
+{
+	if (c->out.n > c->out_at) {
+		c->w = &c->out;
+		return;
+	}
+	c->out.n = c->out_at = 0;
+	c->w = &c->r->out;
+	c->w->n = 0;
+	c->w->version = c->out.version;
+}
+
+/* What is in the connection's own buffer. */
+static void go_on(struct resp_conn *c)
+{
+	size_t n;
+
+	choose_out(c);
+	if (c->w == &c->out && c->out.n && !write_out(c)) {
+		settle(c);
+		return;
+	}
+	choose_out(c);
+	if (c->in_n > c->in_at) {
+		n = carry_out(c, c->in + c->in_at, c->in_n - c->in_at);
+		if (c->dead)
+			return;
+		c->in_at += n;
+		if (c->in_at == c->in_n)
+			forget_input(c);
+	}
+	settle(c);
+}
+
+/* Reads on into the connection's own buffer: a request that came in part. */
+static ssize_t read_more(struct resp_conn *c)
+{
+	size_t wants = resp_parser_wants(&c->parser), have = c->in_n - c->in_at, room;
+	ssize_t n;
+
+	if (c->in_at && !keep(c, c->in + c->in_at, have))
+		return -1;
+	/* as much as it says it needs, but only twice what has come: words are cheap */
+	room = wants > c->in_n ? wants - c->in_n : 0;
+	if (room < KEEP_BYTES / 4)
+		room = KEEP_BYTES / 4;
+	if (room > c->in_n + RESP_READ_BYTES)
+		room = c->in_n + RESP_READ_BYTES;
+	if (c->in_cap - c->in_n < room) {
+		c->in_cap = c->in_n + room;
+		c->in = mem_realloc(c->in, c->in_cap, 1);
+	}
+	n = recv(c->fd, c->in + c->in_n, c->in_cap - c->in_n, 0);
+	if (n > 0)
+		c->in_n += (size_t)n;
+	if (n > 0 && c->in_n > (size_t)c->r->set.query_bytes) {
+		keep(c, c->in, c->in_n);
+		return -1;
+	}
+	return n;
+}
+
+static void read_and_carry_out(struct resp_conn *c)
+{
+	struct resp *r = c->r;
+	bool own = c->in_n > c->in_at;
+	size_t done;
+	ssize_t n;
+
+	n = own ? read_more(c) : recv(c->fd, r->read, sizeof(r->read), 0);
+	if (c->dead)
+		return;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		resp_conn_close(c);
+		return;
+	}
+	c->last_us = clock_boot_us(&r->d->clock);
+	c->bytes_in += (uint64_t)n;
+	r->bytes_in += (uint64_t)n;
+	if (own) {
+		go_on(c);
+		return;
+	}
+	choose_out(c);
+	done = carry_out(c, r->read, (size_t)n);
+	if (c->dead)
+		return;
+	if (done < (size_t)n && !c->closing && !keep(c, r->read + done, (size_t)n - done))
+		return;
+	settle(c);
+}
+
+static void on_ready(void *arg, uint32_t events)
+{
+	struct resp_conn *c = arg;
+
+	if (events & EPOLLOUT) {
+		c->w = &c->out;
+		go_on(c);
+		return;
+	}
+	if (events & EPOLLIN) {
+		read_and_carry_out(c);
+		return;
+	}
+	/* it has hung up while it waited */
+	resp_conn_close(c);
+}
+
+/* -- The end of a turn ------------------------------------------------------------------------ */
+
+void resp_turn_end(struct resp *r)
+{
+	size_t n;
+
+	if (!r)
+		return;
+	/* those that become ready now wait for the next turn: nobody starves the sockets */
+	n = r->ready.n;
+	for (size_t i = 0; i < n; i++) {
+		struct resp_conn *c = r->ready.v[i];
+
+		c->on_ready = false;
+		if (c->dead) {
+			maybe_free(c);
+			continue;
+		}
+		if (c->job)
+			resp_job_step(c);
+		else if (c->waits && !c->tickets)
+			c->waits = false;
+		if (!c->dead)
+			go_on(c);
+	}
+	if (n) {
+		r->ready.n -= n;
+		memmove(r->ready.v, r->ready.v + n, r->ready.n * sizeof(*r->ready.v));
+	}
+	if (r->ready.n)
+		loop_timer_set(r->d->loop, &r->go_on, SPAN_ZERO);
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The sockets of the listener for Redis clients: see resp.h. */
+#include "daemon/resp_conn.h"
+
+#include "base/mem.h"
+#include "daemon/address.h"
+#include "daemon/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ACCEPTS_PER_TURN 64
+#define BACKLOG          511
+
+/* Out of descriptors: accept again after so long. */
+static const struct span ACCEPT_PAUSE = {100 * 1000};
+
+/* How often idle connections are looked for. */
+static const struct span IDLE_LOOK = {1000 * 1000};
+
+static void on_accept(void *arg, uint32_t events);
+
+/* -- Accepting -------------------------------------------------------------------------------- */
+
+static void watch_for(struct resp *r, uint32_t events)
+{
+	if (r->tcp_fd >= 0)
+		loop_mod(r->d->loop, r->tcp_fd, events);
+	if (r->unix_fd >= 0)
+		loop_mod(r->d->loop, r->unix_fd, events);
+}
+
+static void on_accept_again(void *arg)
+{
+	struct resp *r = arg;
+
+	if (r->reserve_fd < 0)
+		r->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	watch_for(r, EPOLLIN);
+}
+
+/*
+ * No descriptor is left. The reserve takes the one who waits longest, who is told to go, so that
+ * nobody hangs in the queue unheard; then nobody is looked for until some time has passed, as the
+ * listening socket stays readable and the loop would spin.
+ */
+static void out_of_descriptors(struct resp *r, int listen_fd)
+{
+	static const char sorry[] = "-ERR max number of clients reached\r\n";
+	int fd;
+
+	if (r->reserve_fd >= 0) {
+		close(r->reserve_fd);
+		r->reserve_fd = -1;
+		fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			if (write(fd, sorry, sizeof(sorry) - 1) < 0)
+				log_line(LOG_DEBUG, "redis_refused", "why=\"%s\"", strerror(errno));
+			close(fd);
+		}
+		r->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	}
+	r->n_rejected++;
+	log_line(LOG_WARN, "redis_accept",
+	         "why=\"no descriptor is left: raise the limit of open files, or lower "
+	         "redis_max_clients\" connections=%zu",
+	         r->n_conns);
+	watch_for(r, 0);
+	loop_timer_set(r->d->loop, &r->accept_again, ACCEPT_PAUSE);
+}
+
+static void too_many(struct resp *r, int fd)
+{
+	static const char sorry[] = "-ERR max number of clients reached\r\n";
+
+	r->n_rejected++;
+	log_line(LOG_NOTICE, "redis_refused", "why=\"redis_max_clients is %" PRId64 "\"",
+	         r->set.max_clients);
+	if (write(fd, sorry, sizeof(sorry) - 1) < 0)
+		log_line(LOG_DEBUG, "redis_refused", "why=\"%s\"", strerror(errno));
+	close(fd);
+}
+
+static void accept_on(struct resp *r, int listen_fd, bool is_unix)
+{
+	int one = 1, fd;
+
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+		               errno == ENOMEM)) {
+			out_of_descriptors(r, listen_fd);
+			return;
+		}
+		if (fd < 0 && errno == ECONNABORTED)
+			continue;
+		if (fd < 0)
+			return;
+		if (r->n_conns >= (size_t)r->set.max_clients) {
+			too_many(r, fd);
+			continue;
+		}
+		if (!is_unix) {
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+			setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+		}
+		r->n_connections++;
+		resp_conn_open(r, fd, is_unix);
+	}
+}
+
+static void on_accept(void *arg, uint32_t events)
+{
+	struct resp *r = arg;
+
+	(void)events;
+	accept_on(r, r->tcp_fd, false);
+}
+
+static void on_accept_unix(void *arg, uint32_t events)
+{
+	struct resp *r = arg;
+
+	(void)events;
+	accept_on(r, r->unix_fd, true);
+}
+
+/* -- Idle connections ------------------------------------------------------------------------- */
+
+static void on_idle(void *arg)
+{
+	struct resp *r = arg;
+	int64_t now = clock_boot_us(&r->d->clock);
+	struct resp_conn *next;
+
+	loop_timer_set(r->d->loop, &r->idle, IDLE_LOOK);
+	r->ops_per_s = r->n_commands >= r->ops_at_look ? r->n_commands - r->ops_at_look : 0;
+	r->ops_at_look = r->n_commands;
+	if (!r->set.idle_s)
+		return;
+	for (struct resp_conn *c = r->first; c; c = next) {
+		next = c->next;
+		if (!c->waits && !c->monitor && now - c->last_us > r->set.idle_s * 1000000)
+			resp_conn_close(c);
+	}
+}
+
+/* -- Listening -------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 2, 3))) static int fail(struct resp_listen_error *e, const char *fmt,
+                                                      ...)
+{
+	int err = errno ? errno : EINVAL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	return -err;
+}
+
+/* host:port, [host]:port, or a port alone. */
+static int listen_tcp(struct resp *r, const char *where, struct resp_listen_error *e)
+{
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_storage got;
+	socklen_t got_n = sizeof(got);
+	char host[64];
+	int port, one = 1, rc;
+	bool six;
+
+	rc = address_parse(where, host, sizeof(host), &port) ? 0 : -EINVAL;
+	errno = EINVAL;
+	if (rc)
+		return fail(e, "redis: \"%s\" is no address", where);
+	six = inet_pton(AF_INET6, host, &v6.sin6_addr) == 1;
+	v6.sin6_port = v4.sin_port = htons((uint16_t)port);
+	if (!six && inet_pton(AF_INET, host, &v4.sin_addr) != 1)
+		return fail(e, "redis: \"%s\" is no address", where);
+	r->tcp_fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (r->tcp_fd < 0)
+		return fail(e, "redis: no socket: %s", strerror(errno));
+	setsockopt(r->tcp_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (six)
+		rc = bind(r->tcp_fd, (struct sockaddr *)&v6, sizeof(v6));
+	else
+		rc = bind(r->tcp_fd, (struct sockaddr *)&v4, sizeof(v4));
+	if (!rc)
+		rc = listen(r->tcp_fd, BACKLOG);
+	if (rc && errno == EADDRINUSE)
+		return fail(e,
+		            "redis: %s is in use by another program: set \"redis\" to another "
+		            "address (or use --redis), \"127.0.0.1:0\" for any free port, or \"off\"",
+		            where);
+	if (rc)
+		return fail(e, "redis: cannot listen on %s: %s", where, strerror(errno));
+	if (!getsockname(r->tcp_fd, (struct sockaddr *)&got, &got_n))
+		r->port = ntohs(six ? ((struct sockaddr_in6 *)&got)->sin6_port
+		                    : ((struct sockaddr_in *)&got)->sin_port);
+	rc = loop_add(r->d->loop, r->tcp_fd, EPOLLIN, on_accept, r);
+	errno = -rc;
+	return rc ? fail(e, "redis: %s", strerror(-rc)) : 0;
+}
+
+static int listen_unix(struct resp *r, struct resp_listen_error *e)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	size_t n = strlen(r->d->dir) + sizeof("/resp.sock");
+	int rc;
+
+	r->unix_path = mem_calloc(n, 1);
+	snprintf(r->unix_path, n, "%s/resp.sock", r->d->dir);
+	errno = ENAMETOOLONG;
+	if (n > sizeof(sa.sun_path))
+		return fail(e,
+		            "redis_socket: %s is longer than a socket's name can be (%zu): choose a "
+		            "shorter run directory, or set \"redis_socket\" to \"off\"",
+		            r->unix_path, sizeof(sa.sun_path) - 1);
+	memcpy(sa.sun_path, r->unix_path, n);
+	/* the run directory is locked: what lies there is of a daemon that is no more */
+	unlink(r->unix_path);
+	r->unix_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (r->unix_fd < 0 || bind(r->unix_fd, (struct sockaddr *)&sa, sizeof(sa)) ||
+	    listen(r->unix_fd, BACKLOG))
+		return fail(e, "redis_socket: cannot listen on %s: %s", r->unix_path,
+		            strerror(errno));
+	rc = loop_add(r->d->loop, r->unix_fd, EPOLLIN, on_accept_unix, r);
+	errno = -rc;
+	return rc ? fail(e, "redis_socket: %s", strerror(-rc)) : 0;
+}
+
+/* The first line of the file. */
+static int read_password(struct resp *r, const char *file, struct resp_listen_error *e)
+{
+	char line[1024];
+	FILE *f;
+
+	errno = 0;
+	f = fopen(file, "re");
+	if (!f)
+		return fail(e, "redis_password_file: %s: %s", file, strerror(errno));
+	if (!fgets(line, sizeof(line), f))
+		line[0] = '\0';
+	fclose(f);
+	line[strcspn(line, "\r\n")] = '\0';
+	errno = EINVAL;
+	if (!*line)
+		return fail(e, "redis_password_file: %s: its first line is empty", file);
+	r->password = mem_dup(line, strlen(line));
+	explicit_bzero(line, sizeof(line));
+	return 0;
+}
+
+static void make_run_id(struct resp *r)
+{
+	unsigned char x[20];
+
+	if (getrandom(x, sizeof(x), 0) != sizeof(x))
+		memset(x, 0, sizeof(x));
+	for (size_t i = 0; i < sizeof(x); i++)
+		snprintf(r->run_id + 2 * i, 3, "%02x", x[i]);
+}
+
+void resp_configure(struct resp *r)
+{
+	const struct config *c;
+
+	if (!r)
+		return;
+	c = r->d->setup->config;
+	r->set.max_clients = (int64_t)c->redis_max_clients;
+	r->set.idle_s = (int64_t)c->redis_idle_s;
+	r->set.bulk_bytes = (int64_t)c->redis_bulk_bytes;
+	r->set.query_bytes = (int64_t)c->redis_query_bytes;
+	r->set.output_bytes = (int64_t)c->redis_output_bytes;
+	r->limits.inline_bytes = (size_t)c->redis_inline_bytes;
+	r->limits.args = (size_t)c->redis_args;
+	r->limits.bulk_bytes = (size_t)c->redis_bulk_bytes;
+}
+
+int resp_new(struct daemon *d, struct resp **ret, struct resp_listen_error *reterr)
+{
+	const struct config *c = d->setup->config;
+	struct resp *r;
+	int rc = 0;
+
+	*ret = NULL;
+	if (!strcmp(c->redis, "off") && !strcmp(c->redis_socket, "off"))
+		return 0;
+	r = mem_calloc(1, sizeof(*r));
+	r->d = d;
+	r->started_us = clock_boot_us(&d->clock);
+	r->tcp_fd = r->unix_fd = -1;
+	r->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	r->accept_again = (struct loop_timer){on_accept_again, r, 0};
+	r->idle = (struct loop_timer){on_idle, r, 0};
+	r->set.slow_us = 10000;
+	r->set.slow_len = 128;
+	resp_command_init();
+	r->calls = mem_calloc(resp_n_commands, sizeof(*r->calls));
+	resp_conn_setup(r);
+	resp_configure(r);
+	make_run_id(r);
+	if (*c->redis_password_file)
+		rc = read_password(r, c->redis_password_file, reterr);
+	if (!rc && strcmp(c->redis, "off"))
+		rc = listen_tcp(r, c->redis, reterr);
+	if (!rc && !strcmp(c->redis_socket, "on"))
+		rc = listen_unix(r, reterr);
+	if (rc) {
+		resp_free(&r);
+		return rc;
+	}
+	loop_timer_set(d->loop, &r->idle, IDLE_LOOK);
+	log_line(LOG_INFO, "redis", "address=%s port=%d socket=%s password=%s",
+	         strcmp(c->redis, "off") ? c->redis : "-", r->port,
+	         r->unix_path ? r->unix_path : "-", r->password ? "yes" : "no");
+	*ret = r;
+	return 0;
+}
+
+void resp_stop_accepting(struct resp *r)
+{
+	if (!r)
+		return;
+	loop_timer_cancel(r->d->loop, &r->accept_again);
+	if (r->tcp_fd >= 0) {
+		loop_del(r->d->loop, r->tcp_fd);
+		close(r->tcp_fd);
+	}
+	if (r->unix_fd >= 0) {
+		loop_del(r->d->loop, r->unix_fd);
+		close(r->unix_fd);
+	}
+	if (r->unix_path)
+		unlink(r->unix_path);
+	r->tcp_fd = r->unix_fd = -1;
+}
+
+void resp_free(struct resp **rp)
+{
+	struct resp *r = *rp;
+
+	if (!r)
+		return;
+	resp_stop_accepting(r);
+	while (r->first)
+		resp_conn_close(r->first);
+	resp_conn_teardown(r);
+	loop_timer_cancel(r->d->loop, &r->idle);
+	if (r->reserve_fd >= 0)
+		close(r->reserve_fd);
+	resp_slow_trim(r, 0);
+	vec_free(&r->slow);
+	if (r->password)
+		explicit_bzero(r->password, strlen(r->password));
+	free(r->password);
+	free(r->unix_path);
+	free(r->calls);
+	free(r);
+	*rp = NULL;
+}
+
+size_t resp_connections(const struct resp *r)
+{
+	return r ? r->n_conns : 0;
+}
+
+uint64_t resp_commands(const struct resp *r)
+{
+	return r ? r->n_commands : 0;
+}
