@@ -25,6 +25,7 @@ enum key_flag {
 	KEY_ABSENT = 8,      /* the origin said there is no such thing; stands until `soft` */
 	KEY_CLIENT_TTL = 16, /* client_ttl holds the app's own TTL */
 	KEY_HELD_OUT = 32,   /* in the control group: static TTL */
+	KEY_FAILED = 128,    /* the last load failed and nothing stands in; until `soft` */
 	KEY_DIRTY = 64,      /* learned something that has not been handed out yet */
 };
 

@@ -10,7 +10,7 @@ static double ttl_of(struct engine *e, struct instant now, uint32_t key,
 {
 	struct key *k = &e->key.v[key];
 
-	if (k->flags & KEY_ABSENT) {
+	if (k->flags & (KEY_ABSENT | KEY_FAILED)) {
 		*ret_reason = TTL_NEGATIVE;
 		return fmax(0, span_s(instant_diff(k->soft, now)));
 	}
@@ -226,7 +226,7 @@ bool engine_why(struct engine *e, struct instant now, struct bytes name, struct 
 	w->request_rate.mean = w->row.request_rate_per_s;
 	w->request_rate.sd = w->row.request_rate_per_s / sqrt(k->rate_n + 1);
 	w->request_rate.n = k->rate_n;
-	if (w->resident || (k->flags & KEY_ABSENT)) {
+	if (w->resident || (k->flags & (KEY_ABSENT | KEY_FAILED))) {
 		w->soft = k->soft;
 		w->hard = k->hard;
 	}

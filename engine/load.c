@@ -14,6 +14,9 @@ static const uint8_t MAX_RETRIES = 3;
 static const unsigned MAX_EVICTIONS = 20000;
 static const int EVICTION_SAMPLE = 16;
 
+/* An error stands no longer than this, unless negative_ttl is longer. */
+static const struct span ERROR_MAX = {60 * 1000000LL};
+
 /* Whoever carries out a load has this long beyond the deadline to say that it failed. */
 static const struct span DEADLINE_SLACK = {1000000};
 
@@ -326,7 +329,7 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 	k->errors = 0;
 	k->version = f->version;
 	k->loaded = f->read;
-	k->flags = (uint8_t)((k->flags & ~KEY_ABSENT) | KEY_HELD | KEY_DIRTY);
+	k->flags = (uint8_t)((k->flags & ~(KEY_ABSENT | KEY_FAILED)) | KEY_HELD | KEY_DIRTY);
 	if (f->client_ttl.us > 0) {
 		k->flags |= KEY_CLIENT_TTL;
 		k->client_ttl = (float)span_s(f->client_ttl);
@@ -415,7 +418,7 @@ static struct span error_ttl(const struct place *p, unsigned errors)
 {
 	double s = p->policy.negative_ttl * exp2(errors > 1 ? fmin(errors - 1, 10) : 0);
 
-	return span_from_s(fmin(s, fmax(60, p->policy.negative_ttl)));
+	return span_from_s(fmin(s, fmax(span_s(ERROR_MAX), p->policy.negative_ttl)));
 }
 
 /* The old value may stand in for a failed load: until then. */
@@ -425,6 +428,14 @@ static struct instant stands_in_until(const struct key *k, const struct policy *
 		return k->hard;
 	return instant_min(instant_add(k->soft, span_from_s(y->stale_if_error)),
 	                   instant_add(k->loaded, span_from_s(y->max_age)));
+}
+
+/* The error is the answer until then; at once when negative_ttl is 0. */
+static void stand(struct key *k, struct instant now, struct span ttl)
+{
+	k->flags = (uint8_t)((k->flags & ~KEY_ABSENT) | KEY_FAILED);
+	k->reason = TTL_NEGATIVE;
+	k->soft = k->hard = instant_add(now, ttl);
 }
 
 /* A load has failed. Never learned from. */
@@ -451,6 +462,14 @@ static void failed(struct engine *e, struct instant now, uint32_t flight, struct
 		if (e->store && k->entry != STORE_NONE)
 			store_set_expiry(e->store, k->entry, k->soft, k->hard);
 	}
+	/*
+	 * Nothing to give instead: the error stands for a while, or each miss would ask an origin
+	 * that is in trouble. Who loads by itself (a lease) asks as it likes.
+	 */
+	if (!old && (k->flags & KEY_OURS) && now.us >= k->hard.us)
+		serve_drop(e, key); /* too old to be served ever again */
+	if (!old && !f->lease && !(k->flags & KEY_HELD))
+		stand(k, now, span_clip(retry_after, error_ttl(p, k->errors), ERROR_MAX));
 	give_back(e, now, f, false, instant_diff(now, f->started), retry_after);
 	if (old) {
 		struct waiter w;
@@ -551,7 +570,7 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 		serve_drop(e, key);
 		k->version = 0;
 		k->errors = (uint16_t)(k->errors < UINT16_MAX ? k->errors + 1 : k->errors);
-		k->flags |= KEY_ABSENT;
+		k->flags = (uint8_t)((k->flags & ~KEY_FAILED) | KEY_ABSENT);
 		k->reason = TTL_NEGATIVE;
 		k->soft = k->hard = instant_add(now, error_ttl(key_place(e, k), k->errors));
 		answer_all(e, flight, REPLY_ABSENT, bytes_str(""), NULL, fx);

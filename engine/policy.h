@@ -26,7 +26,8 @@
 	  "loads one is willing to spend to spare a user a miss")                                  \
 	X(jitter, 0.05, 0, 0.5, "share of the TTL", "spread of expiry times")                      \
 	X(negative_ttl, 1, 0, 3600, "s",                                                           \
-	  "how long an error answer stands; doubles while it lasts, to 60 s")                      \
+	  "how long \"no such thing\", or a load that failed with no old value to give, is the "   \
+	  "answer; doubles while it lasts, to 60 s; 0: each request asks again")                   \
 	X(holdout, 0, 0, 0.5, "share of keys", "keys that keep static_ttl, to compare with")       \
 	X(max_stale_key, 0.3, 0.001, 1, "probability",                                             \
 	  "no key is planned to be stale with a higher probability at the end of its TTL")

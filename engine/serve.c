@@ -58,7 +58,7 @@ void serve_drop(struct engine *e, uint32_t key)
 	if (k->flags & KEY_OURS)
 		plain_touch(e, key);
 	plain_give_up(e, key);
-	k->flags &= (uint8_t) ~(KEY_HELD | KEY_OURS | KEY_AHEAD | KEY_ABSENT);
+	k->flags &= (uint8_t) ~(KEY_HELD | KEY_OURS | KEY_AHEAD | KEY_ABSENT | KEY_FAILED);
 	heap_cancel(&e->refresh, key);
 }
 
@@ -169,6 +169,13 @@ static void miss(struct engine *e, struct instant now, const struct input *in, u
 	}
 	if (place_loads_from(key_place(e, k)) == ORIGIN_NONE) {
 		serve_reply(e, fx, in->ticket, key, REPLY_ABSENT, OUTCOME_MISS);
+		return;
+	}
+	if ((k->flags & KEY_FAILED) && now.us < k->soft.us) {
+		/* in->ticket may be 0: then nobody reads it */
+		serve_reply(e, fx, in->ticket, key, REPLY_ERROR, OUTCOME_MISS)->reply.error =
+		        bytes_str(e->last_error_key == key ? e->last_error
+		                                           : "its load failed a moment ago");
 		return;
 	}
 	load_start(e, now, key, LOAD_DEMAND, fx);
@@ -411,7 +418,8 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 	if (news) {
 		/* whether or not an older value is held: what it has read is old */
 		load_void(e, key);
-		k->flags &= (uint8_t)~KEY_ABSENT; /* "no such thing" is such an answer, too */
+		/* "no such thing" is such an answer, too, and the error may have passed */
+		k->flags &= (uint8_t) ~(KEY_ABSENT | KEY_FAILED);
 	}
 	if (news && (k->flags & KEY_HELD)) {
 		if (!engine_paused(e, now, PAUSE_LEARNING))

@@ -979,6 +979,65 @@ TEST(a_not_modified_that_a_change_has_overtaken_is_asked_for_again)
 	bench_free(&b);
 }
 
+/* An origin that is down, and a user who asks every tenth of a second. */
+TEST(misses_do_not_hammer_an_origin_that_fails)
+{
+	for (int negative = 0; negative < 2; negative++) {
+		struct policy y = policy_default();
+		struct bench b;
+		int loads = 0, errors = 0;
+
+		y.negative_ttl = negative;
+		b = bench_policy(&y);
+		for (int i = 0; i < 6000; i++) {
+			struct effect *f, *load;
+			uint64_t ticket;
+
+			pass(&b, 0.1);
+			ticket = get(&b, "/a/1", GET_LOAD);
+			load = find(&b, EFFECT_LOAD, 0);
+			if (load) {
+				loads++;
+				loaded(&b, load->load.job, LOADED_ERROR, "");
+			}
+			f = find(&b, EFFECT_REPLY, 0);
+			errors += f && f->ticket == ticket && f->reply.status == REPLY_ERROR &&
+			          bytes_equal(f->reply.error, bytes_str("it broke"));
+		}
+		OK(errors == 6000, "%d answers", errors);
+		/* after 1, 2, 4, ... 32 s, then every minute */
+		OK(negative ? loads >= 14 && loads <= 17 : loads == 6000, "%d loads", loads);
+		OK(why(&b, "/a/1").row.reason == TTL_NEGATIVE || !negative);
+		/* who loads by itself is not kept from it, and a good answer ends it */
+		get(&b, "/a/1", GET_LEASE);
+		OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_LEASE);
+		bench_free(&b);
+	}
+}
+
+TEST(a_good_answer_ends_an_error)
+{
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
+	struct bench b = bench_policy(NULL);
+
+	for (int by_event = 0; by_event < 2; by_event++) {
+		get(&b, "k", GET_LOAD);
+		loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_ERROR, "");
+		get(&b, "k", GET_LOAD);
+		OK(!find(&b, EFFECT_LOAD, 0) && find(&b, EFFECT_REPLY, 0));
+		if (by_event)
+			input(&b, &changed);
+		else
+			pass(&b, 1.1);
+		get(&b, "k", GET_LOAD);
+		OK(find(&b, EFFECT_LOAD, 0) != NULL);
+		loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_OK, "v");
+		OK(replied(&b, get(&b, "k", GET_LOAD), REPLY_OK, OUTCOME_HIT, "v"));
+		pass(&b, 2 * 86400);
+	}
+	bench_free(&b);
+}
+
 TEST(a_change_event_ends_a_negative_answer)
 {
 	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
@@ -1458,6 +1517,8 @@ int main(int argc, char **argv)
 	RUN(values_in_a_segment_that_outlived_the_daemon_are_served);
 	RUN(what_is_set_during_a_load_reaches_those_who_wait_and_stays);
 	RUN(a_not_modified_that_a_change_has_overtaken_is_asked_for_again);
+	RUN(misses_do_not_hammer_an_origin_that_fails);
+	RUN(a_good_answer_ends_an_error);
 	RUN(a_change_event_ends_a_negative_answer);
 	RUN(the_number_of_a_load_is_no_lease);
 	RUN(effects_do_not_point_into_the_input);
