@@ -196,7 +196,13 @@ static char *inlined(const char *svg, const struct plot *p, size_t *ret_n)
 	}
 	fprintf(f, "<svg role=\"img\" aria-label=\"%s\"", p->about);
 	for (at += strlen("<svg"); *at;) {
+		const char *end;
 		size_t i = 0;
+
+		if (strncmp(at, "<title>", 7) == 0 && (end = strstr(at, "</title>"))) {
+			at = end + strlen("</title>"); /* would pop up under the pointer */
+			continue;
+		}
 
 		for (; i < sizeof(change) / sizeof(change[0]); i++)
 			if (strncmp(at, change[i].was, strlen(change[i].was)) == 0)

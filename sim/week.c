@@ -135,15 +135,18 @@ static double rate_on(const struct week *w, const struct week_row *r, enum week_
 	return covered_s >= WEEK_BIN_S / 6.0 ? requests / covered_s : NAN;
 }
 
-/* Days of one kind that have twice as much as the others have a schedule of their own. */
+/*
+ * Days of one kind that have twice as much as the others have a schedule of their own, and so have
+ * those that alone were seen.
+ */
 static enum week_days busy_days(const struct week *w, const struct week_row *r)
 {
 	double working = rate_on(w, r, WEEK_WEEKDAYS, -1),
 	       free_days = rate_on(w, r, WEEK_WEEKENDS, -1);
 
-	if (working > 2 * free_days)
+	if (working > 2 * free_days || isnan(free_days))
 		return WEEK_WEEKDAYS;
-	if (free_days > 2 * working)
+	if (free_days > 2 * working || isnan(working))
 		return WEEK_WEEKENDS;
 	return WEEK_DAILY;
 }

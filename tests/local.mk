@@ -83,6 +83,12 @@ check_PROGRAMS += %D%/unit/t_sim_weblog
 %C%_unit_t_sim_weblog_LDADD = base/libbase.la
 TESTS += %D%/unit/t_sim_weblog
 
+check_PROGRAMS += %D%/unit/t_sim_week
+%C%_unit_t_sim_week_SOURCES = %D%/unit/t_sim_week.c
+%C%_unit_t_sim_week_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_sim_week_LDADD = $(SIM_LIBS)
+TESTS += %D%/unit/t_sim_week
+
 dist_check_SCRIPTS += %D%/scripts/sim_backtest.py
 dist_check_SCRIPTS += %D%/scripts/sim_replay.py
 dist_check_SCRIPTS += %D%/scripts/sim_report.py
