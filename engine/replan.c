@@ -6,10 +6,12 @@
 #include <math.h>
 
 /*
- * A plan older than this is made again on the next hit: the price and the forecast have moved, and
- * a long TTL that was given at a low price must not stand until it ends.
+ * A plan is made again on the next hit once it is this old and so large a part of the life it gave
+ * has passed: the price and the forecast have moved, and a long TTL that was given at a low price
+ * must not stand until it ends.
  */
 static const struct span RECHECK = {300 * 1000000LL};
+static const int64_t RECHECK_PARTS = 16;
 
 /* So many load times of a key before its value expires a refresh of it starts. */
 static const double LOAD_SLACK = 1.5;
@@ -147,12 +149,22 @@ void replan(struct engine *e, struct instant now, uint32_t key)
 	}
 }
 
+static bool is_due(const struct key *k, struct instant now)
+{
+	int64_t age, life;
+
+	if (!instant_is_set(k->planned))
+		return true;
+	age = now.us - k->planned.us;
+	life = k->soft.us - k->planned.us;
+	return age > RECHECK.us && age > life / RECHECK_PARTS;
+}
+
 void replan_if_due(struct engine *e, struct instant now, uint32_t key)
 {
 	struct key *k = &e->key.v[key];
 
-	if ((k->flags & KEY_HELD) &&
-	    (!instant_is_set(k->planned) || now.us - k->planned.us > RECHECK.us))
+	if ((k->flags & KEY_HELD) && is_due(k, now))
 		replan(e, now, key);
 }
 

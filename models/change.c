@@ -75,7 +75,12 @@ void change_forget(struct change *c, struct change prior, double keep)
 
 double change_p(struct change c, double tau)
 {
-	return tau > 0 ? -expm1(-c.a * log1p(tau / c.b)) : 0;
+	double x = tau / c.b;
+
+	if (!(tau > 0))
+		return 0;
+	/* where 1 + x is exact enough, log and exp do, which take half the time */
+	return x > 1e-4 ? 1 - exp(-c.a * log(1 + x)) : -expm1(-c.a * log1p(x));
 }
 
 double change_tau(struct change c, double p)
