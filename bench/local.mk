@@ -30,3 +30,6 @@ bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) %D%/learn$(EXEEXT) daemon/forecache
 	%D%/learn$(EXEEXT)
 	$(srcdir)/%D%/simulate .
 .PHONY: bench
+
+# Gets from Python, against redis-py; by itself, as it needs a redis-server.
+EXTRA_DIST += %D%/python_get.py

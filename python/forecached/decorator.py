@@ -178,6 +178,7 @@ class _Decorated(Generic[R]):
     ) -> None:
         self.fn = fn
         self.make_key, self.endpoint, template = _key_maker(fn, key, endpoint)
+        self._endpoint = self.endpoint.encode(errors="replace")
         self.ttl = _seconds(ttl)
         self.serializer = None if serializer is None else serializer_of(serializer)
         self._given = client
@@ -186,6 +187,13 @@ class _Decorated(Generic[R]):
         load = _as_loader(fn, template, loader, what) if loader is not None else _as_loader_or_none(fn, template)
         if load is not None:
             _register(Registered(self.endpoint, load, what, self.serializer, self.ttl))
+
+    def peek(self, client: Client, key: str) -> Optional[bytes]:
+        """A fresh value that is there at once, before anything is made ready for a load."""
+        try:
+            return client.backend.peek(key.encode("utf-8", "surrogateescape"), self._endpoint, True)
+        except UnicodeEncodeError:
+            return None  # get_or_load will say
 
     @property
     def client(self) -> Client:
@@ -223,8 +231,13 @@ def async_around(client: Client) -> AsyncClient:
 def _wrap(d: _Decorated[Any]) -> Any:
     @functools.wraps(d.fn)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return d.client.get_or_load(
-            d.make_key(args, kwargs),
+        key = d.make_key(args, kwargs)
+        client = d.client
+        data = d.peek(client, key)
+        if data is not None:
+            return (d.serializer or client.serializer).decode(data)
+        return client.get_or_load(
+            key,
             functools.partial(d.fn, *args, **kwargs),
             endpoint=d.endpoint,
             ttl=d.ttl,
@@ -260,8 +273,13 @@ def _wrap(d: _Decorated[Any]) -> Any:
 def _wrap_async(d: _Decorated[Any]) -> Any:
     @functools.wraps(d.fn)
     async def call(*args: Any, **kwargs: Any) -> Any:
+        key = d.make_key(args, kwargs)
+        client = d.client
+        data = d.peek(client, key)
+        if data is not None:
+            return (d.serializer or client.serializer).decode(data)
         return await d.async_client.get_or_load(
-            d.make_key(args, kwargs),
+            key,
             functools.partial(d.fn, *args, **kwargs),
             endpoint=d.endpoint,
             ttl=d.ttl,

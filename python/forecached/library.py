@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import ctypes.util
 import errno
 import glob
 import itertools
@@ -40,6 +39,7 @@ from .transport import (
 
 log = logging.getLogger("forecached")
 
+SONAME = "libforecache.so.0"
 PEEK_BYTES = 65536  # larger values are copied once more
 CLOSE_WAIT_S = 5.0
 
@@ -144,7 +144,14 @@ _PROTOTYPES: Dict[str, Tuple[Any, List[Any]]] = {
 }
 _ALL = ctypes.c_uint(0)
 _FRESH = ctypes.c_uint(1)
+_TOO_SMALL = -errno.ERANGE
 _PEEK_BYTES = ctypes.c_size_t(PEEK_BYTES)
+
+
+# Bytes of that length whose content is whatever was there, for a C function to fill.
+_new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
+_new_bytes.restype = ctypes.py_object
+_new_bytes.argtypes = [ctypes.c_char_p, ctypes.c_ssize_t]
 
 
 class _Api:
@@ -183,7 +190,8 @@ class _Api:
 
 
 def candidates() -> List[str]:
-    """Where libforecache may be: $FORECACHED_LIBRARY, the build tree around this file, the system."""
+    """Where libforecache may be: $FORECACHED_LIBRARY, the build tree or prefix around this file, the
+    system's own places."""
     given = os.environ.get("FORECACHED_LIBRARY")
     if given:
         return [given]
@@ -192,9 +200,12 @@ def candidates() -> List[str]:
     if os.path.exists(os.path.join(top, "configure.ac")):  # run from the source tree
         for build in (os.environ.get("top_builddir", ""), top, os.path.join(top, "build")):
             if build:
-                found += sorted(glob.glob(os.path.join(build, "client", ".libs", "libforecache.so.?")))
-    name = ctypes.util.find_library("forecache")
-    return found + [n for n in (name, "libforecache.so.0") if n]
+                found += sorted(glob.glob(os.path.join(build, "client", ".libs", SONAME)))
+    # PREFIX/lib/python3/dist-packages/forecached/library.py
+    beside = os.path.join(os.path.dirname(top), SONAME)
+    if os.path.exists(beside):
+        found.append(beside)
+    return found + [SONAME]
 
 
 _api: Optional[_Api] = None
@@ -332,8 +343,30 @@ class Library(Transport):
         rc = self._fc_peek(handle, endpoint, key, t.n, _FRESH if fresh else _ALL, t.address, _PEEK_BYTES, t.ref)
         t.busy = False
         if rc:
-            return None
+            return self._peek_large(key, endpoint, fresh, t) if rc == _TOO_SMALL else None
         return t.view[: t.value.bytes].tobytes()
+
+    def _peek_large(self, key: bytes, endpoint: Optional[bytes], fresh: bool, t: _Thread) -> Optional[bytes]:
+        """After a peek that said what the value takes: straight into a bytes object that no one has yet."""
+        for _ in range(4):  # it may grow meanwhile
+            n = t.value.bytes
+            if n > self._options.max_value_bytes:
+                return None
+            data: bytes = _new_bytes(None, n)
+            t.busy = True
+            try:
+                if self._handle is None:
+                    raise self._closed()
+                rc = self._fc_peek(
+                    self._handle, endpoint, key, t.n, _FRESH if fresh else _ALL, data, ctypes.c_size_t(n), t.ref
+                )
+            finally:
+                t.busy = False
+            if rc == 0:
+                return data if t.value.bytes == n else data[: t.value.bytes]
+            if rc != _TOO_SMALL:
+                break
+        return None
 
     def get_now(self, key: bytes, endpoint: Optional[bytes]) -> Optional[Found]:
         t = self._local.thread

@@ -114,8 +114,10 @@ class Template:
             values = [bound.arguments[f] for f in self.fields]
         out = [self._literals[0]]
         for name, value, literal in zip(self.fields, values, self._literals[1:]):
-            text = value if type(value) is str else _text(value, name)
-            out.append(quote(text, safe="", errors="surrogatepass"))
+            kind = type(value)
+            text = value if kind is str else str(value) if kind is int else _text(value, name)
+            plain = text.isascii() and text.isalnum()
+            out.append(text if plain else quote(text, safe="", errors="surrogatepass"))
             out.append(literal)
         return "".join(out)
 

@@ -195,5 +195,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def console() -> None:
+    """The command forecached-worker."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    console()
