@@ -28,24 +28,30 @@ CONFIG = {"policy": {"grace": "10m", "ttl": "obey", "min_ttl": "50ms"}}
 
 
 class Rig:
-    """A server and clients of one transport."""
+    """A server and clients of one transport. "resp" is that to a Redis, "listener" to the daemon."""
 
-    def __init__(self, transport, config=None):
-        self.transport = transport
+    def __init__(self, name):
+        self.name = name
+        self.transport = "resp" if name == "listener" else name
         self.clients = []
-        self.server = pyfc.Redis() if transport == "resp" else Daemon(dict(CONFIG, **(config or {})))
+        if name == "resp":
+            self.server = pyfc.Redis()
+            self.url = self.server.url
+        else:
+            self.server = Daemon(dict(CONFIG, **({"redis_socket": "on"} if name == "listener" else {})))
+            self.url = "unix://%s/resp.sock" % self.server.dir
 
     def client(self, **options):
         options.setdefault("transport", self.transport)
         if self.transport == "resp":
-            c = forecached.Client("/nonexistent", resp=self.server.url, **options)
+            c = forecached.Client("/nonexistent", resp=self.url, **options)
         else:
             c = forecached.Client(self.server.dir, **options)
         self.clients.append(c)
         return c
 
     def kill(self):
-        if self.transport == "resp":
+        if self.name == "resp":
             self.server.stop()
         else:
             self.server.kill9()
@@ -59,7 +65,7 @@ class Rig:
     def __exit__(self, kind, value, trace):
         for c in self.clients:
             c.close()
-        if self.transport == "resp":
+        if self.name == "resp":
             self.server.close()
         else:
             self.server.__exit__(kind, value, trace)
@@ -84,7 +90,7 @@ def on(*transports):
     return decorate
 
 
-ALL = ("library", "zeromq", "resp")
+ALL = ("library", "zeromq", "resp", "listener")
 DAEMON = ("library", "zeromq")
 
 
@@ -540,14 +546,14 @@ async def go():
     asyncio.ensure_future(c.get_or_load("/never", never))
     await asyncio.sleep(0.05)
 asyncio.run(go())
-""", getattr(rig.server, "dir", "/nonexistent"), rig.transport, getattr(rig.server, "url", "")],
+""", getattr(rig.server, "dir", "/nonexistent"), rig.transport, rig.url if rig.transport == "resp" else ""],
         timeout=120, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
 
 
 @test
 def without_a_daemon_loaders_are_called():
-    for transport in ALL:
+    for transport in ("library", "zeromq", "resp"):
         base = tempfile.mkdtemp(prefix="pyfc-")
         c = forecached.Client(base, transport=transport, resp="unix://" + os.path.join(base, "none.sock"))
         assert not c.alive() and c.get("/k", 4) == 4 and c.mget(["/k"]) == {}
