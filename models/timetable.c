@@ -2,6 +2,7 @@
 #include "models/timetable.h"
 
 #include <math.h>
+#include <stdint.h>
 
 static const double PERIOD[TIMETABLE_PERIODS] = {60, 300, 600, 900, 1800, 3600};
 
@@ -47,9 +48,13 @@ double timetable_period(const struct timetable *t)
 
 static double clock_of(const struct timetable_profile *p, double period, double s)
 {
-	double whole = floor(s / period), x = (s - whole * period) / period * TIMETABLE_BINS;
-	int i = (int)x;
+	double turns = s / period, whole = (double)(int64_t)turns, x;
+	int i;
 
+	if (whole > turns) /* rounded towards 0, from below */
+		whole -= 1;
+	x = (turns - whole) * TIMETABLE_BINS;
+	i = (int)x;
 	if (i >= TIMETABLE_BINS)
 		i = TIMETABLE_BINS - 1;
 	return whole * period + p->cum[i] + (x - i) * (p->cum[i + 1] - p->cum[i]);

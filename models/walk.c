@@ -11,8 +11,11 @@
  */
 static const double DOUBT = 0.01;
 
-/* The step that crosses the optimum is narrowed down to this share of the age. */
-static const double FINEST = 0.002, FINEST_S = 1e-3;
+/*
+ * The step that passes an end of the walk is narrowed down until it passes it by this share of what
+ * is sought there, or is this share of the age: a tick of a timetable is passed in no time.
+ */
+static const double CLOSE = 0.01, FINEST = 0.002, FINEST_S = 1e-3;
 
 static const double STEP_GROWTH = 2;
 
@@ -75,15 +78,22 @@ static bool reaches(const struct goal *g, const struct point *x)
 	return !g->reached && gained(g, x) >= g->target;
 }
 
-/* The walk has come from a to b, and may have reached the goal on the way. */
-static void advance(struct goal *g, const struct point *a, const struct point *b)
+/* Where between a and b, as a share of the step, the goal or a little more than it is reached. */
+static double share_to(const struct goal *g, double more, const struct point *a,
+                       const struct point *b)
 {
 	double from = gained(g, a), to = gained(g, b);
 
+	return to > from ? fmin(((1 + more) * g->target - from) / (to - from), 1) : 1;
+}
+
+/* The walk has come from a to b, and may have reached the goal on the way. */
+static void advance(struct goal *g, const struct point *a, const struct point *b)
+{
 	if (g->reached)
 		return;
-	g->reached = to >= g->target;
-	g->at = g->reached && to > from ? between(a, b, (g->target - from) / (to - from)) : *b;
+	g->reached = reaches(g, b);
+	g->at = g->reached ? between(a, b, share_to(g, 0, a, b)) : *b;
 }
 
 /* A good length of the first step: a fifth of what would be best at a steady mean rate. */
@@ -97,35 +107,60 @@ static double first_step(const struct walk_question *q, const struct goal *on_de
 }
 
 /*
+ * Where in the step from a to b the walk comes to its first end, as far as a straight line tells,
+ * or closely behind it: as a share of the step. 1 when that is b itself, or there is no end.
+ */
+static double share_to_end(const struct walk_question *q, const struct goal *on_demand,
+                           const struct goal *ahead, const struct point *a, const struct point *b)
+{
+	double f = 1;
+
+	if (!on_demand->reached)
+		f = fmin(f, share_to(on_demand, 0.5 * CLOSE, a, b));
+	if (!ahead->reached)
+		f = fmin(f, share_to(ahead, 0.5 * CLOSE, a, b));
+	if (q->p_cap < 1 && b->p > a->p)
+		f = fmin(f, ((1 + 0.5 * CLOSE) * q->p_cap - a->p) / (b->p - a->p));
+	return f;
+}
+
+/*
  * Walks until both goals are reached, or S the cap, or t the end. True when the cap ended it.
  *
  * The length of the steps follows what they leave in doubt, as that of a solver of differential
  * equations follows its error: long through quiet hours, short around the ticks of a timetable. A
- * step that passes an end of the walk is taken back and halved until the end is well known.
+ * step that goes far past an end of the walk is taken back. The next is to hit the end, and if that
+ * is no smooth place the one after it halves what is left.
  */
 static bool walk(const struct walk_question *q, struct goal *on_demand, struct goal *ahead)
 {
 	double doubt = DOUBT * fmin(on_demand->target, ahead->target),
 	       step = first_step(q, on_demand);
 	double passed = HUGE_VAL; /* some end lies before this age */
+	double aim = HUGE_VAL;    /* and is looked for here */
 	struct point here = {0};
 	struct clocks clocks;
 
 	shape_walk_start(&clocks.volatility, q->volatility, q->zone, q->loaded);
 	shape_walk_start(&clocks.demand, q->demand, q->zone, q->loaded);
 	while (here.t < q->max_s && !(on_demand->reached && ahead->reached)) {
-		double finest = fmax(FINEST * here.t, FINEST_S);
-		double length = fmax(fmin(step, 0.5 * (passed - here.t)), finest), box, fit;
+		double finest = fmax(FINEST * here.t, FINEST_S), box, fit, share = 1;
+		double length = fmax(fmin(step, aim - here.t), finest);
+		bool aimed = aim < HUGE_VAL, capped, ends;
 		struct clocks c = clocks;
 		struct point next = look(q, &here, fmin(here.t + length, q->max_s), &c);
-		bool capped = next.p >= q->p_cap && q->p_cap < 1;
-		bool ends = capped || reaches(on_demand, &next) || reaches(ahead, &next);
 
 		box = (next.m - here.m) * (next.p - here.p);
 		fit = box > 0 ? fmin(0.9 * sqrt(doubt / box), STEP_GROWTH) : STEP_GROWTH;
 		step = (next.t - here.t) * fit;
-		if ((ends || box > doubt) && length > finest) {
-			passed = ends ? next.t : passed;
+		capped = next.p >= q->p_cap && q->p_cap < 1;
+		ends = capped || reaches(on_demand, &next) || reaches(ahead, &next);
+		if (ends) {
+			share = share_to_end(q, on_demand, ahead, &here, &next);
+			passed = next.t;
+		}
+		if (((ends && share < 1) || box > doubt) && length > finest) {
+			aim = here.t + (ends && !aimed ? share : 0.5) * (passed - here.t);
 			continue;
 		}
 		if (capped && next.p > here.p)
@@ -136,6 +171,7 @@ static bool walk(const struct walk_question *q, struct goal *on_demand, struct g
 			return true;
 		if (ends)
 			passed = HUGE_VAL;
+		aim = 0.5 * (next.t + passed);
 		here = next;
 		clocks = c;
 	}
