@@ -73,8 +73,8 @@ static const char style[] =
         " border-bottom: 1px solid var(--line); }\n"
         "thead th { border-bottom: 2px solid var(--line); font-weight: 600; }\n"
         "tbody th { font-weight: 400; min-width: 11rem; }\n"
-        "th.n, td.n { text-align: right; white-space: nowrap; }\n"
-        "thead th.n { white-space: normal; }\n"
+        "th.n, td.n { text-align: right; }\n"
+        "td { white-space: nowrap; }\n"
         "tr.own { background: var(--box); font-weight: 600; }\n"
         "tr.first td { border-top: 2px solid var(--line); }\n"
         "code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }\n"
@@ -87,7 +87,8 @@ static const char style[] =
         " max-width: 46rem; }\n"
         "@media print { body { font-size: 10pt; } h2 { break-after: avoid; } nav { display: none; "
         "}\n"
-        " figure, tr, .tiles div { break-inside: avoid; } .wide { overflow: visible; } }\n"
+        " figure, tr, .tiles div { break-inside: avoid; } .wide { overflow: visible; }\n"
+        " pre { white-space: pre-wrap; } }\n"
         "</style>\n";
 
 /* The file's name without its folders, or what stands for it. */
