@@ -150,7 +150,7 @@ class AsyncClient:
         c = self._client
         codec = c._codec(serializer)
         k, e = c._key(key), c._endpoint(endpoint)
-        data = c.backend.peek(k, e, True)
+        data = c.backend.peek(k, e)
         if data is not None:
             return codec.decode(data)
         return (await self._load(k, e, loader, ttl, codec)).value

@@ -302,7 +302,7 @@ class Client:
         except (AttributeError, UnicodeEncodeError):
             k = self._key(key)
         e = None if endpoint is None else self._endpoint(endpoint)
-        data = self._peek(k, e, False)
+        data = self._peek(k, e)
         if data is not None:
             return self._decode(data)
         found = self._get(k, e)
@@ -383,7 +383,7 @@ class Client:
         """
         codec = self._codec(serializer)
         k, e = self._key(key), self._endpoint(endpoint)
-        data = self._peek(k, e, True)
+        data = self._peek(k, e)
         if data is not None:
             return codec.decode(data)
         return self._load(k, e, loader, ttl, codec).value

@@ -191,7 +191,7 @@ class _Decorated(Generic[R]):
     def peek(self, client: Client, key: str) -> Optional[bytes]:
         """A fresh value that is there at once, before anything is made ready for a load."""
         try:
-            return client.backend.peek(key.encode("utf-8", "surrogateescape"), self._endpoint, True)
+            return client.backend.peek(key.encode("utf-8", "surrogateescape"), self._endpoint)
         except UnicodeEncodeError:
             return None  # get_or_load will say
 

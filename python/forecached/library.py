@@ -6,7 +6,8 @@ its thread keeps; everything else lets other threads run meanwhile (CDLL). Load 
 back through one function for all; its argument is the number under which the Python function waits.
 
 INVARIANTS the handle is freed only when no thread is in a call: a peek says so in its thread's
-record, the other calls are counted.
+record, the other calls are counted. A peek within a peek of the same thread (a signal handler, a
+finalizer) does not touch its buffer.
 """
 from __future__ import annotations
 
@@ -332,36 +333,33 @@ class Library(Transport):
 
     # -- Reads ---------------------------------------------------------------------------------
 
-    def peek(self, key: bytes, endpoint: Optional[bytes], fresh: bool) -> Optional[bytes]:
+    def peek(self, key: bytes, endpoint: Optional[bytes]) -> Optional[bytes]:
         t = self._local.thread
+        if t.busy:  # a signal handler or finalizer in the middle of a get: the buffer is in use
+            return None
         t.busy = True
-        handle = self._handle
-        if handle is None:
+        try:
+            handle = self._handle
+            if handle is None:
+                raise self._closed()
+            t.n.value = len(key)
+            rc = self._fc_peek(handle, endpoint, key, t.n, _FRESH, t.address, _PEEK_BYTES, t.ref)
+            if rc == 0:
+                return t.view[: t.value.bytes].tobytes()
+            return self._peek_large(handle, key, endpoint, t) if rc == _TOO_SMALL else None
+        finally:
             t.busy = False
-            raise self._closed()
-        t.n.value = len(key)
-        rc = self._fc_peek(handle, endpoint, key, t.n, _FRESH if fresh else _ALL, t.address, _PEEK_BYTES, t.ref)
-        t.busy = False
-        if rc:
-            return self._peek_large(key, endpoint, fresh, t) if rc == _TOO_SMALL else None
-        return t.view[: t.value.bytes].tobytes()
 
-    def _peek_large(self, key: bytes, endpoint: Optional[bytes], fresh: bool, t: _Thread) -> Optional[bytes]:
+    def _peek_large(
+        self, handle: ctypes.c_void_p, key: bytes, endpoint: Optional[bytes], t: _Thread
+    ) -> Optional[bytes]:
         """After a peek that said what the value takes: straight into a bytes object that no one has yet."""
         for _ in range(4):  # it may grow meanwhile
             n = t.value.bytes
             if n > self._options.max_value_bytes:
                 return None
             data: bytes = _new_bytes(None, n)
-            t.busy = True
-            try:
-                if self._handle is None:
-                    raise self._closed()
-                rc = self._fc_peek(
-                    self._handle, endpoint, key, t.n, _FRESH if fresh else _ALL, data, ctypes.c_size_t(n), t.ref
-                )
-            finally:
-                t.busy = False
+            rc = self._fc_peek(handle, endpoint, key, t.n, _FRESH, data, ctypes.c_size_t(n), t.ref)
             if rc == 0:
                 return data if t.value.bytes == n else data[: t.value.bytes]
             if rc != _TOO_SMALL:
@@ -370,30 +368,28 @@ class Library(Transport):
 
     def get_now(self, key: bytes, endpoint: Optional[bytes]) -> Optional[Found]:
         t = self._local.thread
-        cap, address = PEEK_BYTES, t.address
-        for _ in range(4):  # it may grow meanwhile
-            t.busy = True
-            try:
-                if self._handle is None:
-                    raise self._closed()
-                t.n.value = len(key)
-                rc = self._fc_peek(
-                    self._handle, endpoint, key, t.n, _ALL, address, ctypes.c_size_t(cap), t.ref
-                )
-            finally:
-                t.busy = False
+        if t.busy:
+            raise BlockingIOError
+        t.busy = True
+        try:
+            handle = self._handle
+            if handle is None:
+                raise self._closed()
+            t.n.value = len(key)
+            rc = self._fc_peek(handle, endpoint, key, t.n, _ALL, t.address, _PEEK_BYTES, t.ref)
             v = t.value
             if rc == 0:
-                data = ctypes.string_at(v.data, v.bytes)
+                data = t.view[: v.bytes].tobytes()
                 return Found(data, OUTCOMES[v.outcome], v.version, number(v.age_s), number(v.ttl_s))
-            if rc == -errno.ENOENT:
-                return None
-            if rc != -errno.ERANGE:
-                break
-            cap = v.bytes
-            more = ctypes.create_string_buffer(cap)
-            address = ctypes.c_void_p(ctypes.addressof(more))
-        if rc == -errno.EAGAIN or rc == -errno.ERANGE:
+            if rc == _TOO_SMALL:
+                data = self._peek_large(handle, key, endpoint, t) or b""
+                if data:
+                    return Found(data, OUTCOMES[v.outcome], v.version, number(v.age_s), number(v.ttl_s))
+        finally:
+            t.busy = False
+        if rc == -errno.ENOENT:
+            return None
+        if rc == -errno.EAGAIN or rc == _TOO_SMALL:
             raise BlockingIOError
         raise self._error(rc, "get")
 

@@ -303,7 +303,7 @@ class Resp(Transport):
 
     # -- Reads ---------------------------------------------------------------------------------
 
-    def peek(self, key: bytes, endpoint: Optional[bytes], fresh: bool) -> Optional[bytes]:
+    def peek(self, key: bytes, endpoint: Optional[bytes]) -> Optional[bytes]:
         return None
 
     def _found(self, reply: Reply) -> Optional[Found]:

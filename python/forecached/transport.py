@@ -141,11 +141,9 @@ class Transport(abc.ABC):
     where: str  # for the log
 
     @abc.abstractmethod
-    def peek(self, key: bytes, endpoint: Optional[bytes], fresh: bool) -> Optional[bytes]:
-        """The value if it can be had without waiting for anyone; None: not, or nobody knows.
-
-        With fresh only a fresh one, for those who go on with get_or_load; else for those who go on
-        with get. What gives None is not counted.
+    def peek(self, key: bytes, endpoint: Optional[bytes]) -> Optional[bytes]:
+        """The value if it is fresh and can be had without waiting for anyone; None: not, or nobody
+        knows. What gives None is not counted: get or get_or_load comes next.
         """
 
     @abc.abstractmethod

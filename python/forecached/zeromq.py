@@ -225,7 +225,7 @@ class ZeroMQ(Transport):
 
     # -- Reads ---------------------------------------------------------------------------------
 
-    def peek(self, key: bytes, endpoint: Optional[bytes], fresh: bool) -> Optional[bytes]:
+    def peek(self, key: bytes, endpoint: Optional[bytes]) -> Optional[bytes]:
         return None
 
     def _found(self, got: Any, error: Optional[BaseException] = None) -> Optional[Found]:

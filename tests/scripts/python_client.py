@@ -320,6 +320,62 @@ def the_daemon_tells_what_it_knows(rig):
 
 
 @on(*DAEMON)
+def every_get_is_counted_once(rig):
+    c = rig.client()
+    c.set("/k", b"1", ttl=600)
+    c.set("/large", b"x" * 200000, ttl=600)
+    c.set("/old", b"old", ttl=0.05)
+    until("past its TTL", lambda: c.lookup("/old").outcome == "grace")
+    before = c.stats()
+    for _ in range(10):
+        assert c.get("/k") and c.get("/large") and c.get("/old") and c.get("/none") is None
+    assert c.get_or_load("/k", None) == b"1"
+
+    async def go():
+        co = forecached.AsyncClient(client=c)
+        for _ in range(10):
+            assert await co.get("/k") and await co.get("/large") and await co.get("/old")
+            assert await co.get("/none") is None
+        await co.close()
+
+    asyncio.run(go())
+    after = c.stats()
+    told = {k: after[k] - before[k] for k in ("gets", "hits", "grace", "misses")}
+    assert told == {"gets": 81, "hits": 41, "grace": 20, "misses": 20}, told
+
+
+@on("library")
+def a_get_within_a_get_takes_nothing_away_from_it(rig):
+    """Signal handlers that get other keys, as often as can be, while gets go on."""
+    import signal
+
+    c = rig.client()
+    for n in range(4):
+        c.set("/n/%d" % n, b"%d" % n * 1000, ttl=600)
+    seen = [0]
+
+    def handler(*_):
+        n = seen[0] % 3 + 1
+        seen[0] += 1
+        assert c.get("/n/%d" % n) == b"%d" % n * 1000
+
+    old = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+        mine = b"0" * 1000
+
+        def enough():
+            for _ in range(1000):
+                assert c.get("/n/0") == mine
+            return seen[0] > 2000
+
+        until("many signals have come", enough)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+@on(*DAEMON)
 def a_registered_loader_serves_the_daemon(rig):
     c, asks = rig.client(), rig.client()
     names = []
