@@ -125,8 +125,13 @@ class Key:
 
 def spread_demand(keys, requests, days):
     """Sets requests_per_s so that about so many requests come in all."""
-    expected = sum(k.weight * BIN_S * sum(itertools.islice(itertools.cycle(WEEK[k.demand]), DAY_BINS * days))
-                   for k in keys)
+    whole = {shape: [0.0, *itertools.accumulate(f * BIN_S for f in itertools.islice(itertools.cycle(factors),
+                                                                                    DAY_BINS * days))]
+             for shape, factors in WEEK.items()}
+    expected = 0.0
+    for k in keys:
+        sums = whole[k.demand]
+        expected += k.weight * (sums[-1] - sums[math.ceil(k.born / BIN_S)])
     for k in keys:
         k.requests_per_s = k.weight * requests / expected
 

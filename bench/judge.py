@@ -183,7 +183,8 @@ def judge(trace, log, score_from, overlap):
             f.outcome[word] += 1
             f.waits.append(wait)
             if version != truth:
-                f.ages.append(now - trace.changes[name][version])
+                # a version of the future is a fault of its load
+                f.ages.append(now - trace.changes[name][version] if version < truth else 0)
     if i != len(trace.requests):
         faults.append(f"answers {i} of {len(trace.requests)} requests")
     result = total.result()

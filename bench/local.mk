@@ -2,7 +2,7 @@
 
 # Independent of the engine: a judge of decision logs (tests run it, too), traces with a known truth,
 # and the optimum for them.
-EXTRA_DIST += %D%/README.md %D%/generate.py %D%/judge.py %D%/oracle.py %D%/simulate
+EXTRA_DIST += %D%/README.md %D%/figures.py %D%/generate.py %D%/judge.py %D%/oracle.py %D%/simulate
 
 EXTRA_PROGRAMS += %D%/store
 %C%_store_SOURCES = %D%/store.c
@@ -33,3 +33,8 @@ bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) %D%/learn$(EXEEXT) daemon/forecache
 
 # Gets from Python, against redis-py; by itself, as it needs a redis-server.
 EXTRA_DIST += %D%/python_get.py
+
+# Every figure that README.md and docs/ publish of how well it learns: some minutes.
+learning-figures: cli/forecache$(EXEEXT) examples/market/market-trace$(EXEEXT)
+	$(PYTHON3) $(srcdir)/%D%/figures.py . --out $(srcdir)/docs/learning-figures.md
+.PHONY: learning-figures

@@ -73,9 +73,11 @@ class World:
 
 
 class Terms:
-    def __init__(self, a):
-        self.latency_value, self.min_ttl, self.max_age = a.latency_value, a.min_ttl, a.max_age
-        self.cap = -math.log1p(-a.max_stale_key) if a.max_stale_key < 1 else math.inf
+    """What the user states, and the price of a stale answer."""
+
+    def __init__(self, latency_value, min_ttl=1, max_age=86400, max_stale_key=0.3):
+        self.latency_value, self.min_ttl, self.max_age = latency_value, min_ttl, max_age
+        self.cap = -math.log1p(-max_stale_key) if max_stale_key < 1 else math.inf
         self.price = None
 
 
@@ -252,13 +254,23 @@ def solve(pool, jobs, terms, objective, requests):
     return best[1], best[2]
 
 
-def report(f, price, objective, requests, a):
-    return {"objective": objective, "latency_value": a.latency_value, "price": price, "requests": requests,
-            "loads_per_request": f.loads / requests, "refreshes_per_request": f.refreshes / requests,
-            "stale_per_request": f.stale / requests, "hit_ratio": 1 - (f.misses + f.joined) / requests,
-            "misses_per_request": f.misses / requests,
-            "cost_per_request": (f.loads + a.latency_value * f.misses) / requests,
-            "response_ms": {"mean": 1e3 * f.wait_s / requests}}
+def optima(world, terms, objectives, jobs=2):
+    """What the oracle comes to at each objective; leaves the last price in terms."""
+    global WORLD
+    WORLD, value = world, terms.latency_value
+    n = sum(len(k.times) - bisect.bisect_left(k.times, world.score_from) for k in world.keys)
+    out = []
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        for objective in objectives:
+            price, f = solve(pool, jobs, terms, objective, n)
+            out.append({"objective": objective, "latency_value": value, "price": price, "requests": n,
+                        "loads_per_request": f.loads / n, "refreshes_per_request": f.refreshes / n,
+                        "stale_per_request": f.stale / n, "misses_per_request": f.misses / n,
+                        "hit_ratio": 1 - (f.misses + f.joined) / n,
+                        "cost_per_request": (f.loads + value * f.misses) / n,
+                        "response_ms": {"mean": 1e3 * f.wait_s / n}})
+            terms.price = price
+    return out
 
 
 def write_log(path, world, terms):
@@ -273,7 +285,6 @@ def write_log(path, world, terms):
 
 
 def main():
-    global WORLD
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("dir")
     p.add_argument("--objective", default="0.03", help="share of requests that may be stale; a list with commas")
@@ -285,16 +296,11 @@ def main():
     p.add_argument("--log", help="write the decisions at the last objective")
     p.add_argument("--jobs", type=int, default=2)
     a = p.parse_args()
-    WORLD, terms = World(a.dir, a.score_from), Terms(a)
-    requests = sum(len(k.times) - bisect.bisect_left(k.times, WORLD.score_from) for k in WORLD.keys)
-    out = []
-    with multiprocessing.get_context("fork").Pool(a.jobs) as pool:
-        for objective in map(float, a.objective.split(",")):
-            price, f = solve(pool, a.jobs, terms, objective, requests)
-            out.append(report(f, price, objective, requests, a))
+    world = World(a.dir, a.score_from)
+    terms = Terms(a.latency_value, a.min_ttl, a.max_age, a.max_stale_key)
+    out = optima(world, terms, map(float, a.objective.split(",")), a.jobs)
     if a.log:
-        terms.price = price
-        write_log(a.log, WORLD, terms)
+        write_log(a.log, world, terms)
     json.dump(out, sys.stdout, indent=1)
     print()
 

@@ -25,7 +25,7 @@
 /* What only `simulate` can be told. */
 struct command_line {
 	struct replay replay;
-	const char *log, *learned_out, *keys, *frontier, *chart;
+	const char *log, *predictions, *learned_out, *keys, *frontier, *chart;
 	double entries;
 	bool by_endpoint;
 	struct option_list policies;
@@ -105,9 +105,9 @@ static int check_frontier(struct command_line *c)
 		return cli_usage("--chart draws the --frontier, which is not asked for");
 	if (!c->frontier)
 		return CLI_OK;
-	if (c->policies.n || c->log || c->learned_out || c->by_endpoint)
+	if (c->policies.n || c->log || c->predictions || c->learned_out || c->by_endpoint)
 		return cli_usage("--frontier runs its own policies: it cannot stand with --policy, "
-		                 "--log, --learned-out or --endpoints");
+		                 "--log, --predictions, --learned-out or --endpoints");
 	if (!isnan(c->replay.max_stale))
 		return cli_usage("--frontier takes the objectives itself: --frontier=0.01,0.02");
 	if (!c->replay.changes)
@@ -237,7 +237,7 @@ int cmd_simulate(int argc, char **argv)
 	};
 	struct command_line c = {.replay = REPLAY_DEFAULT};
 	struct replay *r = &c.replay;
-	struct option_row rows[9 + REPLAY_ROWS] = {
+	struct option_row rows[10 + REPLAY_ROWS] = {
 	        {"requests", 'r', OPTION_TEXT, &r->requests, 0, 0, "FILE",
 	         "who asked for what when; - is stdin"},
 	        {"policy", 'p', OPTION_LIST, &c.policies, 0, 0, "NAME",
@@ -250,6 +250,8 @@ int cmd_simulate(int argc, char **argv)
 	         "show every endpoint, too"},
 	        {"log", 0, OPTION_TEXT, &c.log, 0, 0, "FILE",
 	         "write every decision of the one policy"},
+	        {"predictions", 0, OPTION_TEXT, &c.predictions, 0, 0, "FILE",
+	         "learn: write each planned TTL, and how likely its value is outdated by then"},
 	        {"learned-out", 0, OPTION_TEXT, &c.learned_out, 0, 0, "FILE",
 	         "learn: write what was learned by the end, for `forecache import`"},
 	        {"keys", 0, OPTION_TEXT, &c.keys, 0, 0, "FILE",
@@ -257,7 +259,7 @@ int cmd_simulate(int argc, char **argv)
 	        {"entries", 0, OPTION_COUNT, &c.entries, 1, EVICTION_MAX_ENTRIES, "N",
 	         "eviction only: what the cache holds"},
 	};
-	size_t n_rows = replay_options(r, rows, 9);
+	size_t n_rows = replay_options(r, rows, 10);
 	int status = options_parse(&usage, rows, n_rows, &argc, &argv);
 	const char *const *policy = c.policies.n ? c.policies.item : default_policies;
 	size_t n = c.policies.n ? c.policies.n
@@ -280,6 +282,8 @@ int cmd_simulate(int argc, char **argv)
 		return cli_usage("--log needs exactly one --policy");
 	if (c.learned_out && (n != 1 || strcmp(policy[0], "learn") != 0))
 		return cli_usage("--learned-out needs `--policy learn` and no other");
+	if (c.predictions && (n != 1 || strcmp(policy[0], "learn") != 0))
+		return cli_usage("--predictions needs `--policy learn` and no other");
 	for (size_t i = 0; i < n; i++)
 		if (simulate_check(policy[i], c.log != NULL, &fault) < 0)
 			return cli_usage("%s", fault.text);
@@ -290,6 +294,7 @@ int cmd_simulate(int argc, char **argv)
 	status = replay_read(r);
 	/* from here on there is a log to close; until here Ctrl-C just ends us */
 	cli_catch_signals();
+	r->learn.predictions_path = c.predictions;
 	if (status == CLI_OK && c.learned_out) {
 		learned = learned_create(c.learned_out);
 		if (!learned)

@@ -41,7 +41,7 @@ struct learn {
 	const struct trace *trace;
 	const struct learn_options *o;
 	struct score *score;
-	struct log *log;
+	struct log *log, *predictions; /* NULL: not wanted */
 	struct fault *fault;
 	int error;
 
@@ -248,6 +248,16 @@ static void put_in(struct learn *l, const struct input *in)
 	carry_out(l);
 }
 
+/* What the engine says of the value that has just come, before anything else happens. */
+static void note_prediction(struct learn *l, uint32_t key)
+{
+	struct why w;
+
+	if (engine_why(l->engine, l->now, intern_name(&l->trace->keys, key), &w) && w.resident)
+		log_prediction(l->predictions, key, w.last_load, w.row.ttl_s, w.p_stale_at_end,
+		               w.change_rate_mean.n);
+}
+
 static void end_errand(struct learn *l, uint32_t i)
 {
 	struct errand x = l->errand.v[i];
@@ -272,6 +282,8 @@ static void end_errand(struct learn *l, uint32_t i)
 		in.loaded.value = bytes_of(&k->held_hash, sizeof(k->held_hash));
 		in.loaded.last_modified = INSTANT_NONE;
 		put_in(l, &in);
+		if (l->predictions)
+			note_prediction(l, x.key);
 	}
 }
 
@@ -372,7 +384,14 @@ int learn_run(const struct trace *t, const struct learn_options *o, struct score
 	struct learn l = {
 	        .trace = t, .o = o, .score = score, .log = log, .fault = reterr, .now = t->at.v[0]};
 	size_t i, looks = 0;
+	struct fault second;
+	int closed;
 
+	if (o->predictions_path) {
+		l.predictions = log_open(o->predictions_path, t, "learn", o->seed, reterr);
+		if (!l.predictions)
+			return -EIO;
+	}
 	l.engine = make_engine(o, l.now);
 	l.key = mem_calloc(t->keys.n_ids, sizeof(*l.key));
 	intern_init(&l.errand_name, 0);
@@ -399,7 +418,9 @@ int learn_run(const struct trace *t, const struct learn_options *o, struct score
 	heap_release(&l.ends);
 	vec_free(&l.errand);
 	free(l.key);
-	return l.error;
+	/* the first fault is the one to tell */
+	closed = log_close(&l.predictions, l.error ? &second : reterr);
+	return l.error ? l.error : closed;
 }
 
 /* Asks the engine for each such key, and reads off the reply where it put it. */

@@ -37,6 +37,8 @@ struct learn_options {
 	const bool *push;
 	const struct learn_schedule *schedule;
 	size_t n_schedules;
+	/* a file for what is predicted of every value that is loaded (log.h); NULL: none */
+	const char *predictions_path;
 	/* is handed what was learned by the end of the trace; NULL: nobody wants it */
 	record_fn *learned;
 	void *learned_arg;

@@ -106,8 +106,8 @@ static void put_key(struct log *l, struct bytes key)
 	}
 }
 
-static void put_row(struct log *l, char kind, uint32_t key, struct instant at, const char *word,
-                    uint32_t version)
+/* The first three fields of a row. */
+static void put_head(struct log *l, char kind, uint32_t key, struct instant at)
 {
 	struct bytes name = intern_name(&l->trace->keys, key);
 
@@ -121,6 +121,12 @@ static void put_row(struct log *l, char kind, uint32_t key, struct instant at, c
 	put_char(l, '\t');
 	put_key(l, name);
 	put_char(l, '\t');
+}
+
+static void put_row(struct log *l, char kind, uint32_t key, struct instant at, const char *word,
+                    uint32_t version)
+{
+	put_head(l, kind, key, at);
 	put_text(l, word);
 	put_char(l, '\t');
 	put_number(l, version, 1);
@@ -136,4 +142,14 @@ void log_load(struct log *l, uint32_t key, struct instant at, enum load_reason w
 void log_answer(struct log *l, uint32_t key, struct instant at, enum outcome o, uint32_t version)
 {
 	put_row(l, 'R', key, at, outcome_name(o), version);
+}
+
+void log_prediction(struct log *l, uint32_t key, struct instant at, double ttl_s, double p,
+                    double looks)
+{
+	char text[LINE_BYTES / 2];
+
+	put_head(l, 'P', key, at);
+	snprintf(text, sizeof(text), "%.3f\t%.6f\t%.0f\n", ttl_s, p, looks);
+	put_text(l, text);
 }

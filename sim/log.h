@@ -7,6 +7,12 @@
  *	F time_s key reason version        the origin was read
  *	R time_s key outcome version       a request was answered (or began to wait) with that version
  *
+ * A file of predictions is written in the same way, from what the engine says of itself:
+ *
+ *	P time_s key ttl_s p looks         the value read then was given this TTL, by the end of which it
+ *	                                   will have been replaced with probability p; looks is how often
+ *	                                   the key had been observed by then
+ *
  * Fields are separated by tabs, times have six decimals, keys are escaped as in the trace.
  */
 #ifndef FORECACHED_SIM_LOG_H
@@ -29,5 +35,7 @@ int log_close(struct log **l, struct fault *reterr);
 void log_load(struct log *l, uint32_t key, struct instant at, enum load_reason why,
               uint32_t version);
 void log_answer(struct log *l, uint32_t key, struct instant at, enum outcome o, uint32_t version);
+void log_prediction(struct log *l, uint32_t key, struct instant at, double ttl_s, double p,
+                    double looks);
 
 #endif

@@ -91,10 +91,12 @@ TESTS += %D%/unit/t_sim_week
 
 dist_check_SCRIPTS += %D%/scripts/sim_backtest.py
 dist_check_SCRIPTS += %D%/scripts/sim_replay.py
+dist_check_SCRIPTS += %D%/scripts/bench_learning.py
 dist_check_SCRIPTS += %D%/scripts/sim_report.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/sim_backtest.py
 TESTS += %D%/scripts/sim_replay.py
+TESTS += %D%/scripts/bench_learning.py
 TESTS += %D%/scripts/sim_report.py
 endif
 
