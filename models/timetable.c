@@ -81,7 +81,9 @@ static void learn_profile(struct timetable_profile *p, double period, double a, 
 {
 	double total = clock_of(p, period, b) - clock_of(p, period, a);
 	double mass = flat_mass * total / (b - a), e, g, info;
-	double at = a / period * TIMETABLE_BINS, end = b / period * TIMETABLE_BINS, next;
+	double from = a / period * TIMETABLE_BINS, to = b / period * TIMETABLE_BINS;
+	double first = floor(from), last = floor(to);
+	int i = (int)(first - floor(a / period) * TIMETABLE_BINS);
 
 	p->gain = GAIN_KEEP * p->gain + log_p(mass, changed) - flat;
 	/* at its lowest it can still come back within a few hundred looks */
@@ -93,16 +95,20 @@ static void learn_profile(struct timetable_profile *p, double period, double a, 
 	g = changed ? mass * e / -expm1(-mass) : fmax(-mass, -3);
 	info = mass * mass * e / -expm1(-mass);
 	/* to each bin by its share of the clock's seconds; the first and the last bin in part */
-	for (int i = (int)(floor(at) - floor(a / period) * TIMETABLE_BINS); at < end; at = next) {
-		double share;
+	g /= total;
+	info /= total;
+	for (double bin = first; bin <= last; bin++, i++) {
+		double part = 1, seconds;
 
 		if (i >= TIMETABLE_BINS)
 			i = 0;
-		next = fmin(floor(at) + 1, end);
-		share = (next - at) * (p->cum[i + 1] - p->cum[i]) / total;
-		p->score[i] += (float)(share * g);
-		p->news[i] += (float)(share * info);
-		i++;
+		if (bin == first)
+			part -= from - first;
+		if (bin == last)
+			part -= last + 1 - to;
+		seconds = part * (p->cum[i + 1] - p->cum[i]);
+		p->score[i] += (float)(seconds * g);
+		p->news[i] += (float)(seconds * info);
 	}
 }
 
