@@ -240,6 +240,8 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 		count = heed_counter(ep, c, tau, changed, says);
 	}
 	forget(ep, &c, tau);
+	*(changed ? &ep->seen_changed : &ep->seen_same) += 1;
+	ep->told += isfinite(count) || isfinite(since);
 	if (isfinite(count))
 		change_count(&c, count, tau);
 	else if (isfinite(since))
@@ -279,6 +281,7 @@ void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, st
 		return;
 	forget(ep, &c, tau);
 	change_count(&c, 1, tau);
+	ep->announced++;
 	learned(ep, k, c);
 }
 

@@ -45,6 +45,9 @@ struct endpoint {
 	VEC(uint32_t) keys; /* ids, in no order */
 	/* counted */
 	uint64_t requests, hits, loads, errors, audits, audits_stale;
+	/* looks that found the value unchanged, or changed; of these dated or counted by the origin */
+	uint64_t seen_same, seen_changed, told;
+	uint64_t announced;                                /* changes that events told of */
 	double recent_requests, recent_hits, recent_stale; /* decayed: over about the last 10,000 */
 	bool dirty;
 };

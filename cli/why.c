@@ -199,6 +199,24 @@ static void changes(const struct row_why *w, struct instant now)
 	put("changes", &t, TERM_PLAIN);
 }
 
+/* Of the endpoint: what its keys have in common is learned from all of them. */
+static void evidence(const struct row_why *w)
+{
+	struct text t = {0};
+
+	if (!w->seen_same && !w->seen_changed && !w->announced)
+		return;
+	add(&t, "%" PRIu64 " looks%s found no change, %" PRIu64 " a change", w->seen_same,
+	    w->is_endpoint ? "" : " at its endpoint's keys", w->seen_changed);
+	if (w->told)
+		add(&t, " (the origin said when or how often for %" PRIu64 ")", w->told);
+	if (w->announced)
+		add(&t, "; %" PRIu64 " change event%s", w->announced, w->announced == 1 ? "" : "s");
+	if (bytes_equal(w->last_modified, bytes_str("not believed")))
+		add(&t, "; its Last-Modified does not go with what changes, and is not used");
+	put("evidence", &t, TERM_PLAIN);
+}
+
 static void time_of_day(const struct row_why *w)
 {
 	char factor[HUMAN_MAX], rate[HUMAN_MAX], pool[HUMAN_MAX], n[HUMAN_MAX];
@@ -349,6 +367,13 @@ static void trouble(const struct row_why *w)
 		put("paused", &t, TERM_WARN);
 		free(text);
 	}
+	if (w->hint.n) {
+		text = text_printable(w->hint);
+		t = (struct text){0};
+		add(&t, "%s", text);
+		put("hint", &t, TERM_WARN);
+		free(text);
+	}
 	if (w->last_error.n) {
 		text = text_printable(w->last_error);
 		t = (struct text){0};
@@ -364,6 +389,8 @@ static void explain(const char *name, const struct row_why *w, struct instant no
 	if (!brief)
 		held(w, now);
 	changes(w, now);
+	if (!brief)
+		evidence(w);
 	if (!brief)
 		time_of_day(w);
 	requests(w);

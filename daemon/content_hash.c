@@ -118,6 +118,8 @@ struct json {
 	const struct content_ignore *ignore;
 	char *scratch; /* of an escaped string; as long as the body, made when first needed */
 	size_t n_body;
+	struct content_parts *parts; /* to be filled; NULL: nobody asks for them */
+	char place[CONTENT_PLACE_MAX];
 };
 
 static uint64_t hash_pair(uint64_t a, uint64_t b, uint64_t seed)
@@ -333,10 +335,48 @@ static uint32_t follow(const struct json *j, uint32_t live, int depth, struct by
 
 static bool read_value(struct json *j, int depth, uint32_t live, uint64_t *ret);
 
+/* Members of objects so deep are parts of their own. */
+static const int PARTS_DEPTH = 2;
+
+/*
+ * Adds the member's name to the pointer so far, which is n bytes long. Returns the new length; 0
+ * when it does not fit.
+ */
+static size_t enter(struct json *j, size_t n, struct bytes name)
+{
+	const char *p = name.p;
+
+	if (n + 1 + 2 * name.n >= sizeof(j->place) || memchr(p, '\0', name.n))
+		return 0;
+	j->place[n++] = '/';
+	for (size_t i = 0; i < name.n; i++) {
+		if (p[i] == '~' || p[i] == '/') {
+			j->place[n++] = '~';
+			j->place[n++] = p[i] == '~' ? '0' : '1';
+		} else {
+			j->place[n++] = p[i];
+		}
+	}
+	j->place[n] = '\0';
+	return n;
+}
+
+static void note_part(struct content_parts *c, const char *place, size_t n, uint64_t member)
+{
+	if (!n || c->n == CONTENT_MAX_PARTS) {
+		c->rest += hash_u64(member); /* in any order */
+		return;
+	}
+	memcpy(c->name[c->n], place, n + 1);
+	c->part[c->n++] = (struct content_part){hash_bytes(bytes_of(place, n), 0), member};
+}
+
 static bool read_object(struct json *j, int depth, uint32_t live, uint64_t *ret)
 {
 	/* a sum and an xor of well-mixed members do not hang on their order */
 	uint64_t v[3] = {0, 0, 0}, value, member, name_hash;
+	struct content_parts *parts = j->parts;
+	size_t outer = parts ? strlen(j->place) : 0, inner = 0;
 	struct bytes name;
 	bool ignored;
 
@@ -346,21 +386,35 @@ static bool read_object(struct json *j, int depth, uint32_t live, uint64_t *ret)
 		goto done;
 	do {
 		uint32_t next;
+		bool split;
 
 		skip_space(j);
 		if (!read_string(j, &name))
 			return false;
 		name_hash = hash_bytes(name, SEED_STRING);
 		next = live ? follow(j, live, depth, name, &ignored) : (ignored = false, 0);
+		if (parts)
+			inner = enter(j, outer, name); /* before its view may go */
 		skip_space(j);
-		if (!eat(j, ':') || !read_value(j, depth + 1, next, &value))
+		if (!eat(j, ':'))
 			return false;
+		skip_space(j);
+		split = parts && !ignored && inner && depth + 1 < PARTS_DEPTH && j->p < j->end &&
+		        *j->p == '{';
+		j->parts = split ? parts : NULL;
+		if (!read_value(j, depth + 1, next, &value))
+			return false;
+		j->parts = parts;
 		if (!ignored) {
 			member = hash_pair(name_hash, value, SEED_MEMBER);
 			v[0] += member;
 			v[1] ^= hash_u64(member);
 			v[2]++;
+			if (parts && !split)
+				note_part(parts, j->place, inner, member);
 		}
+		if (parts)
+			j->place[outer] = '\0';
 		skip_space(j);
 	} while (eat(j, ','));
 	if (!eat(j, '}'))
@@ -446,7 +500,8 @@ uint64_t content_hash_bytes(struct bytes body)
 	return h ? h : 1; /* 0 means "unknown" */
 }
 
-uint64_t content_hash_json(struct bytes body, const struct content_ignore *ignore)
+static uint64_t hash_json(struct bytes body, const struct content_ignore *ignore,
+                          struct content_parts *parts)
 {
 	struct json j = {.p = body.p,
 	                 .end = (const char *)body.p + body.n,
@@ -458,11 +513,29 @@ uint64_t content_hash_json(struct bytes body, const struct content_ignore *ignor
 
 	if (body.n == 0)
 		return content_hash_bytes(body);
+	skip_space(&j);
+	if (j.p < j.end && *j.p == '{')
+		j.parts = parts;
 	ok = read_value(&j, 0, all, &h);
 	skip_space(&j);
 	ok = ok && j.p == j.end;
 	free(j.scratch);
+	if (!ok && parts)
+		parts->n = parts->rest = 0;
 	if (!ok)
 		return content_hash_bytes(body);
 	return h ? h : 1;
+}
+
+uint64_t content_hash_json(struct bytes body, const struct content_ignore *ignore)
+{
+	return hash_json(body, ignore, NULL);
+}
+
+uint64_t content_hash_parts(struct bytes body, const struct content_ignore *ignore,
+                            struct content_parts *ret)
+{
+	ret->n = 0;
+	ret->rest = 0;
+	return hash_json(body, ignore, ret);
 }

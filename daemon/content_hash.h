@@ -40,4 +40,26 @@ void content_ignore_free(struct content_ignore **i);
 uint64_t content_hash_json(struct bytes body, const struct content_ignore *ignore);
 uint64_t content_hash_bytes(struct bytes body);
 
+/* The same, and what it is made of. */
+#define CONTENT_MAX_PARTS 32
+#define CONTENT_PLACE_MAX 96 /* bytes of a JSON pointer, with its NUL */
+
+struct content_part {
+	uint64_t place, value; /* hashes of the pointer and of what it points to */
+};
+
+struct content_parts {
+	size_t n;
+	struct content_part part[CONTENT_MAX_PARTS];
+	char name[CONTENT_MAX_PARTS][CONTENT_PLACE_MAX]; /* the pointers */
+	uint64_t rest; /* of all members that are too many, or too long of name */
+};
+
+/*
+ * Members of the outermost object, and of objects that are members of it, count as parts; those of
+ * deeper ones and elements of arrays belong to their part. Not JSON, or no object: no parts.
+ */
+uint64_t content_hash_parts(struct bytes body, const struct content_ignore *ignore,
+                            struct content_parts *ret);
+
 #endif

@@ -6,6 +6,7 @@
 #include "daemon/content_hash.h"
 #include "daemon/http_rules.h"
 #include "daemon/url_template.h"
+#include "daemon/noise.h"
 #include "daemon/validators.h"
 
 #include <curl/curl.h>
@@ -98,6 +99,7 @@ struct http_origin {
 	CURL *idle[IDLE_HANDLES];
 	size_t n_idle;
 	struct validators *validators;
+	struct noise *noise;
 	struct http_origin_stats stats;
 };
 
@@ -800,7 +802,8 @@ static void answer(struct http_origin *o, struct load *d, enum load_status statu
 	}
 	in->loaded.value = bytes_of(d->n_body ? d->body : "", d->n_body);
 	in->loaded.version = a->json && (double)d->n_body <= d->setup->max_json_bytes
-	                             ? content_hash_json(in->loaded.value, d->route->ignore)
+	                             ? noise_hash(o->noise, d->endpoint, d->key, in->loaded.value,
+	                                          d->route->ignore)
 	                             : content_hash_bytes(in->loaded.value);
 	if (status == LOADED_OK)
 		validators_put(o->validators, d->endpoint, d->key, in->loaded.version, a->etag,
@@ -1013,6 +1016,7 @@ int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void
 	curl_multi_setopt(o->multi, CURLMOPT_TIMERDATA, o);
 	apply_limits(o);
 	o->validators = validators_new((size_t)c->max_validators);
+	o->noise = noise_new();
 	*ret = o;
 	return 0;
 out:
@@ -1066,6 +1070,7 @@ void http_origin_free(struct http_origin **origin)
 	if (o->setup)
 		setup_drop(o->setup);
 	validators_free(&o->validators);
+	noise_free(&o->noise);
 	free(o);
 	*origin = NULL;
 }
@@ -1080,4 +1085,10 @@ void http_origin_stats(const struct http_origin *o, struct http_origin_stats *re
 	*ret = o->stats;
 	ret->in_flight = o->n_active + o->n_waiting;
 	ret->validators = validators_count(o->validators);
+}
+
+const char *http_origin_noise(const struct http_origin *o, struct bytes endpoint,
+                              unsigned *ret_alone, unsigned *ret_compared)
+{
+	return noise_field(o->noise, endpoint, ret_alone, ret_compared);
 }

@@ -129,4 +129,8 @@ struct http_origin_stats {
 };
 void http_origin_stats(const struct http_origin *o, struct http_origin_stats *ret);
 
+/* The JSON pointer of a field that changes at every look, as noise_field (noise.h), or NULL. */
+const char *http_origin_noise(const struct http_origin *o, struct bytes endpoint,
+                              unsigned *ret_alone, unsigned *ret_compared);
+
 #endif

@@ -40,6 +40,7 @@ sbin_PROGRAMS += %D%/forecached
 noinst_LTLIBRARIES += %D%/libio.la
 %C%_libio_la_SOURCES = \
 	%D%/content_hash.h %D%/content_hash.c \
+	%D%/noise.h %D%/noise.c \
 	%D%/http_origin.h %D%/http_origin.c \
 	%D%/http_rules.h %D%/http_rules.c \
 	%D%/record_json.h %D%/record_json.c \

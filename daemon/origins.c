@@ -169,3 +169,15 @@ bool origins_stats(const struct origins *o, size_t i, const char **ret_name,
 		http_origin_stats(o->slot.v[i]->http, ret);
 	return true;
 }
+
+const char *origins_noise(const struct origins *o, struct bytes endpoint, unsigned *ret_alone,
+                          unsigned *ret_compared)
+{
+	const char *field = NULL;
+
+	for (size_t i = 0; i < o->slot.n && !field; i++)
+		if (o->slot.v[i]->http)
+			field = http_origin_noise(o->slot.v[i]->http, endpoint, ret_alone,
+			                          ret_compared);
+	return field;
+}

@@ -36,4 +36,8 @@ void origins_load(struct origins *o, const struct effect *load);
 bool origins_stats(const struct origins *o, size_t i, const char **ret_name,
                    struct http_origin_stats *ret);
 
+/* The same question as http_origin_noise, of whichever origin serves the endpoint. */
+const char *origins_noise(const struct origins *o, struct bytes endpoint, unsigned *ret_alone,
+                          unsigned *ret_compared);
+
 #endif

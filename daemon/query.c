@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -101,6 +102,9 @@ static int why(struct daemon *d, const struct request *r, struct pack *w)
 {
 	static const char *const paused[] = {"", "learning", "prefetch", "learning and prefetch"};
 	struct row_why row = {0};
+	unsigned alone, compared;
+	const char *field;
+	char hint[512];
 	struct why y;
 
 	if (!engine_why(d->engine, now(d), r->key, &y))
@@ -129,12 +133,26 @@ static int why(struct daemon *d, const struct request *r, struct pack *w)
 	COPY(origin_rate_used)
 	COPY(origin_rate_limit)
 	COPY(last_error)
+	COPY(seen_same)
+	COPY(seen_changed)
+	COPY(told)
+	COPY(announced)
+	COPY(last_modified)
 #undef COPY
 	row.last_changed = wall(d, y.last_changed);
 	row.last_load = wall(d, y.last_load);
 	row.soft = wall(d, y.soft);
 	row.hard = wall(d, y.hard);
 	row.paused = bytes_str(paused[y.paused & (PAUSE_LEARNING | PAUSE_PREFETCH)]);
+	field = origins_noise(d->origins, row.endpoint, &alone, &compared);
+	if (field) {
+		snprintf(hint, sizeof(hint),
+		         "only %s changes, in %u of %u answers that were compared; if it says "
+		         "nothing of "
+		         "the data, leave it out with \"ignore\": [\"%s\"]",
+		         field, alone, compared, field);
+		row.hint = bytes_str(hint);
+	}
 	row_write(w, &row_why, &row);
 	return STATUS_OK;
 }

@@ -374,6 +374,10 @@ struct why {
 	double origin_rate_used, origin_rate_limit; /* background loads per second */
 	unsigned paused;                            /* PAUSE_* bits in force */
 	struct bytes last_error;
+	/* what its endpoint has learned from since the start: looks, and what was said of changes */
+	uint64_t seen_same, seen_changed, told, announced;
+	/* "believed", "not believed": what its endpoint's Last-Modified turned out to be; or empty */
+	struct bytes last_modified;
 };
 
 /* False when neither a key nor an endpoint has that name. */

@@ -185,6 +185,14 @@ static void why_place(struct engine *e, struct instant now, uint32_t place, stru
 	w->objective = c->price.objective;
 	w->measured = m.mean;
 	w->measured_sd = m.sd;
+	w->seen_same = p->ep.seen_same;
+	w->seen_changed = p->ep.seen_changed;
+	w->told = p->ep.told;
+	w->announced = p->ep.announced;
+	w->last_modified =
+	        bytes_str(witness_believed(&p->ep.modified)                   ? "believed"
+	                  : p->ep.modified.missed + p->ep.modified.wrong >= 2 ? "not believed"
+	                                                                      : "");
 	w->audits = p->ep.audits;
 	w->audits_stale = p->ep.audits_stale;
 	if (origin != ORIGIN_NONE) {

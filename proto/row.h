@@ -53,14 +53,19 @@ struct row_table {
 	ROW_TTL_TABLE(X)                                                                           \
 	X(BOOL, is_endpoint)                                                                       \
 	X(BOOL, resident)                                                                          \
-	X(EST, change_rate_mean) X(NUM, shape_now) X(TIME, last_changed) X(TIME, last_load)        \
-	        X(NUM, pool_mean) X(NUM, pool_n) X(EST, request_rate) X(NUM, demand_shape_now) X(  \
-	                NUM, forecast_mase) X(TIME, soft) X(TIME, hard) X(BOOL, refresh_ahead)     \
-	                X(NUM, price) X(NUM, p_stale_at_end) X(NUM, ttl_at_half_price_s)           \
-	                        X(NUM, ttl_at_double_price_s) X(NUM, objective) X(NUM, measured)   \
-	                                X(NUM, measured_sd) X(UINT, audits) X(UINT, audits_stale)  \
-	                                        X(NUM, origin_rate_used) X(NUM, origin_rate_limit) \
-	                                                X(TEXT, paused) X(TEXT, last_error)
+	X(EST, change_rate_mean)                                                                   \
+	X(NUM, shape_now) X(TIME, last_changed) X(TIME, last_load) X(NUM, pool_mean) X(            \
+	        NUM, pool_n) X(EST, request_rate) X(NUM, demand_shape_now) X(NUM, forecast_mase)   \
+	        X(TIME, soft) X(TIME, hard) X(BOOL, refresh_ahead) X(NUM, price)                   \
+	                X(NUM, p_stale_at_end) X(NUM, ttl_at_half_price_s) X(                      \
+	                        NUM, ttl_at_double_price_s) X(NUM, objective) X(NUM, measured)     \
+	                        X(NUM, measured_sd) X(UINT, audits) X(UINT, audits_stale)          \
+	                                X(NUM, origin_rate_used) X(NUM, origin_rate_limit)         \
+	                                        X(TEXT, paused) X(TEXT, last_error)                \
+	                                                X(UINT, seen_same) X(UINT, seen_changed)   \
+	                                                        X(UINT, told) X(UINT, announced)   \
+	                                                                X(TEXT, last_modified)     \
+	                                                                        X(TEXT, hint)
 
 /* Of `forecast`. */
 #define ROW_FORECAST_TABLE(X)                                                                      \

@@ -26,7 +26,10 @@ class Origin(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         body = json.dumps({"key": self.path, "version": int(time.time())}).encode()
+        if "NOISE" in self.path:
+            body = json.dumps({"generated_at": time.time_ns(), "price": 5}).encode()
         self.send_response(404 if "GONE" in self.path else 200)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -70,6 +73,20 @@ def a_miss_is_loaded_from_the_origin_unless_only_peeked_at():
         assert json.loads(got["value"])["key"] == "/quotes/IBM" and got["outcome"] == "miss", got
         assert as_json(d, "get", "/quotes/IBM", "--peek")["endpoint"] == "/quotes/<symbol>"
         forecache(d, "get", "/quotes/GONE", status=3)
+
+
+@test
+def a_field_that_alone_changes_is_named():
+    with daemon() as d:
+        for i in range(25):
+            assert d.ask("get", "/quotes/NOISE")["value"]
+            d.ask("delete", "/quotes/NOISE")
+        why = as_json(d, "why", "/quotes/<symbol>")
+        assert why["seen_changed"] >= 20 and "/generated_at" in why["hint"], why
+        text = forecache(d, "why", "/quotes/NOISE").stdout.decode()
+        assert '"ignore": ["/generated_at"]' in text and "a change" in text, text
+        assert len(text.splitlines()) <= 14, text
+        print("# " + text.replace("\n", "\n# "))
 
 
 @test

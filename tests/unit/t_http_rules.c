@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "daemon/content_hash.h"
 #include "daemon/http_rules.h"
+#include "daemon/noise.h"
 #include "daemon/url_template.h"
 #include "daemon/validators.h"
 #include "tests/tap.h"
@@ -409,6 +410,90 @@ TEST(ignored_pointers_do_not_count)
 	   version_ignoring("{\"x\":2,\"y\":{\"z\":3,\"k\":5}}", both, 2));
 }
 
+/* -- Noise ------------------------------------------------------------------------------------- */
+
+/* Loads of one key: `always` is another one each time, `seldom` every n-th. */
+static const char *noisy(const char *format, int n, int loads, struct content_ignore *ignore,
+                         unsigned *alone, unsigned *compared)
+{
+	static char name[CONTENT_PLACE_MAX];
+	struct noise *noise = noise_new();
+	const char *field;
+	char body[600];
+
+	for (int i = 0; i < loads; i++) {
+		snprintf(body, sizeof(body), format, i, i / n);
+		OK(noise_hash(noise, bytes_str("e"), bytes_str("k"), bytes_str(body), ignore) ==
+		   content_hash_json(bytes_str(body), ignore));
+	}
+	field = noise_field(noise, bytes_str("e"), alone, compared);
+	if (field)
+		snprintf(name, sizeof(name), "%s", field);
+	noise_free(&noise);
+	return field ? name : NULL;
+}
+
+TEST(a_field_that_alone_changes_always_is_found)
+{
+	static const char *const pointer[] = {"/generated_at"};
+	struct content_ignore *ignore;
+	unsigned alone = 0, compared = 0;
+	const char *f, *why;
+
+	f = noisy("{\"v\":%2$d,\"generated_at\":%1$d,\"list\":[1,2]}", 10, 41, NULL, &alone,
+	          &compared);
+	OK(f && !strcmp(f, "/generated_at") && alone == 36 && compared == 40, "%s %u %u",
+	   f ? f : "", alone, compared);
+	f = noisy("{\"a\":{\"x~/y\":%1$d,\"z\":{\"q\":%2$d}}}", 10, 41, NULL, &alone, &compared);
+	OK(f && !strcmp(f, "/a/x~0~1y"), "%s", f ? f : "");
+	f = noisy("{\"a\":{\"b\":{\"c\":%1$d}},\"z\":%2$d}", 10, 41, NULL, &alone, &compared);
+	OK(f && !strcmp(f, "/a/b"), "deeper ones are said of what they are in");
+	OK(!noisy("{\"v\":%2$d,\"t\":%1$d}", 10, 20, NULL, &alone, &compared), "too few yet");
+	OK(!noisy("{\"v\":%2$d,\"t\":%1$d}", 1, 41, NULL, &alone, &compared),
+	   "where other fields change as often it is no noise");
+	OK(!noisy("{\"v\":%2$d,\"t\":5}", 2, 41, NULL, &alone, &compared));
+	OK(!noisy("[{\"v\":%2$d},{\"t\":%1$d}]", 10, 41, NULL, &alone, &compared));
+	OK(!noisy("{\"v\":%2$d,\"t\":%1$d", 10, 41, NULL, &alone, &compared), "not JSON");
+	OK(content_ignore_new(pointer, 1, &ignore, &why) == 0);
+	OK(!noisy("{\"v\":%2$d,\"generated_at\":%1$d}", 10, 41, ignore, &alone, &compared),
+	   "it is left out already");
+	content_ignore_free(&ignore);
+}
+
+TEST(many_fields_and_endpoints_stay_within_bounds)
+{
+	struct noise *noise = noise_new();
+	unsigned alone, compared;
+	char body[8192], name[32];
+	const char *f = NULL;
+
+	for (int i = 0; i < 3 * NOISE_MAX_ENDPOINTS; i++) {
+		snprintf(name, sizeof(name), "e%d", i);
+		noise_hash(noise, bytes_str(name), bytes_str("k"), bytes_str("{\"a\":1}"), NULL);
+	}
+	/* the hundredth member changes: it is one of the rest, that has no name */
+	for (int i = 0; i < 50; i++) {
+		size_t n = (size_t)snprintf(body, sizeof(body), "{\"m\":0");
+
+		for (int k = 0; k < 100; k++)
+			n += (size_t)snprintf(body + n, sizeof(body) - n, ",\"member %d\":%d", k,
+			                      k == 99 ? i : 0);
+		snprintf(body + n, sizeof(body) - n, "}");
+		OK(noise_hash(noise, bytes_str("e0"), bytes_str("k"), bytes_str(body), NULL) ==
+		   content_hash_json(bytes_str(body), NULL));
+		f = noise_field(noise, bytes_str("e0"), &alone, &compared);
+	}
+	OK(!f);
+	/* another key is watched when the first one is gone for long */
+	for (int i = 0; i < 300; i++) {
+		snprintf(body, sizeof(body), "{\"t\":%d,\"v\":1}", i);
+		noise_hash(noise, bytes_str("e1"), bytes_str("other"), bytes_str(body), NULL);
+	}
+	f = noise_field(noise, bytes_str("e1"), &alone, &compared);
+	OK(f && !strcmp(f, "/t"));
+	noise_free(&noise);
+}
+
 TEST(bad_pointers_are_refused)
 {
 	static const char *const bad[] = {"", "meta", "/a~2", "/a~"};
@@ -628,6 +713,8 @@ int main(int argc, char **argv)
 	RUN(other_content_has_another_version);
 	RUN(what_is_not_json_is_compared_byte_by_byte);
 	RUN(ignored_pointers_do_not_count);
+	RUN(a_field_that_alone_changes_always_is_found);
+	RUN(many_fields_and_endpoints_stay_within_bounds);
 	RUN(bad_pointers_are_refused);
 	RUN(random_trees_have_the_version_of_their_content);
 	RUN(random_bytes_have_a_version);
