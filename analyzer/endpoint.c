@@ -19,6 +19,7 @@ static const double FORGET_CHANGES = 20, FORGET_MIN_S = 86400;
  * of 1 from the start. Memory is short enough to follow a day's regimes.
  */
 static const double TEMPO_MEMORY = 300, TEMPO_PSEUDO = 5, TEMPO_MAX = 3 /* = ln 20 */;
+static const double TEMPO_HALF_S = 7200; /* what it says of now, it says half of in two hours */
 
 /* The same for what audits say of the prediction itself: they are few, and beyond doubt. */
 static const double AUDIT_MEMORY = 300, AUDIT_PSEUDO = 10;
@@ -37,7 +38,7 @@ static const double COUNTER_STEP = 1000, COUNTER_FEW = 8, COUNTER_SURE = 0.99;
 
 void endpoint_init(struct endpoint *ep, struct change prior)
 {
-	*ep = (struct endpoint){.prior = prior};
+	*ep = (struct endpoint){.prior = prior, .tempo_at = INSTANT_NONE};
 	demand_init(&ep->demand);
 }
 
@@ -120,6 +121,15 @@ double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const s
                         struct instant t)
 {
 	return change_p(endpoint_predictive(ep, k), shape_mass(ep->shape, z, k->loaded, t));
+}
+
+/* A tempo is of the hour: what is left of it at t. */
+static void fade_tempo(struct endpoint *ep, struct instant t)
+{
+	if (instant_is_set(ep->tempo_at) && t.us > ep->tempo_at.us)
+		ep->log_tempo *= exp2(-span_s(instant_diff(t, ep->tempo_at)) / TEMPO_HALF_S);
+	if (!instant_is_set(ep->tempo_at) || t.us > ep->tempo_at.us)
+		ep->tempo_at = t;
 }
 
 /* One Newton step of the estimating equation in endpoint.h, for an interval of tau. */
@@ -229,6 +239,7 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 	if (!(tau > 0))
 		return;
 	c = endpoint_posterior(ep, k);
+	fade_tempo(ep, b);
 	learn_tempo(ep, k, c, tau, changed);
 	if (!ep->shape) {
 		ep->shape = mem_calloc(1, sizeof(*ep->shape));

@@ -10,7 +10,8 @@
  * given at age u was stale with probability S(u) / S(b - a), else it was not; the tempo is where
  * the sum of these equals the sum of the predicted S(u). It moves by one Newton step per load; an
  * interval that was sure to hold a change weighs nothing, an audit (which ends the interval right
- * at an answer) most.
+ * at an answer) most. A tempo is of the hour: it fades, so that a silent holiday does not slow the
+ * next morning.
  */
 #ifndef FORECACHED_ANALYZER_ENDPOINT_H
 #define FORECACHED_ANALYZER_ENDPOINT_H
@@ -38,6 +39,7 @@ struct endpoint {
 	 * by how much changes come faster than the posteriors say just after loads (endpoint_look)
 	 */
 	double log_tempo, tempo_info;
+	struct instant tempo_at; /* when it last moved */
 	/* audits: stale answers found and predicted, decayed */
 	double audit_seen, audit_said;
 	/* may Last-Modified be believed, and do versions count changes? */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "calendar/civil.h"
 #include "calendar/rule.h"
+#include "calendar/shipped.h"
 #include "calendar/tzif.h"
 
 #include <libical/ical.h>
@@ -477,6 +478,18 @@ static bool is_file(const char *s)
 	return strchr(s, '/') || (n > 4 && strcasecmp(s + n - 4, ".ics") == 0);
 }
 
+/* The calendar of that code that is built in. 0 or -ENOENT. */
+static int copy_shipped(const char *code, char **ret, size_t *ret_n)
+{
+	for (const struct shipped_calendar *c = shipped_calendars; c->code; c++)
+		if (strcmp(c->code, code) == 0) {
+			*ret = mem_dup(c->ics, c->n);
+			*ret_n = c->n;
+			return 0;
+		}
+	return -ENOENT;
+}
+
 static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
                          struct calendar_error *e)
 {
@@ -502,10 +515,12 @@ static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
 		err = read_file(path, CALENDAR_MAX_ICS_BYTES, ret, ret_n);
 	}
 	if (err == -ENOENT)
-		return refuse(
-		        e, err,
-		        "no calendar '%s' in %.120s; give a FILE.ics, or set FORECACHED_CALENDARS",
-		        file_or_code, CALENDAR_DIR);
+		err = copy_shipped(file_or_code, ret, ret_n);
+	if (err == -ENOENT)
+		return refuse(e, err,
+		              "no calendar '%s' in %.120s and none built in; give a FILE.ics, or "
+		              "set FORECACHED_CALENDARS",
+		              file_or_code, CALENDAR_DIR);
 	return err ? refuse(e, err, "calendar '%s': %s", file_or_code, strerror(-err)) : 0;
 }
 

@@ -51,8 +51,8 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
 
 /*
  * The same with the special days of a calendar: a file (its name contains '/' or ends in ".ics") or
- * a market's code (XNYS), which is looked up as CODE.ics in $FORECACHED_CALENDARS and the installed
- * calendars. `tz` NULL: the calendar's own zone, or UTC. Errors as above, and -ENOENT, -EFBIG,
+ * a market's code (XNYS), which is looked up as CODE.ics in $FORECACHED_CALENDARS, among the
+ * installed calendars and at last among those built in (shipped.h). `tz` NULL: the calendar's own zone, or UTC. Errors as above, and -ENOENT, -EFBIG,
  * -EINVAL or the error of open for the file.
  */
 int calendar_open(const char *file_or_code, const char *tz, struct instant from, struct instant to,

@@ -3,11 +3,22 @@ noinst_LTLIBRARIES += %D%/libcalendar.la
 %C%_libcalendar_la_SOURCES = \
 	%D%/calendar.h %D%/calendar.c \
 	%D%/civil.h \
+	%D%/shipped.h \
 	%D%/rule.h %D%/rule.c \
 	%D%/tzif.h %D%/tzif.c
 %C%_libcalendar_la_CPPFLAGS = $(OS_CPPFLAGS) $(ICAL_CFLAGS) -DCALENDAR_DIR='"$(calendarsdir)"'
 %C%_libcalendar_la_LIBADD = $(ICAL_LIBS)
 
-# The markets' calendars are data; they are found there, or in $FORECACHED_CALENDARS.
+nodist_%C%_libcalendar_la_SOURCES = %D%/shipped.c
+
+# The markets' calendars are data. They are looked for in $FORECACHED_CALENDARS, then where they are
+# installed, so that they can be corrected there; a copy is built in, so that they are never missing.
 calendarsdir = $(pkgdatadir)/calendars
 dist_calendars_DATA = models/calendars/XNYS.ics
+
+CLEANFILES += %D%/shipped.c
+%D%/shipped.c: $(dist_calendars_DATA) %D%/shipped.sh
+	$(AM_V_GEN)$(MKDIR_P) %D% && cd $(srcdir) && \
+	sh %D%/shipped.sh $(dist_calendars_DATA) >$(abs_builddir)/$@.tmp && \
+	mv $(abs_builddir)/$@.tmp $(abs_builddir)/$@
+EXTRA_DIST += %D%/shipped.sh

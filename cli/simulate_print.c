@@ -46,6 +46,16 @@ void simulate_add_figures(cJSON *to, const struct figures *f)
 		cJSON_AddNumberToObject(to, "factor", f->factor);
 }
 
+static void add_worst(cJSON *to, const struct simulate_result *r)
+{
+	cJSON *o = cJSON_AddObjectToObject(to, "worst_half_hour");
+
+	cJSON_AddNumberToObject(o, "start_s", instant_s(r->worst_start));
+	cJSON_AddNumberToObject(o, "requests", r->worst.requests);
+	cJSON_AddNumberToObject(o, "stale_per_request",
+	                        (double)r->worst.stale / r->worst.requests);
+}
+
 /* What endpoints that the trace does not name are called. */
 static struct bytes endpoint_name(const struct trace *t, uint32_t e)
 {
@@ -66,6 +76,8 @@ void simulate_print_json(const struct simulate *s, const struct simulate_result 
 		cJSON_AddItemToArray(list, p);
 		cJSON_AddStringToObject(p, "policy", r[i].policy);
 		simulate_add_figures(p, &r[i].total);
+		if (r[i].worst.requests)
+			add_worst(p, &r[i]);
 		endpoints = cJSON_AddObjectToObject(p, "endpoints");
 		for (uint32_t e = 0; e < t->endpoints.n_ids; e++) {
 			char *name;
@@ -148,6 +160,14 @@ void simulate_print_table(const struct simulate *s, const struct simulate_result
 	for (size_t i = 0; i < n; i++)
 		add_row(&table, r[i].policy, &r[i].total);
 	print_table(&table);
+	for (size_t i = 0; i < n; i++)
+		if (r[i].worst.requests)
+			printf("%s: at worst %s stale in a half hour (from %s, %" PRIu32
+			       " requests)\n",
+			       r[i].policy,
+			       human_share(share, (double)r[i].worst.stale / r[i].worst.requests),
+			       human_time(when, instant_s(r[i].worst_start), true),
+			       r[i].worst.requests);
 	for (size_t i = 0; by_endpoint && i < n; i++) {
 		table = (struct table){0};
 		printf("\n%s%s%s\n", term_on(TERM_BOLD), r[i].policy, term_off(TERM_BOLD));

@@ -29,8 +29,9 @@
 	  "how long \"no such thing\", or a load that failed with no old value to give, is the "   \
 	  "answer; doubles while it lasts, to 60 s; 0: each request asks again")                   \
 	X(holdout, 0, 0, 0.5, "share of keys", "keys that keep static_ttl, to compare with")       \
-	X(max_stale_key, 0.3, 0.001, 1, "probability",                                             \
-	  "no key is planned to be stale with a higher probability at the end of its TTL")
+	X(max_stale_key, 0, 0, 1, "probability",                                                   \
+	  "no key is planned to be stale with a higher probability at the end of its TTL; 0: 20 "  \
+	  "times max_stale, at least 0.3 and at most 0.95")
 
 /* ttl: obey | learn | advise */
 enum ttl_mode {
@@ -60,6 +61,9 @@ struct policy {
 /* All defaults. */
 struct policy policy_default(void);
 
+/* max_stale_key with its automatic value worked out: in (0, 1]. */
+double policy_max_stale_key(const struct policy *y);
+
 /* Per origin: what background work may cost it. User misses are never held back by the rate. */
 #define ORIGIN_TABLE(X)                                                                            \
 	X(rate, 50, 0, 100000, "loads/s", "background loads (refresh, prewarm, audit) per second") \
@@ -86,7 +90,8 @@ struct origin_policy origin_policy_default(void);
 	X(max_waiters, 65536, 1, 10000000, "requests",                                             \
 	  "requests that wait for a load; more are told to try again")                             \
 	X(audit_share, 0.005, 0, 0.1, "share of hits",                                             \
-	  "hits that are checked against the origin in the background")                            \
+	  "hits that are checked against the origin in the background where max_stale is 1 % or "  \
+	  "less; fewer in proportion above, down to a tenth: stale hits are found more often then") \
 	X(lease_s, 10, 0.05, 600, "s",                                                             \
 	  "an app that took a lease and has not set the value by then loses it")                   \
 	X(fit_every, 86400, 60, 31536000, "s", "how often request-rate models are fitted anew")    \

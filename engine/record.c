@@ -212,7 +212,7 @@ static int read_class(struct engine *e, const struct record *r, const char **ret
 	             *audits = get(r, "audits", 2), *stale = get(r, "stale", 2);
 	struct class_state *c = NULL;
 
-	if (!price || price[0] < log(PRICE_MIN) - 1e-9 || price[0] > log(PRICE_MAX) + 1e-9)
+	if (!price || !isfinite(price[0]))
 		return bad(ret_why, "class.log_price: missing or out of range");
 	for (size_t i = 0; i < e->cls.n; i++)
 		if (bytes_equal(bytes_str(e->cls.v[i].name), r->name))
@@ -222,7 +222,7 @@ static int read_class(struct engine *e, const struct record *r, const char **ret
 		*c = (struct class_state){.name = mem_dup(r->name.p, r->name.n), .audit_more = 1};
 		price_init(&c->price, e->policy.max_stale);
 	}
-	c->price.log_price = price[0];
+	price_restore(&c->price, price[0]);
 	if (requests && requests[0] >= 0 && requests[1] >= 0 && requests[2] >= 0) {
 		c->price.requests = requests[0];
 		c->price.day_requests = requests[1];

@@ -56,7 +56,7 @@ struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t 
 	        .miss_value = y->latency_value * relative_load(&p->ep, k),
 	        .min_ttl_s = y->min_ttl,
 	        .max_age_s = y->max_age,
-	        .max_stale_key = y->max_stale_key,
+	        .max_stale_key = policy_max_stale_key(y),
 	        .stale_after_s = y->stale_after,
 	};
 	bool loads = place_loads_from(p) != ORIGIN_NONE;

@@ -114,6 +114,18 @@ void serve_answered(struct engine *e, struct instant now, struct instant at, uin
 }
 
 /*
+ * The share of hits to audit: for a given accuracy of the measured staleness, relative to the
+ * objective, the fewer the more stale hits there may be.
+ */
+static double audit_share(struct engine *e, uint32_t key)
+{
+	static const double FULL_UP_TO = 0.01, LEAST = 0.1;
+
+	return e->limits.audit_share *
+	       fmin(fmax(FULL_UP_TO / key_price(e, &e->key.v[key])->objective, LEAST), 1);
+}
+
+/*
  * Checks a hit against the origin now and then: the unbiased measure of staleness. What is likelier
  * to be stale is checked more often, as the square root of its probability (for a given number of
  * audits that makes the estimate surest), and counts for less in proportion.
@@ -135,7 +147,7 @@ void serve_maybe_audit(struct engine *e, struct instant now, uint32_t key, doubl
 	/* on average the configured share, whatever the probabilities are */
 	c->audit_more += AUDIT_MORE_GAIN * (more - c->audit_more);
 	more /= fmax(c->audit_more, AUDIT_LEAST);
-	share = e->limits.audit_share * more * count;
+	share = audit_share(e, key) * more * count;
 	if (rng_uniform(&e->rng) < share && load_start(e, now, key, LOAD_AUDIT, fx)) {
 		e->flight.v[k->flight].audit_weight = 1 / more;
 		e->flight.v[k->flight].audit_said = said;

@@ -10,6 +10,11 @@
  * observations one damped Fisher step moves theta, held back towards the neighbouring bins and
  * towards 0 (flat).
  *
+ * Days differ: a holiday that no calendar tells of is silent where any other weekday is loud. What one
+ * day shows moves a bin only so far, the less the more days it has been seen on; so the day after
+ * is not mistaken for another holiday. Half days are rare: theirs is the weekday's shape until they
+ * have shown something else.
+ *
  * Within the hour a timetable (timetable.h) may say that changes keep to certain seconds; its
  * profile, with mean 1, multiplies the factors.
  *
@@ -26,6 +31,7 @@
 #include "models/timetable.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define SHAPE_BINS  96
 #define SHAPE_BIN_S 900.0
@@ -38,6 +44,13 @@
  */
 #define SHAPE_MEMORY 30.0
 
+/* What one day may do to a bin: "Days differ" above. */
+struct shape_day {
+	float before; /* theta when the day began to tell of it */
+	int32_t day;  /* local days since 1970 */
+	uint32_t seen; /* days that have told of it, this one included */
+};
+
 struct shape {
 	/* cum[k][i]: operational seconds from midnight to the start of bin i of a day of kind k */
 	double cum[ZONE_DAY_KINDS][SHAPE_BINS + 1];
@@ -45,6 +58,7 @@ struct shape {
 	float score[ZONE_DAY_KINDS][SHAPE_BINS]; /* since the last step */
 	float news[ZONE_DAY_KINDS][SHAPE_BINS];  /* information since the last step */
 	float info[ZONE_DAY_KINDS][SHAPE_BINS];  /* remembered, up to SHAPE_MEMORY */
+	struct shape_day today[ZONE_DAY_KINDS][SHAPE_BINS];
 	double pace;                /* operational seconds a second, over a plain week */
 	struct timetable timetable; /* ticks within the hour that changes keep to, if any */
 	unsigned pending;           /* observations since the last step */
@@ -81,6 +95,7 @@ struct shape_walk {
 	double start_s;    /* instants in seconds: this stretch (same day, same offset) ... */
 	double end_s;      /* ... ends here */
 	double midnight_s; /* instant of the local midnight before it, at its offset */
+	int32_t day; /* local days since 1970 */
 	int kind;
 };
 

@@ -5,6 +5,8 @@
 
 static const double DAY_S = 86400;
 static const double FIRST_REQUESTS = 500; /* the step size starts as if so many had been seen */
+static const double DAY_PART = 0.5;      /* of a day's requests: the horizon of a step */
+static const double MEMORY_LEAST = 1000;  /* requests that the measured share is taken over */
 static const double AUDIT_MEMORY = 20000;
 
 void price_init(struct price *p, double objective)
@@ -19,11 +21,36 @@ void price_set_objective(struct price *p, double objective)
 	 * an objective of 0 is a wish that only change events can grant; steer to as good as none
 	 */
 	p->objective = fmax(objective, 1e-5);
+	price_restore(p, p->log_price);
+}
+
+void price_restore(struct price *p, double log_price)
+{
+	p->log_price = fmin(fmax(log_price, log(PRICE_MIN)), log(PRICE_TOP / p->objective));
+}
+
+/* Adds to a decayed sum over about `memory` requests. */
+static void remember(double *stale, double *n, double p_stale, double count, double memory)
+{
+	if (*n > memory) {
+		*stale *= memory / *n;
+		*n = memory;
+	}
+	*stale += count * p_stale;
+	*n += count;
+}
+
+/* By what a step is scaled for how far off the last hours are: 1 near the objective. */
+static double far_off(const struct price *p)
+{
+	double r = (p->late_stale + 1) / (p->late_count * p->objective + 1);
+
+	return fabs(r - 1) > 1e-3 ? log(r) / (r - 1) : 1;
 }
 
 void price_request(struct price *p, struct instant t, double p_stale, double count)
 {
-	double horizon, memory;
+	double horizon;
 
 	if (!instant_is_set(p->day_start))
 		p->day_start = t;
@@ -36,17 +63,13 @@ void price_request(struct price *p, struct instant t, double p_stale, double cou
 	p->day_count += count;
 	p->requests += count;
 	horizon = FIRST_REQUESTS + p->requests;
-	if (p->day_requests > 0 && horizon > p->day_requests)
-		horizon = fmax(p->day_requests, FIRST_REQUESTS);
-	p->log_price += count * (p_stale - p->objective) / p->objective / horizon;
-	p->log_price = fmin(fmax(p->log_price, log(PRICE_MIN)), log(PRICE_MAX));
-	memory = fmax(p->day_requests, 1000);
-	if (p->count > memory) {
-		p->stale *= memory / p->count;
-		p->count = memory;
-	}
-	p->stale += count * p_stale;
-	p->count += count;
+	if (p->day_requests > 0)
+		horizon = fmin(horizon, fmax(DAY_PART * p->day_requests, FIRST_REQUESTS));
+	price_restore(p, p->log_price + far_off(p) * count * (p_stale - p->objective) /
+	                                        p->objective / horizon);
+	remember(&p->stale, &p->count, p_stale, count, fmax(p->day_requests, MEMORY_LEAST));
+	remember(&p->late_stale, &p->late_count, p_stale, count,
+	         fmax(DAY_PART * p->day_requests, MEMORY_LEAST));
 }
 
 void price_audit(struct price *p, double weight, bool stale)

@@ -6,9 +6,16 @@
  * HOW IT WORKS for every request the predicted probability that it was answered stale is added up,
  * multiplied by how much predictions have been off lately (audits and loads tell: endpoint.h). The
  * logarithm of the price moves with (predicted - objective) / objective, so at rest the two agree
- * on average. The step starts large and shrinks to one day's worth of requests: a price that swung
- * with the hours would buy freshness where it is dear. Steps are not clipped: a clip on one side
- * would let rare large errors on the other side drag the price away.
+ * on average; half a day's requests off by their half move it by a half, so that it does not
+ * swing with the hours, which would buy freshness where it is dear. Steps are not clipped: a clip on
+ * one side would let rare large errors on the other side drag the price away. But far from the
+ * objective (by a factor of r over the last hours) steps are scaled by log(r) / (r - 1), for both
+ * signs alike: ten times too stale and ten times too fresh are equally far off.
+ *
+ * INVARIANTS the price stays between PRICE_MIN and PRICE_TOP / objective. At the optimum the price
+ * of all stale serves is less than the loads, and these are at most about one a request: a price
+ * above 1 / objective is one that no TTL can follow (min_ttl, or the app's own), and winding it up
+ * further would only take the longer to come down.
  */
 #ifndef FORECACHED_PREDICTOR_PRICE_H
 #define FORECACHED_PREDICTOR_PRICE_H
@@ -21,7 +28,7 @@
 
 #define PRICE_START 5.0 /* between the prices of a 1 % and a 5 % objective on most traffic */
 #define PRICE_MIN   0.01
-#define PRICE_MAX   1e6
+#define PRICE_TOP   10.0
 
 struct price {
 	double log_price;
@@ -32,11 +39,15 @@ struct price {
 	double day_count;
 	/* predicted (calibrated) stale serves and requests, decayed over a day */
 	double stale, count;
+	double late_stale, late_count; /* the same over half a day */
 	double audits, audits_stale; /* weighted, decayed over many; for the record only */
 };
 
 void price_init(struct price *p, double objective);
 void price_set_objective(struct price *p, double objective);
+
+/* Takes the logarithm (finite) of a price back that was kept, within the bounds of today's. */
+void price_restore(struct price *p, double log_price);
 
 /* A request at t was answered with a value that was stale with probability p_stale (calibrated). */
 void price_request(struct price *p, struct instant t, double p_stale, double count);

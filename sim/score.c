@@ -6,11 +6,17 @@
 #include <math.h>
 #include <stdlib.h>
 
+static const int64_t HALF_HOUR_US = 1800 * INT64_C(1000000);
+
 void score_init(struct score *s, const struct trace *t, struct instant from,
                 struct span stale_after)
 {
-	*s = (struct score){t, from, stale_after,
-	                    mem_calloc(t->endpoints.n_ids, sizeof(*s->tally))};
+	*s = (struct score){
+	        .trace = t,
+	        .from = from,
+	        .stale_after = stale_after,
+	        .tally = mem_calloc(t->endpoints.n_ids, sizeof(*s->tally)),
+	};
 }
 
 void score_release(struct score *s)
@@ -20,6 +26,7 @@ void score_release(struct score *s)
 		vec_free(&s->tally[e].stale_age_us);
 	}
 	free(s->tally);
+	vec_free(&s->half_hour);
 	*s = (struct score){0};
 }
 
@@ -29,14 +36,27 @@ void score_load(struct score *s, uint32_t key, struct instant at, enum load_reas
 		s->tally[s->trace->endpoint.v[key]].loads[why]++;
 }
 
+/* The half hour of a request at t (>= from), made when it is new. */
+static struct half_hour *half_hour_at(struct score *s, struct instant t)
+{
+	size_t i = (size_t)(t.us / HALF_HOUR_US - s->from.us / HALF_HOUR_US);
+
+	while (s->half_hour.n <= i)
+		*vec_push(&s->half_hour) = (struct half_hour){0};
+	return &s->half_hour.v[i];
+}
+
 void score_answer(struct score *s, size_t i, enum outcome o, uint32_t version, struct span wait)
 {
 	const struct trace *t = s->trace;
 	uint32_t key = t->key.v[i];
 	struct tally *y = &s->tally[t->endpoint.v[key]];
+	struct half_hour *h;
 
 	if (instant_before(t->at.v[i], s->from))
 		return;
+	h = half_hour_at(s, t->at.v[i]);
+	h->requests++;
 	y->requests++;
 	y->outcome[o]++;
 	if (wait.us > 0)
@@ -45,9 +65,30 @@ void score_answer(struct score *s, size_t i, enum outcome o, uint32_t version, s
 		struct instant replaced = trace_version_began(t, key, version + 1);
 		struct span age = instant_diff(t->at.v[i], replaced);
 
-		if (age.us >= s->stale_after.us)
+		if (age.us >= s->stale_after.us) {
 			*vec_push(&y->stale_age_us) = age.us;
+			h->stale++;
+		}
 	}
+}
+
+struct half_hour score_worst_half_hour(const struct score *s, double least,
+                                       struct instant *ret_start)
+{
+	struct half_hour worst = {0};
+
+	*ret_start = INSTANT_NONE;
+	for (size_t i = 0; i < s->half_hour.n; i++) {
+		struct half_hour h = s->half_hour.v[i];
+
+		if (!h.requests || h.requests < least ||
+		    (worst.requests &&
+		     (uint64_t)h.stale * worst.requests <= (uint64_t)worst.stale * h.requests))
+			continue;
+		worst = h;
+		ret_start->us = (s->from.us / HALF_HOUR_US + (int64_t)i) * HALF_HOUR_US;
+	}
+	return worst;
 }
 
 static int compare_u32(const void *a, const void *b)

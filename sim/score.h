@@ -33,11 +33,17 @@ struct tally {
 	VEC(int64_t) stale_age_us; /* of each stale answer, since its version was replaced */
 };
 
+/* Requests of one half hour of UTC, and those among them that got a stale answer. */
+struct half_hour {
+	uint32_t requests, stale;
+};
+
 struct score {
 	const struct trace *trace;
 	struct instant from;
 	struct span stale_after; /* a replaced value is stale only after this long */
 	struct tally *tally;     /* per endpoint */
+	VEC(struct half_hour) half_hour; /* [0] holds `from` */
 };
 
 void score_init(struct score *s, const struct trace *t, struct instant from,
@@ -55,6 +61,13 @@ struct figures score_total(const struct score *s, const bool *in);
 
 /* Loads of whatever reason. */
 uint64_t figures_loads(const struct figures *f);
+
+/*
+ * The half hour with the largest share of stale answers among those with at least `least` requests,
+ * and its start; all zero when there is none. An average over days can hide a bad opening bell.
+ */
+struct half_hour score_worst_half_hour(const struct score *s, double least,
+                                       struct instant *ret_start);
 
 /* All figures that depend on nothing else: the ratios of counts; the rest is NAN. */
 void figures_ratios(struct figures *f);

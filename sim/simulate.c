@@ -13,6 +13,12 @@
 #include <string.h>
 #include <time.h>
 
+/*
+ * Half hours count for the worst one when the objective allows them so many stale answers: in fewer
+ * requests one stale answer would already be a share of many times the objective.
+ */
+static const double HALF_HOUR_STALE = 20;
+
 #define STATIC_PREFIX "static:"
 #define STATIC_MAX_S  INT64_C(3155760000) /* SPAN_MAX */
 
@@ -69,6 +75,8 @@ static int tape_close(struct tape *y, const struct contest *c, size_t i, const b
 	for (uint32_t e = 0; e < c->s->trace->endpoints.n_ids; e++)
 		r->endpoint[e] = score_endpoint(&y->score, e);
 	r->total = score_total(&y->score, in);
+	r->worst = score_worst_half_hour(&y->score, HALF_HOUR_STALE / fmax(r->max_stale, 1e-9),
+	                                 &r->worst_start);
 	score_release(&y->score);
 	return err ? err : closed;
 }

@@ -50,6 +50,8 @@ struct simulate_result {
 	const char *policy; /* as given */
 	double max_stale;   /* the objective of the run */
 	struct figures total;
+	struct half_hour worst; /* the half hour with the most stale answers by request; 0: none */
+	struct instant worst_start;
 	struct figures *endpoint; /* by number of the endpoint in the trace; NULL: total_only */
 	double seconds;           /* what the run took, the search for a TTL included */
 	int error;                /* 0; -EINTR: interrupted; else a negative errno with fault */

@@ -337,6 +337,23 @@ TEST(the_tempo_finds_the_factor_both_ways)
 	}
 }
 
+/* What was so yesterday is not so this morning. */
+TEST(the_tempo_fades_within_hours)
+{
+	struct endpoint ep;
+
+	endpoint_init(&ep, (struct change){1, 1000});
+	fade_tempo(&ep, instant_from_s(1e9));
+	ep.log_tempo = -2;
+	fade_tempo(&ep, instant_from_s(1e9 + 7200));
+	NEAR(ep.log_tempo, -1, 1e-9);
+	fade_tempo(&ep, instant_from_s(1e9)); /* late news */
+	NEAR(ep.log_tempo, -1, 1e-9);
+	fade_tempo(&ep, instant_from_s(1e9 + 7200 + 86400));
+	NEAR(ep.log_tempo, 0, 3e-4);
+	endpoint_release(&ep);
+}
+
 TEST(the_tempo_is_bounded_and_learns_nothing_from_nothing)
 {
 	struct endpoint ep;
@@ -818,6 +835,7 @@ int main(int argc, char **argv)
 	RUN(predicted_staleness_is_what_happens);
 	RUN(audits_make_bursts_come_out_right);
 	RUN(the_tempo_finds_the_factor_both_ways);
+	RUN(the_tempo_fades_within_hours);
 	RUN(the_tempo_is_bounded_and_learns_nothing_from_nothing);
 	RUN(a_look_without_length_teaches_nothing);
 	RUN(looks_and_events_find_the_rate);

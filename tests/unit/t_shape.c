@@ -142,6 +142,66 @@ TEST(looks_teach_the_hours)
 	OK(shape_at(&s, &zone_utc, at(1, 12)) / shape_at(&s, &zone_utc, at(1, 3)) > 8);
 }
 
+/* Looks of a day, every ten minutes, at 20 keys; `active`: the truth changes in office hours. */
+static void a_day(struct shape *s, const struct zone *z, int day, bool active)
+{
+	for (double h = 0; h < 24; h += 1.0 / 6)
+		for (int key = 0; key < 20; key++) {
+			struct instant a = at(day, h), b = at(day, h + 1.0 / 6);
+			double truth = active && h >= 9 && h < 17 ? 0.5 : 0.005;
+
+			shape_learn(s, z, a, b, shape_mass(s, z, a, b) / 3600,
+			            rng_uniform(&rng) < -expm1(-truth));
+		}
+}
+
+/* Ratio of an office hour to a night hour, as learned for such a day. */
+static double contrast(const struct shape *s, const struct zone *z, int day)
+{
+	return shape_at(s, z, at(day, 13)) / shape_at(s, z, at(day, 3));
+}
+
+TEST(one_silent_day_does_not_undo_a_week)
+{
+	struct shape s;
+	double before;
+
+	shape_init(&s);
+	for (int day = 0; day < 11; day++)
+		a_day(&s, &zone_utc, day, day % 7 < 5);
+	before = contrast(&s, &zone_utc, 11);
+	OK(before > 10, "%g", before);
+	a_day(&s, &zone_utc, 11, false);
+	OK(contrast(&s, &zone_utc, 14) > before / 4, "%g of %g", contrast(&s, &zone_utc, 14), before);
+	/* but what stays so is believed in the end */
+	for (int day = 14; day < 28; day++)
+		a_day(&s, &zone_utc, day, false);
+	OK(contrast(&s, &zone_utc, 28) < 4, "%g", contrast(&s, &zone_utc, 28));
+}
+
+TEST(the_first_days_may_move_far)
+{
+	struct shape s;
+
+	shape_init(&s);
+	a_day(&s, &zone_utc, 0, true);
+	a_day(&s, &zone_utc, 1, true);
+	OK(contrast(&s, &zone_utc, 2) > 6, "%g", contrast(&s, &zone_utc, 2));
+}
+
+TEST(a_half_day_is_a_weekday_until_it_shows_something_else)
+{
+	const struct zone_day day[] = {{20780 + 11, ZONE_HALF_DAY}};
+	const struct zone z = {NULL, 0, day, 1};
+	struct shape s;
+
+	shape_init(&s);
+	for (int d = 0; d < 11; d++)
+		a_day(&s, &z, d, d % 7 < 5);
+	NEAR(log(contrast(&s, &z, 11) / contrast(&s, &z, 10)), 0, 0.7);
+	OK(contrast(&s, &z, 11) > 10, "%g", contrast(&s, &z, 11));
+}
+
 TEST(an_interval_of_days_or_without_length_teaches_nothing)
 {
 	struct shape s, before;
@@ -167,6 +227,9 @@ int main(int argc, char **argv)
 	RUN(local_time_decides_not_utc);
 	RUN(a_holiday_has_the_shape_of_a_sunday);
 	RUN(looks_teach_the_hours);
+	RUN(one_silent_day_does_not_undo_a_week);
+	RUN(the_first_days_may_move_far);
+	RUN(a_half_day_is_a_weekday_until_it_shows_something_else);
 	RUN(an_interval_of_days_or_without_length_teaches_nothing);
 	return tap_done();
 }
