@@ -52,8 +52,7 @@ static void add_worst(cJSON *to, const struct simulate_result *r)
 
 	cJSON_AddNumberToObject(o, "start_s", instant_s(r->worst_start));
 	cJSON_AddNumberToObject(o, "requests", r->worst.requests);
-	cJSON_AddNumberToObject(o, "stale_per_request",
-	                        (double)r->worst.stale / r->worst.requests);
+	cJSON_AddNumberToObject(o, "stale_per_request", (double)r->worst.stale / r->worst.requests);
 }
 
 /* What endpoints that the trace does not name are called. */

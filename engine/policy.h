@@ -91,7 +91,8 @@ struct origin_policy origin_policy_default(void);
 	  "requests that wait for a load; more are told to try again")                             \
 	X(audit_share, 0.005, 0, 0.1, "share of hits",                                             \
 	  "hits that are checked against the origin in the background where max_stale is 1 % or "  \
-	  "less; fewer in proportion above, down to a tenth: stale hits are found more often then") \
+	  "less; fewer in proportion above, down to a tenth: stale hits are found more often "     \
+	  "then")                                                                                  \
 	X(lease_s, 10, 0.05, 600, "s",                                                             \
 	  "an app that took a lease and has not set the value by then loses it")                   \
 	X(fit_every, 86400, 60, 31536000, "s", "how often request-rate models are fitted anew")    \

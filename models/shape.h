@@ -46,8 +46,8 @@
 
 /* What one day may do to a bin: "Days differ" above. */
 struct shape_day {
-	float before; /* theta when the day began to tell of it */
-	int32_t day;  /* local days since 1970 */
+	float before;  /* theta when the day began to tell of it */
+	int32_t day;   /* local days since 1970 */
 	uint32_t seen; /* days that have told of it, this one included */
 };
 
@@ -95,7 +95,7 @@ struct shape_walk {
 	double start_s;    /* instants in seconds: this stretch (same day, same offset) ... */
 	double end_s;      /* ... ends here */
 	double midnight_s; /* instant of the local midnight before it, at its offset */
-	int32_t day; /* local days since 1970 */
+	int32_t day;       /* local days since 1970 */
 	int kind;
 };
 

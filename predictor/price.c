@@ -5,7 +5,7 @@
 
 static const double DAY_S = 86400;
 static const double FIRST_REQUESTS = 500; /* the step size starts as if so many had been seen */
-static const double DAY_PART = 0.5;      /* of a day's requests: the horizon of a step */
+static const double DAY_PART = 0.5;       /* of a day's requests: the horizon of a step */
 static const double MEMORY_LEAST = 1000;  /* requests that the measured share is taken over */
 static const double AUDIT_MEMORY = 20000;
 

@@ -40,7 +40,7 @@ struct price {
 	/* predicted (calibrated) stale serves and requests, decayed over a day */
 	double stale, count;
 	double late_stale, late_count; /* the same over half a day */
-	double audits, audits_stale; /* weighted, decayed over many; for the record only */
+	double audits, audits_stale;   /* weighted, decayed over many; for the record only */
 };
 
 void price_init(struct price *p, double objective);

@@ -41,8 +41,8 @@ struct half_hour {
 struct score {
 	const struct trace *trace;
 	struct instant from;
-	struct span stale_after; /* a replaced value is stale only after this long */
-	struct tally *tally;     /* per endpoint */
+	struct span stale_after;         /* a replaced value is stale only after this long */
+	struct tally *tally;             /* per endpoint */
 	VEC(struct half_hour) half_hour; /* [0] holds `from` */
 };
 

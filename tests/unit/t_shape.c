@@ -172,7 +172,8 @@ TEST(one_silent_day_does_not_undo_a_week)
 	before = contrast(&s, &zone_utc, 11);
 	OK(before > 10, "%g", before);
 	a_day(&s, &zone_utc, 11, false);
-	OK(contrast(&s, &zone_utc, 14) > before / 4, "%g of %g", contrast(&s, &zone_utc, 14), before);
+	OK(contrast(&s, &zone_utc, 14) > before / 4, "%g of %g", contrast(&s, &zone_utc, 14),
+	   before);
 	/* but what stays so is believed in the end */
 	for (int day = 14; day < 28; day++)
 		a_day(&s, &zone_utc, day, false);
