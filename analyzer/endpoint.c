@@ -267,11 +267,14 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 void endpoint_first(struct endpoint *ep, const struct zone *z, struct key *k, struct instant b,
                     struct instant modified)
 {
-	double age_s = span_s(instant_diff(b, modified));
 	struct change c = endpoint_posterior(ep, k);
+	double age_s;
 
 	k->modified_s = whole_seconds(modified);
-	if (!k->modified_s || !witness_believed(&ep->modified) || age_s < span_s(MODIFIED_GRAIN))
+	if (!k->modified_s || !witness_believed(&ep->modified))
+		return;
+	age_s = span_s(instant_diff(b, modified));
+	if (age_s < span_s(MODIFIED_GRAIN))
 		return;
 	/* of a file of ten years it is enough to know that it was not touched for long */
 	if (age_s > FIRST_AGE_MAX_S)
