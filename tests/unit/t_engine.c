@@ -25,6 +25,8 @@ struct bench {
 
 #define STORE_BYTES (4u << 20)
 
+#define PRICE_AT_FIRST 5.0 /* PRICE_START of predictor/price.h */
+
 static struct engine_config config_of(const struct policy *y)
 {
 	static const struct engine_origin origin = {"api", {100, 100, 50, 10}};
@@ -653,6 +655,50 @@ TEST(last_modified_that_stands_still_is_found_out)
 	   full);
 	OK(why(&b, "/a/1").change_rate_mean.mean > 0.01, "%g",
 	   why(&b, "/a/1").change_rate_mean.mean);
+	bench_free(&b);
+}
+
+TEST(advise_learns_and_reports_and_changes_nothing)
+{
+	struct policy y = policy_default();
+	struct engine_config c;
+	struct engine_stats s;
+	struct bench b;
+	struct why w;
+
+	y.ttl = TTL_ADVISE;
+	y.static_ttl = 120;
+	y.push = PUSH_EAGER;
+	c = config_of(&y);
+	c.limits.audit_share = 0.02;
+	b = bench_new(&c);
+	/* stale half of the time: in mode learn the price would rise */
+	play(&b, "/a/1", 1, 60, 30000);
+	w = why(&b, "/a/1");
+	engine_stats(b.e, &s);
+	OK(w.row.reason == TTL_STATIC && w.row.ttl_s == 120 && w.row.mode == TTL_ADVISE);
+	OK(s.loads[LOAD_REFRESH] == 0 && s.loads[LOAD_EVENT] == 0 && s.loads[LOAD_PREWARM] == 0);
+	OK(s.loads[LOAD_DEMAND] <= 251, "a refresh or a TTL of its own: %" PRIu64,
+	   s.loads[LOAD_DEMAND]);
+	/* it has learned, and says what was measured */
+	NEAR(log(w.change_rate_mean.mean * 60), 0, 0.7);
+	OK(w.measured > 0.2, "%g", w.measured);
+	NEAR(w.price, PRICE_AT_FIRST, 1e-9);
+	bench_free(&b);
+}
+
+TEST(where_min_ttl_binds_the_price_does_not_run_away)
+{
+	struct policy y = policy_default();
+	struct bench b;
+	struct why w;
+
+	y.min_ttl = 120;
+	b = bench_policy(&y);
+	play(&b, "/a/1", 1, 60, 30000);
+	w = why(&b, "/a/1");
+	OK(w.row.reason == TTL_MIN && w.measured > 0.2);
+	OK(w.price < 20 * PRICE_AT_FIRST, "%g", w.price);
 	bench_free(&b);
 }
 
@@ -1506,6 +1552,8 @@ int main(int argc, char **argv)
 	RUN(a_paused_prefetch_starts_no_background_load);
 	RUN(audits_are_taken_and_counted);
 	RUN(last_modified_that_stands_still_is_found_out);
+	RUN(advise_learns_and_reports_and_changes_nothing);
+	RUN(where_min_ttl_binds_the_price_does_not_run_away);
 	RUN(events_outside_the_window_are_refused);
 	RUN(an_app_with_a_cache_of_its_own_gets_advice);
 	RUN(rules_and_mining_name_endpoints);
