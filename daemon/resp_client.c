@@ -510,30 +510,9 @@ static const char *const client_help[] = {
 
 void resp_do_client(struct resp_conn *c, const struct bytes *arg, size_t n)
 {
-	static const struct {
-		const char *name;
-		size_t least, most;
-	} subs[] = {{"id", 2, 2},       {"info", 2, 2},    {"list", 2, 1 << 20}, {"getname", 2, 2},
-	            {"setname", 3, 3},  {"setinfo", 4, 4}, {"kill", 3, 1 << 20}, {"reply", 3, 3},
-	            {"pause", 3, 4},    {"unpause", 2, 2}, {"no-evict", 3, 3},   {"no-touch", 3, 3},
-	            {"getredir", 2, 2}, {"unblock", 3, 4}, {"help", 2, 2}};
-	const char *sub = NULL;
-	struct bytes s = arg[1];
-	char full[40];
+	const char *sub = c->sub;
 
-	for (size_t i = 0; i < sizeof(subs) / sizeof(*subs); i++) {
-		if (!resp_is(s, subs[i].name))
-			continue;
-		sub = c->sub = subs[i].name;
-		if (n < subs[i].least || n > subs[i].most) {
-			snprintf(full, sizeof(full), "client|%s", sub);
-			resp_wrong_arity(c, full);
-			return;
-		}
-	}
-	if (!sub) {
-		resp_unknown_sub(c, "client", s);
-	} else if (!strcmp(sub, "id")) {
+	if (!strcmp(sub, "id")) {
 		resp_number(c->w, (int64_t)c->id);
 	} else if (!strcmp(sub, "info")) {
 		c->r->text.n = 0;

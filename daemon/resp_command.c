@@ -5,6 +5,7 @@
 #include "base/bug.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,7 +153,7 @@ const struct resp_command resp_commands_table[] = {
          RESP_WRITE | RESP_TIMED, 0, 0, 0, "server", "1.0.0",
          "Remove all keys from all databases"},
         {"object", resp_do_object, -2,
-         RESP_READONLY, 2, 2, 1, "generic", "2.2.3",
+         RESP_PARENT | RESP_READONLY, 2, 2, 1, "generic", "2.2.3",
          "A container for object introspection commands"},
         {"multi", resp_do_multi, 1,
          RESP_NOSCRIPT | RESP_LOADING | RESP_STALE | RESP_FAST | RESP_AT_ONCE, 0, 0, 0, "transactions", "1.2.0",
@@ -188,31 +189,31 @@ const struct resp_command resp_commands_table[] = {
          RESP_LOADING | RESP_STALE | RESP_FAST, 0, 0, 0, "connection", "1.0.0",
          "Change the selected database for the current connection"},
         {"client", resp_do_client, -2,
-         RESP_NOSCRIPT | RESP_LOADING | RESP_STALE, 0, 0, 0, "connection", "2.4.0",
+         RESP_PARENT | RESP_NOSCRIPT | RESP_LOADING | RESP_STALE, 0, 0, 0, "connection", "2.4.0",
          "A container for client connection commands"},
         {"reset", resp_do_reset, 1,
          RESP_NOSCRIPT | RESP_LOADING | RESP_STALE | RESP_FAST | RESP_NO_AUTH | RESP_AT_ONCE, 0, 0, 0, "connection", "6.2.0",
          "Reset the connection"},
         {"command", resp_do_command, -1,
-         RESP_LOADING | RESP_STALE, 0, 0, 0, "server", "2.8.13",
+         RESP_PARENT | RESP_LOADING | RESP_STALE, 0, 0, 0, "server", "2.8.13",
          "Get array of command details"},
         {"config", resp_do_config, -2,
-         RESP_ADMIN | RESP_NOSCRIPT | RESP_LOADING | RESP_STALE | RESP_SKIP_MONITOR, 0, 0, 0, "server", "2.0.0",
+         RESP_PARENT | RESP_ADMIN | RESP_NOSCRIPT | RESP_LOADING | RESP_STALE | RESP_SKIP_MONITOR, 0, 0, 0, "server", "2.0.0",
          "A container for server configuration commands"},
         {"info", resp_do_info, -1,
          RESP_LOADING | RESP_STALE, 0, 0, 0, "server", "1.0.0",
          "Get information and statistics about the server"},
         {"slowlog", resp_do_slowlog, -2,
-         RESP_ADMIN | RESP_LOADING | RESP_STALE, 0, 0, 0, "server", "2.2.12",
+         RESP_PARENT | RESP_ADMIN | RESP_LOADING | RESP_STALE, 0, 0, 0, "server", "2.2.12",
          "A container for slow log commands"},
         {"latency", resp_do_latency, -2,
-         RESP_ADMIN | RESP_NOSCRIPT | RESP_LOADING | RESP_STALE, 0, 0, 0, "server", "2.8.13",
+         RESP_PARENT | RESP_ADMIN | RESP_NOSCRIPT | RESP_LOADING | RESP_STALE, 0, 0, 0, "server", "2.8.13",
          "A container for latency diagnostics commands"},
         {"memory", resp_do_memory, -2,
-         RESP_READONLY, 0, 0, 0, "server", "4.0.0",
+         RESP_PARENT | RESP_READONLY, 0, 0, 0, "server", "4.0.0",
          "A container for memory diagnostics commands"},
         {"acl", resp_do_acl, -2,
-         RESP_NOSCRIPT | RESP_LOADING | RESP_STALE, 0, 0, 0, "server", "6.0.0",
+         RESP_PARENT | RESP_NOSCRIPT | RESP_LOADING | RESP_STALE, 0, 0, 0, "server", "6.0.0",
          "A container for Access List Control commands"},
         {"time", resp_do_time, 1,
          RESP_LOADING | RESP_STALE | RESP_FAST, 0, 0, 0, "server", "2.6.0",
@@ -242,14 +243,17 @@ const struct resp_command resp_commands_table[] = {
          RESP_READONLY | RESP_FAST, 0, 0, 0, "server", "5.0.0",
          "Say which version this is"},
         {"eval", resp_do_eval, -3,
-         RESP_NOSCRIPT | RESP_SKIP_MONITOR | RESP_TIMED | RESP_MOVABLE, 0, 0, 0, "scripting", "2.6.0",
+         RESP_NOSCRIPT | RESP_TIMED | RESP_MOVABLE, 0, 0, 0, "scripting", "2.6.0",
          "Run a script of a lock library that is known by its text"},
         {"evalsha", resp_do_evalsha, -3,
-         RESP_NOSCRIPT | RESP_SKIP_MONITOR | RESP_TIMED | RESP_MOVABLE, 0, 0, 0, "scripting", "2.6.0",
+         RESP_NOSCRIPT | RESP_TIMED | RESP_MOVABLE, 0, 0, 0, "scripting", "2.6.0",
          "Run a script that was loaded"},
         {"script", resp_do_script, -2,
-         RESP_NOSCRIPT, 0, 0, 0, "scripting", "2.6.0",
+         RESP_PARENT | RESP_NOSCRIPT, 0, 0, 0, "scripting", "2.6.0",
          "A container for Lua scripts management commands"},
+        {"function", resp_do_function, -2,
+         RESP_PARENT | RESP_NOSCRIPT, 0, 0, 0, "scripting", "7.0.0",
+         "A container for function commands: there are none"},
         {"post", resp_do_crossprotocol, -1,
          RESP_NO_AUTH, 0, 0, 0, "connection", "1.0.0",
          "Not a command: HTTP"},
@@ -335,6 +339,55 @@ const struct resp_command *resp_command_find(struct bytes name)
 		if (!memcmp(slot[at].name, w, sizeof(w)))
 			return slot[at].command;
 	return NULL;
+}
+
+/* -- Subcommands ------------------------------------------------------------------------------ */
+
+static const struct sub {
+	const char *command, *name;
+	int arity;
+} subs[] = {
+        {"acl", "cat", -2},         {"acl", "help", 2},         {"acl", "list", 2},
+        {"acl", "users", 2},        {"acl", "whoami", 2},       {"client", "getname", 2},
+        {"client", "getredir", 2},  {"client", "help", 2},      {"client", "id", 2},
+        {"client", "info", 2},      {"client", "kill", -3},     {"client", "list", -2},
+        {"client", "no-evict", 3},  {"client", "no-touch", 3},  {"client", "pause", -3},
+        {"client", "reply", 3},     {"client", "setinfo", 4},   {"client", "setname", 3},
+        {"client", "unblock", -3},  {"client", "unpause", 2},   {"command", "count", 2},
+        {"command", "docs", -2},    {"command", "getkeys", -4}, {"command", "help", 2},
+        {"command", "info", -2},    {"command", "list", -2},    {"config", "get", -3},
+        {"config", "help", 2},      {"config", "resetstat", 2}, {"config", "rewrite", 2},
+        {"config", "set", -4},      {"latency", "help", 2},     {"latency", "histogram", -2},
+        {"latency", "history", 3},  {"latency", "latest", 2},   {"latency", "reset", -2},
+        {"function", "flush", -2},  {"function", "help", 2},    {"function", "list", -2},
+        {"memory", "doctor", 2},    {"memory", "help", 2},      {"memory", "purge", 2},
+        {"memory", "stats", 2},     {"memory", "usage", -3},    {"object", "encoding", 3},
+        {"object", "freq", 3},      {"object", "help", 2},      {"object", "idletime", 3},
+        {"object", "refcount", 3},  {"script", "exists", -3},   {"script", "flush", -2},
+        {"script", "help", 2},      {"script", "load", 3},      {"slowlog", "get", -2},
+        {"slowlog", "help", 2},     {"slowlog", "len", 2},      {"slowlog", "reset", 2},
+};
+
+bool resp_command_sub(struct resp_conn *c, const struct resp_command *k, const struct bytes *arg,
+                      size_t n)
+{
+	char full[48];
+
+	for (size_t i = 0; i < sizeof(subs) / sizeof(*subs); i++) {
+		const struct sub *s = &subs[i];
+
+		if (strcmp(s->command, k->name) || !resp_is(arg[1], s->name))
+			continue;
+		c->sub = s->name;
+		if ((s->arity > 0 && (size_t)s->arity == n) ||
+		    (s->arity < 0 && n >= (size_t)-s->arity))
+			return true;
+		snprintf(full, sizeof(full), "%s|%s", k->name, s->name);
+		resp_wrong_arity(c, full);
+		return false;
+	}
+	resp_unknown_sub(c, k->name, arg[1]);
+	return false;
 }
 
 /* -- COMMAND ---------------------------------------------------------------------------------- */
@@ -553,5 +606,5 @@ void resp_do_command(struct resp_conn *c, const struct bytes *arg, size_t n)
 	else if (resp_is(arg[1], "getkeys"))
 		resp_wrong_arity(c, "command|getkeys");
 	else
-		resp_unknown_sub(c, "command", arg[1]);
+		resp_bad_sub(c, "command", arg[1]);
 }

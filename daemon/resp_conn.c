@@ -116,16 +116,31 @@ void resp_ok(struct resp_conn *c)
 	resp_raw(c->w, "+OK\r\n", 5);
 }
 
+static void upper(const char *s, char *buf, size_t cap)
+{
+	size_t i;
+
+	for (i = 0; s[i] && i < cap - 1; i++)
+		buf[i] = s[i] >= 'a' && s[i] <= 'z' ? (char)(s[i] - 32) : s[i];
+	buf[i] = '\0';
+}
+
 void resp_unknown_sub(struct resp_conn *c, const char *command, struct bytes sub)
 {
 	char up[32];
-	size_t i;
 
-	for (i = 0; command[i] && i < sizeof(up) - 1; i++)
-		up[i] = command[i] >= 'a' && command[i] <= 'z' ? (char)(command[i] - 32)
-		                                               : command[i];
-	up[i] = '\0';
+	upper(command, up, sizeof(up));
 	resp_error(c->w, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+	           (int)(sub.n < 128 ? sub.n : 128), (const char *)sub.p, up);
+}
+
+void resp_bad_sub(struct resp_conn *c, const char *command, struct bytes sub)
+{
+	char up[32];
+
+	upper(command, up, sizeof(up));
+	resp_error(c->w,
+	           "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
 	           (int)(sub.n < 128 ? sub.n : 128), (const char *)sub.p, up);
 }
 
@@ -454,6 +469,8 @@ void resp_call(struct resp_conn *c, const struct resp_command *k, const struct b
 {
 	struct resp *r = c->r;
 
+	if ((k->flags & RESP_PARENT) && n > 1 && !c->sub && !resp_command_sub(c, k, arg, n))
+		return;
 	r->calls[k - resp_commands_table]++;
 	r->n_commands++;
 	if (!(k->flags & RESP_TIMED)) {
@@ -505,7 +522,9 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n)
 {
 	const struct resp_command *k = resp_command_find(arg[0]);
 	size_t before = c->w->n;
+	bool rejected = true; /* before it was carried out or queued */
 
+	c->sub = NULL;
 	if (!k) {
 		unknown(c, arg, n);
 	} else if (is_paused(c, k)) {
@@ -513,16 +532,23 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n)
 	} else if (k->fn == resp_do_crossprotocol) {
 		resp_do_crossprotocol(c, arg, n);
 	} else if ((k->arity > 0 && (size_t)k->arity != n) || (k->arity < 0 && n < (size_t)-k->arity)) {
-		resp_wrong_arity(c, k->name);
+		if (k->fn == resp_do_exec) {
+			resp_multi_forget(c);
+			resp_error(c->w, "EXECABORT Transaction discarded because of: wrong number of "
+			                 "arguments for 'exec' command");
+		} else {
+			resp_wrong_arity(c, k->name);
+		}
 	} else if (!c->trusted && !(k->flags & RESP_NO_AUTH)) {
 		resp_error(c->w, "NOAUTH Authentication required.");
-	} else {
+	} else if (!(k->flags & RESP_PARENT) || n < 2 || resp_command_sub(c, k, arg, n)) {
 		c->last = k;
-		c->sub = NULL;
 		if (c->multi != RESP_PLAIN && !(k->flags & RESP_AT_ONCE)) {
-			if (resp_queue(c, k, arg, n))
+			rejected = !resp_queue(c, k, arg, n);
+			if (!rejected)
 				resp_simple(c->w, "QUEUED");
 		} else {
+			rejected = false;
 			if (c->r->n_monitors && !(k->flags & RESP_SKIP_MONITOR))
 				resp_monitor_feed(c->r, c, arg, n);
 			resp_call(c, k, arg, n);
@@ -533,7 +559,7 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n)
 	if (c->w->n > before && c->w->p[before] == '-') {
 		c->r->n_error_replies++;
 		/* what could not be queued dooms the transaction */
-		if (c->multi == RESP_QUEUING && (!k || !(k->flags & RESP_AT_ONCE)))
+		if (c->multi == RESP_QUEUING && rejected)
 			c->multi = RESP_DOOMED;
 	}
 	if (c->reply == RESP_REPLY_OFF || c->reply == RESP_REPLY_SKIP)

@@ -45,6 +45,7 @@ enum resp_flag {
 	/* ours: */
 	RESP_AT_ONCE = 1 << 12, /* not queued by MULTI */
 	RESP_TIMED = 1 << 13,   /* may take long: looked at for the slow log */
+	RESP_PARENT = 1 << 14,  /* its first argument is a subcommand */
 };
 
 struct resp_command {
@@ -108,7 +109,7 @@ struct resp_conn {
 	size_t out_at;
 	int64_t born_us, last_us; /* CLOCK_BOOTTIME */
 	const struct resp_command *last;
-	const char *sub; /* of the last command: its subcommand */
+	const char *sub; /* of the last command: its subcommand, in lower case */
 	char *name, *lib_name, *lib_version;
 	VEC(struct resp_queued) queue;
 	size_t queued_bytes;
@@ -241,6 +242,8 @@ void resp_syntax(struct resp_conn *c);
 void resp_ok(struct resp_conn *c);
 /* "ERR unknown subcommand 'x'. Try CLIENT HELP." */
 void resp_unknown_sub(struct resp_conn *c, const char *command, struct bytes sub);
+/* The same of one that exists, but not with these arguments. */
+void resp_bad_sub(struct resp_conn *c, const char *command, struct bytes sub);
 void resp_wrong_arity(struct resp_conn *c, const char *command);
 /* The lines of a HELP: an array of simple strings. */
 void resp_help(struct resp_conn *c, const char *command, const char *const *lines);
@@ -254,6 +257,9 @@ extern const struct resp_command resp_commands_table[];
 extern const size_t resp_n_commands;
 void resp_command_init(void);
 const struct resp_command *resp_command_find(struct bytes name);
+/* Whether the subcommand exists and has enough arguments; else it has written an error reply. */
+bool resp_command_sub(struct resp_conn *c, const struct resp_command *k, const struct bytes *arg,
+                      size_t n);
 
 /* -- The others -------------------------------------------------------------------------------- */
 
@@ -283,7 +289,7 @@ bool resp_password_is(const struct resp *r, struct bytes given);
 	X(ping) X(echo) X(quit) X(hello) X(auth) X(select) X(client) X(reset)                      \
 	X(command) X(config) X(info) X(slowlog) X(latency) X(memory) X(object) X(acl) X(time)      \
 	X(monitor) X(save) X(lastsave) X(shutdown) X(debug) X(role) X(lolwut)                      \
-	X(eval) X(evalsha) X(script) X(crossprotocol)                                              \
+	X(eval) X(evalsha) X(script) X(function) X(crossprotocol)                                              \
 	X(fc_why) X(fc_ttls) X(fc_forecast) X(fc_prewarm)
 #define X(name) resp_fn resp_do_##name;
 RESP_HANDLERS(X)

@@ -89,6 +89,8 @@ void resp_do_watch(struct resp_conn *c, const struct bytes *arg, size_t n)
 		resp_error(c->w, "ERR WATCH inside MULTI is not allowed");
 		return;
 	}
+	/* what was watched before may have changed unheard */
+	resp_multi_touched(c->r);
 	for (size_t i = 1; i < n; i++) {
 		struct bytes key = resp_key(c, arg[i]);
 		struct resp_watch w = {.existed = resp_find(c, arg[i], &v)};
@@ -151,29 +153,8 @@ void resp_do_discard(struct resp_conn *c, const struct bytes *arg, size_t n)
 	resp_ok(c);
 }
 
-void resp_do_exec(struct resp_conn *c, const struct bytes *arg, size_t n)
+static void carry_out(struct resp_conn *c)
 {
-	bool abort;
-
-	(void)arg;
-	(void)n;
-	if (c->multi == RESP_PLAIN) {
-		resp_error(c->w, "ERR EXEC without MULTI");
-		return;
-	}
-	resp_multi_touched(c->r);
-	abort = c->dirty || some_have_ended(c);
-	if (c->multi == RESP_DOOMED) {
-		resp_multi_forget(c);
-		resp_error(c->w,
-		           "EXECABORT Transaction discarded because of previous errors.");
-		return;
-	}
-	if (abort) {
-		resp_multi_forget(c);
-		resp_null_array(c->w);
-		return;
-	}
 	forget_watches(c);
 	c->multi = RESP_PLAIN;
 	c->in_exec = true;
@@ -183,8 +164,31 @@ void resp_do_exec(struct resp_conn *c, const struct bytes *arg, size_t n)
 
 		if (c->r->n_monitors && !(q->command->flags & RESP_SKIP_MONITOR))
 			resp_monitor_feed(c->r, c, q->arg, q->n);
+		c->sub = NULL;
 		resp_call(c, q->command, q->arg, q->n);
 	}
 	c->in_exec = false;
-	forget_queue(c);
+}
+
+void resp_do_exec(struct resp_conn *c, const struct bytes *arg, size_t n)
+{
+	bool abort;
+
+	if (c->multi == RESP_PLAIN) {
+		resp_error(c->w, "ERR EXEC without MULTI");
+		return;
+	}
+	resp_multi_touched(c->r);
+	abort = c->dirty || some_have_ended(c);
+	if (c->multi == RESP_DOOMED)
+		resp_error(c->w,
+		           "EXECABORT Transaction discarded because of previous errors.");
+	else if (abort)
+		resp_null_array(c->w);
+	else
+		carry_out(c);
+	/* a MONITOR sees EXEC behind what it has carried out */
+	if (c->r->n_monitors)
+		resp_monitor_feed(c->r, c, arg, n);
+	resp_multi_forget(c);
 }

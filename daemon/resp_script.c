@@ -275,6 +275,22 @@ void resp_do_script(struct resp_conn *c, const struct bytes *arg, size_t n)
 	} else if (resp_is(arg[1], "load") || resp_is(arg[1], "exists")) {
 		resp_wrong_arity(c, resp_is(arg[1], "load") ? "script|load" : "script|exists");
 	} else {
-		resp_unknown_sub(c, "script", arg[1]);
+		resp_bad_sub(c, "script", arg[1]);
 	}
+}
+
+/* There are no functions: the list is empty, and all of them are easily forgotten. */
+void resp_do_function(struct resp_conn *c, const struct bytes *arg, size_t n)
+{
+	static const char *const help[] = {"FLUSH [ASYNC|SYNC]", "    There is nothing to delete.",
+	                                   "LIST", "    An empty list.", NULL};
+
+	if (resp_is(arg[1], "help"))
+		resp_help(c, "FUNCTION", help);
+	else if (resp_is(arg[1], "list"))
+		resp_array(c->w, 0);
+	else if (n == 2 || (n == 3 && (resp_is(arg[2], "sync") || resp_is(arg[2], "async"))))
+		resp_ok(c);
+	else
+		resp_error(c->w, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
 }

@@ -35,6 +35,7 @@ static const struct setting settings[] = {
         {"client-query-buffer-limit", NULL, AT(query_bytes), 1048576, INT64_C(1) << 40},
         {"client-output-buffer-limit", "", 0, 0, 0},
         {"cluster-enabled", "no", 0, 0, 0},
+        {"daemonize", "no", 0, 0, 0},
         {"databases", "16", 0, 0, 0},
         {"hz", "10", 0, 0, 0},
         {"lua-time-limit", "0", 0, 0, 0},
@@ -44,8 +45,10 @@ static const struct setting settings[] = {
         {"notify-keyspace-events", "", 0, 0, 0},
         {"port", "", 0, 0, 0},
         {"proto-max-bulk-len", NULL, AT(bulk_bytes), 1024, INT64_C(536870912)},
+        {"replicaof", "", 0, 0, 0},
         {"requirepass", "", 0, 0, 0},
         {"save", "", 0, 0, 0},
+        {"slaveof", "", 0, 0, 0},
         {"slowlog-log-slower-than", NULL, AT(slow_us), -1, INT64_MAX},
         {"slowlog-max-len", NULL, AT(slow_len), 0, 100000},
         {"tcp-keepalive", "300", 0, 0, 0},
@@ -117,7 +120,7 @@ static void config_set(struct resp_conn *c, const struct bytes *arg, size_t n)
 	char text[4200];
 	int64_t v = 0;
 
-	for (int pass = 0; pass < 2; pass++) {
+	for (int pass = 0; pass < 3; pass++) { /* names, values; then they are set */
 		for (size_t i = 0; i < n; i += 2) {
 			s = find_setting(arg[i]);
 			if (!s) {
@@ -136,6 +139,8 @@ static void config_set(struct resp_conn *c, const struct bytes *arg, size_t n)
 					           s->name);
 					return;
 				}
+			if (pass == 0)
+				continue;
 			setting_text(c->r, s, text, sizeof(text));
 			if (!s->at && !bytes_equal(arg[i + 1], bytes_str(text))) {
 				resp_error(c->w,
@@ -153,7 +158,7 @@ static void config_set(struct resp_conn *c, const struct bytes *arg, size_t n)
 				           s->name, s->lo, s->hi);
 				return;
 			}
-			if (pass && s->at)
+			if (pass == 2 && s->at)
 				*field_of(c->r, s) = v;
 		}
 	}
@@ -198,7 +203,7 @@ void resp_do_config(struct resp_conn *c, const struct bytes *arg, size_t n)
 	} else if (resp_is(arg[1], "help")) {
 		resp_help(c, "CONFIG", help);
 	} else {
-		resp_unknown_sub(c, "config", arg[1]);
+		resp_bad_sub(c, "config", arg[1]);
 	}
 }
 
@@ -296,7 +301,7 @@ void resp_do_slowlog(struct resp_conn *c, const struct bytes *arg, size_t n)
 	} else if (resp_is(arg[1], "help")) {
 		resp_help(c, "SLOWLOG", help);
 	} else {
-		resp_unknown_sub(c, "slowlog", arg[1]);
+		resp_bad_sub(c, "slowlog", arg[1]);
 	}
 }
 
@@ -319,7 +324,7 @@ void resp_do_latency(struct resp_conn *c, const struct bytes *arg, size_t n)
 	else if (resp_is(arg[1], "help"))
 		resp_help(c, "LATENCY", help);
 	else
-		resp_unknown_sub(c, "latency", arg[1]);
+		resp_bad_sub(c, "latency", arg[1]);
 }
 
 void resp_do_memory(struct resp_conn *c, const struct bytes *arg, size_t n)
@@ -357,7 +362,7 @@ void resp_do_memory(struct resp_conn *c, const struct bytes *arg, size_t n)
 	} else if (resp_is(arg[1], "usage")) {
 		resp_syntax(c);
 	} else {
-		resp_unknown_sub(c, "memory", arg[1]);
+		resp_bad_sub(c, "memory", arg[1]);
 	}
 }
 
@@ -389,7 +394,7 @@ void resp_do_object(struct resp_conn *c, const struct bytes *arg, size_t n)
 		return;
 	}
 	if (which < 0) {
-		resp_unknown_sub(c, "object", arg[1]);
+		resp_bad_sub(c, "object", arg[1]);
 		return;
 	}
 	if (n != 3) {
@@ -446,7 +451,7 @@ void resp_do_acl(struct resp_conn *c, const struct bytes *arg, size_t n)
 	} else if (resp_is(arg[1], "help")) {
 		resp_help(c, "ACL", help);
 	} else {
-		resp_unknown_sub(c, "acl", arg[1]);
+		resp_bad_sub(c, "acl", arg[1]);
 	}
 }
 

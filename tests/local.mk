@@ -331,3 +331,16 @@ TESTS += %D%/scripts/python_client.py
 TESTS += %D%/scripts/python_package.py
 TESTS += %D%/scripts/python_worker.py
 endif
+
+# Redis clients. By hand: `make resp-random` sends a million random commands to both servers, and
+# tests/scripts/resp_suite.sh runs Redis' own tests.
+EXTRA_DIST += %D%/scripts/resp_wire.py
+dist_check_SCRIPTS += %D%/scripts/resp_random.py
+dist_check_SCRIPTS += %D%/scripts/resp_suite.sh
+if HAVE_PYTHON3
+TESTS += %D%/scripts/resp_random.py
+endif
+resp-random: daemon/forecached
+	top_builddir=. RESP_RANDOM_COMMANDS=$${RESP_RANDOM_COMMANDS:-1000000} \
+		$(PYTHON3) $(srcdir)/tests/scripts/resp_random.py
+.PHONY: resp-random
