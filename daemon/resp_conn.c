@@ -517,15 +517,23 @@ static bool is_paused(const struct resp_conn *c, const struct resp_command *k)
 	       k->fn == resp_do_eval || k->fn == resp_do_evalsha;
 }
 
+/* "GET / HTTP/1.1": the last word of a line that is no request of a Redis client. */
+static bool is_http(struct bytes word)
+{
+	return word.n == 8 && !memcmp(word.p, "HTTP/1.", 7);
+}
+
 /* False: held back, to be tried again later. */
-static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n)
+static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, bool is_line)
 {
 	const struct resp_command *k = resp_command_find(arg[0]);
 	size_t before = c->w->n;
 	bool rejected = true; /* before it was carried out or queued */
 
 	c->sub = NULL;
-	if (!k) {
+	if (n == 3 && is_line && is_http(arg[2])) {
+		resp_do_crossprotocol(c, arg, n);
+	} else if (!k) {
 		unknown(c, arg, n);
 	} else if (is_paused(c, k)) {
 		return false;
@@ -619,7 +627,7 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 			protocol_error(c);
 			break;
 		}
-		if (c->parser.n && !dispatch(c, c->parser.arg, c->parser.n)) {
+		if (c->parser.n && !dispatch(c, c->parser.arg, c->parser.n, p[at] != '*')) {
 			/* held back: read again from its start */
 			resp_parser_next(&c->parser);
 			c->waits = true;
