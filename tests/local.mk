@@ -332,6 +332,12 @@ TESTS += %D%/scripts/python_package.py
 TESTS += %D%/scripts/python_worker.py
 endif
 
+check_PROGRAMS += %D%/unit/t_resp
+%C%_unit_t_resp_SOURCES = %D%/unit/t_resp.c
+%C%_unit_t_resp_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_resp_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_resp
+
 # Redis clients. By hand: `make resp-random` sends a million random commands to both servers, and
 # tests/scripts/resp_suite.sh runs Redis' own tests.
 EXTRA_DIST += %D%/scripts/resp_wire.py

@@ -6,6 +6,7 @@ FUZZERS = \
 	%D%/fuzz_http \
 	%D%/fuzz_proto \
 	%D%/fuzz_record \
+	%D%/fuzz_resp \
 	%D%/fuzz_store \
 	%D%/fuzz_trace \
 	%D%/fuzz_weblog
@@ -34,6 +35,10 @@ CLEANFILES += *.crash
 %C%_fuzz_record_SOURCES = %D%/fuzz_record.c $(FUZZ_MAIN)
 %C%_fuzz_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_fuzz_record_LDADD = daemon/libio.la $(ENGINE_LIBS)
+
+%C%_fuzz_resp_SOURCES = %D%/fuzz_resp.c $(FUZZ_MAIN)
+%C%_fuzz_resp_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_fuzz_resp_LDADD = proto/libproto.la base/libbase.la -lm
 
 %C%_fuzz_store_SOURCES = %D%/fuzz_store.c $(FUZZ_MAIN)
 %C%_fuzz_store_CPPFLAGS = $(UNIT_CPPFLAGS)
