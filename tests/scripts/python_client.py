@@ -43,6 +43,8 @@ class Rig:
 
     def client(self, **options):
         options.setdefault("transport", self.transport)
+        options.setdefault("timeout", 30)  # the machine may be slow
+        options.setdefault("load_wait", 60)
         if self.transport == "resp":
             c = forecached.Client("/nonexistent", resp=self.url, **options)
         else:
@@ -438,9 +440,17 @@ def what_resp_cannot_do_is_said(rig):
         "redis://", "redis://u:p@")).set, "/t", 1)
 
 
+@on("resp", "listener")
+def locks_are_taken_back_each_time(rig):
+    c = rig.client()
+    for n in range(5):
+        raises(ZeroDivisionError, c.get_or_load, "/k", lambda: 1 // 0)
+        assert c.backend.command("GET", "forecached:load:/k") is None, n
+
+
 @on(*ALL)
 def a_daemon_that_dies_costs_no_answer(rig):
-    c = rig.client(timeout=2, load_wait=2)
+    c = rig.client()
     c.set("/k", "kept", ttl=60)
 
     def load():

@@ -20,7 +20,12 @@ from fcd import Daemon, main, test, until  # noqa: E402
 
 import forecached  # noqa: E402
 
-CONFIG = {"policy": {"ttl": "obey", "min_ttl": "50ms", "max_age": "1h"}}
+# a load may take long here: the machine may be slow
+CONFIG = {
+    "policy": {"ttl": "obey", "min_ttl": "50ms", "max_age": "1h"},
+    "origins": {"app": {"timeout": "120s", "rate": 1000}},
+    "endpoints": [{"match": "*", "origin": "app"}],
+}
 
 APP = '''
 import asyncio, os, threading, time
@@ -101,7 +106,7 @@ class Place:
         with open(os.path.join(self.base, "theapp.py"), "w") as f:
             f.write(app)
         self.daemon = Daemon(dict(CONFIG, **(config or {})))
-        self.client = forecached.Client(self.daemon.dir)
+        self.client = forecached.Client(self.daemon.dir, timeout=30, load_wait=60)
         self.workers = []
 
     def env(self, **more):
@@ -126,7 +131,7 @@ class Place:
         def ask():
             try:
                 return self.client.fetch(key, endpoint=endpoint)
-            except (forecached.NotFound, forecached.Busy, forecached.Timeout):
+            except (forecached.NotFound, forecached.LoadFailed, forecached.Unavailable):
                 return None
 
         return until("loaded " + key, ask).value
@@ -191,7 +196,7 @@ def ends_well(transport):
         got = []
 
         def ask(n):
-            c = forecached.Client(place.daemon.dir, timeout=60)
+            c = forecached.Client(place.daemon.dir, timeout=120)
             got.append(c.get_or_load("/slow/%d" % n, endpoint="/slow/<n>"))
             c.close()
 
@@ -277,7 +282,7 @@ def what_is_wrong_with_the_app_is_said():
 GUNICORN = '''
 import os, sys, time
 import forecached
-client = forecached.Client()
+client = forecached.Client(timeout=30, load_wait=60)
 client.set("/from/the/master", "hello", ttl=600)
 assert client.get("/from/the/master") == "hello"
 
