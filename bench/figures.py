@@ -14,6 +14,7 @@ import bisect
 import json
 import math
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -67,7 +68,9 @@ class Trace:
 
 def simulate(build, requests, changes, *args):
     run = subprocess.run([os.path.join(build, "cli", "forecache"), "simulate", "--requests", requests, "--changes",
-                          changes, "--json", *args], stdout=subprocess.PIPE, check=True)
+                          changes, "--json", *args], capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"figures.py: {' '.join(run.args)}: {run.stderr}")
     return {p["policy"]: p for p in json.loads(run.stdout)["policies"]}
 
 
@@ -192,7 +195,9 @@ class Predictions:
         os.remove(path)
 
     def bins(self):
-        self.pairs.sort()
+        # many are alike, at the cap: which of them comes first must not hang on what was observed
+        random.Random(1).shuffle(self.pairs)
+        self.pairs.sort(key=lambda x: x[0])
         n = len(self.pairs)
         for i in range(10):
             part = self.pairs[i * n // 10:(i + 1) * n // 10]
@@ -205,10 +210,10 @@ class Predictions:
             rows.append([str(i + 1), str(n), ratio(said), ratio(seen), f"{seen - said:+.3f}"])
         off = [math.exp(abs(math.log(r))) for r in self.first]
         return (table(["tenth", "values", "predicted", "observed", "off by"], rows) +
-                f"\nThe worst tenth is off by {worst:.3f} (at most 0.02: {verdict(worst <= 0.02)}). The first TTL of "
-                f"{len(off)} new keys (first asked for after six hours, so that their endpoint is known) is off the "
+                f"\nThe worst tenth is off by {worst:.3f} (at most 0.02: {verdict(worst <= 0.02)}).\n\nThe first TTL of "
+                f"{len(off)} new keys (first asked for after six hours, so that their endpoint is known)\nis off the "
                 f"oracle's by a factor of {statistics.median(off):.2f} in the median "
-                f"(at most 2.5: {verdict(statistics.median(off) <= 2.5)}); "
+                f"(at most 2.5: {verdict(statistics.median(off) <= 2.5)});\n"
                 f"{percent(sum(r < 1 for r in self.first) / len(off), 0)} of them are shorter.\n")
 
 
@@ -248,8 +253,9 @@ def market(build, where):
 
 INTRO = """# How well forecached learns
 
-`make learning-figures` writes this page ({command}); it is not edited by hand, and
-what fails its bar stays in. The traces are generated (`bench/generate.py`), so their true rates are known; other
+`make learning-figures` writes this page
+({command}); it is not edited by
+hand, and what fails its bar stays in. The traces are generated (`bench/generate.py`), so their true rates are known; other
 traces give other figures. What the learner did is counted from its decision log by `bench/judge.py`, which shares
 no code with it.
 """
