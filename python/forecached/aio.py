@@ -12,6 +12,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import logging
 import weakref
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +20,11 @@ from concurrent.futures import TimeoutError as TimeoutOfThread
 from typing import Any, Awaitable, Callable, Dict, FrozenSet, Iterable, List, Optional, Union
 
 from .client import Client, Key, Start, Value
-from .errors import Unavailable
+from .errors import SerializationError, Unavailable
 from .serialize import Serializer, SerializerLike
-from .transport import Found, Payload, limit, watch_forks
+from .transport import MISS, Found, Payload, limit, watch_forks
+
+log = logging.getLogger("forecached")
 
 # A thread waits for each load; loads that wait for other loads need more than one.
 MAX_THREADS = 256
@@ -151,9 +154,29 @@ class AsyncClient:
         codec = c._codec(serializer)
         k, e = c._key(key), c._endpoint(endpoint)
         data = c.backend.peek(k, e)
-        if data is not None:
+        if data is None:
+            return (await self._load(k, e, loader, ttl, codec)).value
+        try:
             return codec.decode(data)
-        return (await self._load(k, e, loader, ttl, codec)).value
+        except SerializationError as why:
+            if loader is None:
+                raise
+            return await self._replace(k, e, loader, ttl, codec, why)
+
+    async def _replace(
+        self,
+        key: bytes,
+        endpoint: Optional[bytes],
+        loader: Loader,
+        ttl: Optional[float],
+        codec: Serializer,
+        why: SerializationError,
+    ) -> Any:
+        """As Client._replace."""
+        log.warning("%r is loaded anew: %s", key, why)
+        start = Start()
+        got = await _finish(loader())
+        return await self._threads.run(self._client._keep, key, endpoint, got, ttl, codec, start)
 
     async def fetch(
         self,
@@ -187,7 +210,13 @@ class AsyncClient:
             running.add_done_callback(functools.partial(self._ended, loads, name))
         # whoever is cancelled leaves the load to the others
         found = await asyncio.shield(running)
-        return Value(codec.decode(found.data), found)
+        try:
+            return Value(codec.decode(found.data), found)
+        except SerializationError as why:
+            if loader is None:
+                raise
+            value = await self._replace(key, endpoint, loader, ttl, codec, why)
+            return Value(value, Found(found.data, MISS))
 
     @staticmethod
     def _ended(loads: Dict[Any, "asyncio.Future[Found]"], name: Any, running: "asyncio.Future[Found]") -> None:

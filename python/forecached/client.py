@@ -111,6 +111,8 @@ def open_transport(options: Options, wanted: str) -> Transport:
 
     def open_resp() -> Transport:
         urls = [options.resp] if options.resp else resp.default_addresses(options.dir)
+        if options.named and wanted == "auto" and not options.resp:
+            del urls[1:]  # the daemon at the default port may be another one than that directory's
         for url in urls:
             if resp.answers(url):
                 return resp.Resp(options, url)
@@ -185,6 +187,7 @@ class Client:
             max_value_bytes,
             resp or os.environ.get("FORECACHED_RESP"),
             default_ttl,
+            bool(dir or os.environ.get("FORECACHED_DIR")),
         )
         wanted = transport or os.environ.get("FORECACHED_TRANSPORT") or "auto"
         self._transport = open_transport(self._options, wanted)
@@ -384,9 +387,14 @@ class Client:
         codec = self._codec(serializer)
         k, e = self._key(key), self._endpoint(endpoint)
         data = self._peek(k, e)
-        if data is not None:
+        if data is None:
+            return self._load(k, e, loader, ttl, codec).value
+        try:
             return codec.decode(data)
-        return self._load(k, e, loader, ttl, codec).value
+        except SerializationError as why:
+            if loader is None:
+                raise
+            return self._replace(k, e, loader, ttl, codec, why)
 
     def fetch(
         self,
@@ -419,7 +427,27 @@ class Client:
 
             fn = load_bytes
         found = self._load_bytes(key, endpoint, fn)
-        return Value(codec.decode(found.data), found)
+        try:
+            return Value(codec.decode(found.data), found)
+        except SerializationError as why:
+            if loader is None:
+                raise
+            value = self._replace(key, endpoint, loader, ttl, codec, why)
+            return Value(value, Found(found.data, MISS))
+
+    def _replace(
+        self,
+        key: bytes,
+        endpoint: Optional[bytes],
+        loader: Callable[[], Any],
+        ttl: Optional[float],
+        codec: Serializer,
+        why: SerializationError,
+    ) -> Any:
+        """What an older version of the app left in the cache, say, cannot be read: loads it anew."""
+        log.warning("%r is loaded anew: %s", key, why)
+        start = Start()
+        return self._keep(key, endpoint, loader(), ttl, codec, start)
 
     def _load_bytes(self, key: bytes, endpoint: Optional[bytes], fn: Optional[LoadBytes]) -> Found:
         """The transport's get_or_load, once per process at a time."""

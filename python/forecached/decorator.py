@@ -34,7 +34,7 @@ from typing import (
 
 from .aio import AsyncClient
 from .client import Client, Value, default_client
-from .errors import BadRequest
+from .errors import BadRequest, SerializationError
 from .learned import TTL, LearnedTTL
 from .serialize import SerializerLike, serializer as serializer_of
 from .template import CallKey, Template
@@ -235,7 +235,10 @@ def _wrap(d: _Decorated[Any]) -> Any:
         client = d.client
         data = d.peek(client, key)
         if data is not None:
-            return (d.serializer or client.serializer).decode(data)
+            try:
+                return (d.serializer or client.serializer).decode(data)
+            except SerializationError:
+                pass  # get_or_load knows what to do
         return client.get_or_load(
             key,
             functools.partial(d.fn, *args, **kwargs),
@@ -277,7 +280,10 @@ def _wrap_async(d: _Decorated[Any]) -> Any:
         client = d.client
         data = d.peek(client, key)
         if data is not None:
-            return (d.serializer or client.serializer).decode(data)
+            try:
+                return (d.serializer or client.serializer).decode(data)
+            except SerializationError:
+                pass  # get_or_load knows what to do
         return await d.async_client.get_or_load(
             key,
             functools.partial(d.fn, *args, **kwargs),

@@ -79,7 +79,7 @@ LoadKey = Callable[[bytes], Payload]
 class Options:
     """What all transports are told."""
 
-    __slots__ = ("dir", "timeout_s", "load_wait_s", "max_value_bytes", "resp", "default_ttl_s")
+    __slots__ = ("dir", "timeout_s", "load_wait_s", "max_value_bytes", "resp", "default_ttl_s", "named")
 
     def __init__(
         self,
@@ -89,6 +89,7 @@ class Options:
         max_value_bytes: int = 8388608,
         resp: Optional[str] = None,
         default_ttl_s: float = 300.0,
+        named: bool = False,
     ) -> None:
         limit("timeout", timeout_s, 0.001, 3600)
         limit("load_wait", load_wait_s, 0.001, 3600)
@@ -100,6 +101,7 @@ class Options:
         self.max_value_bytes = int(max_value_bytes)
         self.resp = resp
         self.default_ttl_s = float(default_ttl_s)
+        self.named = named  # the directory was asked for by its name
 
 
 def limit(name: str, value: Any, low: float, high: float) -> None:

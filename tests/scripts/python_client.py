@@ -147,6 +147,40 @@ def what_no_serializer_can_keep_is_refused(rig):
 
 
 @on(*ALL)
+def what_cannot_be_read_any_more_is_loaded_anew(rig):
+    c = rig.client(serializer="json")
+    calls = []
+
+    def load():
+        calls.append(1)
+        return {"n": len(calls)}
+
+    c.set("/old", b"\x80 no json", serializer="bytes", ttl=60)
+    assert c.get_or_load("/old", load, ttl=60) == {"n": 1} == c.get("/old") == c.get_or_load("/old", load)
+    c.set("/old", b"\x80 no json", serializer="bytes", ttl=60)
+    assert c.fetch("/old", load, ttl=60).value == {"n": 2} == c.get("/old")
+
+    async def go():
+        async def coload():
+            return load()
+
+        co = forecached.AsyncClient(client=c)
+        for way in (co.get_or_load, co.fetch):
+            c.set("/old", b"\x80 no json", serializer="bytes", ttl=60)
+            await way("/old", coload, ttl=60)
+            assert c.get("/old") == {"n": len(calls)}
+
+    asyncio.run(go())
+    assert len(calls) == 4
+
+    cached = forecached.cached("/old/{n}", client=c)(lambda n: load())
+    c.set("/old/1", b"\x80 no json", serializer="bytes", ttl=60)
+    assert cached(1) == {"n": 5} == cached(1)
+    c.set("/old", b"\x80 no json", serializer="bytes", ttl=60)
+    raises(forecached.SerializationError, c.get_or_load, "/old")
+
+
+@on(*ALL)
 def bad_arguments_are_named(rig):
     c = rig.client()
     for key in ("", b"", "x" * 70000):
