@@ -33,6 +33,7 @@ enum key_plain {
 	KEY_PLAIN_EXACT = 1,   /* the value ends when its client said, and has no max_age */
 	KEY_PLAIN_OWN = 2,     /* looks like a lock, a session or a counter: no rule applies */
 	KEY_PLAIN_WATCHED = 4, /* somebody wants to know of the next change */
+	KEY_PLAIN_GIVEN = 8,   /* client_ttl is what a plain client gave it last */
 };
 
 struct key {

@@ -49,6 +49,15 @@ static const struct reason {
          "static_ttl, for the share of keys that holdout names"},
         {"negative", "the last answer was an error, or that there is no such thing",
          "negative_ttl, doubled while it lasts; a good answer of the origin ends it"},
+        {"client_too_short",
+         "a Redis client's own TTL stands, and it is too short: what it sets again is mostly what "
+         "was there",
+         "its TTL in the app: raise it; or an endpoint rule with ttl learn and an origin"},
+        {"client_right", "a Redis client's own TTL stands, and it is about right",
+         "nothing to change: it agrees with what was learned"},
+        {"client_too_long",
+         "a Redis client's own TTL stands, and it is too long for the objective",
+         "its TTL in the app: lower it; or an endpoint rule with ttl learn"},
         {"pushed", "change events say when the value ends: it is kept until one comes",
          "max_age, should none come"},
 };

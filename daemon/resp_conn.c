@@ -298,6 +298,14 @@ void resp_conn_open(struct resp *r, int fd, bool is_unix)
 	r->n_conns++;
 }
 
+void resp_conn_ready(struct resp_conn *c)
+{
+	if (c->on_ready)
+		return;
+	c->on_ready = true;
+	*vec_push(&c->r->ready) = c;
+}
+
 static void maybe_free(struct resp_conn *c)
 {
 	if (c->dead && !c->tickets && !c->on_ready)
@@ -333,7 +341,8 @@ void resp_conn_close(struct resp_conn *c)
 	free(c->lib_version);
 	c->in = c->name = c->lib_name = c->lib_version = NULL;
 	c->dead = true;
-	maybe_free(c);
+	/* whoever called may still look at c->dead: it is freed at the end of the turn */
+	resp_conn_ready(c);
 }
 
 static void on_go_on(void *arg)
@@ -369,14 +378,6 @@ void resp_conn_teardown(struct resp *r)
 		free(r->key[i]);
 	resp_out_release(&r->out);
 	resp_out_release(&r->text);
-}
-
-void resp_conn_ready(struct resp_conn *c)
-{
-	if (c->on_ready)
-		return;
-	c->on_ready = true;
-	*vec_push(&c->r->ready) = c;
 }
 
 void resp_conn_ready_all(struct resp *r)

@@ -28,14 +28,14 @@ static void text(struct resp_out *o, const char *name, struct bytes v)
 	resp_bulk(o, v);
 }
 
-/* 12 pairs. */
-enum { ROW_PAIRS = 12 };
+enum { ROW_PAIRS = 13 };
 
 static void row(struct resp_out *o, const struct ttl_row *r)
 {
 	text(o, "endpoint", r->endpoint);
 	text(o, "key", resp_key_shown(r->key));
 	number(o, "ttl_s", r->ttl_s);
+	number(o, "advised_ttl_s", r->advised_s);
 	number(o, "age_s", r->age_s);
 	number(o, "change_rate_per_s", r->change_rate_per_s.mean);
 	number(o, "change_rate_sd", r->change_rate_per_s.sd);

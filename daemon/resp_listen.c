@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -82,13 +83,32 @@ static void out_of_descriptors(struct resp *r, int listen_fd)
 	loop_timer_set(r->d->loop, &r->accept_again, ACCEPT_PAUSE);
 }
 
+/*
+ * The last descriptors are not for Redis clients: libzmq ends the process when it gets none for a
+ * connection of its own. Numbers are given out from the lowest, so a high one says that few are left.
+ */
+#define KEEP_FREE 64
+
+static bool is_one_of_the_last(int fd)
+{
+	struct rlimit files;
+	rlim_t keep;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur == RLIM_INFINITY)
+		return false;
+	keep = files.rlim_cur / 8 < KEEP_FREE ? files.rlim_cur / 8 : KEEP_FREE;
+	return (rlim_t)fd >= files.rlim_cur - keep;
+}
+
 static void too_many(struct resp *r, int fd)
 {
 	static const char sorry[] = "-ERR max number of clients reached\r\n";
 
 	r->n_rejected++;
-	log_line(LOG_NOTICE, "redis_refused", "why=\"redis_max_clients is %" PRId64 "\"",
-	         r->set.max_clients);
+	log_line(LOG_NOTICE, "redis_refused",
+	         "why=\"redis_max_clients is %" PRId64
+	         ", and some descriptors are kept free\" connections=%zu descriptor=%d",
+	         r->set.max_clients, r->n_conns, fd);
 	if (write(fd, sorry, sizeof(sorry) - 1) < 0)
 		log_line(LOG_DEBUG, "redis_refused", "why=\"%s\"", strerror(errno));
 	close(fd);
@@ -109,7 +129,7 @@ static void accept_on(struct resp *r, int listen_fd, bool is_unix)
 			continue;
 		if (fd < 0)
 			return;
-		if (r->n_conns >= (size_t)r->set.max_clients) {
+		if (r->n_conns >= (size_t)r->set.max_clients || is_one_of_the_last(fd)) {
 			too_many(r, fd);
 			continue;
 		}

@@ -326,6 +326,10 @@ enum ttl_reason {
 	TTL_STATIC,   /* static_ttl: held out, paused, or nothing known */
 	TTL_NEGATIVE, /* an error answer */
 	TTL_PUSHED,   /* change events say when it ends */
+	/* a plain client's own TTL (plain.h), and what was learned says that it is ... */
+	TTL_TOO_SHORT,
+	TTL_RIGHT,
+	TTL_TOO_LONG,
 };
 const char *ttl_reason_name(enum ttl_reason r);
 
@@ -334,6 +338,8 @@ struct ttl_row {
 	struct bytes endpoint, key;
 	/* of the key; of an endpoint: the median over its resident keys, weighted by requests */
 	double ttl_s;
+	/* what a plain client's own TTL should be; NAN when it is not about one, or too early */
+	double advised_s;
 	double age_s;                      /* NAN when no value is held */
 	struct estimate change_rate_per_s; /* at this time of day */
 	double request_rate_per_s;         /* forecast for now */

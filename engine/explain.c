@@ -49,6 +49,9 @@ static void key_row(struct engine *e, struct instant now, uint32_t key, struct t
 	        .hit_ratio = NAN,
 	        .mode = p->policy.ttl,
 	};
+	/* of a plain client's own TTL what was learned is advice */
+	if (plain_advises(e, now, key, &r->advised_s, &reason))
+		r->ttl_s = k->client_ttl;
 	r->reason = reason;
 	r->change_rate_per_s.mean *= shape;
 	r->change_rate_per_s.sd *= shape;
@@ -111,13 +114,15 @@ static double median_ttl(struct engine *e, struct instant now, struct place *p,
 {
 	size_t stride = p->ep.keys.n / 1000 + 1, n = 0;
 	struct weighted *w = mem_calloc(p->ep.keys.n / stride + 1, sizeof(*w));
-	double sum = 0, seen = 0, result = 0;
+	double sum = 0, seen = 0, result = 0, advised;
 
 	*ret_reason = TTL_PLANNED;
 	for (size_t i = 0; i < p->ep.keys.n; i += stride) {
 		struct key *k = &e->key.v[p->ep.keys.v[i]];
 
 		w[n].value = ttl_of(e, now, p->ep.keys.v[i], ret_reason);
+		if (plain_advises(e, now, p->ep.keys.v[i], &advised, ret_reason))
+			w[n].value = k->client_ttl;
 		w[n].weight = endpoint_key_rate(&p->ep, p->zone, k, now);
 		sum += w[n].weight;
 		n++;
@@ -153,6 +158,7 @@ static void place_row(struct engine *e, struct instant now, uint32_t place, stru
 	        .requests = p->ep.requests,
 	        .loads = p->ep.loads,
 	        .mode = p->policy.ttl,
+	        .advised_s = NAN,
 	};
 	r->reason = reason;
 	r->change_rate_per_s.mean *= shape;

@@ -322,6 +322,7 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 		x->notice.version = f->version;
 	}
 	plain_give_up(e, key);
+	k->plain &= (uint8_t)~KEY_PLAIN_GIVEN;
 	if (!(k->flags & KEY_OURS) || f->version != k->version)
 		plain_touch(e, key);
 	k->p_sum = 0;

@@ -24,7 +24,8 @@ const char *load_reason_name(enum load_reason r)
 const char *ttl_reason_name(enum ttl_reason r)
 {
 	static const char *const name[] = {"planned", "min_ttl", "max_age",  "max_stale_key",
-	                                   "client",  "static",  "negative", "pushed"};
+	                                   "client",  "static",  "negative", "pushed",
+	                                   "client_too_short", "client_right", "client_too_long"};
 
 	BUG_ON((unsigned)r >= sizeof(name) / sizeof(name[0]));
 	return name[r];

@@ -408,9 +408,36 @@ static void note_set(struct engine *e, struct instant now, uint32_t key, uint64_
 	if (instant_is_set(s->expires)) {
 		k->flags |= KEY_CLIENT_TTL;
 		k->client_ttl = (float)span_s(instant_diff(s->expires, now));
+		k->plain |= KEY_PLAIN_GIVEN;
 	} else {
 		k->flags &= (uint8_t)~KEY_CLIENT_TTL;
+		k->plain &= (uint8_t)~KEY_PLAIN_GIVEN;
 	}
+}
+
+/* Within this factor of what was learned a client's TTL is right; before so many looks who knows. */
+static const double ABOUT_RIGHT = 1.5;
+static const uint16_t ADVICE_LOOKS = 3;
+
+bool plain_advises(struct engine *e, struct instant now, uint32_t key, double *ret_advised_s,
+                   enum ttl_reason *ret_reason)
+{
+	struct key *k = &e->key.v[key];
+	double given = k->client_ttl, advised;
+
+	*ret_advised_s = NAN;
+	if (!(k->plain & KEY_PLAIN_GIVEN) || !(k->flags & KEY_CLIENT_TTL) ||
+	    learning_allowed(key_place(e, k), k))
+		return false;
+	*ret_reason = TTL_CLIENT;
+	if (k->looks < ADVICE_LOOKS || (k->plain & KEY_PLAIN_OWN))
+		return true;
+	advised = replan_advice(e, now, key);
+	*ret_advised_s = advised;
+	*ret_reason = advised > given * ABOUT_RIGHT   ? TTL_TOO_SHORT
+	              : advised < given / ABOUT_RIGHT ? TTL_TOO_LONG
+	                                              : TTL_RIGHT;
+	return true;
 }
 
 int plain_set(struct engine *e, struct instant now, const struct plain_set *s, struct effects *fx)

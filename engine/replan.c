@@ -42,9 +42,9 @@ static double relative_load(const struct endpoint *ep, const struct key *k)
 	return usual > 0 && k->load_us > 0 ? fmin(fmax(k->load_us / usual, 0.1), 10) : 1;
 }
 
-struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key,
-                                 struct instant loaded, double price_factor,
-                                 enum ttl_reason *ret_reason)
+/* What equal marginal value asks for, whatever the mode is and the app wants. */
+static struct walk_answer plan(struct engine *e, struct instant now, uint32_t key,
+                               struct instant loaded, double price_factor)
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
@@ -59,14 +59,31 @@ struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t 
 	        .max_stale_key = policy_max_stale_key(y),
 	        .stale_after_s = y->stale_after,
 	};
+
+	if (place_loads_from(p) == ORIGIN_NONE || engine_paused(e, now, PAUSE_PREFETCH))
+		terms.miss_value = 0;
+	return plan_ttl(&p->ep, k, loaded, now, &terms);
+}
+
+double replan_advice(struct engine *e, struct instant now, uint32_t key)
+{
+	struct key *k = &e->key.v[key];
+
+	return plan(e, now, key, instant_is_set(k->loaded) ? k->loaded : now, 1).ttl_s;
+}
+
+struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key,
+                                 struct instant loaded, double price_factor,
+                                 enum ttl_reason *ret_reason)
+{
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+	const struct policy *y = &p->policy;
 	bool loads = place_loads_from(p) != ORIGIN_NONE;
-	struct walk_answer a;
+	struct walk_answer a = plan(e, now, key, loaded, price_factor);
 	double given = (k->flags & KEY_CLIENT_TTL) ? k->client_ttl : y->static_ttl;
 	enum ttl_reason reason = (k->flags & KEY_CLIENT_TTL) ? TTL_CLIENT : TTL_STATIC;
 
-	if (!loads || engine_paused(e, now, PAUSE_PREFETCH))
-		terms.miss_value = 0;
-	a = plan_ttl(&p->ep, k, loaded, now, &terms);
 	if (y->ttl == TTL_LEARN && !(k->flags & KEY_HELD_OUT) && place_is_pushed(p)) {
 		a.ttl_s = y->max_age;
 		a.p_stale = 0;

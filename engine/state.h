@@ -271,6 +271,9 @@ void plain_touch(struct engine *e, uint32_t key);
 void plain_forget(struct engine *e, uint32_t key);
 /* The end of an exact value has come. */
 void plain_timer(struct engine *e, struct instant now, uint32_t key);
+/* A client that sets its own times to live has set it last: what to think of the one it gave. */
+bool plain_advises(struct engine *e, struct instant now, uint32_t key, double *ret_advised_s,
+                   enum ttl_reason *ret_reason);
 /* An exact value was found in the store at the start. */
 void plain_adopt(struct engine *e, uint32_t key);
 /* The value that is held is planned like any other from now on. */
@@ -282,6 +285,8 @@ void replan(struct engine *e, struct instant now, uint32_t key);
 struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key,
                                  struct instant loaded, double price_factor,
                                  enum ttl_reason *ret_reason);
+/* The TTL in seconds that was learned for the key, whether or not it is in force. */
+double replan_advice(struct engine *e, struct instant now, uint32_t key);
 /* On a hit: plans anew when the price or the forecast may have moved since. */
 void replan_if_due(struct engine *e, struct instant now, uint32_t key);
 void replan_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx);

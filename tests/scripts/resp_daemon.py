@@ -17,6 +17,9 @@ from resp_wire import Closed, Error, Wire, connect, encode, port_of
 ON = {"redis": "127.0.0.1:0"}
 SHARED = None
 
+# a daemon that is built with it would keep what it has freed: memory is looked at here
+os.environ["ASAN_OPTIONS"] = "quarantine_size_mb=1:" + os.environ.get("ASAN_OPTIONS", "")
+
 
 def shared():
     """One daemon for the tests that leave no traces: it has to survive all of them."""
@@ -347,11 +350,20 @@ def again(d):
 @test
 def without_descriptors_it_does_not_spin():
     with Daemon({**ON, "segment_bytes": 1 << 20}) as d:
-        fds = len(os.listdir("/proc/%d/fd" % d.process.pid))
         w = connect(d)
-        assert w.ask("PING") == b"PONG"
-        resource.prlimit(d.process.pid, resource.RLIMIT_NOFILE, (fds + 5, fds + 5))
+        assert w.ask("PING") == b"PONG" and patiently(d, "health")
+        most = max(map(int, os.listdir("/proc/%d/fd" % d.process.pid))) + 1
+        hard = resource.prlimit(d.process.pid, resource.RLIMIT_NOFILE)[1]
+        # some are kept for libzmq, which cannot do without
+        resource.prlimit(d.process.pid, resource.RLIMIT_NOFILE, (most + 20, hard))
         crowd = [connect(d) for _ in range(40)]
+        d.wait_log("event=redis_refused")
+        assert patiently(d, "health")
+        # and none at all
+        most = max(map(int, os.listdir("/proc/%d/fd" % d.process.pid))) + 1
+        taken = len(os.listdir("/proc/%d/fd" % d.process.pid))
+        resource.prlimit(d.process.pid, resource.RLIMIT_NOFILE, (min(most, taken), hard))
+        crowd += [connect(d) for _ in range(10)]
         d.wait_log("event=redis_accept")
         begun, used = time.monotonic(), cpu_s(d)
         while time.monotonic() < begun + 1:
@@ -361,6 +373,7 @@ def without_descriptors_it_does_not_spin():
         assert share < 0.5, "spins: %.2f of a CPU" % share
         for c in crowd:
             c.close()
+        resource.prlimit(d.process.pid, resource.RLIMIT_NOFILE, (most + 500, hard))
         until("new ones are accepted again", lambda: again(d))
 
 
@@ -467,6 +480,12 @@ def plain_traffic_teaches():
             until("it ends", lambda: w.ask("EXISTS", "/teach/2") == 0)
         always = float(why(w, "/teach/2")[b"change_rate_per_s"])
         assert always > 2 * never, (never, always)
+        # what never changed may live longer, what always did has a TTL that is right at best
+        got, other = why(w, "/teach/1"), why(w, "/teach/2")
+        assert got[b"reason"] == b"client_too_short" and float(got[b"advised_ttl_s"]) > 1.5, got
+        assert float(other[b"advised_ttl_s"]) < float(got[b"advised_ttl_s"]), other
+        rows = {row["key"]: row for row in patiently(d, "ttls", {"endpoint": got[b"endpoint"].decode()})}
+        assert rows["/teach/1"]["reason"] == "client_too_short" and rows["/teach/1"]["ttl_s"] == 1, rows
         assert w.ask("FC.TTLS")[0], "endpoints"
         assert len(w.ask("FC.FORECAST", "/teach/<num>", "STEPS", 3) or [0, 0, 0]) == 3
 
