@@ -38,8 +38,7 @@ def version():
 
 @test
 def mypy_has_nothing_to_say():
-    mypy = shutil.which("mypy")
-    if not mypy:
+    if not pyfc.have("mypy"):
         return "no mypy"
     with tempfile.TemporaryDirectory() as base:
         user = os.path.join(base, "user.py")
@@ -85,9 +84,9 @@ user.key()
         options = ["--strict", "--python-executable", sys.executable, "--cache-dir", os.path.join(base, "cache")]
         env = dict(pyfc.without_preload(), MYPYPATH=pyfc.PACKAGE)
         # what is not installed here has no stubs either
-        run(sys.executable, mypy, *options, "-p", "forecached", env=env, cwd=base)
-        run(sys.executable, mypy, *options, user, env=env, cwd=base)
-        said = subprocess.run([sys.executable, mypy, *options, bad], env=env, cwd=base, capture_output=True, text=True)
+        run(sys.executable, "-m", "mypy", *options, "-p", "forecached", env=env, cwd=base)
+        run(sys.executable, "-m", "mypy", *options, user, env=env, cwd=base)
+        said = subprocess.run([sys.executable, "-m", "mypy", *options, bad], env=env, cwd=base, capture_output=True, text=True)
         assert said.returncode == 1 and said.stdout.count("error:") == 3, said.stdout
 
 

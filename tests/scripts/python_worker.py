@@ -307,8 +307,7 @@ def app(environ, start_response):
 
 @test
 def gunicorns_children_share_the_parents_client():
-    gunicorn = shutil.which("gunicorn")
-    if not gunicorn:
+    if not pyfc.have("gunicorn"):
         return "no gunicorn"
     import threading
 
@@ -317,7 +316,7 @@ def gunicorns_children_share_the_parents_client():
         url = "http://127.0.0.1:%d" % port
         log = open(os.path.join(place.base, "gunicorn.log"), "w")
         server = subprocess.Popen(
-            [sys.executable, gunicorn, "--preload", "--workers", "3", "--bind", "127.0.0.1:%d" % port,
+            [sys.executable, "-m", "gunicorn", "--preload", "--workers", "3", "--bind", "127.0.0.1:%d" % port,
              "--graceful-timeout", "10", "--timeout", "300", "theapp:app"],
             cwd=place.base, env=place.env(), stdout=log, stderr=log)
         try:
