@@ -11,7 +11,6 @@ finalizer) does not touch its buffer.
 """
 from __future__ import annotations
 
-import atexit
 import ctypes
 import errno
 import glob
@@ -34,6 +33,7 @@ from .transport import (
     Payload,
     Transport,
     Uncacheable,
+    close_at_exit,
     number,
     watch_forks,
 )
@@ -282,7 +282,7 @@ class Library(Transport):
         self._fc_peek = api.peek
         self.forked()
         watch_forks(self)
-        _open.add(self)
+        close_at_exit(self)
 
     def forked(self) -> None:
         self._threads: "weakref.WeakSet[_Thread]" = weakref.WeakSet()
@@ -598,15 +598,3 @@ class Library(Transport):
                 return
             time.sleep(0.001)
         self._api.fc_close(ctypes.byref(handle))
-
-
-_open: "weakref.WeakSet[Library]" = weakref.WeakSet()
-
-
-def _at_exit() -> None:
-    """Tells the daemon what is still to be told, and ends the library's threads while Python can."""
-    for library in list(_open):
-        library.close()
-
-
-atexit.register(_at_exit)

@@ -11,6 +11,7 @@ be used by any number of threads at once, and go on in a child after fork with c
 from __future__ import annotations
 
 import abc
+import atexit
 import math
 import os
 import threading
@@ -272,3 +273,18 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+_open: "weakref.WeakSet[Transport]" = weakref.WeakSet()
+
+
+def close_at_exit(transport: Transport) -> None:
+    """Its close() will be called at the end of the process, while Python's threads still can run."""
+    _open.add(transport)
+
+
+def _at_exit() -> None:
+    for transport in list(_open):
+        transport.close()
+
+
+atexit.register(_at_exit)

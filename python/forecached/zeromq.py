@@ -40,6 +40,7 @@ from .transport import (
     Payload,
     Transport,
     Uncacheable,
+    close_at_exit,
     number,
     watch_forks,
 )
@@ -333,6 +334,7 @@ class ZeroMQ(Transport):
             self._loaders.append(Loader(self, endpoint, concurrency, fn))
             started = self._loaders[-1]
         started.start()
+        close_at_exit(self)
 
     # -- Everything else -----------------------------------------------------------------------
 
@@ -443,8 +445,9 @@ class Loader:
         self._stop.set()
         for _ in range(self._concurrency):
             self._jobs.put(None)
-        for t in self._threads[1:] + self._threads[:1]:
-            t.join(self._transport._options.timeout_s)
+        for t in self._threads[1:]:
+            t.join()
+        self._threads[0].join(CLOSE_WAIT_S)
 
     def running(self) -> bool:
         return self._threads[0].is_alive()
