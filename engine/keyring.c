@@ -196,7 +196,7 @@ static bool forget_one(struct engine *e, struct instant now)
 		if (!intern_is_live(&e->key_name, id))
 			continue;
 		k = &e->key.v[id];
-		if (k->flight != KEY_NONE)
+		if (k->flight != KEY_NONE || load_has_stray(e, id))
 			continue;
 		seen++;
 		rate = endpoint_key_rate(&key_place(e, k)->ep, key_place(e, k)->zone, k, now);
@@ -212,7 +212,8 @@ static bool forget_one(struct engine *e, struct instant now)
 	for (uint32_t i = 0; worst == KEY_NONE && i < e->key_name.n_ids; i++) {
 		uint32_t id = (uint32_t)(((uint64_t)start + i) % e->key_name.n_ids);
 
-		if (intern_is_live(&e->key_name, id) && e->key.v[id].flight == KEY_NONE)
+		if (intern_is_live(&e->key_name, id) && e->key.v[id].flight == KEY_NONE &&
+		    !load_has_stray(e, id))
 			worst = id;
 	}
 	if (worst == KEY_NONE)

@@ -85,7 +85,7 @@ static void send_load(struct engine *e, struct instant now, uint32_t flight, str
 	struct effect *x = effect_add(fx, EFFECT_LOAD);
 
 	f->started = now;
-	f->voided = false;
+	f->voided = f->late = false;
 	x->endpoint = intern_name(&e->place_name, k->endpoint);
 	x->key = key_bytes(e, f->key);
 	x->load.job = load_job(e, flight);
@@ -126,6 +126,32 @@ bool load_start(struct engine *e, struct instant now, uint32_t key, enum load_re
 	return true;
 }
 
+bool load_supersede(struct engine *e, struct instant now, uint32_t key, struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+	uint32_t old = k->flight;
+
+	if (old == KEY_NONE || e->flight.v[old].lease || !e->flight.v[old].voided ||
+	    e->flight.v[old].late)
+		return false;
+	k->flight = KEY_NONE;
+	if (!load_start(e, now, key, LOAD_DEMAND, fx)) {
+		k->flight = old;
+		return false;
+	}
+	e->flight.v[old].stray = true;
+	e->n_strays++;
+	return true;
+}
+
+bool load_has_stray(const struct engine *e, uint32_t key)
+{
+	for (size_t i = 0; e->n_strays && i < e->flight.n; i++)
+		if (e->flight.v[i].key == key && e->flight.v[i].stray)
+			return true;
+	return false;
+}
+
 uint64_t load_lease(struct engine *e, struct instant now, uint32_t key)
 {
 	uint32_t i = new_flight(e, now, key);
@@ -157,6 +183,7 @@ void load_wait(struct engine *e, uint32_t key, uint64_t ticket, bool first, bool
 	e->waiter.v[i] = (struct waiter){ticket, WAITER_NONE, may_lease, first};
 	e->n_waiters++;
 	f = &e->flight.v[flight];
+	f->late |= f->voided;
 	if (f->last_waiter == WAITER_NONE)
 		f->first_waiter = i;
 	else
@@ -194,7 +221,10 @@ static void end_flight(struct engine *e, uint32_t flight)
 
 	BUG_ON(f->first_waiter != WAITER_NONE);
 	heap_cancel(&e->deadline, flight);
-	e->key.v[f->key].flight = KEY_NONE;
+	if (f->stray)
+		e->n_strays--;
+	else
+		e->key.v[f->key].flight = KEY_NONE;
 	f->key = KEY_NONE;
 	f->next_free = e->free_flight;
 	e->free_flight = flight;
@@ -439,6 +469,19 @@ static void stand(struct key *k, struct instant now, struct span ttl)
 	k->soft = k->hard = instant_add(now, ttl);
 }
 
+/* A load whose place another has taken has failed: that is news for those who wait for it only. */
+static void stray_failed(struct engine *e, struct instant now, uint32_t flight, struct bytes error,
+                         struct span retry_after, struct effects *fx)
+{
+	struct flight *f = &e->flight.v[flight];
+
+	e->stats.load_errors++;
+	key_place(e, &e->key.v[f->key])->ep.errors++;
+	give_back(e, now, f, false, instant_diff(now, f->started), retry_after);
+	answer_all(e, flight, REPLY_ERROR, error, NULL, fx);
+	end_flight(e, flight);
+}
+
 /* A load has failed. Never learned from. */
 static void failed(struct engine *e, struct instant now, uint32_t flight, struct bytes error,
                    struct span retry_after, struct effects *fx)
@@ -449,6 +492,10 @@ static void failed(struct engine *e, struct instant now, uint32_t flight, struct
 	struct place *p = key_place(e, k);
 	bool old = false;
 
+	if (f->stray) {
+		stray_failed(e, now, flight, error, retry_after, fx);
+		return;
+	}
 	e->stats.load_errors++;
 	p->ep.errors++;
 	if (k->errors < UINT16_MAX)
@@ -498,15 +545,18 @@ static void lease_failed(struct engine *e, struct instant now, uint32_t flight,
 
 /*
  * A load has ended after its key was changed, set or purged. What is held, if anything, was set
- * since and stays; those who wait must not get the old value, unless it changes faster than it can
- * be read.
+ * since and stays. Who asked before that may get what was read: it was the value when they asked.
+ * Who came later must not, unless it changes faster than it can be read.
  */
 static void voided_ended(struct engine *e, struct instant now, uint32_t flight,
                          enum load_status status, const struct fetched *got, struct effects *fx)
 {
 	struct flight *f = &e->flight.v[flight];
+	/* the value that was not modified is not held any more */
+	bool none = status == LOADED_NOT_MODIFIED;
 
-	if (f->retries < MAX_RETRIES && f->first_waiter != WAITER_NONE) {
+	if (!f->stray && (f->late || none) && f->retries < MAX_RETRIES &&
+	    f->first_waiter != WAITER_NONE) {
 		f->retries++;
 		send_load(e, now, flight, fx);
 		return;
@@ -514,8 +564,8 @@ static void voided_ended(struct engine *e, struct instant now, uint32_t flight,
 	give_back(e, now, f, true, got->took, SPAN_ZERO);
 	if (status == LOADED_ABSENT)
 		answer_all(e, flight, REPLY_ABSENT, bytes_str(""), NULL, fx);
-	else if (status == LOADED_NOT_MODIFIED)
-		answer_all(e, flight, REPLY_ERROR, bytes_str("changed each time it was read"), NULL,
+	else if (none)
+		answer_all(e, flight, REPLY_ERROR, bytes_str("changed while it was read"), NULL,
 		           fx);
 	else
 		answer_all(e, flight, REPLY_OK, bytes_str(""), got, fx);

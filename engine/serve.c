@@ -151,10 +151,14 @@ void serve_answered(struct engine *e, struct instant now, struct instant at, uin
  */
 static double audit_share(struct engine *e, uint32_t key)
 {
-	static const double FULL_UP_TO = 0.01, LEAST = 0.1;
+	static const double FULL_UP_TO = 0.01, LEAST = 0.1, PUSHED = 0.05;
+	struct key *k = &e->key.v[key];
 
+	/* all there is to find out is whether change events get lost */
+	if (place_is_pushed(key_place(e, k)))
+		return e->limits.audit_share * PUSHED;
 	return e->limits.audit_share *
-	       fmin(fmax(FULL_UP_TO / key_price(e, &e->key.v[key])->objective, LEAST), 1);
+	       fmin(fmax(FULL_UP_TO / key_price(e, k)->objective, LEAST), 1);
 }
 
 /*
@@ -262,6 +266,11 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 			f->reply.lease = load_lease(e, now, key);
 		else
 			load_start(e, now, key, LOAD_REFRESH, fx);
+	} else if (in->get.mode == GET_LOAD && load_supersede(e, now, key, fx)) {
+		/* the load under way has read what was replaced before this request came */
+		e->stats.misses++;
+		serve_answered(e, now, now, key, 1, false);
+		load_wait(e, key, in->ticket, true, false, fx);
 	} else if (k->flight != KEY_NONE && in->get.mode != GET_PEEK) {
 		e->stats.joined++;
 		serve_answered(e, now, now, key, 1, false);

@@ -78,8 +78,8 @@ struct zone_state {
 struct plain_note {
 	uint32_t key; /* KEY_NONE: forgotten since */
 	uint32_t hits, misses;
-	bool set;               /* and what was held before the first set: */
-	uint64_t version;       /* 0: nothing known */
+	bool set;         /* and what was held before the first set: */
+	uint64_t version; /* 0: nothing known */
 	struct instant loaded;
 };
 
@@ -104,6 +104,8 @@ struct flight {
 	uint8_t retries; /* how often a change during the load has made it start again */
 	bool lease;      /* an app loads, not we */
 	bool voided;     /* changed, set or purged since it started: what it brings is not kept */
+	bool late;       /* somebody waits for it who came after that */
+	bool stray;      /* voided, and another load of the key has taken its place */
 };
 
 struct schedule {
@@ -135,7 +137,7 @@ struct engine {
 	struct change prior;       /* of all endpoints together */
 
 	VEC(struct flight) flight;
-	uint32_t free_flight, n_flights;
+	uint32_t free_flight, n_flights, n_strays;
 	VEC(struct waiter) waiter;
 	uint32_t free_waiter, n_waiters;
 
@@ -228,10 +230,10 @@ struct fetched {
 	struct bytes value;
 	uint64_t version; /* never 0 */
 	struct instant read;
-	struct span took;       /* 0: unknown */
-	struct span client_ttl; /* 0: none */
-	bool no_value;          /* only the version is known (an event) */
-	bool may_count;         /* the version was given, not computed: it may be a counter */
+	struct span took;        /* 0: unknown */
+	struct span client_ttl;  /* 0: none */
+	bool no_value;           /* only the version is known (an event) */
+	bool may_count;          /* the version was given, not computed: it may be a counter */
 	struct instant modified; /* Last-Modified; INSTANT_NONE: not said */
 };
 /* Starts a load; false when the budget or a missing origin forbids it. */
@@ -250,6 +252,14 @@ uint32_t load_find(const struct engine *e, uint64_t job);
 uint64_t load_job(const struct engine *e, uint32_t flight);
 /* What the flight brings is not to be kept. */
 void load_void(struct engine *e, uint32_t key);
+/*
+ * The load under way, if any, was voided before this request came: starts another in its place. The
+ * old one goes on as a stray and answers those who were there before, so each gets a value that was
+ * the origin's at some time since it asked, and no load is made for nobody. False: nothing done.
+ */
+bool load_supersede(struct engine *e, struct instant now, uint32_t key, struct effects *fx);
+/* A stray speaks of the key by its number: it must not be forgotten. */
+bool load_has_stray(const struct engine *e, uint32_t key);
 /* Those who wait for the flight get what is held now; the flight goes on. */
 void load_answer(struct engine *e, uint32_t flight, struct effects *fx);
 /* Answers all who wait with what is held, and ends the flight. */

@@ -399,19 +399,68 @@ TEST(a_change_voids_the_lease_that_was_read_before_it)
 	bench_free(&b);
 }
 
-TEST(a_change_during_a_load_makes_it_load_again)
+TEST(who_asked_before_a_change_gets_what_was_read_then_and_it_is_not_kept)
 {
 	struct bench b = bench_policy(NULL);
 	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
 	uint64_t t = get(&b, "k", GET_LOAD), job = find(&b, EFFECT_LOAD, 0)->load.job;
-	struct effect *again;
 
 	input(&b, &changed);
 	loaded(&b, job, LOADED_OK, "before");
-	again = find(&b, EFFECT_LOAD, 0);
-	OK(again && !find(&b, EFFECT_REPLY, 0), "nobody gets the value from before the change");
-	loaded(&b, again->load.job, LOADED_OK, "after");
-	OK(replied(&b, t, REPLY_OK, OUTCOME_MISS, "after"));
+	OK(replied(&b, t, REPLY_OK, OUTCOME_MISS, "before"));
+	OK(!find(&b, EFFECT_LOAD, 0), "nobody asks for the new value yet");
+	get(&b, "k", GET_PEEK);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_ABSENT);
+	bench_free(&b);
+}
+
+TEST(who_asks_after_a_change_does_not_wait_for_a_load_from_before_it)
+{
+	for (int old_first = 0; old_first < 2; old_first++) {
+		struct bench b = bench_policy(NULL);
+		struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
+		uint64_t before = get(&b, "k", GET_LOAD), old = find(&b, EFFECT_LOAD, 0)->load.job;
+		uint64_t after, joined, job;
+
+		input(&b, &changed);
+		after = get(&b, "k", GET_LOAD);
+		job = find(&b, EFFECT_LOAD, 0) ? find(&b, EFFECT_LOAD, 0)->load.job : 0;
+		OK(job && job != old, "a load of its own");
+		joined = get(&b, "k", GET_LOAD);
+		OK(!find(&b, EFFECT_LOAD, 0), "one for all who come after");
+		if (old_first) {
+			loaded(&b, old, LOADED_OK, "before");
+			OK(replied(&b, before, REPLY_OK, OUTCOME_MISS, "before"));
+		}
+		loaded(&b, job, LOADED_OK, "after");
+		OK(replied(&b, after, REPLY_OK, OUTCOME_MISS, "after"));
+		OK(replied(&b, joined, REPLY_OK, OUTCOME_JOINED, "after"));
+		if (!old_first) {
+			loaded(&b, old, LOADED_OK, "before");
+			OK(replied(&b, before, REPLY_OK, OUTCOME_MISS, "before"));
+		}
+		get(&b, "k", GET_PEEK);
+		OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_OK &&
+		           bytes_equal(find(&b, EFFECT_REPLY, 0)->reply.value, bytes_str("after")),
+		   "what came from before the change is not kept");
+		bench_free(&b);
+	}
+}
+
+TEST(a_stray_load_that_fails_is_news_for_those_who_wait_for_it_only)
+{
+	struct bench b = bench_policy(NULL);
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
+	uint64_t before = get(&b, "k", GET_LOAD), old = find(&b, EFFECT_LOAD, 0)->load.job, job,
+	         after;
+
+	input(&b, &changed);
+	after = get(&b, "k", GET_LOAD);
+	job = find(&b, EFFECT_LOAD, 0)->load.job;
+	loaded(&b, old, LOADED_ERROR, "");
+	OK(replied(&b, before, REPLY_ERROR, OUTCOME_MISS, NULL));
+	loaded(&b, job, LOADED_OK, "after");
+	OK(replied(&b, after, REPLY_OK, OUTCOME_MISS, "after"));
 	bench_free(&b);
 }
 
@@ -1113,7 +1162,7 @@ TEST(the_number_of_a_load_is_no_lease)
 	input(&b, &set_it);
 	OK(!replied(&b, t, REPLY_ERROR, OUTCOME_MISS, NULL), "the load goes on");
 	loaded(&b, job, LOADED_OK, "old");
-	OK(find(&b, EFFECT_LOAD, 0) != NULL);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_MISS, "old"));
 	bench_free(&b);
 }
 
@@ -1541,7 +1590,9 @@ int main(int argc, char **argv)
 	RUN(a_lease_that_is_not_used_passes_to_the_next);
 	RUN(in_grace_one_caller_gets_the_lease_and_all_get_the_old_value);
 	RUN(a_change_voids_the_lease_that_was_read_before_it);
-	RUN(a_change_during_a_load_makes_it_load_again);
+	RUN(who_asked_before_a_change_gets_what_was_read_then_and_it_is_not_kept);
+	RUN(who_asks_after_a_change_does_not_wait_for_a_load_from_before_it);
+	RUN(a_stray_load_that_fails_is_news_for_those_who_wait_for_it_only);
 	RUN(a_change_event_ends_the_value);
 	RUN(obey_keeps_to_the_ttl_that_the_app_gives);
 	RUN(without_anything_to_load_from_learning_never_exceeds_the_apps_ttl);
