@@ -36,9 +36,31 @@ static const double FIRST_AGE_MAX_S = 30 * 86400.0;
  */
 static const double COUNTER_STEP = 1000, COUNTER_FEW = 8, COUNTER_SURE = 0.99;
 
+/*
+ * So many of the latest looks (1 / TURN_GAIN) must have found a key in another regime for all to be
+ * taken to be. Keys are found out after 10 looks or more, so a tenth is the most that can be.
+ */
+static const double TURN_GAIN = 1.0 / 50, TURN_SHARE = 0.08;
+
+/*
+ * Keys that alternate between busy and quiet times alarm again and again, and are best left to what
+ * they do on average. So each rush of alarms of an endpoint doubles the evidence that the next one
+ * takes, once so many looks have passed without a turn of all, and until many more have forgotten.
+ */
+static const double ALARM_MEMORY = 300000, ALARM_MAX = 1e4;
+static const uint32_t ALARM_RUSH = 300;
+
+/* What a posterior knows at the least that has not just begun anew. */
+static const double TURN_KNOWN = 3;
+
 void endpoint_init(struct endpoint *ep, struct change prior)
 {
-	*ep = (struct endpoint){.prior = prior, .tempo_at = INSTANT_NONE};
+	*ep = (struct endpoint){
+	        .prior = prior,
+	        .tempo_at = INSTANT_NONE,
+	        .alarm = SURPRISE_ALARM,
+	        .surprised_key = KEY_NONE,
+	};
 	demand_init(&ep->demand);
 }
 
@@ -230,10 +252,33 @@ static double heed_counter(struct endpoint *ep, struct change posterior, double 
 	return changed && n <= COUNTER_STEP && witness_believed(&ep->counter) ? n : NAN;
 }
 
+/* A key is in another regime: forget all but the direction, and count for the endpoint. */
+static void heed_surprise(struct endpoint *ep, const struct key *k, struct change *c,
+                          enum surprised surprised)
+{
+	bool again = surprised && k->place == ep->surprised_key;
+
+	if (surprised) {
+		change_restart(c, surprised == SURPRISED_FASTER ? SURPRISE_RATIO
+		                                                : 1 / SURPRISE_RATIO);
+		ep->surprises++;
+		ep->surprised_key = k->place;
+	}
+	ep->alarm += (SURPRISE_ALARM - ep->alarm) / ALARM_MEMORY;
+	if (surprised && !ep->rush)
+		ep->rush = ALARM_RUSH;
+	else if (ep->rush && --ep->rush == 0)
+		ep->alarm = fmin(2 * ep->alarm, ALARM_MAX);
+	/* one key that finds its new rate in several steps is not several keys */
+	ep->faster += TURN_GAIN * ((surprised == SURPRISED_FASTER && !again) - ep->faster);
+	ep->slower += TURN_GAIN * ((surprised == SURPRISED_SLOWER && !again) - ep->slower);
+}
+
 void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
                    struct instant b, bool changed, const struct testimony *says)
 {
 	double tau = shape_mass(ep->shape, z, a, b), since = NAN, count = NAN;
+	enum surprised surprised;
 	struct change c;
 
 	if (!(tau > 0))
@@ -250,6 +295,7 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 		since = heed_modified(ep, z, k, a, b, changed, says->modified);
 		count = heed_counter(ep, c, tau, changed, says);
 	}
+	surprised = surprise_look(&k->surprise, c, tau, changed, ep->alarm);
 	forget(ep, &c, tau);
 	*(changed ? &ep->seen_changed : &ep->seen_same) += 1;
 	ep->told += isfinite(count) || isfinite(since);
@@ -261,6 +307,7 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 		change_changed(&c, tau);
 	else
 		change_unchanged(&c, tau);
+	heed_surprise(ep, k, &c, surprised);
 	learned(ep, k, c);
 }
 
@@ -314,6 +361,32 @@ void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale)
 double endpoint_correction(const struct endpoint *ep)
 {
 	return (ep->audit_seen + AUDIT_PSEUDO) / (ep->audit_said + AUDIT_PSEUDO);
+}
+
+bool endpoint_turn(struct endpoint *ep, struct key *keys)
+{
+	double factor = ep->faster > TURN_SHARE ? SURPRISE_RATIO : 1 / SURPRISE_RATIO;
+
+	if (ep->faster <= TURN_SHARE && ep->slower <= TURN_SHARE)
+		return false;
+	ep->faster = ep->slower = 0;
+	ep->rush = 0;
+	ep->turns++;
+	for (size_t i = 0; i < ep->keys.n; i++) {
+		struct key *k = &keys[ep->keys.v[i]];
+		struct change c = endpoint_posterior(ep, k);
+
+		/* those found out by themselves have taken this step */
+		if (k->looks && c.a > TURN_KNOWN) {
+			change_restart(&c, factor);
+			endpoint_set_posterior(ep, k, c);
+			k->surprise = (struct surprise){0};
+			k->flags |= KEY_DIRTY;
+		}
+		k->planned = INSTANT_NONE;
+	}
+	ep->dirty = true;
+	return true;
 }
 
 void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent)

@@ -44,6 +44,12 @@ struct endpoint {
 	double audit_seen, audit_said;
 	/* may Last-Modified be believed, and do versions count changes? */
 	struct witness modified, counter;
+	/* share of the latest looks at which a key was found to change faster, or slower, than known */
+	double faster, slower;
+	double alarm;              /* evidence that it takes (surprise.h) */
+	uint32_t rush;             /* looks until that is raised for the alarms of late; 0: none */
+	uint32_t surprised_key;    /* the place of the last such key */
+	uint64_t surprises, turns; /* keys, and times that all keys, were found so */
 	VEC(uint32_t) keys; /* ids, in no order */
 	/* counted */
 	uint64_t requests, hits, loads, errors, audits, audits_stale;
@@ -121,6 +127,12 @@ void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale)
  * right whatever the model gets wrong. 1 without any.
  */
 double endpoint_correction(const struct endpoint *ep);
+
+/*
+ * When several keys were lately found in another regime in the same way, all of them are taken to
+ * be: a deployment, a new feed. Their plans are to be made anew. True when that was so.
+ */
+bool endpoint_turn(struct endpoint *ep, struct key *keys);
 
 /* Renews the prior from the keys, when enough has been seen since. keys: the table of all keys. */
 void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent);

@@ -12,6 +12,7 @@
 
 #include "base/instant.h"
 #include "models/change.h"
+#include "models/surprise.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,6 +43,7 @@ struct key {
 	uint32_t entry;   /* of the store */
 	uint32_t flight;  /* load in flight, or KEY_NONE */
 	float da, db;     /* change-rate evidence beyond the prior */
+	struct surprise surprise; /* has the rate become another one? */
 	double rate_n;    /* requests, decayed, at last_seen; a float holds still at 100 a second */
 	double rate_s;    /* demand-clock seconds they were counted in, decayed */
 	float load_us;    /* mean load time; 0: never loaded */

@@ -337,6 +337,7 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 			says.now = f->version;
 		}
 		endpoint_look(&p->ep, p->zone, k, k->loaded, f->read, changed, &says);
+		endpoint_turn(&p->ep, e->key.v);
 		endpoint_pool(&p->ep, e->key.v, e->prior);
 	} else if (!instant_is_set(k->loaded) && !engine_paused(e, now, PAUSE_LEARNING)) {
 		endpoint_first(&p->ep, p->zone, k, f->read, f->modified);

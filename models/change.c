@@ -73,6 +73,18 @@ void change_forget(struct change *c, struct change prior, double keep)
 	clip(c);
 }
 
+/* As much as one or two changes say: the next looks decide. */
+static const double RESTART_A = 1.5;
+
+void change_restart(struct change *c, double factor)
+{
+	double mean = c->a / c->b * factor;
+
+	c->a = fmin(c->a, RESTART_A);
+	c->b = c->a / mean;
+	clip(c);
+}
+
 double change_p(struct change c, double tau)
 {
 	double x = tau / c.b;

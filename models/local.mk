@@ -5,6 +5,7 @@ noinst_LTLIBRARIES += %D%/libmodels.la
 	%D%/harmonic.h %D%/harmonic.c \
 	%D%/pool.h %D%/pool.c \
 	%D%/shape.h %D%/shape.c \
+	%D%/surprise.h %D%/surprise.c \
 	%D%/timetable.h %D%/timetable.c \
 	%D%/walk.h %D%/walk.c
 %C%_libmodels_la_CPPFLAGS = $(AM_CPPFLAGS) $(GSL_CFLAGS)
