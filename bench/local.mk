@@ -34,6 +34,9 @@ bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) %D%/learn$(EXEEXT) daemon/forecache
 # Gets from Python, against redis-py; by itself, as it needs a redis-server.
 EXTRA_DIST += %D%/python_get.py
 
+# Redis clients, against redis-server; by itself, too.
+dist_noinst_SCRIPTS += %D%/resp.sh
+
 # Every figure that README.md and docs/ publish of how well it learns: some minutes.
 learning-figures: cli/forecache$(EXEEXT) examples/market/market-trace$(EXEEXT)
 	$(PYTHON3) $(srcdir)/%D%/figures.py . --out $(srcdir)/docs/learning-figures.md

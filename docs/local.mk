@@ -5,6 +5,7 @@ dist_doc_DATA += %D%/protocol.md
 dist_doc_DATA += %D%/simulate.md
 dist_doc_DATA += %D%/learning-figures.md
 dist_doc_DATA += %D%/python.md
+dist_doc_DATA += %D%/redis.md
 dist_man_MANS += %D%/forecached.8 %D%/forecache.1
 
 noinst_PROGRAMS += %D%/conf_man

@@ -341,10 +341,12 @@ TESTS += %D%/unit/t_resp
 # Redis clients. By hand: `make resp-random` sends a million random commands to both servers, and
 # tests/scripts/resp_suite.sh runs Redis' own tests.
 EXTRA_DIST += %D%/scripts/resp_wire.py
+dist_check_SCRIPTS += %D%/scripts/resp_clients.py
 dist_check_SCRIPTS += %D%/scripts/resp_daemon.py
 dist_check_SCRIPTS += %D%/scripts/resp_random.py
 dist_check_SCRIPTS += %D%/scripts/resp_suite.sh
 if HAVE_PYTHON3
+TESTS += %D%/scripts/resp_clients.py
 TESTS += %D%/scripts/resp_daemon.py
 TESTS += %D%/scripts/resp_random.py
 endif
