@@ -6,6 +6,7 @@ PYTHON_PACKAGE = \
 	%D%/forecached/client.py \
 	%D%/forecached/decorator.py \
 	%D%/forecached/errors.py \
+	%D%/forecached/flask.py \
 	%D%/forecached/learned.py \
 	%D%/forecached/library.py \
 	%D%/forecached/msgpack.py \
@@ -15,6 +16,7 @@ PYTHON_PACKAGE = \
 	%D%/forecached/template.py \
 	%D%/forecached/transport.py \
 	%D%/forecached/version.py \
+	%D%/forecached/web.py \
 	%D%/forecached/worker.py \
 	%D%/forecached/zeromq.py
 PYTHON_BUILD = %D%/README.md %D%/pyproject.toml %D%/setup.py

@@ -323,11 +323,13 @@ TESTS += %D%/unit/t_prewarm
 EXTRA_DIST += %D%/scripts/pyfc.py
 dist_check_SCRIPTS += %D%/scripts/python_cached.py
 dist_check_SCRIPTS += %D%/scripts/python_client.py
+dist_check_SCRIPTS += %D%/scripts/python_flask.py
 dist_check_SCRIPTS += %D%/scripts/python_package.py
 dist_check_SCRIPTS += %D%/scripts/python_worker.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/python_cached.py
 TESTS += %D%/scripts/python_client.py
+TESTS += %D%/scripts/python_flask.py
 TESTS += %D%/scripts/python_package.py
 TESTS += %D%/scripts/python_worker.py
 endif

@@ -366,6 +366,13 @@ class Library(Transport):
                 break
         return None
 
+    def peek_found(self, key: bytes, endpoint: Optional[bytes]) -> Optional[Found]:
+        data = self.peek(key, endpoint)
+        if data is None:
+            return None
+        v = self._local.thread.value  # of that peek: no other thread has this one
+        return Found(data, OUTCOMES[v.outcome], v.version, number(v.age_s), number(v.ttl_s))
+
     def get_now(self, key: bytes, endpoint: Optional[bytes]) -> Optional[Found]:
         t = self._local.thread
         if t.busy:

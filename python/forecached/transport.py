@@ -149,6 +149,10 @@ class Transport(abc.ABC):
         knows. What gives None is not counted: get or get_or_load comes next.
         """
 
+    def peek_found(self, key: bytes, endpoint: Optional[bytes]) -> Optional[Found]:
+        """peek, with what is known of the value."""
+        return None
+
     @abc.abstractmethod
     def get(self, key: bytes, endpoint: Optional[bytes]) -> Optional[Found]:
         """What the cache holds; never loads. None: nothing fresh enough."""

@@ -2,7 +2,7 @@
 """Runs an app's loaders in a process of its own: python -m forecached.worker app:create_app
 
 HOW IT WORKS imports the app, calls the factory if it is one, and serves every loader that its modules
-have registered (@forecached.cached, @forecached.loader). A Flask app's loaders run within its
+have registered (@forecached.cached, @forecached.loader) and the cached views of a Flask-Caching backend. A Flask app's loaders run within its
 app_context(), a Django app's connections are looked after as between requests, coroutines run in one
 event loop. SIGTERM and SIGINT: no more jobs; those that run are finished and told, then it ends.
 """
@@ -173,17 +173,19 @@ def main(argv: Optional[List[str]] = None) -> int:
     except (ImportError, LookupError, OSError) as e:
         log.error("cannot import the app %s: %s", given.app, e)
         return EX_USAGE
-    if not registered():
+    backends = getattr(app, "extensions", {}).get("forecached", [])
+    loaders = registered() + [r for backend in backends for r in backend.loaders()]
+    if not loaders:
         log.error(
             "%s registers no loader: cached functions need a template as key and annotated parameters", given.app
         )
         return EX_USAGE
     try:
-        client = default_client()
+        client = backends[0].client if backends and not given.dir else default_client()
         if client.transport == "resp":
             raise Unsupported("the worker needs libforecache or python3-zmq; there is only RESP")
         worker = Worker(client, app, given.concurrency)
-        endpoints = worker.serve()
+        endpoints = worker.serve(loaders)
     except ForecachedError as e:
         log.error("%s", e)
         return EX_ERROR
