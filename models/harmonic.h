@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Robust harmonic regression of log request counts: level, trend-free, with daily and weekly sines
- * and cosines, fitted by iteratively reweighted least squares (bisquare, gsl_multifit_robust), so
- * that a flash crowd or an outage does not bend it.
+ * and cosines, fitted by iteratively reweighted least squares (bisquare; Huber and Ronchetti,
+ * Robust Statistics, 7.8), so that a flash crowd or an outage does not bend it.
  *
- * GSL reports success on singular and non-finite fits; rank and isfinite are checked here, and a
- * fit that fails them is an error, never a model.
+ * Rank and isfinite are checked, and a fit that fails them is an error, never a model.
  */
 #ifndef FORECACHED_MODELS_HARMONIC_H
 #define FORECACHED_MODELS_HARMONIC_H
@@ -43,7 +42,7 @@ void harmonic_data_free(struct harmonic_data **d);
  * 0, or -EDOM: too little data, deficient rank (six hours and more of each day missing), or not
  * finite, or -ENOMEM; then *ret is as it was. Needs at least two days and two counts per term;
  * weekly terms from 14 days on. Needs gsl_set_error_handler_off() to have been called by the
- * process. Takes up to a third of a second for 14 days of 5 minutes.
+ * process. Takes about 20 ms for 14 days of 5 minutes.
  */
 int harmonic_fit(const struct harmonic_data *d, struct harmonic *ret);
 
