@@ -505,6 +505,11 @@ static void unknown(struct resp_conn *c, const struct bytes *arg, size_t n)
 	           (int)(arg[0].n < 128 ? arg[0].n : 128), (const char *)arg[0].p, args);
 }
 
+static bool writes(const struct resp_command *k)
+{
+	return (k->flags & RESP_WRITE) || k->fn == resp_do_eval || k->fn == resp_do_evalsha;
+}
+
 /* True when CLIENT PAUSE holds this command back. */
 static bool is_paused(const struct resp_conn *c, const struct resp_command *k)
 {
@@ -514,8 +519,12 @@ static bool is_paused(const struct resp_conn *c, const struct resp_command *k)
 		return false;
 	if (k->fn == resp_do_client || k->fn == resp_do_hello || k->fn == resp_do_auth)
 		return false;
-	return r->pause_all || (k->flags & RESP_WRITE) || k->fn == resp_do_exec ||
-	       k->fn == resp_do_eval || k->fn == resp_do_evalsha;
+	if (r->pause_all || writes(k))
+		return true;
+	for (size_t i = 0; k->fn == resp_do_exec && i < c->queue.n; i++)
+		if (writes(c->queue.v[i].command))
+			return true;
+	return false;
 }
 
 /* "GET / HTTP/1.1": the last word of a line that is no request of a Redis client. */
@@ -531,13 +540,12 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, boo
 	size_t before = c->w->n;
 	bool rejected = true; /* before it was carried out or queued */
 
+	c->held_back = false;
 	c->sub = NULL;
 	if (n == 3 && is_line && is_http(arg[2])) {
 		resp_do_crossprotocol(c, arg, n);
 	} else if (!k) {
 		unknown(c, arg, n);
-	} else if (is_paused(c, k)) {
-		return false;
 	} else if (k->fn == resp_do_crossprotocol) {
 		resp_do_crossprotocol(c, arg, n);
 	} else if ((k->arity > 0 && (size_t)k->arity != n) || (k->arity < 0 && n < (size_t)-k->arity)) {
@@ -551,6 +559,9 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, boo
 	} else if (!c->trusted && !(k->flags & RESP_NO_AUTH)) {
 		resp_error(c->w, "NOAUTH Authentication required.");
 	} else if (!(k->flags & RESP_PARENT) || n < 2 || resp_command_sub(c, k, arg, n)) {
+		c->held_back = is_paused(c, k);
+		if (c->held_back)
+			return false;
 		c->last = k;
 		if (c->multi != RESP_PLAIN && !(k->flags & RESP_AT_ONCE)) {
 			rejected = !resp_queue(c, k, arg, n);
@@ -616,7 +627,7 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 	struct resp_limits l = r->limits;
 	size_t at = 0;
 
-	c->stalled = false;
+	c->stalled = c->held_back = false;
 	while (at < n && !c->waits && !c->closing) {
 		enum resp_parse got;
 
@@ -628,7 +639,11 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 			protocol_error(c);
 			break;
 		}
-		if (c->parser.n && !dispatch(c, c->parser.arg, c->parser.n, p[at] != '*')) {
+		if (c->parser.n && !dispatch(c, c->parser.arg, c->parser.n, p[at] != '*') &&
+		    c->parser.unquoted) {
+			c->held_back = false;
+			resp_error(c->w, "ERR clients are paused: send it again later");
+		} else if (c->held_back) {
 			/* held back: read again from its start */
 			resp_parser_next(&c->parser);
 			c->waits = true;

@@ -98,6 +98,7 @@ struct resp_conn {
 	bool closing;  /* once all replies are written */
 	bool dead;     /* closed; freed when nothing refers to it any more */
 	bool on_ready; /* is in r->ready */
+	bool held_back; /* its next request, by CLIENT PAUSE */
 	bool stalled;  /* stopped between two commands, as the peer did not take its replies */
 	bool in_exec, dirty;
 	uint32_t tickets; /* yet to be answered */

@@ -189,6 +189,9 @@ static bool store_until(struct resp_conn *c, struct bytes key, struct bytes valu
 {
 	if (end.us > resp_now(c).us)
 		return resp_store(c, key, value, end, exact);
+	/* for a moment it was there, which those who watch the key are told */
+	if (!resp_store(c, key, value, INSTANT_NEVER, exact))
+		return false;
 	resp_delete(c, key);
 	return true;
 }

@@ -220,6 +220,7 @@ static char *word(struct resp_parser *s, char *base, char *p, char *end)
 			break;
 		} else if (*p == '"' || *p == '\'') {
 			quote = *p++;
+			s->unquoted = true;
 		} else {
 			*out++ = *p++;
 		}

@@ -41,6 +41,7 @@ struct resp_parser {
 	size_t pos;   /* bytes read, from the start of the request */
 	int64_t left; /* arguments still to come; 0: the head of the request is to come */
 	int64_t bulk; /* bytes of the string that comes next, plus 1; 0: its head is to come */
+	bool unquoted; /* it was a line with quotes, and is changed: it cannot be read once more */
 	const char *error; /* why RESP_BAD was given: a static text */
 	char got;          /* with an error that ends in "got '": the character */
 };
@@ -63,6 +64,7 @@ static inline void resp_parser_next(struct resp_parser *s)
 	s->pos = 0;
 	s->n = 0;
 	s->left = s->bulk = 0;
+	s->unquoted = false;
 }
 
 /*

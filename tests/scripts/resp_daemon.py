@@ -648,6 +648,29 @@ def transactions_see_what_others_do():
 
 
 @test
+def paused_clients_wait_and_go_on():
+    d = shared()
+    a, b, c = connect(d), connect(d), connect(d)
+    assert a.ask("CLIENT", "PAUSE", "100000", "WRITE") == b"OK"
+    b.send(encode("SET", "paused", "1") + encode("GET", "paused"))
+    assert c.ask("GET", "paused") is None and "wrong number" in c.ask("SET", "paused")
+    c.ask("MULTI")
+    c.ask("GET", "paused")
+    assert c.ask("EXEC") == [None], "a transaction that only reads"
+    until("it is seen to wait", lambda: b"blocked_clients:1" in c.ask("INFO", "clients"))
+    assert not select_ready(b)
+    assert a.ask("CLIENT", "UNPAUSE") == b"OK"
+    assert [b.reply(), b.reply()] == [b"OK", b"1"]
+    # and by itself, when its time has passed
+    assert a.ask("CLIENT", "PAUSE", "50") == b"OK"
+    assert b.ask("GET", "paused") == b"1"
+    # no replies, one less, and all again
+    c.send(encode("CLIENT", "REPLY", "OFF") + encode("PING") + encode("CLIENT", "REPLY", "ON") + encode("CLIENT", "REPLY", "SKIP") +
+           encode("PING") + encode("ECHO", "heard"))
+    assert [c.reply(), c.reply()] == [b"OK", b"heard"]
+
+
+@test
 def the_locks_of_redis_py_work():
     try:
         import redis

@@ -178,7 +178,7 @@ def allowed(command, ours, theirs):
     # times pass between the one and the other
     if name in ("ttl", "pttl", "expiretime", "pexpiretime") and ours[0] == theirs[0] == b":" and \
             int(ours[1]) > 0 and int(theirs[1]) > 0:
-        if near(ours[1], theirs[1], 2000 if name.startswith("p") else 2):
+        if near(ours[1], theirs[1], 30000 if name.startswith("p") else 30):
             return True
     # the order of keys is nobody's promise
     if name == "keys" and ours[0] == theirs[0] == b"*":
