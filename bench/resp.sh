@@ -27,7 +27,7 @@ echo '{ "segment_bytes": "512MiB", "log_level": "info" }' >"$run/conf"
 "$program" --config "$run/conf" --dir "$run/run" --redis 127.0.0.1:0 >"$run/log" 2>&1 &
 ours_pid=$!
 tries=0
-until ours=$(sed -n 's/.*event=redis .*port=\([0-9]*\).*/\1/p' "$run/log" | grep .); do
+until ours=$(sed -n 's/.*event=redis .*port=\([0-9]*\).*/\1/p' "$run/log" 2>/dev/null | grep .); do
 	tries=$((tries + 1))
 	[ $tries -lt 100 ] || { cat "$run/log" >&2; exit 1; }
 	sleep 0.1
