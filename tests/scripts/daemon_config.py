@@ -241,7 +241,7 @@ def the_examples_of_the_manual_are_right():
         code, said = check(conf)
         assert code == 0, (b, said)
         tried += 1
-    assert tried == 4, tried
+    assert tried == 5, tried
 
 
 if __name__ == "__main__":
