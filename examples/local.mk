@@ -32,3 +32,6 @@ market-compare: %D%/market/market-trace$(EXEEXT) cli/forecache$(EXEEXT)
 
 # An app that keeps its own Redis and takes its TTLs from forecached.
 EXTRA_DIST += %D%/redis-advice/README.md %D%/redis-advice/advice.py %D%/redis-advice/app.py
+
+# Apps that are cached by the backends of python/.
+EXTRA_DIST += %D%/asgi/app.py

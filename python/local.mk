@@ -3,6 +3,7 @@
 PYTHON_PACKAGE = \
 	%D%/forecached/__init__.py \
 	%D%/forecached/aio.py \
+	%D%/forecached/asgi.py \
 	%D%/forecached/client.py \
 	%D%/forecached/decorator.py \
 	%D%/forecached/errors.py \

@@ -321,12 +321,14 @@ TESTS += %D%/unit/t_prewarm
 
 # The Python package, from the source tree
 EXTRA_DIST += %D%/scripts/pyfc.py
+dist_check_SCRIPTS += %D%/scripts/python_asgi.py
 dist_check_SCRIPTS += %D%/scripts/python_cached.py
 dist_check_SCRIPTS += %D%/scripts/python_client.py
 dist_check_SCRIPTS += %D%/scripts/python_flask.py
 dist_check_SCRIPTS += %D%/scripts/python_package.py
 dist_check_SCRIPTS += %D%/scripts/python_worker.py
 if HAVE_PYTHON3
+TESTS += %D%/scripts/python_asgi.py
 TESTS += %D%/scripts/python_cached.py
 TESTS += %D%/scripts/python_client.py
 TESTS += %D%/scripts/python_flask.py
