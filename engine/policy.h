@@ -90,7 +90,7 @@ struct origin_policy origin_policy_default(void);
 	X(max_waiters, 65536, 1, 10000000, "requests",                                             \
 	  "requests that wait for a load; more are told to try again")                             \
 	X(audit_share, 0.005, 0, 0.1, "share of hits",                                             \
-	  "hits that are checked against the origin in the background where max_stale is 1 % or "  \
+	  "hits that are checked against the origin in the background where max_stale is 2 % or "  \
 	  "less; fewer in proportion above, down to a tenth: stale hits are found more often "     \
 	  "then")                                                                                  \
 	X(lease_s, 10, 0.05, 600, "s",                                                             \

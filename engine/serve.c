@@ -151,7 +151,7 @@ void serve_answered(struct engine *e, struct instant now, struct instant at, uin
  */
 static double audit_share(struct engine *e, uint32_t key)
 {
-	static const double FULL_UP_TO = 0.01, LEAST = 0.1, PUSHED = 0.05;
+	static const double FULL_UP_TO = 0.02, LEAST = 0.1, PUSHED = 0.05;
 	struct key *k = &e->key.v[key];
 
 	/* all there is to find out is whether change events get lost */

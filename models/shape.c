@@ -5,7 +5,7 @@
 
 /* How much a bin is held to the mean of its neighbours, and to 0, in units of information; by
  * measurement on made-up days the error is flat around these. */
-static const double HOLD_NEIGHBOURS = 1.0, HOLD_FLAT = 0.3;
+static const double HOLD_NEIGHBOURS = 1.0, HOLD_FLAT = 0.05;
 static const double THETA_MIN = -12,
                     THETA_MAX = 4; /* nothing changes at night, to 55 times the mean */
 
