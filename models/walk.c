@@ -9,15 +9,15 @@
  * S and M only grow, so over a step int M dS is known to within (M1 - M0) (S1 - S0). A step is
  * short enough when that is at most this share of the target; the trapezoid errs by far less.
  */
-static const double DOUBT = 0.01;
+static const double DOUBT = 0.02;
 
 /*
  * The step that passes an end of the walk is narrowed down until it passes it by this share of what
  * is sought there, or is this share of the age: a tick of a timetable is passed in no time.
  */
-static const double CLOSE = 0.01, FINEST = 0.002, FINEST_S = 1e-3;
+static const double CLOSE = 0.02, FINEST = 0.002, FINEST_S = 1e-3;
 
-static const double STEP_GROWTH = 2;
+static const double STEP_GROWTH = 3;
 
 /* An age on the way: S and M there, and the stale serves up to it, int S dM. */
 struct point {
@@ -96,14 +96,14 @@ static void advance(struct goal *g, const struct point *a, const struct point *b
 	g->at = g->reached ? between(a, b, share_to(g, 0, a, b)) : *b;
 }
 
-/* A good length of the first step: a fifth of what would be best at a steady mean rate. */
+/* A good length of the first step: half of what would be best at a steady mean rate. */
 static double first_step(const struct walk_question *q, const struct goal *on_demand)
 {
 	double rate = q->rate.a / q->rate.b * shape_pace(q->volatility), r = q->requests_per_s;
 	double x = 2 * on_demand->target / rate;
 
 	/* (sqrt(1 + r x) - 1) / r without the difference, since r may be tiny or 0 */
-	return 0.2 * x / (sqrt(1 + r * x) + 1);
+	return 0.5 * x / (sqrt(1 + r * x) + 1);
 }
 
 /*
