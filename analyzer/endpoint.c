@@ -46,9 +46,10 @@ static const double TURN_GAIN = 1.0 / 50, TURN_SHARE = 0.08;
  * Keys that alternate between busy and quiet times alarm again and again, and are best left to what
  * they do on average. So each rush of alarms of an endpoint doubles the evidence that the next one
  * takes, once so many looks have passed without a turn of all, and until many more have forgotten.
+ * So many: enough for each of the keys to be found out, who go quiet together and alarm in turn.
  */
 static const double ALARM_MEMORY = 300000, ALARM_MAX = 1e4;
-static const uint32_t ALARM_RUSH = 300;
+static const double ALARM_RUSH = 300, ALARM_RUSH_KEY = 20, ALARM_RUSH_MAX = 1500;
 
 /* What a posterior knows at the least that has not just begun anew. */
 static const double TURN_KNOWN = 3;
@@ -266,7 +267,8 @@ static void heed_surprise(struct endpoint *ep, const struct key *k, struct chang
 	}
 	ep->alarm += (SURPRISE_ALARM - ep->alarm) / ALARM_MEMORY;
 	if (surprised && !ep->rush)
-		ep->rush = ALARM_RUSH;
+		ep->rush = (uint32_t)fmin(ALARM_RUSH + ALARM_RUSH_KEY * (double)ep->keys.n,
+		                          ALARM_RUSH_MAX);
 	else if (ep->rush && --ep->rush == 0)
 		ep->alarm = fmin(2 * ep->alarm, ALARM_MAX);
 	/* one key that finds its new rate in several steps is not several keys */
