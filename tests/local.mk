@@ -253,6 +253,34 @@ check_PROGRAMS += %D%/unit/t_engine
 %C%_unit_t_engine_LDADD = $(ENGINE_LIBS)
 TESTS += %D%/unit/t_engine
 
+# The engine in a made-up world; each prints its figures, which docs/robustness.md shows
+SCENARIO_SOURCES = %D%/scenario/world.h %D%/scenario/world.c
+check_PROGRAMS += %D%/scenario/calibration
+%C%_scenario_calibration_SOURCES = %D%/scenario/calibration.c $(SCENARIO_SOURCES)
+%C%_scenario_calibration_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_scenario_calibration_LDADD = $(ENGINE_LIBS) $(XXHASH_LIBS)
+TESTS += %D%/scenario/calibration
+check_PROGRAMS += %D%/scenario/fallback
+%C%_scenario_fallback_SOURCES = %D%/scenario/fallback.c $(SCENARIO_SOURCES)
+%C%_scenario_fallback_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_scenario_fallback_LDADD = $(ENGINE_LIBS) $(XXHASH_LIBS)
+TESTS += %D%/scenario/fallback
+check_PROGRAMS += %D%/scenario/keys
+%C%_scenario_keys_SOURCES = %D%/scenario/keys.c $(SCENARIO_SOURCES)
+%C%_scenario_keys_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_scenario_keys_LDADD = $(ENGINE_LIBS) $(XXHASH_LIBS)
+TESTS += %D%/scenario/keys
+check_PROGRAMS += %D%/scenario/origin
+%C%_scenario_origin_SOURCES = %D%/scenario/origin.c $(SCENARIO_SOURCES)
+%C%_scenario_origin_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_scenario_origin_LDADD = $(ENGINE_LIBS) $(XXHASH_LIBS)
+TESTS += %D%/scenario/origin
+check_PROGRAMS += %D%/scenario/regime
+%C%_scenario_regime_SOURCES = %D%/scenario/regime.c $(SCENARIO_SOURCES)
+%C%_scenario_regime_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_scenario_regime_LDADD = $(ENGINE_LIBS) $(XXHASH_LIBS)
+TESTS += %D%/scenario/regime
+
 check_PROGRAMS += %D%/unit/t_daemon_parts
 %C%_unit_t_daemon_parts_SOURCES = %D%/unit/t_daemon_parts.c
 %C%_unit_t_daemon_parts_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Rates of change that are suddenly a hundred times what they were, up or down. */
+#include "tests/scenario/world.h"
+#include "tests/tap.h"
+
+#include <string.h>
+
+#define HOUR 3600.0
+#define DAY  86400.0
+#define KEYS 60
+
+/* Does the engine know how often the thing changes, to a factor of 3? */
+static bool is_known(struct world *w, uint32_t i, double truth)
+{
+	double off = world_why(w, i).row.change_rate_per_s.mean / truth;
+
+	return off > 1.0 / 3 && off < 3;
+}
+
+/* Of the switched keys, until the rate of each is known to a factor of 3. */
+struct recovery {
+	double loads[KEYS];
+	double intervals[KEYS]; /* what it was believed to live, so often */
+	size_t n;
+	struct tally after; /* of the switched keys, from the switch on */
+};
+
+/*
+ * Keys change every `before` s for three days, then the first `switched` of them every `after` s.
+ * These are watched for at most watch_s.
+ */
+static void play(struct recovery *r, double max_stale, double asked_every, double before,
+                 double after, uint32_t switched, double watch_s)
+{
+	struct engine_config c = world_config();
+	double step = fmin(after, before) / 10;
+	bool known[KEYS] = {0}, all = false;
+	struct world w;
+
+	memset(r, 0, sizeof(*r));
+	c.policy.max_stale = max_stale;
+	world_init(&w, &c, tap_seed);
+	for (int i = 0; i < KEYS; i++)
+		world_add(&w, "/quotes", 1 / asked_every, 1 / before);
+	world_pass(&w, 3 * DAY);
+	world_count_anew(&w);
+	for (uint32_t i = 0; i < switched; i++) {
+		w.thing.v[i].changes_per_s = 1 / after;
+		world_stir(&w, i);
+	}
+	for (double t = 0; !all && t < watch_s; t += step) {
+		world_pass(&w, step);
+		all = true;
+		for (uint32_t i = 0; i < switched; i++) {
+			if (known[i] || (known[i] = is_known(&w, i, 1 / after)))
+				continue;
+			all = false;
+			r->loads[i] = (double)w.thing.v[i].n.loads;
+			r->intervals[i] = (t + step) / before;
+		}
+	}
+	OK(all, "some were never found out");
+	r->after = w.n;
+	if (switched < KEYS) {
+		r->after = (struct tally){0};
+		for (uint32_t i = 0; i < switched; i++) {
+			r->after.requests += w.thing.v[i].n.requests;
+			r->after.stale += w.thing.v[i].n.stale;
+		}
+	}
+	r->n = switched;
+	world_release(&w);
+}
+
+static void row(const char *what, struct recovery *r)
+{
+	double loads = quantile(r->loads, r->n, 0.5), most = quantile(r->loads, r->n, 0.9);
+
+	FIGURE("regime %s: %.0f loads in the median, %.0f in nine of ten; %.1f of its old "
+	       "intervals; stale meanwhile %.3f",
+	       what, loads, most, quantile(r->intervals, r->n, 0.5), stale_share(r->after));
+}
+
+TEST(a_hundred_times_faster_is_found_within_twenty_loads)
+{
+	struct recovery r;
+
+	play(&r, 0.02, 30, 2 * HOUR, 72, 6, DAY);
+	row("x100, one key of ten", &r);
+	OK(quantile(r.loads, r.n, 0.5) <= 20 && quantile(r.loads, r.n, 0.9) <= 30);
+	play(&r, 0.02, 30, 2 * HOUR, 72, KEYS, DAY);
+	row("x100, all keys", &r);
+	OK(quantile(r.loads, r.n, 0.5) <= 20 && quantile(r.loads, r.n, 0.9) <= 20);
+}
+
+/*
+ * That a key has gone quiet only time can tell, not loads: ten of its old intervals without a
+ * change are as likely as one in e^10. Loads are within twenty where they are an interval apart.
+ */
+TEST(a_hundred_times_slower_is_found_within_twenty_loads_or_intervals)
+{
+	struct recovery r;
+
+	play(&r, 0.02, 600, 72, 2 * HOUR, KEYS, 10 * DAY);
+	row("x1/100, all keys, asked for every ten minutes", &r);
+	OK(quantile(r.loads, r.n, 0.5) <= 20 && quantile(r.loads, r.n, 0.9) <= 20);
+	play(&r, 0.1, 30, 72, 2 * HOUR, KEYS, 10 * DAY);
+	row("x1/100, all keys, twice a minute, max_stale 10 %", &r);
+	OK(quantile(r.loads, r.n, 0.5) <= 40);
+	play(&r, 0.02, 30, 72, 2 * HOUR, 6, 10 * DAY);
+	row("x1/100, one key of ten, twice a minute", &r);
+	OK(quantile(r.intervals, r.n, 0.5) <= 100);
+	play(&r, 0.02, 30, 72, 2 * HOUR, KEYS, 10 * DAY);
+	row("x1/100, all keys, twice a minute", &r);
+	OK(quantile(r.intervals, r.n, 0.5) <= 100);
+}
+
+int main(int argc, char **argv)
+{
+	tap_start(argc, argv);
+	RUN(a_hundred_times_faster_is_found_within_twenty_loads);
+	RUN(a_hundred_times_slower_is_found_within_twenty_loads_or_intervals);
+	return tap_done();
+}
