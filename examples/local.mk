@@ -34,4 +34,4 @@ market-compare: %D%/market/market-trace$(EXEEXT) cli/forecache$(EXEEXT)
 EXTRA_DIST += %D%/redis-advice/README.md %D%/redis-advice/advice.py %D%/redis-advice/app.py
 
 # Apps that are cached by the backends of python/.
-EXTRA_DIST += %D%/asgi/app.py
+EXTRA_DIST += %D%/asgi/app.py %D%/django/app.py

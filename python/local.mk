@@ -6,6 +6,7 @@ PYTHON_PACKAGE = \
 	%D%/forecached/asgi.py \
 	%D%/forecached/client.py \
 	%D%/forecached/decorator.py \
+	%D%/forecached/django.py \
 	%D%/forecached/errors.py \
 	%D%/forecached/flask.py \
 	%D%/forecached/learned.py \

@@ -352,6 +352,7 @@ EXTRA_DIST += %D%/scripts/pyfc.py
 dist_check_SCRIPTS += %D%/scripts/python_asgi.py
 dist_check_SCRIPTS += %D%/scripts/python_cached.py
 dist_check_SCRIPTS += %D%/scripts/python_client.py
+dist_check_SCRIPTS += %D%/scripts/python_django.py
 dist_check_SCRIPTS += %D%/scripts/python_flask.py
 dist_check_SCRIPTS += %D%/scripts/python_package.py
 dist_check_SCRIPTS += %D%/scripts/python_worker.py
@@ -359,6 +360,7 @@ if HAVE_PYTHON3
 TESTS += %D%/scripts/python_asgi.py
 TESTS += %D%/scripts/python_cached.py
 TESTS += %D%/scripts/python_client.py
+TESTS += %D%/scripts/python_django.py
 TESTS += %D%/scripts/python_flask.py
 TESTS += %D%/scripts/python_package.py
 TESTS += %D%/scripts/python_worker.py

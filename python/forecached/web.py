@@ -172,14 +172,17 @@ class Plain:
         self._url = url
         self._lock = threading.Lock()
         self._resp: Optional[Resp] = None
+        self._of: Optional[Client] = None
         self._ask_at = 0.0
         self._told = False
 
     def _connected(self) -> Optional[Resp]:
+        client = self._client()
         with self._lock:
+            if self._of is not client:  # another one has been configured
+                self._resp, self._of, self._ask_at = None, client, 0.0
             if self._resp is not None or time.monotonic() < self._ask_at:
                 return self._resp
-            client = self._client()
             if isinstance(client.backend, Resp):
                 self._resp = client.backend
                 return self._resp
