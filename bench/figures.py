@@ -179,7 +179,7 @@ class Predictions:
         path = t.path("predictions.tsv")
         t.simulate("--policy", "learn", "--pool", "--max-stale", str(OBJECTIVE), "--predictions", path)
         keys, w = {k.name: k for k in t.world.keys}, t.world
-        terms = oracle.Terms(0.2, max_stale_key=oracle.usual_cap(OBJECTIVE))
+        terms = oracle.Terms(0.1, max_stale_key=oracle.usual_cap(OBJECTIVE))
         terms.price = price
         with open(path) as f:
             for line in f:
@@ -326,14 +326,14 @@ def main():
     with tempfile.TemporaryDirectory() as where:
         for seed in map(int, a.seeds.split(",")):
             t, label = Trace(a.build, where, "synthetic", seed, a.requests), f"{a.requests / 1e6:g} M, seed {seed}"
-            row, price = against_optimum(t, label, 0.2)
+            row, price = against_optimum(t, label, 0.1)
             known += [row, against_optimum(t, label, 0)[0]]
             static += against_static(t, label, [(1, 0), (1, 1)])
             push.append(pushed(t, label))
             predictions.add(t, price)
         if a.dense:
             t, label = Trace(a.build, where, "synthetic", 1, a.dense), f"{a.dense / 1e6:g} M, seed 1"
-            known.append(against_optimum(t, label, 0.2)[0])
+            known.append(against_optimum(t, label, 0.1)[0])
             static += against_static(t, label, [(1, 0), (1, 1), (1.5, 1)])
             push.append(pushed(t, label))
         t = None

@@ -21,7 +21,7 @@ be compared at the staleness that it really had (--objective takes a list): fewe
 no merit. L moves the exchange of loads against misses, not of loads against staleness: so compare both at the
 same L, by loads, and by loads + L x misses, which is what both of them minimise.
 
-usage: oracle.py DIR [--objective 0.03[,0.05...]] [--latency-value 0.2] [--score-from 0.75] [--log FILE]
+usage: oracle.py DIR [--objective 0.03[,0.05...]] [--latency-value 0.1] [--score-from 0.75] [--log FILE]
 Prints a JSON array, one object per objective. --log writes the decisions for judge.py.
 """
 import argparse
@@ -293,7 +293,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("dir")
     p.add_argument("--objective", default="0.03", help="share of requests that may be stale; a list with commas")
-    p.add_argument("--latency-value", type=float, default=0.2)
+    p.add_argument("--latency-value", type=float, default=0.1)
     p.add_argument("--score-from", type=float, default=0.75)
     p.add_argument("--min-ttl", type=float, default=1)
     p.add_argument("--max-age", type=float, default=86400)

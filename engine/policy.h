@@ -22,7 +22,7 @@
 	X(stale_after, 0, 0, 86400, "s", "a replaced value counts as stale only after this long")  \
 	X(stale_if_error, 86400, 0, 31536000, "s",                                                 \
 	  "while the origin fails, serve the old value this long after its TTL, within max_age")   \
-	X(latency_value, 0.2, 0, 1000, "loads",                                                    \
+	X(latency_value, 0.1, 0, 1000, "loads",                                                    \
 	  "loads one is willing to spend to spare a user a miss")                                  \
 	X(jitter, 0.05, 0, 0.5, "share of the TTL", "spread of expiry times")                      \
 	X(negative_ttl, 1, 0, 3600, "s",                                                           \

@@ -121,7 +121,7 @@ FAULTS = [
     ("an answer for another key", "R	105.000000	/e/a", "R	105.000000	/e/b"),
     ("a load of a key that is not in the trace", "112.000000	/e/b	demand", "112.000000	/e/c	demand"),
     ("time that runs backwards", "F	114.000000	/e/a	refresh	3", "F	111.000000	/e/a	refresh	3"),
-    ("two loads of one key at once", "F	114.000000	/e/a	refresh	3", "F	114.000000	/e/a	refresh	3\n" * 2 + "#"),
+    ("two loads of one key and version at once", "F	114.000000	/e/a	refresh	3", "F	114.000000	/e/a	refresh	3\n" * 2 + "#"),
     ("a reason that is none", "refresh	3", "whim	3"),
     ("an outcome that is none", "hit	3", "luck	3"),
 ]
