@@ -22,7 +22,7 @@ static const double TEMPO_MEMORY = 300, TEMPO_PSEUDO = 5, TEMPO_MAX = 3 /* = ln 
 static const double TEMPO_HALF_S = 7200; /* what it says of now, it says half of in two hours */
 
 /* The same for what audits say of the prediction itself: they are few, and beyond doubt. */
-static const double AUDIT_MEMORY = 300, AUDIT_PSEUDO = 10;
+static const double AUDIT_MEMORY = 300, AUDIT_PSEUDO = 4;
 
 /* Last-Modified has whole seconds, and clocks are a little apart. */
 static const struct span MODIFIED_GRAIN = {2000000};

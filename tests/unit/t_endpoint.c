@@ -841,7 +841,7 @@ TEST(audits_weigh_what_they_stand_for)
 	endpoint_init(&ep, PRIOR);
 	endpoint_audit(&ep, 4, 0.5, true);
 	endpoint_audit(&ep, 0.25, 0.8, false);
-	NEAR(endpoint_correction(&ep), (4 + 10) / (2 + 0.2 + 10), 1e-9);
+	NEAR(endpoint_correction(&ep), (4 + 4) / (2 + 0.2 + 4), 1e-9);
 	OK(ep.audits == 2 && ep.audits_stale == 1);
 	endpoint_release(&ep);
 }
