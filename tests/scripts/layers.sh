@@ -98,7 +98,7 @@ for f in */*.[ch] */*/*.[ch] */*.py */*/*.py */*.sh */*/*.sh */*.js; do
 	case $f in
 	build/* | build-aux/* | forecached-* | _build/* | _inst/*) continue ;;
 	base/* | store/* | proto/* | client/* | python/*) want=MIT ;;
-	examples/redis-advice/*) want=MIT ;; # to be copied into apps
+	examples/redis-advice/* | examples/asgi/* | examples/django/* | examples/flask-api/*) want=MIT ;; # to be copied into apps
 	*) want=GPL-3.0-or-later ;;
 	esac
 	head -n 3 "$f" | grep -q "SPDX-License-Identifier: $want\( \*/\)\?\$" ||
