@@ -13,7 +13,7 @@ static const double AUDIT_LEAST = 0.3, AUDIT_MOST = 4, AUDIT_MORE_GAIN = 0.001;
  * The price does not rise while more than this share of the last so many stale serves are of keys
  * at min_ttl, once some have been seen.
  */
-static const double BOUND_MOST = 0.99, BOUND_MEMORY = 200, BOUND_SEEN = 2;
+static const double BOUND_MOST = 0.95, BOUND_MEMORY = 200, BOUND_SEEN = 2;
 
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome)
