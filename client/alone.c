@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SEED 6 /* of the slot's hash; the check of the content uses the next */
+#define SEED 6 /* of the hash of the directory, which seeds those of the slot and of its content */
 
 /* What a slot's file holds, followed by key and value. */
 struct slot {
@@ -35,9 +35,15 @@ static bool own_dir(const char *path)
 	       !(st.st_mode & (S_IWGRP | S_IWOTH));
 }
 
+/* Apps of different daemons may share the fallback directory, but no values. */
+static uint64_t seed_of(const struct fc *fc)
+{
+	return hash_bytes(bytes_str(fc->dir), SEED);
+}
+
 static int open_slot(struct fc *fc, struct bytes key)
 {
-	unsigned slot = (unsigned)(hash_bytes(key, SEED) % ALONE_SLOTS);
+	unsigned slot = (unsigned)(hash_bytes(key, seed_of(fc)) % ALONE_SLOTS);
 	char dir[sizeof(fc->dir) + 16], path[sizeof(dir) + 16];
 
 	snprintf(dir, sizeof(dir), "%s/alone", fc->dir);
@@ -50,16 +56,16 @@ static int open_slot(struct fc *fc, struct bytes key)
 	return open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 }
 
-static uint64_t check_of(const struct slot *s)
+static uint64_t check_of(uint64_t seed, const struct slot *s)
 {
 	return hash_bytes(bytes_of(&s->finished_us, sizeof(*s) -
 	                                                    offsetof(struct slot, finished_us) +
 	                                                    s->key_bytes + s->value_bytes),
-	                  SEED + 1);
+	                  seed + 1);
 }
 
 /* The whole file in memory, checked; NULL: nothing there that is whole and of this key. */
-static struct slot *read_slot(int fd, struct bytes key)
+static struct slot *read_slot(int fd, uint64_t seed, struct bytes key)
 {
 	struct slot *s;
 	struct stat st;
@@ -71,17 +77,17 @@ static struct slot *read_slot(int fd, struct bytes key)
 	n = (size_t)st.st_size;
 	s = malloc(n);
 	if (s && pread(fd, s, n, 0) == (ssize_t)n && s->key_bytes == key.n &&
-	    sizeof(*s) + (uint64_t)s->key_bytes + s->value_bytes == n && s->check == check_of(s) &&
-	    bytes_equal(bytes_of(s + 1, s->key_bytes), key))
+	    sizeof(*s) + (uint64_t)s->key_bytes + s->value_bytes == n &&
+	    s->check == check_of(seed, s) && bytes_equal(bytes_of(s + 1, s->key_bytes), key))
 		return s;
 	free(s);
 	return NULL;
 }
 
-static bool take_over(int fd, struct bytes key, int64_t came_us, bool until_ttl,
+static bool take_over(int fd, uint64_t seed, struct bytes key, int64_t came_us, bool until_ttl,
                       struct fc_value *ret)
 {
-	struct slot *s = read_slot(fd, key);
+	struct slot *s = read_slot(fd, seed, key);
 	int64_t now = fc_boottime_us();
 	bool good = s && s->finished_us <= now &&
 	            (s->finished_us >= came_us || (until_ttl && now < s->good_until_us));
@@ -108,6 +114,7 @@ int alone_begin(struct alone *a, struct fc *fc, struct bytes key, double wait_s,
 	int64_t until = fc_monotonic_us() + (int64_t)(wait_s * 1e6);
 	int pause_ms = 1;
 
+	a->seed = seed_of(fc);
 	a->fd = open_slot(fc, key);
 	if (a->fd < 0)
 		return 0;
@@ -120,7 +127,7 @@ int alone_begin(struct alone *a, struct fc *fc, struct bytes key, double wait_s,
 		poll(NULL, 0, pause_ms);
 		pause_ms = pause_ms < 16 ? 2 * pause_ms : 16;
 	}
-	if (!take_over(a->fd, key, came_us, until_ttl, ret))
+	if (!take_over(a->fd, a->seed, key, came_us, until_ttl, ret))
 		return 0;
 	close(a->fd);
 	a->fd = -1;
@@ -147,7 +154,7 @@ void alone_end(struct alone *a, struct bytes key, const struct fc_value *v)
 		memcpy(s + 1, key.p, key.n);
 		if (v->bytes)
 			memcpy((char *)(s + 1) + key.n, v->data, v->bytes);
-		s->check = check_of(s);
+		s->check = check_of(a->seed, s);
 		/* a file that is not whole is taken for empty */
 		if (ftruncate(a->fd, 0) || pwrite(a->fd, s, n, 0) != (ssize_t)n)
 			n = 0;

@@ -18,7 +18,8 @@
 #define ALONE_MAX_BYTES (1u << 20) /* of key and value: 256 MiB of tmpfs at the worst */
 
 struct alone {
-	int fd; /* -1: no lock could be had, load without */
+	int fd;        /* -1: no lock could be had, load without */
+	uint64_t seed; /* of the hashes: by the directory of the daemon */
 };
 
 /*

@@ -119,3 +119,8 @@ def patiently(ask, deadline_s=30):
             if time.monotonic() > end:
                 raise
             time.sleep(0.01)
+        except Exception as e:
+            # a worker that says it is ready may not have been heard yet; that answer stands for a second
+            if "no loader worker" not in str(e) or time.monotonic() > end:
+                raise
+            time.sleep(0.1)
