@@ -241,6 +241,26 @@ static void decode(struct wire *w, struct wire_item *i)
 	}
 }
 
+static void send_out(struct wire *w)
+{
+	struct out *o;
+
+	while ((o = ring_take(&w->out))) {
+		size_t bytes = o->n + o->topic_bytes + sizeof(*o);
+
+		if (o->to == NOTICES) {
+			send_frame(w->socket[NOTICES], o->topic, o->topic_bytes, ZMQ_SNDMORE);
+			if (send_owned(w->socket[NOTICES], o->data, o->n) >= 0)
+				COUNT(w, sent);
+		} else {
+			send_to_peer(w, o->to, &o->peer, o->data, o->n);
+		}
+		atomic_fetch_sub(&w->out_bytes, bytes);
+		free(o->topic);
+		free(o);
+	}
+}
+
 /* Takes over the frame. */
 static void accept_message(struct wire *w, enum wire_kind kind, const struct wire_peer *peer,
                            zmq_msg_t *frame)
@@ -248,6 +268,11 @@ static void accept_message(struct wire *w, enum wire_kind kind, const struct wir
 	struct wire_item *i = mem_calloc(1, sizeof(*i));
 	bool full;
 
+	/*
+	 * Replies first: while much is received their ring must not fill up, or one would be lost
+	 * that somebody waits for. So it never holds more than what was let in since.
+	 */
+	send_out(w);
 	i->kind = kind;
 	i->wire = w;
 	if (peer)
@@ -310,26 +335,6 @@ static bool receive_one(struct wire *w, enum socket_index from)
 	for (int i = 0; i < n; i++)
 		zmq_msg_close(&w->frame[i]);
 	return true;
-}
-
-static void send_out(struct wire *w)
-{
-	struct out *o;
-
-	while ((o = ring_take(&w->out))) {
-		size_t bytes = o->n + o->topic_bytes + sizeof(*o);
-
-		if (o->to == NOTICES) {
-			send_frame(w->socket[NOTICES], o->topic, o->topic_bytes, ZMQ_SNDMORE);
-			if (send_owned(w->socket[NOTICES], o->data, o->n) >= 0)
-				COUNT(w, sent);
-		} else {
-			send_to_peer(w, o->to, &o->peer, o->data, o->n);
-		}
-		atomic_fetch_sub(&w->out_bytes, bytes);
-		free(o->topic);
-		free(o);
-	}
 }
 
 static void *run(void *arg)
@@ -572,7 +577,9 @@ static bool queue(struct wire *w, enum socket_index to, const struct wire_peer *
 	}
 	o->data = pack_take(p, &o->n);
 	bytes = o->n + o->topic_bytes + sizeof(*o);
-	if (atomic_load(&w->out_bytes) + bytes > w->reply_queue_bytes || !ring_put(&w->out, o)) {
+	/* notices may get lost, replies may not: the half of the ring is theirs */
+	if ((to == NOTICES && ring_count(&w->out) >= w->input_queue * 2) ||
+	    atomic_load(&w->out_bytes) + bytes > w->reply_queue_bytes || !ring_put(&w->out, o)) {
 		COUNT(w, reply_dropped);
 		free_out(o);
 		return false;
