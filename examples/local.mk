@@ -35,3 +35,4 @@ EXTRA_DIST += %D%/redis-advice/README.md %D%/redis-advice/advice.py %D%/redis-ad
 
 # Apps that are cached by the backends of python/.
 EXTRA_DIST += %D%/asgi/app.py %D%/django/app.py
+EXTRA_DIST += %D%/flask-api/README.md %D%/flask-api/app.py %D%/flask-api/load.py

@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The same traffic on the usual API with each cache: hits, mean response, database queries, stale answers.
+
+	load.py [--build DIR] [--hours 6] [--kind KIND]...
+
+Time runs `--scale` times as fast: users are asked for by Zipf's law, each changes at a rate of its own, from
+once in `--fastest` to once in `--slowest` seconds, and nobody tells the cache of it. All kinds get the same
+requests and the same changes. A query is a SELECT of the app, also one for a refresh, and takes `--db-ms`. An
+answer is stale if the database had another revision when it was asked for. Figures are of what comes
+after `--score-from` of the time, when every cache is warm.
+"""
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from flask_caching.backends.rediscache import RedisCache
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KINDS = ("simple", "redis", "plain", "forecached")
+WHAT = {
+    "simple": "SimpleCache",
+    "redis": "Redis",
+    "plain": "forecached as a Redis",
+    "forecached": "forecached's backend, learning",
+}
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    p.add_argument("--build", default=os.environ.get("top_builddir"), help="build tree (default: what is installed)")
+    p.add_argument("--hours", type=float, default=6, help="of traffic (default 6)")
+    p.add_argument("--scale", type=int, default=150, help="times as fast as the clock (default 150)")
+    p.add_argument("--rate", type=float, default=2.4, help="requests a second (default 2.4)")
+    p.add_argument("--users", type=int, default=50)
+    p.add_argument("--zipf", type=float, default=1.0)
+    p.add_argument("--fastest", type=float, default=60)
+    p.add_argument("--slowest", type=float, default=2592000)
+    p.add_argument("--db-ms", type=float, default=2.0)
+    p.add_argument("--max-stale", type=float, default=0.03, help="forecached's objective (default 0.03)")
+    p.add_argument("--latency-value", type=float, default=0, help="loads that a user's wait is worth (default 0: save queries)")
+    p.add_argument("--score-from", type=float, default=0.5)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--kind", choices=KINDS, action="append")
+    p.add_argument("--json", action="store_true")
+    p.add_argument("--one", choices=KINDS, help=argparse.SUPPRESS)
+    given = p.parse_args()
+    if not 1 <= given.scale <= 1000:
+        p.error("--scale: from 1 to 1000")
+    return given
+
+
+# -- The traffic ---------------------------------------------------------------------------------
+
+
+def history(a):
+    """[(second, user, is it a change?)], in time order."""
+    rng = random.Random(a.seed)
+    end_s = a.hours * 3600
+    events = []
+    for user in range(1, a.users + 1):
+        every_s = a.fastest * (a.slowest / a.fastest) ** rng.random()
+        t = rng.expovariate(1 / every_s)
+        while t < end_s:
+            events.append((t, user, True))
+            t += rng.expovariate(1 / every_s)
+    weights = [1 / n**a.zipf for n in range(1, a.users + 1)]
+    ids = list(range(1, a.users + 1))
+    rng.shuffle(ids)
+    t = rng.expovariate(a.rate)
+    while t < end_s:
+        events.append((t, rng.choices(ids, weights)[0], False))
+        t += rng.expovariate(a.rate)
+    events.sort()
+    return events
+
+
+class ScaledRedis(RedisCache):
+    """With TTLs below a second, which Flask-Caching's own lacks."""
+
+    def set(self, key, value, timeout=None):
+        data = self.serializer.dumps(value)
+        return self._write_client.set(self._get_prefix() + key, data, px=max(1, int(timeout * 1000)))
+
+
+def run(a):
+    """One kind, in this process; prints its figures as JSON."""
+    sys.path[:0] = [HERE]
+    from sqlalchemy import event
+
+    import app as module
+
+    scaled = a.one in ("plain", "forecached")  # the daemon's clock runs as fast as the traffic
+    module.USERS = a.users
+    options = {
+        "redis": {"CACHE_TYPE": "load.ScaledRedis"},
+        "forecached": {"CACHE_OPTIONS": {"refresh": "thread", "concurrency": 4}},
+    }
+    timeout = module.TIMEOUT_S if scaled else module.TIMEOUT_S / a.scale
+    app = module.create_app("users.db", timeout, options.get(a.one, {}))
+    engine = app.extensions["engine"]
+    counted, lock = {"queries": 0}, threading.Lock()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _(conn, cursor, statement, parameters, context, many):
+        if statement.startswith("SELECT"):
+            with lock:
+                counted["queries"] += 1
+            time.sleep(a.db_ms / 1e3)
+
+    client = app.test_client()
+    raw = engine.raw_connection()
+    raw.execute("PRAGMA journal_mode=WAL")
+    raw.execute("PRAGMA synchronous=OFF")
+    revisions = dict.fromkeys(range(1, a.users + 1), 0)
+    n = hits = stale = 0
+    spent_s = 0.0
+    first_s = a.score_from * a.hours * 3600
+    queries_before = 0
+    late_s = 0.0
+    thread = threading.get_ident()
+    mine = [0]
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _(conn, cursor, statement, parameters, context, many):
+        if threading.get_ident() == thread and statement.startswith("SELECT"):
+            mine[0] += 1
+
+    begin = time.monotonic()
+    scoring = False
+    for t, user, is_change in history(a):
+        wait = begin + t / a.scale - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        else:
+            late_s = max(late_s, -wait)
+        if t >= first_s and not scoring:
+            scoring, queries_before = True, counted["queries"]
+        if is_change:
+            raw.execute("UPDATE users SET revision = revision + 1 WHERE id = ?", (user,))
+            raw.commit()
+            revisions[user] += 1
+            continue
+        before, start = mine[0], time.monotonic()
+        got = client.get("/v1/users/%d" % user)
+        took = time.monotonic() - start
+        if got.status_code != 200:
+            raise SystemExit("%s: %d" % (a.one, got.status_code))
+        if scoring:
+            n += 1
+            spent_s += took
+            hits += mine[0] == before
+            stale += got.json["revision"] != revisions[user]
+    print(json.dumps({
+        "kind": a.one, "requests": n, "hits": hits, "hit_ratio": hits / max(n, 1),
+        "mean_ms": 1e3 * spent_s / max(n, 1), "queries": counted["queries"] - queries_before, "stale": stale,
+        "stale_share": stale / max(n, 1), "late_s": late_s,
+    }))
+
+
+# -- What it runs against ------------------------------------------------------------------------
+
+
+def program(a, name, folder):
+    found = os.path.join(a.build, folder, name) if a.build else shutil.which(name)
+    if not found or not os.path.exists(found):
+        raise SystemExit("load.py: no %s: give --build, or install it" % name)
+    return found
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(what, ready, process):
+    end = time.monotonic() + 60
+    while not ready():
+        if process.poll() is not None or time.monotonic() > end:
+            raise SystemExit("load.py: %s does not start" % what)
+        time.sleep(0.02)
+
+
+def answers(port):
+    with socket.socket() as s:
+        s.settimeout(1)
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def measure(a, kind):
+    """In a process of its own, with a server of its own."""
+    base = tempfile.mkdtemp(prefix="flask-api-")
+    env = dict(os.environ, CACHE="redis" if kind == "plain" else kind)
+    for name in ("FORECACHED_TRANSPORT", "FORECACHED_RESP"):
+        env.pop(name, None)
+    port, server = free_port(), None
+    log = open(os.path.join(base, "log"), "w")
+    try:
+        if kind == "redis":
+            command = ["redis-server", "--port", str(port), "--save", "", "--dir", base]
+        elif kind != "simple":
+            conf = os.path.join(base, "conf")
+            with open(conf, "w") as f:
+                json.dump({
+                    "segment_bytes": "16MiB",
+                    "policy": {"max_stale": a.max_stale, "latency_value": a.latency_value},
+                    # these are waits for the app, whose clock does not run faster
+                    "limits": {"lease_s": min(600, 10 * a.scale)},
+                    "origins": {"app": {"timeout": min(600, 10 * a.scale)}},
+                    "endpoints": [{"match": "/v1/*", "origin": "app"}],
+                }, f)
+            command = [program(a, "forecached", "daemon"), "--config", conf, "--dir", base + "/run",
+                       "--redis", "127.0.0.1:%d" % port, "--time-scale", str(a.scale)]
+            env["FORECACHED_DIR"] = base + "/run"
+        if kind != "simple":
+            server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            wait_for(command[0], lambda: answers(port), server)
+        env["REDIS_URL"] = "redis://127.0.0.1:%d" % port
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.join(HERE, "..", "..", "python"), env.get("PYTHONPATH")]))
+        env["PYTHONDONTWRITEBYTECODE"] = "1"
+        if a.build:
+            env.setdefault("FORECACHED_LIBRARY", os.path.join(os.path.abspath(a.build), "client/.libs/libforecache.so.0"))
+        said = subprocess.run([sys.executable, os.path.abspath(__file__), *sys.argv[1:], "--one", kind],
+                              env=env, cwd=base, stdout=subprocess.PIPE, text=True)
+        if said.returncode:
+            raise SystemExit("load.py: %s failed" % kind)
+        return json.loads(said.stdout.splitlines()[-1])
+    finally:
+        log.close()
+        if server is not None:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def main():
+    a = arguments()
+    if a.one:
+        run(a)
+        return
+    kinds = a.kind or [k for k in KINDS if k != "redis" or shutil.which("redis-server")]
+    rows = []
+    if not a.json:
+        print("%-32s %9s %8s %9s %9s %8s" % ("", "requests", "hits", "mean ms", "queries", "stale"))
+    for kind in kinds:
+        r = measure(a, kind)
+        rows.append(r)
+        if not a.json:
+            print("%-32s %9d %7.1f%% %9.2f %9d %7.2f%%" % (
+                WHAT[kind], r["requests"], 100 * r["hit_ratio"], r["mean_ms"], r["queries"], 100 * r["stale_share"]), flush=True)
+        if r["late_s"] > 1:
+            print("load.py: %s: up to %.1f s late: the host is too slow for this --rate" % (kind, r["late_s"]), file=sys.stderr)
+    if a.json:
+        print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
