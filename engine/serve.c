@@ -9,12 +9,6 @@
 /* No hit is audited less or more often than this many times the configured share. */
 static const double AUDIT_LEAST = 0.3, AUDIT_MOST = 4, AUDIT_MORE_GAIN = 0.001;
 
-/*
- * The price does not rise while more than this share of the last so many stale serves are of keys
- * at min_ttl, once some have been seen.
- */
-static const double BOUND_MOST = 0.95, BOUND_MEMORY = 200, BOUND_SEEN = 2;
-
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome)
 {
@@ -81,30 +75,12 @@ static void count_recent(struct endpoint *ep, double requests, double hits, doub
 	ep->recent_stale += stale;
 }
 
-/*
- * Counts the answer for its class, and lets the price follow it where the price can do something
- * about it. In mode obey and advise it cannot; and when all but a little of what is stale is so
- * because no TTL may be shorter, a higher price would buy nothing, only take long to come down.
- */
-static void steer(struct engine *e, struct instant now, uint32_t key, double stale, double count)
+/* What the price of its class has to do with an answer for the key. */
+static enum price_reach reach_of(struct engine *e, const struct key *k)
 {
-	struct key *k = &e->key.v[key];
-	struct place *p = key_place(e, k);
-	struct class_state *c = &e->cls.v[p->class_id];
-	double before = c->price.log_price;
-
-	if (c->stale > BOUND_MEMORY) {
-		c->stale *= 0.5;
-		c->stale_bound *= 0.5;
-	}
-	if (p->policy.ttl == TTL_LEARN) {
-		c->stale += count * stale;
-		c->stale_bound += k->reason == TTL_MIN ? count * stale : 0;
-	}
-	price_request(&c->price, now, stale, count);
-	if (p->policy.ttl != TTL_LEARN || (c->price.log_price > before && c->stale > BOUND_SEEN &&
-	                                   c->stale_bound > BOUND_MOST * c->stale))
-		c->price.log_price = before;
+	if (key_place(e, k)->policy.ttl != TTL_LEARN)
+		return PRICE_IDLE;
+	return k->reason == TTL_MIN ? PRICE_BOUND : PRICE_REACHES;
 }
 
 /*
@@ -131,7 +107,7 @@ void serve_answered(struct engine *e, struct instant now, struct instant at, uin
 		stale = change_p(
 		        endpoint_predictive(&p->ep, k),
 		        shape_mass(p->ep.shape, p->zone, e->flight.v[k->flight].started, at));
-	steer(e, now, key, stale, count);
+	price_request(key_price(e, k), now, stale, count, reach_of(e, k));
 	p->ep.hits += hit ? (uint64_t)count : 0;
 	count_recent(&p->ep, count, hit ? count : 0, count * stale);
 	if (k->flags & KEY_HELD_OUT) {

@@ -50,8 +50,6 @@ struct class_state {
 	struct price price;
 	/* mean factor by which hits are audited more or less often than others */
 	double audit_more;
-	/* predicted stale serves of late, and of these the ones of keys that min_ttl keeps as they are */
-	double stale, stale_bound;
 };
 
 struct origin_state {

@@ -9,6 +9,12 @@ static const double DAY_PART = 0.5;       /* of a day's requests: the horizon of
 static const double MEMORY_LEAST = 1000;  /* requests that the measured share is taken over */
 static const double AUDIT_MEMORY = 20000;
 
+/*
+ * The price does not rise while more than this share of the last so many stale serves are of keys
+ * at the shortest TTL, once some have been seen.
+ */
+static const double BOUND_MOST = 0.95, BOUND_MEMORY = 200, BOUND_SEEN = 2;
+
 void price_init(struct price *p, double objective)
 {
 	*p = (struct price){.log_price = log(PRICE_START), .day_start = INSTANT_NONE};
@@ -48,9 +54,16 @@ static double far_off(const struct price *p)
 	return fabs(r - 1) > 1e-3 ? log(r) / (r - 1) : 1;
 }
 
-void price_request(struct price *p, struct instant t, double p_stale, double count)
+/* Would a higher price buy nothing? */
+static bool is_bound(const struct price *p)
 {
-	double horizon;
+	return p->reached_stale > BOUND_SEEN && p->bound_stale > BOUND_MOST * p->reached_stale;
+}
+
+void price_request(struct price *p, struct instant t, double p_stale, double count,
+                   enum price_reach reach)
+{
+	double horizon, step;
 
 	if (!instant_is_set(p->day_start))
 		p->day_start = t;
@@ -65,8 +78,17 @@ void price_request(struct price *p, struct instant t, double p_stale, double cou
 	horizon = FIRST_REQUESTS + p->requests;
 	if (p->day_requests > 0)
 		horizon = fmin(horizon, fmax(DAY_PART * p->day_requests, FIRST_REQUESTS));
-	price_restore(p, p->log_price + far_off(p) * count * (p_stale - p->objective) /
-	                                        p->objective / horizon);
+	step = far_off(p) * count * (p_stale - p->objective) / p->objective / horizon;
+	if (p->reached_stale > BOUND_MEMORY) {
+		p->reached_stale *= 0.5;
+		p->bound_stale *= 0.5;
+	}
+	if (reach != PRICE_IDLE) {
+		p->reached_stale += count * p_stale;
+		p->bound_stale += reach == PRICE_BOUND ? count * p_stale : 0;
+		if (step <= 0 || !is_bound(p))
+			price_restore(p, p->log_price + step);
+	}
 	remember(&p->stale, &p->count, p_stale, count, fmax(p->day_requests, MEMORY_LEAST));
 	remember(&p->late_stale, &p->late_count, p_stale, count,
 	         fmax(DAY_PART * p->day_requests, MEMORY_LEAST));

@@ -12,6 +12,9 @@
  * objective (by a factor of r over the last hours) steps are scaled by log(r) / (r - 1), for both
  * signs alike: ten times too stale and ten times too fresh are equally far off.
  *
+ * When all but a little of what is stale is so because no TTL may be shorter, a higher price would
+ * buy nothing, only take long to come down: then it does not rise.
+ *
  * INVARIANTS the price stays between PRICE_MIN and PRICE_TOP / objective. At the optimum the price
  * of all stale serves is less than the loads, and these are at most about one a request: a price
  * above 1 / objective is one that no TTL can follow (min_ttl, or the app's own), and winding it up
@@ -40,7 +43,9 @@ struct price {
 	/* predicted (calibrated) stale serves and requests, decayed over a day */
 	double stale, count;
 	double late_stale, late_count; /* the same over half a day */
-	double audits, audits_stale;   /* weighted, decayed over many; for the record only */
+	/* predicted stale serves of late that it reached, and of these those at the shortest TTL */
+	double reached_stale, bound_stale;
+	double audits, audits_stale; /* weighted, decayed over many; for the record only */
 };
 
 void price_init(struct price *p, double objective);
@@ -49,8 +54,19 @@ void price_set_objective(struct price *p, double objective);
 /* Takes the logarithm (finite) of a price back that was kept, within the bounds of today's. */
 void price_restore(struct price *p, double log_price);
 
-/* A request at t was answered with a value that was stale with probability p_stale (calibrated). */
-void price_request(struct price *p, struct instant t, double p_stale, double count);
+/* What the price has to do with an answer. */
+enum price_reach {
+	PRICE_REACHES, /* it set the TTL */
+	PRICE_BOUND,   /* it would have, but no TTL may be shorter */
+	PRICE_IDLE,    /* it did not: the app's own TTL, or a static one */
+};
+
+/*
+ * A request at t was answered with a value that was stale with probability p_stale (calibrated). It
+ * counts in what is measured; an answer that the price has nothing to do with does not move it.
+ */
+void price_request(struct price *p, struct instant t, double p_stale, double count,
+                   enum price_reach reach);
 
 /* An audit found the served value replaced or not; weight as in endpoint_audit. */
 void price_audit(struct price *p, double weight, bool stale);
