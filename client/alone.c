@@ -41,9 +41,9 @@ static uint64_t seed_of(const struct fc *fc)
 	return hash_bytes(bytes_str(fc->dir), SEED);
 }
 
-static int open_slot(struct fc *fc, struct bytes key)
+static int open_slot(struct fc *fc, uint64_t seed, struct bytes key)
 {
-	unsigned slot = (unsigned)(hash_bytes(key, seed_of(fc)) % ALONE_SLOTS);
+	unsigned slot = (unsigned)(hash_bytes(key, seed) % ALONE_SLOTS);
 	char dir[sizeof(fc->dir) + 16], path[sizeof(dir) + 16];
 
 	snprintf(dir, sizeof(dir), "%s/alone", fc->dir);
@@ -115,7 +115,7 @@ int alone_begin(struct alone *a, struct fc *fc, struct bytes key, double wait_s,
 	int pause_ms = 1;
 
 	a->seed = seed_of(fc);
-	a->fd = open_slot(fc, key);
+	a->fd = open_slot(fc, a->seed, key);
 	if (a->fd < 0)
 		return 0;
 	while (flock(a->fd, LOCK_EX | LOCK_NB)) {

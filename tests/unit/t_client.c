@@ -1186,6 +1186,30 @@ TEST(without_a_daemon_one_process_loads_and_the_others_wait)
 	munmap(o, 4096);
 }
 
+/* Neither directory is there, so both use the same one for their locks. */
+TEST(without_daemons_the_apps_of_two_share_no_values)
+{
+	struct fc_options one = {.size = sizeof(one), .dir = "/nonexistent/one", .timeout_s = 1},
+	                  two = {.size = sizeof(two), .dir = "/nonexistent/two", .timeout_s = 1};
+	struct origin first = {.value = "of one", .ttl_s = 60}, again = {.value = "not asked"},
+	              second = {.value = "of two", .ttl_s = 60};
+	struct fc *a = NULL, *b = NULL;
+	struct fc_value v;
+	char key[32];
+
+	/* of this run only: what it leaves must not answer the next */
+	snprintf(key, sizeof(key), "two/%d/%" PRId64, (int)getpid(), clock_us(CLOCK_MONOTONIC));
+	OK(fc_open(&one, &a) == 0 && fc_open(&two, &b) == 0);
+	OK(LOAD(a, key, load, &first, &v) == 0 && is_value(&v, "of one"));
+	fc_value_release(&v);
+	OK(LOAD(b, key, load, &second, &v) == 0 && is_value(&v, "of two"));
+	fc_value_release(&v);
+	OK(LOAD(a, key, load, &again, &v) == 0 && is_value(&v, "of one"), "its own is still good");
+	fc_value_release(&v);
+	fc_close(&a);
+	fc_close(&b);
+}
+
 TEST(a_lock_dies_with_its_holder)
 {
 	struct origin *o =
@@ -1419,6 +1443,7 @@ int main(int argc, char **argv)
 	RUN(a_silent_daemon_is_not_waited_for);
 	RUN(no_daemon_at_all_is_said_at_once);
 	RUN(without_a_daemon_one_process_loads_and_the_others_wait);
+	RUN(without_daemons_the_apps_of_two_share_no_values);
 	RUN(a_lock_dies_with_its_holder);
 	RUN(a_child_goes_on_after_fork);
 	RUN(another_segment_is_found);
