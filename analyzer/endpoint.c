@@ -149,10 +149,12 @@ double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const s
 /* A tempo is of the hour: what is left of it at t. */
 static void fade_tempo(struct endpoint *ep, struct instant t)
 {
-	if (instant_is_set(ep->tempo_at) && t.us > ep->tempo_at.us)
+	if (instant_is_set(ep->tempo_at)) {
+		if (t.us <= ep->tempo_at.us)
+			return; /* late news */
 		ep->log_tempo *= exp2(-span_s(instant_diff(t, ep->tempo_at)) / TEMPO_HALF_S);
-	if (!instant_is_set(ep->tempo_at) || t.us > ep->tempo_at.us)
-		ep->tempo_at = t;
+	}
+	ep->tempo_at = t;
 }
 
 /* One Newton step of the estimating equation in endpoint.h, for an interval of tau. */
@@ -260,8 +262,8 @@ static void heed_surprise(struct endpoint *ep, const struct key *k, struct chang
 	bool again = surprised && k->place == ep->surprised_key;
 
 	if (surprised) {
-		change_restart(c, surprised == SURPRISED_FASTER ? SURPRISE_RATIO
-		                                                : 1 / SURPRISE_RATIO);
+		change_restart(c,
+		               surprised == SURPRISED_FASTER ? SURPRISE_RATIO : 1 / SURPRISE_RATIO);
 		ep->surprises++;
 		ep->surprised_key = k->place;
 	}

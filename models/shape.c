@@ -76,12 +76,11 @@ void shape_set(struct shape *s, const double factor[ZONE_DAY_KINDS][SHAPE_BINS])
 void shape_restore(struct shape *s, const double theta[ZONE_DAY_KINDS * SHAPE_BINS])
 {
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
-		for (int i = 0; i < SHAPE_BINS; i++)
+		for (int i = 0; i < SHAPE_BINS; i++) {
 			s->theta[k][i] =
 			        (float)fmin(fmax(theta[k * SHAPE_BINS + i], THETA_MIN), THETA_MAX);
-	for (int k = 0; k < ZONE_DAY_KINDS; k++)
-		for (int i = 0; i < SHAPE_BINS; i++)
 			s->today[k][i].seen = DAYS_KEPT;
+		}
 	compile(s);
 }
 

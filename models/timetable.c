@@ -6,7 +6,8 @@
 
 static const double PERIOD[TIMETABLE_PERIODS] = {60, 300, 600, 900, 1800, 3600};
 
-static const double HOLD_FLAT = 0.3, MEMORY = 30;    /* as in shape.c */
+/* as in shape.c, but what keeps to no phase is to look flat */
+static const double HOLD_FLAT = 0.3, MEMORY = 30;
 static const double THETA_MIN = -6, THETA_MAX = 4.1; /* e^4.1 = 60: all in one bin */
 static const unsigned BATCH = 200;
 
