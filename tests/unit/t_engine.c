@@ -414,6 +414,20 @@ TEST(who_asked_before_a_change_gets_what_was_read_then_and_it_is_not_kept)
 	bench_free(&b);
 }
 
+TEST(the_cap_of_a_key_follows_the_objective_unless_it_is_given)
+{
+	static const double objective[] = {0, 0.01, 0.015, 0.02, 0.03, 0.5};
+	static const double cap[] = {0.3, 0.3, 0.3, 0.4, 0.6, 0.95};
+	struct policy y = policy_default();
+
+	for (int i = 0; i < 6; i++) {
+		y.max_stale = objective[i];
+		NEAR(policy_max_stale_key(&y), cap[i], 1e-9);
+	}
+	y.max_stale_key = 0.07;
+	NEAR(policy_max_stale_key(&y), 0.07, 0);
+}
+
 TEST(who_asks_after_a_change_does_not_wait_for_a_load_from_before_it)
 {
 	for (int old_first = 0; old_first < 2; old_first++) {
@@ -452,16 +466,117 @@ TEST(a_stray_load_that_fails_is_news_for_those_who_wait_for_it_only)
 	struct bench b = bench_policy(NULL);
 	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
 	uint64_t before = get(&b, "k", GET_LOAD), old = find(&b, EFFECT_LOAD, 0)->load.job, job,
-	         after;
+	         after, joined;
 
 	input(&b, &changed);
 	after = get(&b, "k", GET_LOAD);
 	job = find(&b, EFFECT_LOAD, 0)->load.job;
 	loaded(&b, old, LOADED_ERROR, "");
 	OK(replied(&b, before, REPLY_ERROR, OUTCOME_MISS, NULL));
+	OK(why(&b, "k").row.reason != TTL_NEGATIVE, "the key has not failed");
+	joined = get(&b, "k", GET_LOAD);
+	OK(!find(&b, EFFECT_REPLY, 0), "nor has the load under way");
 	loaded(&b, job, LOADED_OK, "after");
 	OK(replied(&b, after, REPLY_OK, OUTCOME_MISS, "after"));
+	OK(replied(&b, joined, REPLY_OK, OUTCOME_JOINED, "after"));
 	bench_free(&b);
+}
+
+/* Who can load by itself waits all the same while there is a load: then it is made again for it. */
+TEST(who_joins_a_load_from_before_a_change_makes_it_start_again)
+{
+	struct bench b = bench_policy(NULL);
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
+	uint64_t job, after;
+	struct effect *again;
+
+	get(&b, "k", GET_LOAD);
+	job = find(&b, EFFECT_LOAD, 0)->load.job;
+	input(&b, &changed);
+	after = get(&b, "k", GET_LEASE);
+	OK(!find(&b, EFFECT_LOAD, 0) && !find(&b, EFFECT_REPLY, 0));
+	loaded(&b, job, LOADED_OK, "before");
+	again = find(&b, EFFECT_LOAD, 0);
+	OK(again && !find(&b, EFFECT_REPLY, 0), "who came after the change does not get this");
+	if (again)
+		loaded(&b, again->load.job, LOADED_OK, "after");
+	OK(replied(&b, after, REPLY_OK, OUTCOME_JOINED, "after"));
+	bench_free(&b);
+}
+
+/* Its number would be another key's when the stray ends. */
+TEST(a_key_with_a_stray_load_is_not_forgotten)
+{
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
+	struct engine_config c = config_of(NULL);
+	uint64_t before, old, job;
+	struct bench b;
+
+	c.limits.max_keys = 16;
+	b = bench_new(&c);
+	before = get(&b, "k", GET_LOAD);
+	old = find(&b, EFFECT_LOAD, 0)->load.job;
+	input(&b, &changed);
+	get(&b, "k", GET_LOAD);
+	job = find(&b, EFFECT_LOAD, 0)->load.job;
+	loaded(&b, job, LOADED_OK, "after");
+	for (int i = 0; i < 100; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "other/%d", i);
+		/* asked for more often, so that k would go first */
+		for (int n = 0; n < 3; n++)
+			warm(&b, name, "x", 0.01);
+	}
+	loaded(&b, old, LOADED_OK, "before");
+	OK(replied(&b, before, REPLY_OK, OUTCOME_MISS, "before"));
+	OK(find(&b, EFFECT_REPLY, 0) && bytes_equal(find(&b, EFFECT_REPLY, 0)->key, bytes_str("k")),
+	   "of the key that was asked for");
+	bench_free(&b);
+}
+
+static uint64_t audits_of(double max_stale, bool pushed)
+{
+	struct policy y = policy_default();
+	struct engine_config c;
+	struct bench b;
+	uint64_t n;
+
+	y.max_stale = max_stale;
+	c = config_of(&y);
+	c.limits.audit_share = 0.1;
+	b = bench_new(&c);
+	for (int i = 0; pushed && i < 5; i++) {
+		struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
+
+		warm(&b, "k", "v", 0.01);
+		input(&b, &changed);
+	}
+	/* never replaced: the price has no reason to move */
+	for (int i = 0; i < 20000; i++) {
+		struct effect *load;
+		uint64_t job;
+
+		get(&b, "k", GET_LOAD);
+		load = find(&b, EFFECT_LOAD, 0);
+		job = load ? load->load.job : 0;
+		pass(&b, 0.1);
+		if (job)
+			loaded(&b, job, LOADED_OK, "v");
+	}
+	n = why(&b, "k").audits;
+	bench_free(&b);
+	return n;
+}
+
+TEST(audits_are_rarer_where_stale_hits_are_allowed_or_cannot_be)
+{
+	uint64_t strict = audits_of(0.02, false), lax = audits_of(0.08, false),
+	         pushed = audits_of(0.02, true);
+
+	OK(strict > 1000, "%" PRIu64, strict);
+	NEAR((double)lax / (double)strict, 0.25, 0.05);
+	NEAR((double)pushed / (double)strict, 0.05, 0.03);
 }
 
 TEST(a_change_event_ends_the_value)
@@ -1592,8 +1707,12 @@ int main(int argc, char **argv)
 	RUN(in_grace_one_caller_gets_the_lease_and_all_get_the_old_value);
 	RUN(a_change_voids_the_lease_that_was_read_before_it);
 	RUN(who_asked_before_a_change_gets_what_was_read_then_and_it_is_not_kept);
+	RUN(the_cap_of_a_key_follows_the_objective_unless_it_is_given);
 	RUN(who_asks_after_a_change_does_not_wait_for_a_load_from_before_it);
 	RUN(a_stray_load_that_fails_is_news_for_those_who_wait_for_it_only);
+	RUN(who_joins_a_load_from_before_a_change_makes_it_start_again);
+	RUN(a_key_with_a_stray_load_is_not_forgotten);
+	RUN(audits_are_rarer_where_stale_hits_are_allowed_or_cannot_be);
 	RUN(a_change_event_ends_the_value);
 	RUN(obey_keeps_to_the_ttl_that_the_app_gives);
 	RUN(without_anything_to_load_from_learning_never_exceeds_the_apps_ttl);

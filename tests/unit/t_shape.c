@@ -142,11 +142,11 @@ TEST(looks_teach_the_hours)
 	OK(shape_at(&s, &zone_utc, at(1, 12)) / shape_at(&s, &zone_utc, at(1, 3)) > 8);
 }
 
-/* Looks of a day, every ten minutes, at 20 keys; `active`: the truth changes in office hours. */
+/* Looks of a day, every ten minutes, at many keys; `active`: the truth changes in office hours. */
 static void a_day(struct shape *s, const struct zone *z, int day, bool active)
 {
 	for (double h = 0; h < 24; h += 1.0 / 6)
-		for (int key = 0; key < 20; key++) {
+		for (int key = 0; key < 200; key++) {
 			struct instant a = at(day, h), b = at(day, h + 1.0 / 6);
 			double truth = active && h >= 9 && h < 17 ? 0.5 : 0.005;
 
@@ -172,7 +172,8 @@ TEST(one_silent_day_does_not_undo_a_week)
 	before = contrast(&s, &zone_utc, 11);
 	OK(before > 10, "%g", before);
 	a_day(&s, &zone_utc, 11, false);
-	OK(contrast(&s, &zone_utc, 14) > before / 4, "%g of %g", contrast(&s, &zone_utc, 14),
+	/* by a factor of two and no more (DAY_MOVE), the night's own noise aside */
+	OK(contrast(&s, &zone_utc, 14) > before / 2.2, "%g of %g", contrast(&s, &zone_utc, 14),
 	   before);
 	/* but what stays so is believed in the end */
 	for (int day = 14; day < 28; day++)
@@ -186,8 +187,8 @@ TEST(the_first_days_may_move_far)
 
 	shape_init(&s);
 	a_day(&s, &zone_utc, 0, true);
-	a_day(&s, &zone_utc, 1, true);
-	OK(contrast(&s, &zone_utc, 2) > 6, "%g", contrast(&s, &zone_utc, 2));
+	/* twice what the moves of later days would come to */
+	OK(contrast(&s, &zone_utc, 1) > 10, "%g", contrast(&s, &zone_utc, 1));
 }
 
 TEST(a_half_day_is_a_weekday_until_it_shows_something_else)
