@@ -143,15 +143,15 @@ static void engine_notice(struct daemon *d, const struct effect *f)
 	                       .key = f->key,
 	                       .version = f->notice.version,
 	                       .name = f->notice.name,
-	                       .wanted = f->notice.wanted,
-	                       .warm = f->notice.warm,
-	                       .left = f->notice.left,
+	                       .wanted = f->notice.peak.wanted,
+	                       .warm = f->notice.peak.warm,
+	                       .left = f->notice.peak.skipped[SKIP_VOLATILE],
 	                       .value = f->notice.value};
 	char text[LOG_TEXT_BYTES];
 
 	if (f->notice.what == NOTICE_PEAK)
 		n.name = schedules_peak(d->schedules, f->notice.name, clock_now(&d->clock),
-		                        f->notice.wanted, f->notice.warm, f->notice.left);
+		                        n.wanted, n.warm, n.left);
 	if (f->notice.what == NOTICE_ENDPOINT)
 		log_line(LOG_INFO, "endpoint", "name=%s", log_quote(f->endpoint, text));
 	daemon_notice(d, &n);

@@ -245,9 +245,52 @@ enum reply_status {
 	REPLY_TOO_BIG,    /* key or value above its limit */
 };
 
+/* Who asked for a background load before anybody needed its value. */
+enum prefetch_source {
+	PREFETCH_AHEAD,    /* the end of a TTL, because requests will come */
+	PREFETCH_SCHEDULE, /* a scheduled peak */
+	PREFETCH_LEARNED,  /* a peak that recurs, found in the demand */
+	PREFETCH_FORECAST, /* a rise that is forecast for the next half hour */
+	PREFETCH_EVENT,    /* a change event, because requests will come */
+	PREFETCH_MANUAL,   /* INPUT_PREWARM */
+	PREFETCH_SOURCES
+};
+const char *prefetch_source_name(enum prefetch_source s); /* "ahead", "schedule", ... */
+
+/* Why a key that may be asked for at a peak is not loaded before it. */
+enum prewarm_skip {
+	SKIP_FRESH,     /* it is held, and will be fresh at the peak */
+	SKIP_UNLIKELY,  /* asked for within its own lifetime too rarely to pay for the load */
+	SKIP_VOLATILE,  /* what can be loaded before the peak would be replaced before it is used */
+	SKIP_PERSONAL,  /* its name says whose it is, and its endpoint does not say `always` */
+	SKIP_FORBIDDEN, /* its endpoint says `prewarm: never` */
+	SKIP_LIMIT,     /* others are wanted more: max_keys */
+	SKIP_ROOM,      /* the same: what the origin's budget can load until then */
+	SKIP_ORIGIN,    /* no origin, or one without a budget for background loads */
+	SKIP_PAUSED,    /* prefetching is paused */
+	SKIP_WASTEFUL,  /* what this source loaded for the endpoint of late was not used */
+	SKIP_UNPROVEN,  /* a learned peak that is only watched so far */
+	PREWARM_SKIPS
+};
+const char *prewarm_skip_name(enum prewarm_skip s); /* "fresh", "unlikely", ... */
+
+/* How a peak found the cache. Counts are of keys that have a chance of being asked for at it. */
+struct peak_report {
+	enum prefetch_source source;
+	struct instant at;
+	struct instant began; /* the first load for it; INSTANT_NONE: none */
+	uint64_t wanted;      /* likelier than not to be asked for within 5 minutes */
+	uint64_t warm;        /* of these: held and fresh at the peak */
+	uint64_t planned;     /* to be loaded before it */
+	uint64_t late;        /* of these: the load had not ended by then, or had failed */
+	uint64_t loads;       /* spent on it */
+	uint64_t failed;      /* of these: errors */
+	uint64_t skipped[PREWARM_SKIPS]; /* not planned, and why */
+};
+
 enum notice_kind {
 	NOTICE_CHANGED,  /* a load or event found a new version of the key */
-	NOTICE_PEAK,     /* a scheduled instant has come: warm and wanted say how it went */
+	NOTICE_PEAK,     /* a scheduled or learned instant has come: `peak` says how it went */
 	NOTICE_ENDPOINT, /* a new endpoint was seen */
 };
 
@@ -263,9 +306,9 @@ struct effect {
 			uint64_t version;
 			struct instant loaded; /* when the origin was read */
 			struct instant soft;   /* fresh before this */
-			uint64_t lease;        /* with REPLY_LEASE, and REPLY_OK in grace; 0: none */
-			uint64_t count;        /* purge: entries gone; prewarm: loads planned */
-			struct bytes error;    /* with REPLY_ERROR */
+			uint64_t lease;     /* with REPLY_LEASE, and REPLY_OK in grace; 0: none */
+			uint64_t count;     /* purge: entries gone; prewarm: loads planned */
+			struct bytes error; /* with REPLY_ERROR */
 		} reply;
 		struct {
 			uint64_t job;
@@ -289,9 +332,9 @@ struct effect {
 		struct {
 			enum notice_kind what;
 			uint64_t version;
-			/* PEAK: resident, wanted, left to demand as too volatile */
-			uint64_t warm, wanted, left;
-			struct bytes name; /* PEAK: the schedule */
+			/* PEAK: the schedule, or what is learned of (then `endpoint` is set, too) */
+			struct bytes name;
+			struct peak_report peak;
 			double value;
 		} notice;
 	};
@@ -415,10 +458,16 @@ struct forecast_row {
 bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint, struct span step,
                      size_t n, struct forecast_row *ret);
 
+/* What became of background loads: asked for before they ended, or not. The rest is open. */
+struct prefetch_count {
+	uint64_t loads, useful, wasted;
+};
+
 struct engine_stats {
 	uint64_t requests, hits, grace, misses, joined, events, sets, changed;
 	uint64_t loads[LOAD_REASONS], load_errors, skipped_for_budget, evicted, events_refused;
 	uint64_t keys, endpoints, flights, waiters, schedules;
+	struct prefetch_count prefetch[PREFETCH_SOURCES];
 	struct estimate stale; /* per request, over all classes */
 	struct store_stats store;
 	/* the two arms of holdout */

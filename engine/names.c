@@ -23,10 +23,30 @@ const char *load_reason_name(enum load_reason r)
 
 const char *ttl_reason_name(enum ttl_reason r)
 {
-	static const char *const name[] = {"planned", "min_ttl", "max_age",  "max_stale_key",
-	                                   "client",  "static",  "negative", "pushed",
-	                                   "client_too_short", "client_right", "client_too_long"};
+	static const char *const name[] = {"planned",       "min_ttl",        "max_age",
+	                                   "max_stale_key", "client",         "static",
+	                                   "negative",      "pushed",         "client_too_short",
+	                                   "client_right",  "client_too_long"};
 
 	BUG_ON((unsigned)r >= sizeof(name) / sizeof(name[0]));
 	return name[r];
+}
+
+const char *prefetch_source_name(enum prefetch_source s)
+{
+	static const char *const name[] = {"ahead",    "schedule", "learned",
+	                                   "forecast", "event",    "manual"};
+
+	BUG_ON((unsigned)s >= sizeof(name) / sizeof(name[0]));
+	return name[s];
+}
+
+const char *prewarm_skip_name(enum prewarm_skip s)
+{
+	static const char *const name[] = {"fresh",     "unlikely", "volatile", "personal",
+	                                   "forbidden", "limit",    "room",     "origin",
+	                                   "paused",    "wasteful", "unproven"};
+
+	BUG_ON((unsigned)s >= sizeof(name) / sizeof(name[0]));
+	return name[s];
 }

@@ -283,9 +283,14 @@ static void at_peak(struct engine *e, struct schedule *s, struct instant now, st
 	f = effect_add(fx, EFFECT_NOTICE);
 	f->notice.what = NOTICE_PEAK;
 	f->notice.name = effect_copy(fx, bytes_str(s->name));
-	f->notice.warm = warm;
-	f->notice.wanted = wanted;
-	f->notice.left = wanted - warm < s->left ? wanted - warm : s->left;
+	f->notice.peak = (struct peak_report){
+	        .source = PREFETCH_SCHEDULE,
+	        .at = peak,
+	        .began = INSTANT_NONE,
+	        .wanted = wanted,
+	        .warm = warm,
+	};
+	f->notice.peak.skipped[SKIP_VOLATILE] = wanted - warm < s->left ? wanted - warm : s->left;
 }
 
 /* The first minutes are over: remember which keys they asked for. */

@@ -974,9 +974,9 @@ TEST(a_schedule_warms_what_was_wanted_on_like_days)
 		if (d == 3) {
 			OK(peak != NULL);
 			if (peak)
-				OK(peak->notice.wanted == 10 && peak->notice.warm == 10,
-				   "warm %" PRIu64 " of %" PRIu64, peak->notice.warm,
-				   peak->notice.wanted);
+				OK(peak->notice.peak.wanted == 10 && peak->notice.peak.warm == 10,
+				   "warm %" PRIu64 " of %" PRIu64, peak->notice.peak.warm,
+				   peak->notice.peak.wanted);
 			OK(prewarm == 10, "%zu loads before the peak", prewarm);
 		}
 		for (int i = 0; i < 10; i++) {
