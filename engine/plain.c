@@ -197,12 +197,8 @@ bool plain_learn(struct engine *e, struct instant now, unsigned max, struct effe
 
 static struct bytes held_value(const struct engine *e, const struct key *k)
 {
-	struct store_item item;
-
-	if (!e->store || k->entry == STORE_NONE)
-		return bytes_of(NULL, 0);
-	store_get(e->store, k->entry, &item);
-	return item.value;
+	return e->store && k->entry != STORE_NONE ? store_value(e->store, k->entry)
+	                                          : bytes_of(NULL, 0);
 }
 
 static bool is_live(const struct key *k, struct instant now)

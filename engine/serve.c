@@ -37,12 +37,8 @@ struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket,
 	f->reply.version = k->version;
 	f->reply.loaded = k->loaded;
 	f->reply.soft = k->soft;
-	if (e->store && k->entry != STORE_NONE) {
-		struct store_item item;
-
-		store_get(e->store, k->entry, &item);
-		f->reply.value = item.value;
-	}
+	if (e->store && k->entry != STORE_NONE)
+		f->reply.value = store_value(e->store, k->entry);
 	return f;
 }
 

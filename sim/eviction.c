@@ -80,7 +80,7 @@ static int segment_for(struct segment *g, uint32_t entries)
 
 	g->value_bytes = entries < 200 ? STORE_MIN_BYTES / entries : 1024;
 	if (entries > 100000)
-		g->value_bytes = 128; /* 10,000,000 entries in 2.3 GB */
+		g->value_bytes = 192; /* 10,000,000 entries in 2.6 GB */
 	g->value = mem_calloc(1, g->value_bytes);
 	bytes = STORE_MIN_BYTES + (uint64_t)entries * (g->value_bytes + 80) * 16 / 15;
 	for (int i = 0; i < 60; i++) {

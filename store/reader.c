@@ -67,14 +67,15 @@ enum look {
 struct found {
 	struct reader_value value;
 	enum reader_outcome outcome;
-	uint64_t check; /* what the hash of the copied value must be */
+	struct layout_fixed fixed;
+	uint64_t sum; /* what the word must be with the hash of the copied value */
 };
 
-static enum reader_outcome judge(const struct reader_value *v, struct instant now)
+static enum reader_outcome judge(const struct reader_value *v, struct instant now, uint64_t dies)
 {
-	int64_t age;
-
-	if (__builtin_sub_overflow(now.us, v->loaded.us, &age) || age > v->max_age.us)
+	/* what cannot be told from the ends of the range of ticks is over */
+	if (now.us < 0 || layout_ticks(now) == LAYOUT_TICK_MAX || !dies ||
+	    instant_before(layout_instant(dies), now))
 		return READER_MISS;
 	if (!instant_before(now, v->hard))
 		return READER_STALE;
@@ -88,41 +89,59 @@ static enum look look(const struct store_reader *r, struct layout l, uint32_t of
 {
 	const struct layout_entry *e;
 	struct reader_value *v = &ret->value;
+	struct layout_expiry x;
+	struct layout_fixed f;
 	const uint64_t *p;
-	uint64_t sizes, soft, hard;
+	bool own;
 
-	if (off < l.arena || off >= l.end || l.end - off < layout_granules(0, 0))
+	if (off < l.arena || off >= l.end || l.end - off < layout_granules(0, 0, false))
 		return LOOK_OTHER;
 	e = (const struct layout_entry *)((const char *)r->mem + (uint64_t)off * LAYOUT_GRANULE);
-	sizes = layout_load(&e->sizes);
-	v->value_bytes = (uint32_t)sizes;
-	if (sizes >> 32 != key.n || !layout_inside(l, off, key.n, v->value_bytes))
+	f = layout_take(e);
+	own = f.flags & LAYOUT_OWN_VERSION;
+	if (f.key_bytes != key.n || !layout_inside(l, off, key.n, f.value_bytes, own))
 		return LOOK_OTHER;
-	p = (const uint64_t *)(e + 1);
+	p = layout_key(e, f.flags);
 	if (!layout_equal(p, key))
 		return LOOK_OTHER;
-
-	soft = layout_load(&e->soft_us);
-	hard = layout_load(&e->hard_us);
-	if (!layout_expiry_ok(layout_load(&e->expiry_check), tag, soft, hard, &v->pushed))
+	if (!layout_expiry_take(e, tag, &x))
 		return LOOK_TORN;
-	v->soft.us = (int64_t)soft;
-	v->hard.us = (int64_t)hard;
-	v->version = layout_load(&e->version);
-	v->loaded.us = (int64_t)layout_load(&e->loaded_us);
-	v->max_age.us = (int64_t)layout_load(&e->max_age_us);
-	ret->outcome = judge(v, now);
+	if (own)
+		f.version = layout_load((const uint64_t *)(e + 1));
+	*v = (struct reader_value){.value_bytes = f.value_bytes,
+	                           .version = f.version,
+	                           .loaded = layout_instant(f.loaded),
+	                           .soft = layout_instant(x.soft),
+	                           .hard = layout_instant(x.hard),
+	                           .max_age = layout_max_age(f.loaded, f.dies),
+	                           .pushed = x.pushed};
+	ret->fixed = f;
+	ret->outcome = judge(v, now, f.dies);
 	if (ret->outcome == READER_MISS)
 		return LOOK_DONE;
 	if (v->value_bytes > cap) {
 		ret->outcome = READER_SMALL;
 		return LOOK_DONE;
 	}
-	ret->check = layout_load(&e->check) ^ layout_entry_check(tag, sizes, v->version,
-	                                                         (uint64_t)v->loaded.us,
-	                                                         (uint64_t)v->max_age.us);
+	ret->sum = layout_load(&e->sum);
 	layout_copy_out(buf, p + layout_pad(key.n) / 8, v->value_bytes);
 	return LOOK_DONE;
+}
+
+/* Whether the hash of the value is what the entry says; it makes the version, if there is none. */
+static bool is_whole(struct found *f, uint64_t tag, uint64_t value_hash)
+{
+	if (!(f->fixed.flags & LAYOUT_OWN_VERSION))
+		f->value.version = layout_version(value_hash);
+	return f->sum == layout_word_sum(&f->fixed, tag, value_hash);
+}
+
+/* Whether one of four marks is this one: then not all of a word's 16-bit parts differ from it. */
+static bool may_hold(uint64_t marks, uint64_t mark)
+{
+	uint64_t low = UINT64_C(0x0001000100010001), x = marks ^ mark * low;
+
+	return (x - low) & ~x & low << 15;
 }
 
 enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes key,
@@ -133,8 +152,8 @@ enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes 
 	struct layout l = layout_of(r->bytes);
 	const struct layout_bucket *b;
 	struct found f;
-	uint32_t at, off, seq, passed;
-	uint64_t tag;
+	uint32_t at, seq, passed;
+	uint64_t tag, mark, marks;
 	enum look what;
 	int tries = 0;
 
@@ -143,6 +162,7 @@ enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes 
 	    layout_load(&h->magic) != LAYOUT_MAGIC)
 		return READER_GONE;
 	tag = hash_bytes(key, layout_load(&h->seed));
+	mark = layout_mark(tag);
 	at = layout_home(l, tag);
 	for (uint32_t probe = 0; probe < l.probes; probe++) {
 		b = &buckets(r)[at];
@@ -151,10 +171,14 @@ enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes 
 		if (seq & 1)
 			goto torn;
 		what = LOOK_OTHER;
-		for (unsigned i = 0; i < LAYOUT_SLOTS && what == LOOK_OTHER; i++) {
-			off = layout_load32(&b->off[i]);
-			if (layout_load(&b->mark[i]) == layout_mark(tag, off))
-				what = look(r, l, off, tag, key, now, buf, cap, &f);
+		for (unsigned w = 0; w < LAYOUT_SLOTS / 4; w++) {
+			marks = layout_load(&b->mark[w]);
+			if (!may_hold(marks, mark))
+				continue;
+			for (unsigned i = 0; i < 4 && what == LOOK_OTHER; i++)
+				if ((marks >> 16 * i & 0xffff) == mark)
+					what = look(r, l, layout_load32(&b->off[w * 4 + i]), tag,
+					            key, now, buf, cap, &f);
 		}
 		passed = layout_load32(&b->passed);
 		layout_fence_acquire();
@@ -176,7 +200,7 @@ found:
 	if (f.outcome == READER_MISS)
 		return READER_MISS;
 	if (f.outcome != READER_SMALL &&
-	    hash_bytes(bytes_of(buf, (size_t)f.value.value_bytes), 0) != f.check)
+	    !is_whole(&f, tag, hash_bytes(bytes_of(buf, (size_t)f.value.value_bytes), 0)))
 		return READER_MISS;
 	*ret = f.value;
 	return f.outcome;

@@ -31,7 +31,7 @@ enum reader_outcome {
 
 struct reader_value {
 	uint64_t value_bytes;
-	uint64_t version;
+	uint64_t version; /* 0 with SMALL, if it follows from the value */
 	struct instant loaded, soft, hard;
 	struct span max_age;
 	bool pushed; /* with a writer that is silent: take FRESH and GRACE for STALE */

@@ -14,7 +14,7 @@ _Static_assert(STORE_MIN_BYTES == LAYOUT_MIN_BYTES, "the two headers agree");
 
 /*
  * Entries at most, as a share of the slots. A run of LAYOUT_PROBES full buckets, which would keep a
- * key out that hashes to its start, is 7.6 standard deviations away then.
+ * key out that hashes to its start, is 6.7 standard deviations away then.
  */
 #define FULL_NUM 9u
 #define FULL_DEN 10u
@@ -25,11 +25,15 @@ _Static_assert(STORE_MIN_BYTES == LAYOUT_MIN_BYTES, "the two headers agree");
 /* What the writer knows of an entry, by its handle, besides its place in the arena. */
 struct entry {
 	uint32_t slot; /* bucket * LAYOUT_SLOTS + place in it */
-	uint32_t key_bytes, value_bytes;
+	uint16_t key_bytes;
+	uint16_t far;              /* buckets between its home and where it is */
+	uint32_t value_bytes : 30; /* at most LAYOUT_MAX_VALUE_BYTES */
+	uint32_t pushed : 1;
+	uint32_t own_version : 1;
 	uint32_t owner;
 	uint32_t pos; /* in order[] */
-	bool pushed;
 };
+_Static_assert(sizeof(struct entry) == 20, "what the writer keeps per entry, with the arena's");
 
 struct store {
 	unsigned char *mem;
@@ -39,7 +43,7 @@ struct store {
 	struct layout_bucket *bucket;
 	struct arena arena;
 	struct entry *entry;
-	uint32_t *handle; /* by slot; only valid where the slot is in use */
+	uint32_t *handle; /* by slot, plus 1; 0: the slot is empty */
 	uint32_t *order;  /* live handles, then those given back, n_handles together */
 	uint32_t n_live, n_handles, max_live;
 };
@@ -75,14 +79,6 @@ static struct layout_bucket *bucket_of(const struct store *s, uint32_t slot)
 	return &s->bucket[slot / LAYOUT_SLOTS];
 }
 
-/* The tag of the entry in a slot in use. */
-static uint64_t tag_at(const struct store *s, uint32_t slot)
-{
-	const struct layout_bucket *b = bucket_of(s, slot);
-
-	return layout_mark(b->mark[slot % LAYOUT_SLOTS], b->off[slot % LAYOUT_SLOTS]);
-}
-
 static uint32_t bucket_next(const struct store *s, uint32_t b)
 {
 	return b + 1 == s->l.n_buckets ? 0 : b + 1;
@@ -91,31 +87,41 @@ static uint32_t bucket_next(const struct store *s, uint32_t b)
 static void write_expiry(struct layout_entry *e, uint64_t tag, struct instant soft,
                          struct instant hard, bool pushed)
 {
-	layout_store(&e->soft_us, (uint64_t)soft.us);
-	layout_store(&e->hard_us, (uint64_t)hard.us);
-	layout_store(&e->expiry_check,
-	             layout_expiry_check(tag, (uint64_t)soft.us, (uint64_t)hard.us, pushed));
+	struct layout_expiry x = {layout_ticks(soft), layout_ticks(hard), pushed};
+
+	layout_expiry_put(e, tag, &x);
 }
 
 /* Writes an entry into memory that no slot refers to. */
-static void write_entry(struct layout_entry *e, uint64_t tag, const struct store_item *i)
+static void write_entry(struct layout_entry *e, uint64_t tag, const struct store_item *i,
+                        uint64_t value_hash, bool own_version)
 {
-	uint64_t sizes = (uint64_t)i->key.n << 32 | i->value.n;
+	struct layout_fixed f = {.key_bytes = i->key.n,
+	                         .value_bytes = i->value.n,
+	                         .loaded = layout_ticks(i->loaded)};
 	uint64_t *p = (uint64_t *)(e + 1);
 
+	f.dies = layout_dies(i->loaded, f.loaded, i->max_age);
 	/* whoever still reads what was here before must see that its bucket has changed since */
 	layout_fence_release();
-	layout_store(&e->sizes, sizes);
-	layout_store(&e->version, i->version);
-	layout_store(&e->loaded_us, (uint64_t)i->loaded.us);
-	layout_store(&e->max_age_us, (uint64_t)i->max_age.us);
-	layout_store(&e->check,
-	             hash_bytes(i->value, 0) ^ layout_entry_check(tag, sizes, i->version,
-	                                                          (uint64_t)i->loaded.us,
-	                                                          (uint64_t)i->max_age.us));
+	if (own_version) {
+		f.flags = LAYOUT_OWN_VERSION;
+		f.version = i->version;
+		layout_store(p++, f.version);
+	}
+	layout_store(&e->loaded, layout_word_loaded(&f));
+	layout_store(&e->dies, layout_word_dies(&f));
+	layout_store(&e->sum, layout_word_sum(&f, tag, value_hash));
 	write_expiry(e, tag, i->soft, i->hard, i->pushed);
 	layout_copy_in(p, i->key.p, i->key.n);
 	layout_copy_in(p + layout_pad(i->key.n) / 8, i->value.p, i->value.n);
+}
+
+/* What is left of an entry that no slot refers to any more must not look whole. */
+static void wipe(struct layout_entry *e)
+{
+	layout_fence_release();
+	layout_store(&e->sum, 0);
 }
 
 static void move_entry(void *arg, uint32_t h, uint32_t from, uint32_t to)
@@ -125,15 +131,14 @@ static void move_entry(void *arg, uint32_t h, uint32_t from, uint32_t to)
 	const uint64_t *src = (const uint64_t *)at(s, from);
 	uint64_t *dst = (uint64_t *)at(s, to);
 	size_t n = (size_t)s->arena.block[h].size * (LAYOUT_GRANULE / 8);
-	uint64_t tag = tag_at(s, s->entry[h].slot);
-	uint32_t i = s->entry[h].slot % LAYOUT_SLOTS;
 
 	bucket_open(b);
 	for (size_t w = 0; w < n; w++)
 		layout_store(&dst[w], src[w]);
-	layout_store(&b->mark[i], layout_mark(tag, to));
-	layout_store32(&b->off[i], to);
+	layout_store32(&b->off[s->entry[h].slot % LAYOUT_SLOTS], to);
 	bucket_close(b);
+	if (from - to >= s->arena.block[h].size)
+		wipe(at(s, from));
 }
 
 static void write_clock(struct store *s, struct store_clock c)
@@ -187,21 +192,36 @@ static uint64_t tag_of(const struct store *s, struct bytes key)
 
 static struct bytes key_of(const struct store *s, uint32_t h)
 {
-	return bytes_of(entry_at(s, h) + 1, s->entry[h].key_bytes);
+	const struct entry *k = &s->entry[h];
+
+	return bytes_of(layout_key(entry_at(s, h), k->own_version ? LAYOUT_OWN_VERSION : 0),
+	                k->key_bytes);
+}
+
+static struct bytes value_of(const struct store *s, uint32_t h)
+{
+	struct bytes key = key_of(s, h);
+
+	return bytes_of((const unsigned char *)key.p + layout_pad(key.n), s->entry[h].value_bytes);
+}
+
+static uint64_t mark_at(const struct layout_bucket *b, uint32_t i)
+{
+	return b->mark[i / 4] >> i % 4 * 16 & 0xffff;
 }
 
 static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
 {
-	uint32_t b = layout_home(s->l, tag), off, h;
+	uint32_t b = layout_home(s->l, tag), h;
+	uint64_t mark = layout_mark(tag);
 
 	for (unsigned probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b)) {
 		for (unsigned i = 0; i < LAYOUT_SLOTS; i++) {
-			off = s->bucket[b].off[i];
-			if (!off || s->bucket[b].mark[i] != layout_mark(tag, off))
+			if (mark_at(&s->bucket[b], i) != mark)
 				continue;
 			h = s->handle[b * LAYOUT_SLOTS + i];
-			if (bytes_equal(key_of(s, h), key))
-				return h;
+			if (h && bytes_equal(key_of(s, h - 1), key))
+				return h - 1;
 		}
 		if (!s->bucket[b].passed)
 			break;
@@ -210,35 +230,40 @@ static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
 }
 
 /* A slot for the tag, or STORE_NONE: all near its home are taken. */
-static uint32_t slot_find(const struct store *s, uint64_t tag)
+static uint32_t slot_find(const struct store *s, uint64_t tag, uint16_t *ret_far)
 {
 	uint32_t b = layout_home(s->l, tag);
 
 	for (unsigned probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b))
 		for (unsigned i = 0; i < LAYOUT_SLOTS; i++)
-			if (!s->bucket[b].off[i])
+			if (!s->handle[b * LAYOUT_SLOTS + i]) {
+				*ret_far = (uint16_t)probe;
 				return b * LAYOUT_SLOTS + i;
+			}
 	return STORE_NONE;
 }
 
 /* Counts, or no longer counts, an entry in the buckets between its home and where it is. */
-static void slot_pass(struct store *s, uint64_t tag, uint32_t slot, bool add)
+static void slot_pass(struct store *s, uint32_t slot, uint32_t far, bool add)
 {
-	uint32_t *w;
+	uint32_t b = slot / LAYOUT_SLOTS, *w;
 
-	for (uint32_t b = layout_home(s->l, tag); b != slot / LAYOUT_SLOTS; b = bucket_next(s, b)) {
+	while (far--) {
+		b = (b ? b : s->l.n_buckets) - 1;
 		w = &s->bucket[b].passed;
-		layout_store32(w, add ? *w + 1 : *w - 1);
+		layout_store32(w, add ? *w + 1 : *w - (*w > 0));
 	}
 }
 
-static void slot_set(struct store *s, uint32_t slot, uint64_t tag, uint32_t off)
+static void slot_set(struct store *s, uint32_t slot, uint64_t mark, uint32_t off)
 {
 	struct layout_bucket *b = bucket_of(s, slot);
+	uint32_t i = slot % LAYOUT_SLOTS;
+	uint64_t *w = &b->mark[i / 4];
 
 	bucket_open(b);
-	layout_store(&b->mark[slot % LAYOUT_SLOTS], layout_mark(tag, off));
-	layout_store32(&b->off[slot % LAYOUT_SLOTS], off);
+	layout_store(w, (*w & ~(UINT64_C(0xffff) << i % 4 * 16)) | mark << i % 4 * 16);
+	layout_store32(&b->off[i], off);
 	bucket_close(b);
 }
 
@@ -316,39 +341,43 @@ void store_set_clock(struct store *s, struct store_clock clock)
 
 /* -- Attaching --------------------------------------------------------------------------------- */
 
+/* The buckets between the home of a tag and this slot. */
+static uint32_t distance(const struct store *s, uint32_t slot, uint64_t tag)
+{
+	return (slot / LAYOUT_SLOTS + s->l.n_buckets - layout_home(s->l, tag)) % s->l.n_buckets;
+}
+
 /* Whether what a slot refers to is an entry that may be served at now. */
 static bool verify(const struct store *s, uint32_t slot, struct instant now)
 {
 	const struct layout_bucket *b = bucket_of(s, slot);
-	uint32_t off = b->off[slot % LAYOUT_SLOTS], far;
-	uint64_t tag = tag_at(s, slot), key_bytes, value_bytes;
+	uint32_t off = b->off[slot % LAYOUT_SLOTS];
+	uint64_t tag, value_hash, ticks = layout_ticks(now);
 	const struct layout_entry *e;
 	const unsigned char *p;
-	bool pushed;
-	int64_t age;
+	struct layout_expiry x;
+	struct layout_fixed f;
+	bool own;
 
-	if (!layout_inside(s->l, off, 0, 0))
-		return false;
-	far = slot / LAYOUT_SLOTS + s->l.n_buckets - layout_home(s->l, tag);
-	if (far % s->l.n_buckets >= s->l.probes)
+	if (!layout_inside(s->l, off, 0, 0, false))
 		return false;
 	e = at(s, off);
-	key_bytes = e->sizes >> 32;
-	value_bytes = (uint32_t)e->sizes;
-	if (!layout_inside(s->l, off, key_bytes, value_bytes) ||
-	    !layout_expiry_ok(e->expiry_check, tag, e->soft_us, e->hard_us, &pushed))
+	f = layout_take(e);
+	own = f.flags & LAYOUT_OWN_VERSION;
+	if (!layout_inside(s->l, off, f.key_bytes, f.value_bytes, own))
 		return false;
-	if ((int64_t)e->hard_us <= now.us || (int64_t)e->loaded_us > now.us ||
-	    __builtin_sub_overflow(now.us, (int64_t)e->loaded_us, &age) ||
-	    age > (int64_t)e->max_age_us)
+	if (own)
+		f.version = *(const uint64_t *)(e + 1);
+	p = (const unsigned char *)layout_key(e, f.flags);
+	tag = hash_bytes(bytes_of(p, f.key_bytes), s->seed);
+	if (mark_at(b, slot % LAYOUT_SLOTS) != layout_mark(tag) ||
+	    distance(s, slot, tag) >= s->l.probes || !layout_expiry_take(e, tag, &x))
 		return false;
-	p = (const unsigned char *)(e + 1);
-	if (hash_bytes(bytes_of(p, key_bytes), s->seed) != tag)
+	if (!instant_before(now, layout_instant(x.hard)) || f.loaded > ticks || !f.dies ||
+	    instant_before(layout_instant(f.dies), now))
 		return false;
-	p += layout_pad(key_bytes);
-	return e->check ==
-	       (hash_bytes(bytes_of(p, value_bytes), 0) ^
-	        layout_entry_check(tag, e->sizes, e->version, e->loaded_us, e->max_age_us));
+	value_hash = hash_bytes(bytes_of(p + layout_pad(f.key_bytes), f.value_bytes), 0);
+	return e->sum == layout_word_sum(&f, tag, value_hash);
 }
 
 static int by_number(const void *a, const void *b)
@@ -361,18 +390,22 @@ static int by_number(const void *a, const void *b)
 /* Takes in the entries of these slots (offset << 32 | slot), lowest offset first. */
 static void adopt(struct store *s, const uint64_t *found, uint32_t n)
 {
-	const struct layout_entry *e;
+	struct layout_expiry x = {0};
+	struct layout_fixed f;
 	struct entry *k;
 	uint32_t slot, off, h;
+	uint64_t tag;
+	bool own;
 
 	for (uint32_t i = 0; i < n; i++) {
 		off = (uint32_t)(found[i] >> 32);
 		slot = (uint32_t)found[i];
-		e = at(s, off);
+		f = layout_take(at(s, off));
+		own = f.flags & LAYOUT_OWN_VERSION;
 		h = s->n_live < s->max_live ? handle_take(s) : STORE_NONE;
 		if (h == STORE_NONE ||
 		    !arena_append(&s->arena, h, off,
-		                  layout_granules(e->sizes >> 32, (uint32_t)e->sizes))) {
+		                  layout_granules(f.key_bytes, f.value_bytes, own))) {
 			slot_set(s, slot, 0, 0);
 			if (h != STORE_NONE)
 				handle_give(s, h);
@@ -380,27 +413,33 @@ static void adopt(struct store *s, const uint64_t *found, uint32_t n)
 		}
 		k = &s->entry[h];
 		k->slot = slot;
-		k->key_bytes = (uint32_t)(e->sizes >> 32);
-		k->value_bytes = (uint32_t)e->sizes;
+		k->key_bytes = (uint16_t)f.key_bytes;
+		k->value_bytes = (uint32_t)f.value_bytes & 0x3fffffff;
+		k->own_version = own;
 		k->owner = STORE_NONE;
-		layout_expiry_ok(e->expiry_check, tag_at(s, slot), e->soft_us, e->hard_us,
-		                 &k->pushed);
-		s->handle[slot] = h;
+		tag = hash_bytes(key_of(s, h), s->seed);
+		k->far = (uint16_t)distance(s, slot, tag);
+		layout_expiry_take(at(s, off), tag, &x);
+		k->pushed = x.pushed;
+		s->handle[slot] = h + 1;
 	}
 }
 
 /* Counts anew who passed which bucket, as the old counts may be half done. */
 static void count_passed(struct store *s)
 {
-	uint32_t *passed = mem_calloc(s->l.n_buckets, sizeof(*passed)), slot;
+	uint32_t *passed = mem_calloc(s->l.n_buckets, sizeof(*passed)), b;
 
 	for (uint32_t i = 0; i < s->n_live; i++) {
-		slot = s->entry[s->order[i]].slot;
-		for (uint32_t b = layout_home(s->l, tag_at(s, slot)); b != slot / LAYOUT_SLOTS;
-		     b = bucket_next(s, b))
+		const struct entry *k = &s->entry[s->order[i]];
+
+		b = k->slot / LAYOUT_SLOTS;
+		for (uint32_t far = k->far; far; far--) {
+			b = (b ? b : s->l.n_buckets) - 1;
 			passed[b]++;
+		}
 	}
-	for (uint32_t b = 0; b < s->l.n_buckets; b++)
+	for (b = 0; b < s->l.n_buckets; b++)
 		layout_store32(&s->bucket[b].passed, passed[b]);
 	free(passed);
 }
@@ -464,9 +503,9 @@ struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct s
 
 uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t value_bytes)
 {
-	if (!layout_inside(s->l, s->l.arena, key_bytes, value_bytes))
+	if (!layout_inside(s->l, s->l.arena, key_bytes, value_bytes, true))
 		return 0;
-	return (uint64_t)layout_granules(key_bytes, value_bytes) * LAYOUT_GRANULE;
+	return (uint64_t)layout_granules(key_bytes, value_bytes, true) * LAYOUT_GRANULE;
 }
 
 uint32_t store_find(const struct store *s, struct bytes key)
@@ -477,13 +516,13 @@ uint32_t store_find(const struct store *s, struct bytes key)
 void store_remove(struct store *s, uint32_t entry)
 {
 	uint32_t slot;
-	uint64_t tag;
 
 	BUG_ON(!is_live(s, entry));
 	slot = s->entry[entry].slot;
-	tag = tag_at(s, slot);
 	slot_set(s, slot, 0, 0);
-	slot_pass(s, tag, slot, false);
+	s->handle[slot] = 0;
+	slot_pass(s, slot, s->entry[entry].far, false);
+	wipe(entry_at(s, entry));
 	arena_remove(&s->arena, entry);
 	handle_give(s, entry);
 }
@@ -495,31 +534,44 @@ static bool points_into(const struct store *s, struct bytes b)
 }
 
 /* A new entry in the place of `old` (or NONE); STORE_NONE when there is no room beside it. */
-static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_item *i, uint32_t old)
+static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_item *i,
+                           uint64_t value_hash, uint32_t old)
 {
+	bool own = i->version != layout_version(value_hash);
+	uint16_t far = 0;
 	uint32_t h, slot;
+	struct entry *k;
 
 	if (old == STORE_NONE && s->n_live >= s->max_live)
 		return STORE_NONE;
-	slot = old == STORE_NONE ? slot_find(s, tag) : s->entry[old].slot;
+	if (old != STORE_NONE) {
+		slot = s->entry[old].slot;
+		far = s->entry[old].far;
+	} else {
+		slot = slot_find(s, tag, &far);
+	}
 	if (slot == STORE_NONE)
 		return STORE_NONE;
 	h = handle_take(s);
-	if (!arena_place(&s->arena, h, layout_granules(i->key.n, i->value.n))) {
+	if (!arena_place(&s->arena, h, layout_granules(i->key.n, i->value.n, own))) {
 		handle_give(s, h);
 		return STORE_NONE;
 	}
-	s->entry[h].slot = slot;
-	s->entry[h].key_bytes = (uint32_t)i->key.n;
-	s->entry[h].value_bytes = (uint32_t)i->value.n;
-	s->entry[h].owner = i->owner;
-	s->entry[h].pushed = i->pushed;
-	write_entry(entry_at(s, h), tag, i);
+	k = &s->entry[h];
+	k->slot = slot;
+	k->far = far;
+	k->key_bytes = (uint16_t)i->key.n;
+	k->value_bytes = (uint32_t)i->value.n & 0x3fffffff;
+	k->own_version = own;
+	k->owner = i->owner;
+	k->pushed = i->pushed;
+	write_entry(entry_at(s, h), tag, i, value_hash, own);
 	if (old == STORE_NONE)
-		slot_pass(s, tag, slot, true);
-	slot_set(s, slot, tag, arena_offset(&s->arena, h));
-	s->handle[slot] = h;
+		slot_pass(s, slot, far, true);
+	slot_set(s, slot, layout_mark(tag), arena_offset(&s->arena, h));
+	s->handle[slot] = h + 1;
 	if (old != STORE_NONE) {
+		wipe(entry_at(s, old));
 		arena_remove(&s->arena, old);
 		handle_give(s, old);
 	}
@@ -528,7 +580,7 @@ static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_ite
 
 int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entry)
 {
-	uint64_t tag = tag_of(s, item->key);
+	uint64_t tag = tag_of(s, item->key), value_hash;
 	uint32_t old = find(s, tag, item->key), h;
 
 	BUG_ON(points_into(s, item->key) || points_into(s, item->value));
@@ -537,10 +589,11 @@ int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entr
 			store_remove(s, old);
 		return -E2BIG;
 	}
-	h = put_beside(s, tag, item, old);
+	value_hash = hash_bytes(item->value, 0);
+	h = put_beside(s, tag, item, value_hash, old);
 	if (h == STORE_NONE && old != STORE_NONE) {
 		store_remove(s, old);
-		h = put_beside(s, tag, item, STORE_NONE);
+		h = put_beside(s, tag, item, value_hash, STORE_NONE);
 	}
 	if (h == STORE_NONE)
 		return -ENOSPC;
@@ -552,21 +605,23 @@ int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entr
 void store_set_expiry(struct store *s, uint32_t entry, struct instant soft, struct instant hard)
 {
 	BUG_ON(!is_live(s, entry));
-	write_expiry(entry_at(s, entry), tag_at(s, s->entry[entry].slot), soft, hard,
+	write_expiry(entry_at(s, entry), tag_of(s, key_of(s, entry)), soft, hard,
 	             s->entry[entry].pushed);
 }
 
 void store_set_pushed(struct store *s, uint32_t entry, bool pushed)
 {
-	struct layout_entry *e;
+	struct layout_expiry x;
+	uint64_t tag;
 
 	BUG_ON(!is_live(s, entry));
 	if (s->entry[entry].pushed == pushed)
 		return;
-	e = entry_at(s, entry);
 	s->entry[entry].pushed = pushed;
-	write_expiry(e, tag_at(s, s->entry[entry].slot), (struct instant){(int64_t)e->soft_us},
-	             (struct instant){(int64_t)e->hard_us}, pushed);
+	tag = tag_of(s, key_of(s, entry));
+	layout_expiry_take(entry_at(s, entry), tag, &x);
+	x.pushed = pushed;
+	layout_expiry_put(entry_at(s, entry), tag, &x);
 }
 
 int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct instant soft,
@@ -574,38 +629,55 @@ int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct i
 {
 	struct layout_entry *e;
 	struct layout_bucket *b;
-	uint64_t tag, value;
+	struct layout_fixed f;
+	uint64_t tag, value_hash, life;
 
 	BUG_ON(!is_live(s, entry));
 	e = entry_at(s, entry);
 	b = bucket_of(s, s->entry[entry].slot);
-	tag = tag_at(s, s->entry[entry].slot);
+	tag = tag_of(s, key_of(s, entry));
+	f = layout_take(e);
+	if (f.flags & LAYOUT_OWN_VERSION)
+		f.version = *(const uint64_t *)(e + 1);
 	/* the hash of the value is taken over, not made again: what was torn stays torn */
-	value = e->check ^
-	        layout_entry_check(tag, e->sizes, e->version, e->loaded_us, e->max_age_us);
+	value_hash = e->sum ^ layout_word_sum(&f, tag, 0);
+	life = f.dies - f.loaded;
+	f.loaded = layout_ticks(loaded);
+	if (f.dies != LAYOUT_TICK_MAX)
+		f.dies = f.loaded + life < LAYOUT_TICK_MAX ? f.loaded + life : LAYOUT_TICK_MAX - 1;
 	bucket_open(b);
-	layout_store(&e->loaded_us, (uint64_t)loaded.us);
-	layout_store(&e->check, value ^ layout_entry_check(tag, e->sizes, e->version,
-	                                                   (uint64_t)loaded.us, e->max_age_us));
+	layout_store(&e->loaded, layout_word_loaded(&f));
+	layout_store(&e->dies, layout_word_dies(&f));
+	layout_store(&e->sum, layout_word_sum(&f, tag, value_hash));
 	write_expiry(e, tag, soft, hard, s->entry[entry].pushed);
 	bucket_close(b);
 	return 0;
 }
 
+struct bytes store_value(const struct store *s, uint32_t entry)
+{
+	BUG_ON(!is_live(s, entry));
+	return value_of(s, entry);
+}
+
 void store_get(const struct store *s, uint32_t entry, struct store_item *ret)
 {
 	const struct layout_entry *e;
+	struct layout_expiry x;
+	struct layout_fixed f;
 
 	BUG_ON(!is_live(s, entry));
 	e = entry_at(s, entry);
+	f = layout_take(e);
 	ret->key = key_of(s, entry);
-	ret->value = bytes_of((const unsigned char *)(e + 1) + layout_pad(ret->key.n),
-	                      s->entry[entry].value_bytes);
-	ret->version = e->version;
-	ret->loaded.us = (int64_t)e->loaded_us;
-	ret->soft.us = (int64_t)e->soft_us;
-	ret->hard.us = (int64_t)e->hard_us;
-	ret->max_age.us = (int64_t)e->max_age_us;
+	ret->value = value_of(s, entry);
+	layout_expiry_take(e, tag_of(s, ret->key), &x);
+	ret->version = s->entry[entry].own_version ? *(const uint64_t *)(e + 1)
+	                                           : layout_version(hash_bytes(ret->value, 0));
+	ret->loaded = layout_instant(f.loaded);
+	ret->soft = layout_instant(x.soft);
+	ret->hard = layout_instant(x.hard);
+	ret->max_age = layout_max_age(f.loaded, f.dies);
 	ret->owner = s->entry[entry].owner;
 	ret->pushed = s->entry[entry].pushed;
 }

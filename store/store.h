@@ -12,8 +12,11 @@
  * one piece each, so that a view of one is a view into the segment; arena.h places them, and moves
  * others together when the room left is in pieces, with work bounded by the size of what is placed.
  * So any size can be placed again after enough was evicted, no matter what sizes were there before.
- * An entry takes 64 bytes plus key and value, rounded up to 16; one sixteenth of the segment is the
- * index.
+ * An entry takes 40 bytes plus key and value, rounded up to 16, and 8 more if its version is not the
+ * hash of its value; a 24th of the segment is the index, which has room for an entry per 213 bytes of
+ * segment. What the writer keeps of an entry outside the segment takes 54 bytes.
+ *
+ * Instants are kept to 250 us, rounded down.
  *
  * INVARIANTS entries keep their handle until they are removed or replaced. The writer can be killed
  * between any two of its stores: what it was putting may be lost, and one entry that it was moving
@@ -50,7 +53,8 @@ struct store_clock {
 struct store_item {
 	struct bytes key;
 	struct bytes value;
-	uint64_t version;      /* content hash or counter: equal means equal content */
+	/* hash or counter: equal means equal content; hash_bytes(value, 0) | 1 takes no room */
+	uint64_t version;
 	struct instant loaded; /* when the origin was read */
 	struct instant soft;   /* fresh before this instant */
 	struct instant hard;   /* grace before this instant, never served after it */
@@ -67,8 +71,8 @@ struct store_item {
 #define STORE_MIN_BYTES (256u * 1024)
 
 /*
- * How many bytes of segment an item of these sizes takes; 0 when it can never fit: a key above 64
- * KiB, a value above 512 MiB, or more than the segment has.
+ * How many bytes of segment an item of these sizes takes at most; 0 when it can never fit: a key above
+ * 65535 bytes, a value above 512 MiB, or more than the segment has.
  */
 uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t value_bytes);
 
@@ -120,7 +124,11 @@ void store_set_expiry(struct store *s, uint32_t entry, struct instant soft, stru
 int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct instant soft,
                 struct instant hard);
 
-/* Views into the segment, valid until the next call that changes the store. */
+/*
+ * Views into the segment, valid until the next call that changes the store. Where the version was
+ * not kept, store_get makes it from the value again.
+ */
+struct bytes store_value(const struct store *s, uint32_t entry);
 void store_get(const struct store *s, uint32_t entry, struct store_item *ret);
 
 uint32_t store_owner(const struct store *s, uint32_t entry);

@@ -73,7 +73,8 @@ static void find_entries(void)
 		tag_of[k] = tag;
 		for (uint32_t i = 0; i < l.n_buckets; i++)
 			for (unsigned s = 0; s < LAYOUT_SLOTS; s++)
-				if (b[i].mark[s] == layout_mark(tag, b[i].off[s]) && b[i].off[s]) {
+				if ((b[i].mark[s / 4] >> s % 4 * 16 & 0xffff) == layout_mark(tag) &&
+				    b[i].off[s]) {
 					bucket_of[k] = i;
 					entry_at[k] = b[i].off[s];
 				}
@@ -137,16 +138,15 @@ static void blow(const uint8_t *p, struct instant *now)
 		break;
 	case 4:
 	case 5:
-		memcpy((unsigned char *)entry_of(k) + where / KEYS % 16 * 8, &word, 8);
+		memcpy((unsigned char *)entry_of(k) + where / KEYS % 14 * 8, &word, 8);
 		break;
 	case 6:
-		memmove(entry_of(k), entry_of((where / KEYS) % KEYS), 64 + word % 256);
+		memmove(entry_of(k), entry_of((where / KEYS) % KEYS), 40 + word % 256);
 		break;
 	case 7:
-		entry_of(k)->soft_us = word;
-		entry_of(k)->hard_us = (uint64_t)INT64_MAX - where;
-		entry_of(k)->expiry_check = layout_expiry_check(tag_of[k], entry_of(k)->soft_us,
-		                                                entry_of(k)->hard_us, false);
+		layout_expiry_put(entry_of(k), tag_of[k],
+		                  &(struct layout_expiry){word & LAYOUT_TICK_MAX,
+		                                          LAYOUT_TICK_MAX - where, false});
 		break;
 	default:
 		*now = instant_add(*now, SPAN_US(word % (uint64_t)(2 * MAX_AGE.us)));

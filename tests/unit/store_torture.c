@@ -83,7 +83,7 @@ static bool value_right(unsigned k, uint64_t version, const void *v, size_t n)
 static bool times_right(struct instant loaded, struct instant soft, struct instant hard,
                         struct span max_age)
 {
-	return loaded.us == NOW.us && max_age.us == MAX_AGE.us && hard.us == soft.us + 7 &&
+	return loaded.us == NOW.us && max_age.us == MAX_AGE.us && hard.us == soft.us + 1000 &&
 	       soft.us > NOW.us;
 }
 
@@ -183,8 +183,8 @@ static void put(struct store *s, struct rng *g, unsigned k)
 		value[i] = word(k, item.version, i);
 	item.key = key_name(k);
 	item.value = bytes_of(value, n);
-	item.soft = instant_add(NOW, SPAN_US(1 + rng_below(g, 1000)));
-	item.hard = instant_add(item.soft, SPAN_US(7));
+	item.soft = instant_add(NOW, SPAN_MS(1 + rng_below(g, 1000)));
+	item.hard = instant_add(item.soft, SPAN_MS(1));
 	while (store_put(s, &item, &h) != 0)
 		store_remove(s, store_sample(s, g));
 	__atomic_store_n(&sh->floor[k], item.version, __ATOMIC_SEQ_CST);
@@ -203,17 +203,17 @@ _Noreturn static void writer(uint64_t seed)
 	for (;;) {
 		k = (unsigned)rng_below(&g, KEYS);
 		h = store_find(s, key_name(k));
-		soft = instant_add(NOW, SPAN_US(1 + rng_below(&g, 1000)));
+		soft = instant_add(NOW, SPAN_MS(1 + rng_below(&g, 1000)));
 		switch (h == STORE_NONE ? 9 : rng_below(&g, 10)) {
 		case 0:
 			store_remove(s, h);
 			__atomic_store_n(&sh->floor[k], get(&sh->version) + 1, __ATOMIC_SEQ_CST);
 			break;
 		case 1:
-			store_set_expiry(s, h, soft, instant_add(soft, SPAN_US(7)));
+			store_set_expiry(s, h, soft, instant_add(soft, SPAN_MS(1)));
 			break;
 		case 2:
-			store_renew(s, h, NOW, soft, instant_add(soft, SPAN_US(7)));
+			store_renew(s, h, NOW, soft, instant_add(soft, SPAN_MS(1)));
 			break;
 		default:
 			put(s, &g, k);

@@ -353,7 +353,7 @@ TEST(readers_beside_a_busy_writer_never_see_a_wrong_value)
 	for (version = 0; version < 80000; version++) {
 		k = (unsigned)rng_below(&g, KEYS);
 		e = store_find(s, key_name(key, k));
-		soon = (struct instant){T(1).us + (int64_t)rng_below(&g, 100)};
+		soon = (struct instant){T(1).us + (int64_t)rng_below(&g, 100) * 1000};
 		if (e != STORE_NONE && rng_below(&g, 3) == 0) {
 			store_set_expiry(s, e, soon, soon);
 			continue;

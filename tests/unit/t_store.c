@@ -34,7 +34,7 @@ static const struct store_clock clock_then = {5000000, {INT64_C(1770000000000000
 
 struct model_entry {
 	bool present;
-	uint64_t version;
+	uint64_t version, made_from;
 	size_t value_bytes;
 	struct instant loaded, soft, hard;
 	uint32_t owner;
@@ -97,15 +97,33 @@ static size_t random_size(struct rng *g, size_t max)
 	return x < 0.05 ? rng_below(g, 8) : (size_t)exp(x * log((double)max));
 }
 
+/* Whole ticks, below n of them, in microseconds: what the segment can hold exactly. */
+static int64_t ticks(struct rng *g, uint64_t n)
+{
+	return (int64_t)rng_below(g, n) * LAYOUT_TICK_US;
+}
+
+/* As the store makes it when none was given, for every other key: then it is not kept. */
+static uint64_t version_of(unsigned k, uint64_t n, struct bytes value)
+{
+	return k / 2 % 2 ? n : layout_version(hash_bytes(value, 0));
+}
+
 static struct store_item item_make(struct model *m, struct rng *g, unsigned k, size_t n)
 {
 	struct model_entry *e = &m->e[k];
 
-	*e = (struct model_entry){true, ++m->next_version, n, NOW, NOW, NOW, (uint32_t)rng_u64(g)};
-	e->loaded.us -= (int64_t)rng_below(g, 1000000000);
-	e->soft.us += (int64_t)rng_below(g, 1000000);
-	e->hard.us = e->soft.us + 1 + (int64_t)rng_below(g, 1000000);
-	value_make(k, e->version, n, buf);
+	*e = (struct model_entry){.present = true,
+	                          .version = ++m->next_version,
+	                          .value_bytes = n,
+	                          .owner = (uint32_t)rng_u64(g)};
+	e->loaded = e->soft = e->hard = NOW;
+	e->loaded.us -= ticks(g, 4000000);
+	e->soft.us += ticks(g, 4000);
+	e->hard.us = e->soft.us + LAYOUT_TICK_US + ticks(g, 4000);
+	e->made_from = e->version;
+	value_make(k, e->made_from, n, buf);
+	e->version = version_of(k, e->made_from, bytes_of(buf, n));
 	return (struct store_item){name[k], bytes_of(buf, n), e->version, e->loaded, e->soft,
 	                           e->hard, MAX_AGE,          e->owner,   k % 2};
 }
@@ -121,7 +139,7 @@ static const char *entry_differs(const struct store *s, uint32_t h, unsigned k,
 		return "key";
 	if (i.version != e->version || i.value.n != e->value_bytes)
 		return "version or size";
-	if (!value_right(k, i.version, i.value))
+	if (!value_right(k, e->made_from, i.value))
 		return "value";
 	if (i.loaded.us != e->loaded.us || i.max_age.us != MAX_AGE.us)
 		return "loaded or max_age";
@@ -193,7 +211,8 @@ static void count_entry(void *arg, uint32_t h)
 
 	store_get(c->s, h, &i);
 	c->n++;
-	c->bytes += store_footprint(c->s, i.key.n, i.value.n);
+	c->bytes += (uint64_t)layout_granules(i.key.n, i.value.n, c->s->entry[h].own_version) *
+	            LAYOUT_GRANULE;
 }
 
 /* All of the store against all of the model. */
@@ -285,13 +304,13 @@ static void one_operation(struct store *s, struct model *m, struct rng *g, unsig
 		break;
 	case 3:
 	case 4:
-		e->soft.us += (int64_t)rng_below(g, 1000);
-		e->hard.us += (int64_t)rng_below(g, 100000);
+		e->soft.us += ticks(g, 4);
+		e->hard.us += ticks(g, 400);
 		store_set_expiry(s, h, e->soft, e->hard);
 		break;
 	case 5:
-		e->loaded.us = NOW.us - (int64_t)rng_below(g, 1000000);
-		e->soft.us += (int64_t)rng_below(g, 1000);
+		e->loaded.us = NOW.us - ticks(g, 4000);
+		e->soft.us += ticks(g, 4);
 		OK(store_renew(s, h, e->loaded, e->soft, e->hard) == 0);
 		break;
 	default:
@@ -355,7 +374,7 @@ TEST(any_size_can_be_placed_after_others_were_there)
 		moved = s->arena.moved;
 		put(s, &m, &g, i % KEYS, n);
 		store_stats(s, &st);
-		moved_most = ARENA_MOVES * layout_granules(300, n) +
+		moved_most = ARENA_MOVES * layout_granules(300, n, true) +
 		             (UINT64_C(1) << s->arena.zone_shift);
 		OK(s->arena.moved - moved <= moved_most, "%zu bytes: moved %" PRIu64, n,
 		   s->arena.moved - moved);
@@ -422,8 +441,8 @@ TEST(what_does_not_fit_is_refused_and_takes_the_old_value_with_it)
 
 	OK(store_create(segment, STORE_MIN_BYTES - 1, 1, clock_then) == NULL);
 	store_stats(s, &st);
-	OK(store_footprint(s, 10, st.bytes_total - 80) == st.bytes_total);
-	OK(store_footprint(s, 10, st.bytes_total - 79) == 0);
+	OK(store_footprint(s, 10, st.bytes_total - 64) == st.bytes_total);
+	OK(store_footprint(s, 10, st.bytes_total - 63) == 0);
 	OK(store_footprint(s, LAYOUT_MAX_KEY_BYTES, 0) > 0);
 	OK(store_footprint(s, LAYOUT_MAX_KEY_BYTES + 1, 0) == 0);
 	OK(store_footprint(s, UINT64_MAX, 10) == 0 && store_footprint(s, 10, UINT64_MAX) == 0);
@@ -441,7 +460,7 @@ TEST(what_does_not_fit_is_refused_and_takes_the_old_value_with_it)
 	item.value = bytes_of(buf, 10000);
 	item.key = name[3];
 	OK(store_put(s, &item, &h) == 0);
-	item.value = bytes_of(buf, 235400);
+	item.value = bytes_of(buf, st.bytes_total - 10000);
 	item.key = name[1];
 	OK(store_put(s, &item, &h) == -ENOSPC);
 	OK(store_find(s, name[1]) == STORE_NONE, "an old value stays");
@@ -470,7 +489,7 @@ static unsigned readable(const void *mem, const struct model *m, const struct mo
 		e = m->e[k].present && m->e[k].version == v.version ? &m->e[k] : &m2->e[k];
 		OK(e->present && e->version == v.version, "key %u: version %" PRIu64, k, v.version);
 		OK(e->value_bytes == v.value_bytes &&
-		           value_right(k, v.version, bytes_of(out, v.value_bytes)),
+		           value_right(k, e->made_from, bytes_of(out, v.value_bytes)),
 		   "key %u: wrong value", k);
 		OK(v.max_age.us == MAX_AGE.us &&
 		           (v.loaded.us == m->e[k].loaded.us || v.loaded.us == m2->e[k].loaded.us),
@@ -667,14 +686,19 @@ TEST(any_single_bit_may_flip)
 	OK(missing > n / 8 && missing < n * FEW / 2);
 }
 
-/* Freed memory still holds whole old entries. Nothing but a slot made for it brings one back. */
+static unsigned char *at_granule(uint32_t off)
+{
+	return segment + (size_t)off * LAYOUT_GRANULE;
+}
+
+/* Freed memory still holds old entries, wiped. Nothing but a forged one brings one back. */
 TEST(an_old_entry_stays_gone)
 {
 	struct store *s;
 	struct model m = {.next_version = 0};
 	struct layout_bucket *b;
 	struct rng g;
-	uint64_t tag, kept;
+	uint64_t kept, mark;
 	uint32_t old_off, new_off, slot;
 
 	rng_init(&g, tap_seed);
@@ -685,9 +709,9 @@ TEST(an_old_entry_stays_gone)
 	put(s, &m, &g, 1, 100);
 	new_off = arena_offset(&s->arena, store_find(s, name[1]));
 	slot = s->entry[store_find(s, name[1])].slot;
-	tag = tag_at(s, slot);
 	b = bucket_of(s, slot);
 	slot %= LAYOUT_SLOTS;
+	mark = mark_at(b, slot);
 	store_release(&s);
 	OK(old_off != new_off && readable(segment, &m, &m) == 1);
 
@@ -697,11 +721,13 @@ TEST(an_old_entry_stays_gone)
 	OK(kept == 0, "attach takes the old entry");
 	store_release(&s);
 
-	/* a forged slot does; then there are two of the key, and one must go */
+	/* a copy, and a forged slot that leads to it: two of the key, and one must go */
+	memcpy(at_granule(old_off), at_granule(new_off), 160);
 	b->off[slot] = new_off;
-	b->mark[slot] = layout_mark(tag, new_off);
-	b->off[(slot + 1) % LAYOUT_SLOTS] = old_off;
-	b->mark[(slot + 1) % LAYOUT_SLOTS] = layout_mark(tag, old_off);
+	b->mark[slot / 4] = mark << slot % 4 * 16;
+	slot = (slot + 1) % LAYOUT_SLOTS;
+	b->off[slot] = old_off;
+	b->mark[slot / 4] |= mark << slot % 4 * 16;
 	s = store_attach(segment, BYTES, 2, clock_then, NOW, &kept, NULL);
 	OK(kept == 1 && same(s, &m, false), "kept %" PRIu64, kept);
 	store_release(&s);
@@ -743,14 +769,15 @@ TEST(any_garbage_may_be_in_the_segment)
 
 				b += rng_below(&g, 128);
 				from = rng_below(&g, LAYOUT_SLOTS);
-				w = layout_mark(b->mark[from], b->off[from]);
 				n = (size_t)rng_below(&g, KEYS);
 				b->off[from] =
 				        (uint32_t)(rng_below(&g, 2) ? rng_u64(&g)
-				                                    : 1040 + rng_below(&g, 600));
-				b->mark[from] = layout_mark(
-				        rng_below(&g, 2) ? w : hash_bytes(name[n], seed),
-				        b->off[from]);
+				                                    : 700 + rng_below(&g, 600));
+				w = UINT64_C(0xffff) << from % 4 * 16;
+				if (rng_below(&g, 2))
+					b->mark[from / 4] = (b->mark[from / 4] & ~w) |
+					                    layout_mark(hash_bytes(name[n], seed))
+					                            << from % 4 * 16;
 			}
 			break;
 		default: /* small changes all over, words of all ones or zeroes among them */
