@@ -9,6 +9,9 @@
 
 uint64_t hash_bytes(struct bytes b, uint64_t seed);
 
+/* What hash_bytes calls where it can. */
+uint64_t hash_bytes_avx2(struct bytes b, uint64_t seed);
+
 /* Mixes a number; equal inputs give equal outputs on every machine. */
 static inline uint64_t hash_u64(uint64_t x)
 {

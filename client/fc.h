@@ -8,12 +8,14 @@
  *	link.c		the library's thread: ZeroMQ, events, replies
  *	worker.c	loaders: the threads that run the app's functions for the daemon
  *	alone.c		one load per host while there is no daemon
+ *	lane.c		what each thread has of a handle: counters, sampling
  *	segment.c, outbox.c, monitor.c
  */
 #ifndef FORECACHED_CLIENT_FC_H
 #define FORECACHED_CLIENT_FC_H
 
 #include "client/forecache.h"
+#include "client/lane.h"
 #include "client/outbox.h"
 #include "client/segment.h"
 #include "proto/limits.h"
@@ -33,14 +35,16 @@ struct fc {
 	struct fc_options opt; /* complete; opt.dir points to the next */
 	char dir[FC_MAX_PATH + 1];
 	struct proto_limits limits;
+	struct lanes lanes;
 	struct segment segment;
 	struct outbox outbox;
 	pthread_mutex_t lock;        /* starting the link */
 	_Atomic(struct link *) link; /* NULL: not started, or the parent's */
 	atomic_bool closing;
+	int64_t silence_us;  /* opt.silence_s */
+	atomic_uint flushes; /* how often the thread has looked for events to tell */
 
-	/* fc_stats */
-	atomic_ullong gets, hits, grace, misses, segment_reads;
+	/* fc_stats; what it says of gets is in the lanes */
 	atomic_ullong requests, timeouts, events_sent, loads, load_errors;
 
 	struct fc *next, *prev; /* all handles of the process, for fork */
@@ -53,9 +57,9 @@ int64_t fc_monotonic_us(void);
 /* The link, started if need be; NULL when no thread can be had. */
 struct link *fc_link(struct fc *fc);
 
-/* Notes an access for the daemon. endpoint may be NULL. */
+/* Notes count accesses for the daemon. endpoint may be NULL. */
 void fc_note(struct fc *fc, const char *endpoint, struct bytes key, enum event_outcome outcome,
-             uint64_t value_bytes, uint64_t version);
+             uint32_t count, uint64_t value_bytes, uint64_t version);
 
 /* 0, or -EINVAL: no key, or an endpoint or key that is too long for any daemon. */
 int fc_check_key(const char *endpoint, const void *key, size_t key_bytes);

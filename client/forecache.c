@@ -63,6 +63,7 @@ static void after_fork_child(void)
 	for (fc = all; fc; fc = fc->next) {
 		pthread_mutex_init(&fc->lock, NULL);
 		atomic_store(&fc->link, NULL);
+		lanes_forked(&fc->lanes);
 		segment_forked(&fc->segment);
 		outbox_forked(&fc->outbox);
 	}
@@ -127,6 +128,7 @@ static int take_options(struct fc *fc, const struct fc_options *given)
 		return -EINVAL;
 	OPTION_TABLE(X)
 #undef X
+	fc->silence_us = (int64_t)(fc->opt.silence_s * 1e6);
 	fc->limits = proto_limits_default();
 	fc->limits.max_frame_bytes = (double)fc->opt.max_reply_bytes;
 	fc->limits.max_value_bytes = (double)fc->opt.max_value_bytes;
@@ -183,7 +185,8 @@ int fc_open(const struct fc_options *options, struct fc **ret)
 	}
 	pthread_mutex_init(&fc->lock, NULL);
 	snprintf(path, sizeof(path), "%s/segment", fc->dir);
-	segment_init(&fc->segment, path);
+	lanes_init(&fc->lanes);
+	segment_init(&fc->segment, path, &fc->lanes);
 	segment_refresh(&fc->segment);
 	add_to_all(fc);
 	*ret = fc;
@@ -203,6 +206,7 @@ void fc_close(struct fc **fcp)
 	l = atomic_exchange(&fc->link, NULL);
 	link_stop(&l, CLOSE_LINGER_S);
 	segment_release(&fc->segment);
+	lanes_release(&fc->lanes);
 	outbox_release(&fc->outbox);
 	pthread_mutex_destroy(&fc->lock);
 	free(fc);
@@ -225,13 +229,13 @@ struct link *fc_link(struct fc *fc)
 }
 
 void fc_note(struct fc *fc, const char *endpoint, struct bytes key, enum event_outcome outcome,
-             uint64_t value_bytes, uint64_t version)
+             uint32_t count, uint64_t value_bytes, uint64_t version)
 {
 	struct event e = {.at = INSTANT_NONE,
 	                  .endpoint = bytes_str(endpoint),
 	                  .key = key,
 	                  .outcome = outcome,
-	                  .count = 1,
+	                  .count = count,
 	                  .value_bytes = value_bytes,
 	                  .version = version};
 
@@ -267,12 +271,9 @@ int fc_register_loader(struct fc *fc, const char *endpoint, unsigned concurrency
 
 void fc_stats(struct fc *fc, struct fc_stats *ret)
 {
+	struct lane *l = atomic_load_explicit(&fc->lanes.first, memory_order_acquire);
+
 	*ret = (struct fc_stats){
-	        .gets = atomic_load(&fc->gets),
-	        .hits = atomic_load(&fc->hits),
-	        .grace = atomic_load(&fc->grace),
-	        .misses = atomic_load(&fc->misses),
-	        .segment_reads = atomic_load(&fc->segment_reads),
 	        .requests = atomic_load(&fc->requests),
 	        .timeouts = atomic_load(&fc->timeouts),
 	        .events_sent = atomic_load(&fc->events_sent),
@@ -280,17 +281,23 @@ void fc_stats(struct fc *fc, struct fc_stats *ret)
 	        .loads = atomic_load(&fc->loads),
 	        .load_errors = atomic_load(&fc->load_errors),
 	};
+	for (; l; l = l->next) {
+#define X(name) ret->name += atomic_load_explicit(&l->name, memory_order_relaxed);
+		LANE_COUNT_TABLE(X)
+#undef X
+	}
 }
 
 int fc_alive(struct fc *fc)
 {
-	struct segment_map *m = segment_hold(&fc->segment);
+	struct lane *mine = lanes_mine(&fc->lanes);
+	struct segment_map *m = mine ? segment_hold(&fc->segment, mine) : NULL;
 	int alive;
 
 	if (!m)
 		return 0;
 	alive = span_s(store_reader_silence(&m->reader, fc_boottime_us())) <= fc->opt.silence_s;
-	segment_drop(m);
+	segment_drop(mine);
 	return alive;
 }
 

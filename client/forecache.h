@@ -117,15 +117,42 @@ int fc_get(struct fc *fc, const char *endpoint, const void *key, size_t key_byte
 
 /*
  * fc_get for those who must not wait at all: event loops, and languages with a lock over their
- * threads. Only the segment is asked, and the value is copied to buf (cap bytes; ret->data is buf,
- * or NULL: do not release it). -ENOENT: nothing fresh enough. -EAGAIN: there is no segment; fc_get
- * would ask the daemon. -ERANGE: the value does not fit, ret->bytes is what it takes. What ended
- * with -EAGAIN or -ERANGE is not counted nor told to the daemon, and with FC_PEEK_FRESH in flags
- * only a fresh value is given and told: for those who go on with fc_get_or_load.
+ * threads. Only the segment is asked, no memory is allocated, and the value is copied to buf (cap
+ * bytes; ret->data is buf, or NULL: do not release it). -ENOENT: nothing fresh enough. -EAGAIN:
+ * there is no segment; fc_get would ask the daemon. -ERANGE: the value does not fit, ret->bytes is
+ * what it takes. What ended with -EAGAIN or -ERANGE is not counted nor told to the daemon, and with
+ * FC_ONLY_FRESH in flags only a fresh value is given and told: for those who go on with
+ * fc_get_or_load.
  */
-#define FC_PEEK_FRESH 1u
+#define FC_ONLY_FRESH 1u
+int fc_get_into(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes,
+                unsigned flags, void *buf, size_t cap, struct fc_value *ret);
+
+/*
+ * The value in its place, without a copy: for those who look at it once (parse, send, compare) and
+ * can begin again. It was whole when fc_peek returned, and may become another one, or nonsense, at
+ * any time after: whoever uses it must bear any bytes there, and believes what came of it only if
+ * fc_peek_valid says 1. That ends the peek; it is called once for each that returned 0, soon. -ENOENT
+ * and -EAGAIN as fc_get_into.
+ *
+ *	if (fc_peek(fc, NULL, key, n, 0, &view) == 0) {
+ *		sum = add_up(view.data, view.bytes);
+ *		if (fc_peek_valid(fc, &view))
+ *			return sum;
+ *	}
+ *	... fc_get
+ */
+struct fc_view {
+	const void *data; /* of shared memory, aligned to 8 bytes; no NUL behind it */
+	size_t bytes;
+	uint64_t version;
+	double age_s, ttl_s; /* as in fc_value */
+	enum fc_outcome outcome;
+	void *reserved[4];
+};
 int fc_peek(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes, unsigned flags,
-            void *buf, size_t cap, struct fc_value *ret);
+            struct fc_view *ret);
+int fc_peek_valid(struct fc *fc, struct fc_view *view);
 
 /*
  * Many keys. ret[i].error tells how each went, as fc_get. The return value is 0, or an error that

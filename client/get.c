@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Most values are smaller: they are read into the stack and copied to memory of just their size. */
-#define SMALL_BYTES 4096
-
 static int check(const char *endpoint, struct bytes key, struct fc_value *ret)
 {
 	if (!ret)
@@ -35,114 +32,161 @@ struct seen {
 	bool alive;      /* the daemon's heartbeat is recent */
 };
 
-static enum reader_outcome copy_out(const struct store_reader *r, struct bytes key,
-                                    struct instant now, struct reader_value *ret, void **ret_data)
+/* How often a value is read that changes meanwhile, or is of another size each time. */
+#define COPIES 8
+
+/*
+ * Copies what was found, to room or to new memory. False: it is not what was found any more, or
+ * does not fit (*ret_outcome SMALL), or there is no memory.
+ */
+static bool copy_out(const struct store_reader *r, struct reader_view *v, struct room room,
+                     void **ret_data, enum reader_outcome *ret_outcome)
 {
-	enum reader_outcome o;
-	char small[SMALL_BYTES];
-	void *p = NULL;
-	int tries;
+	size_t n = (size_t)v->value.value_bytes;
 
-	o = store_reader_get(r, key, now, small, sizeof(small), ret);
-	if (o == READER_FRESH || o == READER_GRACE || o == READER_STALE) {
-		p = malloc(ret->value_bytes ? ret->value_bytes : 1);
-		if (!p)
-			return READER_MISS;
-		memcpy(p, small, ret->value_bytes);
-		*ret_data = p;
-		return o;
+	*ret_data = room.p;
+	if (room.p && n > room.cap) {
+		*ret_outcome = READER_SMALL;
+		return false;
 	}
-	for (tries = 0; o == READER_SMALL && tries < 4; tries++) { /* it may grow meanwhile */
-		uint64_t cap = ret->value_bytes;
-
-		free(p);
-		p = malloc(cap);
-		if (!p)
-			return READER_MISS;
-		o = store_reader_get(r, key, now, p, cap, ret);
-	}
-	if (o == READER_FRESH || o == READER_GRACE || o == READER_STALE) {
-		*ret_data = p;
-		return o;
-	}
-	free(p);
-	return o == READER_SMALL ? READER_MISS : o;
+	if (!room.p && !(*ret_data = malloc(n ? n : 1)))
+		return false;
+	if (store_reader_copy(r, v, *ret_data))
+		return true;
+	if (!room.p)
+		free(*ret_data);
+	return false;
 }
 
-static struct seen look_at(struct fc *fc, struct segment_map *m, struct bytes key, struct room room,
-                           struct fc_value *ret)
+/* Finds the value and copies it. */
+static enum reader_outcome take(const struct store_reader *r, struct bytes key, struct instant now,
+                                struct room room, struct reader_view *ret, void **ret_data)
+{
+	enum reader_outcome o, small = READER_MISS;
+	int i;
+
+	for (i = 0; i < COPIES; i++) {
+		o = store_reader_find(r, key, now, ret);
+		if (o == READER_MISS || o == READER_GONE ||
+		    copy_out(r, ret, room, ret_data, &small))
+			return o;
+		/* too small, out of memory, or damaged and nobody is at it */
+		if (small == READER_SMALL || store_reader_still(r, ret))
+			break;
+	}
+	return small;
+}
+
+static void describe(const struct reader_value *v, struct instant now, enum reader_outcome o,
+                     struct fc_value *ret)
+{
+	ret->bytes = v->value_bytes;
+	ret->version = v->version;
+	ret->age_s = span_s(instant_diff(now, v->loaded));
+	ret->ttl_s =
+	        v->soft.us == INT64_MAX ? span_s(SPAN_MAX) : span_s(instant_diff(v->soft, now));
+	ret->outcome = o == READER_FRESH ? FC_HIT : FC_GRACE;
+}
+
+/* What time it is for the segment, and whether its writer is alive. */
+static struct instant look_at_clock(struct fc *fc, struct lane *mine, const struct segment_map *m,
+                                    bool *ret_alive)
+{
+	struct instant now;
+	struct span silence;
+
+	store_reader_clock(&m->reader, fc_boottime_us(), &mine->clock, &now, &silence);
+	*ret_alive = silence.us <= fc->silence_us;
+	return now;
+}
+
+/* What nobody would tell a change of any more is past its time. */
+static enum reader_outcome unless_pushed(enum reader_outcome o, const struct reader_value *v,
+                                         bool alive)
+{
+	return (o == READER_FRESH || o == READER_GRACE) && v->pushed && !alive ? READER_STALE : o;
+}
+
+static struct seen look_at(struct fc *fc, struct lane *mine, const struct segment_map *m,
+                           struct bytes key, struct room room, struct fc_value *ret)
 {
 	struct seen seen = {READER_GONE, false};
-	struct reader_value v;
-	struct instant now;
-	int64_t boottime;
+	struct reader_view v;
+	struct instant now = look_at_clock(fc, mine, m, &seen.alive);
+	void *data = NULL;
 
-	boottime = fc_boottime_us();
-	now = store_reader_now(&m->reader, boottime);
-	seen.alive = span_s(store_reader_silence(&m->reader, boottime)) <= fc->opt.silence_s;
-	ret->data = room.p;
-	seen.outcome = room.p ? store_reader_get(&m->reader, key, now, room.p, room.cap, &v)
-	                      : copy_out(&m->reader, key, now, &v, &ret->data);
-	segment_drop(m);
-	/* nobody would tell of its change any more */
-	if ((seen.outcome == READER_FRESH || seen.outcome == READER_GRACE) && v.pushed &&
-	    !seen.alive)
-		seen.outcome = READER_STALE;
+	seen.outcome = take(&m->reader, key, now, room, &v, &data);
+	segment_drop(mine);
 	if (seen.outcome == READER_MISS || seen.outcome == READER_GONE)
 		return seen;
-	ret->bytes = v.value_bytes;
-	ret->version = v.version;
-	ret->age_s = span_s(instant_diff(now, v.loaded));
-	ret->ttl_s = v.soft.us == INT64_MAX ? span_s(SPAN_MAX) : span_s(instant_diff(v.soft, now));
-	ret->outcome = seen.outcome == READER_FRESH ? FC_HIT : FC_GRACE;
+	seen.outcome = unless_pushed(seen.outcome, &v.value, seen.alive);
+	ret->data = data;
+	describe(&v.value, now, seen.outcome, ret);
 	return seen;
 }
 
-static struct seen look_into(struct fc *fc, struct bytes key, struct room room,
+static struct seen look_into(struct fc *fc, struct lane *mine, struct bytes key, struct room room,
                              struct fc_value *ret)
 {
-	struct segment_map *m = segment_hold(&fc->segment);
+	struct segment_map *m = mine ? segment_hold(&fc->segment, mine) : NULL;
 	struct seen seen = {READER_GONE, false};
 
 	if (m)
-		seen = look_at(fc, m, key, room, ret);
+		seen = look_at(fc, mine, m, key, room, ret);
 	/*
 	 * The daemon has started anew. Its segment is whole before its sockets answer, so that
 	 * asking it instead would load what is there.
 	 */
 	if (m && seen.outcome == READER_GONE && segment_renew(&fc->segment, m)) {
-		m = segment_hold(&fc->segment);
+		m = segment_hold(&fc->segment, mine);
 		if (m)
-			seen = look_at(fc, m, key, room, ret);
+			seen = look_at(fc, mine, m, key, room, ret);
 	}
 	return seen;
 }
 
 static struct seen look(struct fc *fc, struct bytes key, struct fc_value *ret)
 {
-	return look_into(fc, key, (struct room){0}, ret);
+	return look_into(fc, lanes_mine(&fc->lanes), key, (struct room){0}, ret);
 }
 
 /* -- Counting ------------------------------------------------------------------------------- */
 
-static void count(struct fc *fc, const struct fc_value *v)
+static void count(struct lane *mine, const struct fc_value *v)
 {
-	atomic_fetch_add_explicit(v->outcome == FC_HIT     ? &fc->hits
-	                          : v->outcome == FC_GRACE ? &fc->grace
-	                                                   : &fc->misses,
-	                          1, memory_order_relaxed);
+	if (!mine)
+		return;
+	lane_add(v->outcome == FC_HIT     ? &mine->hits
+	         : v->outcome == FC_GRACE ? &mine->grace
+	                                  : &mine->misses,
+	         1);
 }
 
-static void count_segment(struct fc *fc, const char *endpoint, struct bytes key,
+static void count_gets(struct fc *fc, uint64_t n)
+{
+	struct lane *mine = lanes_mine(&fc->lanes);
+
+	if (mine)
+		lane_add(&mine->gets, n);
+}
+
+/* Of many hits, some are told for the others; of grace and misses each counts. */
+static void count_segment(struct fc *fc, struct lane *mine, const char *endpoint, struct bytes key,
                           const struct fc_value *v)
 {
-	count(fc, v);
-	atomic_fetch_add_explicit(&fc->segment_reads, 1, memory_order_relaxed);
-	fc_note(fc, endpoint, key,
-	        v->outcome == FC_HIT     ? EVENT_HIT
-	        : v->outcome == FC_GRACE ? EVENT_GRACE
-	                                 : EVENT_MISS,
-	        v->bytes, v->version);
+	uint32_t weight = 1;
+
+	count(mine, v);
+	lane_add(&mine->segment_reads, 1);
+	if (v->outcome == FC_HIT)
+		weight = sample_hit(&mine->sample,
+		                    atomic_load_explicit(&fc->flushes, memory_order_relaxed));
+	if (weight)
+		fc_note(fc, endpoint, key,
+		        v->outcome == FC_HIT     ? EVENT_HIT
+		        : v->outcome == FC_GRACE ? EVENT_GRACE
+		                                 : EVENT_MISS,
+		        weight, v->bytes, v->version);
 }
 
 /* Takes back what was found: the caller is to see a miss. */
@@ -220,34 +264,37 @@ int fc_get(struct fc *fc, const char *endpoint, const void *key_p, size_t key_by
            struct fc_value *ret)
 {
 	struct bytes key = bytes_of(key_p, key_bytes);
+	struct lane *mine = lanes_mine(&fc->lanes);
 	struct seen seen;
 	int rc = check(endpoint, key, ret);
 
 	if (rc)
 		return rc;
-	atomic_fetch_add_explicit(&fc->gets, 1, memory_order_relaxed);
-	seen = look(fc, key, ret);
+	seen = look_into(fc, mine, key, (struct room){0}, ret);
+	if (mine)
+		lane_add(&mine->gets, 1);
 	if (seen.outcome == READER_GONE) {
 		rc = ask(fc, endpoint, key, MODE_PEEK, fc->opt.timeout_s, ret);
-		count(fc, ret);
+		count(mine, ret);
 		return rc;
 	}
 	if (seen.outcome == READER_STALE || (seen.outcome == READER_GRACE && !seen.alive))
 		forget(ret);
-	count_segment(fc, endpoint, key, ret);
+	count_segment(fc, mine, endpoint, key, ret);
 	return ret->data ? 0 : -ENOENT;
 }
 
-int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_bytes,
-            unsigned flags, void *buf, size_t cap, struct fc_value *ret)
+int fc_get_into(struct fc *fc, const char *endpoint, const void *key_p, size_t key_bytes,
+                unsigned flags, void *buf, size_t cap, struct fc_value *ret)
 {
 	struct bytes key = bytes_of(key_p, key_bytes);
+	struct lane *mine = lanes_mine(&fc->lanes);
 	struct seen seen;
 	int rc = check(endpoint, key, ret);
 
 	if (rc || !buf)
 		return rc ? rc : -EINVAL;
-	seen = look_into(fc, key, (struct room){buf, cap}, ret);
+	seen = look_into(fc, mine, key, (struct room){buf, cap}, ret);
 	if (seen.outcome == READER_SMALL) {
 		ret->data = NULL;
 		return -ERANGE;
@@ -256,13 +303,108 @@ int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_b
 		*ret = (struct fc_value){.age_s = NAN, .ttl_s = NAN, .outcome = FC_MISS};
 	if (seen.outcome == READER_GONE)
 		return -EAGAIN;
-	if ((flags & FC_PEEK_FRESH) && ret->outcome != FC_HIT) {
+	if ((flags & FC_ONLY_FRESH) && ret->outcome != FC_HIT) {
 		*ret = (struct fc_value){.age_s = NAN, .ttl_s = NAN, .outcome = FC_MISS};
 		return -ENOENT;
 	}
-	atomic_fetch_add_explicit(&fc->gets, 1, memory_order_relaxed);
-	count_segment(fc, endpoint, key, ret);
+	lane_add(&mine->gets, 1);
+	count_segment(fc, mine, endpoint, key, ret);
 	return ret->data ? 0 : -ENOENT;
+}
+
+/* -- In place ------------------------------------------------------------------------------- */
+
+/* What fc_view.reserved holds. */
+struct peeked {
+	struct segment_map *map;
+	const void *bucket;
+	uint64_t seq;
+};
+_Static_assert(sizeof(struct peeked) <= sizeof(((struct fc_view *)0)->reserved), "it fits");
+
+/* Finds the value and looks whether it is whole. */
+static enum reader_outcome find_whole(const struct store_reader *r, struct bytes key,
+                                      struct instant now, struct reader_view *ret)
+{
+	enum reader_outcome o;
+	int i;
+
+	for (i = 0; i < COPIES; i++) {
+		o = store_reader_find(r, key, now, ret);
+		if (o == READER_MISS || o == READER_GONE || store_reader_check(r, ret))
+			return o;
+		if (store_reader_still(r, ret))
+			break; /* damaged */
+	}
+	return READER_MISS;
+}
+
+int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_bytes,
+            unsigned flags, struct fc_view *ret)
+{
+	struct bytes key = bytes_of(key_p, key_bytes);
+	struct lane *mine = lanes_mine(&fc->lanes);
+	struct fc_value seen;
+	struct segment_map *m;
+	struct reader_view v;
+	struct peeked p;
+	struct instant now;
+	enum reader_outcome o;
+	bool alive;
+	int rc = ret ? check(endpoint, key, &seen) : -EINVAL;
+
+	if (rc)
+		return rc;
+	*ret = (struct fc_view){.age_s = NAN, .ttl_s = NAN, .outcome = FC_MISS};
+	m = mine ? segment_hold(&fc->segment, mine) : NULL;
+	if (!m)
+		return -EAGAIN;
+	now = look_at_clock(fc, mine, m, &alive);
+	o = find_whole(&m->reader, key, now, &v);
+	if (o != READER_MISS && o != READER_GONE)
+		o = unless_pushed(o, &v.value, alive);
+	if (o == READER_FRESH || (o == READER_GRACE && alive && !(flags & FC_ONLY_FRESH))) {
+		segment_pin(m);
+		describe(&v.value, now, o, &seen);
+	}
+	segment_drop(mine);
+	if (o == READER_GONE) {
+		segment_renew(&fc->segment, m);
+		return -EAGAIN;
+	}
+	if ((flags & FC_ONLY_FRESH) && seen.outcome != FC_HIT)
+		return -ENOENT;
+	lane_add(&mine->gets, 1);
+	count_segment(fc, mine, endpoint, key, &seen);
+	if (seen.outcome == FC_MISS)
+		return -ENOENT;
+	p = (struct peeked){m, v.bucket, v.seq};
+	memcpy(ret->reserved, &p, sizeof(p));
+	ret->data = v.data;
+	ret->bytes = seen.bytes;
+	ret->version = seen.version;
+	ret->age_s = seen.age_s;
+	ret->ttl_s = seen.ttl_s;
+	ret->outcome = seen.outcome;
+	return 0;
+}
+
+int fc_peek_valid(struct fc *fc, struct fc_view *view)
+{
+	struct reader_view v = {0};
+	struct peeked p;
+	int valid;
+
+	(void)fc;
+	if (!view || !view->data)
+		return 0;
+	memcpy(&p, view->reserved, sizeof(p));
+	v.bucket = p.bucket;
+	v.seq = (uint32_t)p.seq;
+	valid = store_reader_still(&p.map->reader, &v);
+	segment_unpin(p.map);
+	*view = (struct fc_view){.age_s = NAN, .ttl_s = NAN, .outcome = FC_MISS};
+	return valid;
 }
 
 /* -- Many ----------------------------------------------------------------------------------- */
@@ -309,7 +451,7 @@ int fc_mget(struct fc *fc, const char *endpoint, const void *const *keys, const 
             size_t n, struct fc_value *ret)
 {
 	size_t i, at, part = (size_t)fc->limits.max_keys;
-	struct segment_map *m;
+	struct lane *mine = lanes_mine(&fc->lanes);
 	int rc = 0;
 
 	for (i = 0; i < n; i++) {
@@ -319,9 +461,8 @@ int fc_mget(struct fc *fc, const char *endpoint, const void *const *keys, const 
 			return rc;
 		}
 	}
-	m = segment_hold(&fc->segment);
-	if (m) {
-		segment_drop(m);
+	if (mine && segment_hold(&fc->segment, mine)) {
+		segment_drop(mine);
 		for (i = 0; i < n; i++)
 			ret[i].error = fc_get(fc, endpoint, keys[i], key_bytes[i], &ret[i]);
 		return 0;
@@ -329,11 +470,11 @@ int fc_mget(struct fc *fc, const char *endpoint, const void *const *keys, const 
 	for (at = 0; at < n && !rc; at += part)
 		rc = ask_many(fc, endpoint, keys + at, key_bytes + at,
 		              n - at < part ? n - at : part, ret + at);
-	atomic_fetch_add_explicit(&fc->gets, n, memory_order_relaxed);
+	count_gets(fc, n);
 	for (i = 0; i < n; i++) {
 		if (rc && !ret[i].data)
 			ret[i].error = rc;
-		count(fc, &ret[i]);
+		count(mine, &ret[i]);
 	}
 	return 0;
 }
@@ -472,15 +613,16 @@ int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key_p, size_
 	struct bytes key = bytes_of(key_p, key_bytes);
 	double wait_s = fn ? fc->opt.load_wait_s : fc->opt.timeout_s;
 	int64_t came_us = fc_boottime_us();
+	struct lane *mine = lanes_mine(&fc->lanes);
 	struct seen seen;
 	int rc = check(endpoint, key, ret);
 
 	if (rc)
 		return rc;
-	atomic_fetch_add_explicit(&fc->gets, 1, memory_order_relaxed);
+	count_gets(fc, 1);
 	seen = look(fc, key, ret);
 	if (seen.outcome == READER_FRESH) {
-		count_segment(fc, endpoint, key, ret);
+		count_segment(fc, mine, endpoint, key, ret);
 		return 0;
 	}
 	forget(ret);
@@ -507,6 +649,6 @@ int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key_p, size_
 		rc = -ENOENT;
 	}
 	ret->lease = 0;
-	count(fc, ret);
+	count(mine, ret);
 	return rc;
 }

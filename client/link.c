@@ -181,13 +181,14 @@ static bool is_there(struct link *l, const char *name)
 
 static bool is_silent(struct link *l)
 {
-	struct segment_map *m = segment_hold(&l->fc->segment);
+	struct lane *mine = lanes_mine(&l->fc->lanes);
+	struct segment_map *m = mine ? segment_hold(&l->fc->segment, mine) : NULL;
 	bool silent = false;
 
 	if (m) {
 		silent = span_s(store_reader_silence(&m->reader, fc_boottime_us())) >
 		         l->fc->opt.silence_s;
-		segment_drop(m);
+		segment_drop(mine);
 	}
 	return silent;
 }
@@ -688,6 +689,7 @@ static void *run(void *arg)
 		for (w = first; w; w = w->next)
 			serve_worker(l, w, now);
 		if (now - flushed >= flush_us) {
+			atomic_fetch_add_explicit(&l->fc->flushes, 1, memory_order_relaxed);
 			if (send_events(l, now))
 				l->active_us = now;
 			flushed = now;

@@ -8,9 +8,11 @@ EXTRA_DIST += %D%/forecache.map
 	%D%/call.c \
 	%D%/fc.h %D%/forecache.c \
 	%D%/get.c \
+	%D%/lane.h %D%/lane.c \
 	%D%/link.h %D%/link.c \
 	%D%/monitor.c \
 	%D%/outbox.h %D%/outbox.c \
+	%D%/sample.h \
 	%D%/segment.h %D%/segment.c \
 	%D%/worker.h %D%/worker.c
 %C%_libforecache_la_CPPFLAGS = $(OS_CPPFLAGS) $(ZMQ_CFLAGS)

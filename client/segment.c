@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/segment.h"
 
-#include "base/hash.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,9 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void segment_init(struct segment *s, const char *path)
+void segment_init(struct segment *s, const char *path, struct lanes *lanes)
 {
 	memset(s, 0, sizeof(*s));
+	s->lanes = lanes;
 	snprintf(s->path, sizeof(s->path), "%s", path);
 	pthread_mutex_init(&s->lock, NULL);
 }
@@ -37,22 +36,14 @@ void segment_release(struct segment *s)
 
 void segment_forked(struct segment *s)
 {
-	int i, k;
-
 	pthread_mutex_init(&s->lock, NULL);
-	for (i = 0; i < SEGMENT_MAPS; i++)
-		for (k = 0; k < SEGMENT_HOLDS; k++)
-			atomic_store(&s->map[i].held[k].n, 0);
 }
 
-static bool is_held(struct segment_map *m)
+static bool is_held(struct segment *s, struct segment_map *m)
 {
-	unsigned n = 0;
-	int k;
-
-	for (k = 0; k < SEGMENT_HOLDS; k++)
-		n += atomic_load(&m->held[k].n);
-	return n;
+	/* a pin is made while the mapping is held */
+	return lanes_reading(s->lanes, m) ||
+	       atomic_load_explicit(&m->pins, memory_order_acquire) != 0;
 }
 
 /* A place for a new mapping; what was replaced and is held no more is given back on the way. */
@@ -64,7 +55,7 @@ static struct segment_map *free_map(struct segment *s)
 	for (i = 0; i < SEGMENT_MAPS; i++) {
 		struct segment_map *m = &s->map[i];
 
-		if (m == now || is_held(m))
+		if (m == now || (m->reader.mem && is_held(s, m)))
 			continue;
 		unmap(m);
 		found = m;
@@ -127,32 +118,19 @@ bool segment_renew(struct segment *s, const struct segment_map *m)
 	return atomic_load(&s->current) != m;
 }
 
-static _Thread_local char self; /* its address tells threads apart */
-
-static unsigned lane(void)
+struct segment_map *segment_hold(struct segment *s, struct lane *mine)
 {
-	return (unsigned)hash_u64((uint64_t)(uintptr_t)&self) % SEGMENT_HOLDS;
-}
-
-struct segment_map *segment_hold(struct segment *s)
-{
-	struct segment_map *m = atomic_load_explicit(&s->current, memory_order_acquire);
+	struct segment_map *m;
 	int tries;
 
-	for (tries = 0; m && tries < 8; tries++) {
-		struct segment_map *now;
-
-		atomic_fetch_add(&m->held[lane()].n, 1);
-		now = atomic_load(&s->current);
-		if (now == m)
+	for (tries = 0; tries < 8; tries++) {
+		m = atomic_load_explicit(&s->current, memory_order_acquire);
+		if (!m)
+			break;
+		lane_read(s->lanes, mine, m);
+		if (atomic_load_explicit(&s->current, memory_order_acquire) == m)
 			return m;
-		segment_drop(m);
-		m = now;
 	}
+	lane_done(mine);
 	return NULL;
-}
-
-void segment_drop(struct segment_map *m)
-{
-	atomic_fetch_sub(&m->held[lane()].n, 1);
 }

@@ -220,23 +220,26 @@ static inline void layout_copy_in(uint64_t *to, const void *from, size_t n)
 static inline void layout_copy_out(void *to, const uint64_t *from, size_t n)
 {
 	unsigned char *p = to;
-	uint64_t w[4];
+	uint64_t w, x, y, z;
 
 	/* four at a time: the loop itself would cost as much as the copy */
 	for (; n >= 32; n -= 32, p += 32, from += 4) {
-		w[0] = layout_load(from);
-		w[1] = layout_load(from + 1);
-		w[2] = layout_load(from + 2);
-		w[3] = layout_load(from + 3);
-		memcpy(p, w, 32);
+		w = layout_load(from);
+		x = layout_load(from + 1);
+		y = layout_load(from + 2);
+		z = layout_load(from + 3);
+		memcpy(p, &w, 8);
+		memcpy(p + 8, &x, 8);
+		memcpy(p + 16, &y, 8);
+		memcpy(p + 24, &z, 8);
 	}
 	for (; n >= 8; n -= 8, p += 8) {
-		w[0] = layout_load(from++);
-		memcpy(p, w, 8);
+		w = layout_load(from++);
+		memcpy(p, &w, 8);
 	}
 	if (n) {
-		w[0] = layout_load(from);
-		memcpy(p, w, n);
+		w = layout_load(from);
+		memcpy(p, &w, n);
 	}
 }
 
@@ -251,11 +254,17 @@ static inline bool layout_equal(const uint64_t *seg, struct bytes b)
 		if (layout_load(seg++) != x)
 			return false;
 	}
-	if (n) {
-		w = layout_load(seg);
-		return memcmp(&w, p, n) == 0;
+	if (!n)
+		return true;
+	w = layout_load(seg);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	if (b.n >= 8) {
+		/* the last n bytes at the end of a word that is read whole, and once more */
+		memcpy(&x, p + n - 8, 8);
+		return (w ^ x >> 8 * (8 - n)) << 8 * (8 - n) == 0;
 	}
-	return true;
+#endif
+	return memcmp(&w, p, n) == 0;
 }
 
 /* -- Checks ------------------------------------------------------------------------------------ */
@@ -366,6 +375,17 @@ static inline uint64_t layout_word_sum(const struct layout_fixed *f, uint64_t ta
 	               value_hash;
 
 	return (sum & ~UINT64_C(0x3ff)) | high;
+}
+
+/* The hash that its value must have, given the word; its low bits cannot be told. */
+static inline uint64_t layout_value_hash(const struct layout_fixed *f, uint64_t tag, uint64_t sum)
+{
+	return sum ^ layout_word_sum(f, tag, 0);
+}
+
+static inline bool layout_same_hash(uint64_t a, uint64_t b)
+{
+	return (a ^ b) >> 10 == 0;
 }
 
 /* Where an entry's key lies; its value follows, at the next multiple of 8. */

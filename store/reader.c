@@ -11,6 +11,12 @@
  */
 #define TRIES 64
 
+/* How often a value is copied that changes meanwhile: of a large one each try takes its time. */
+#define COPIES 8
+
+/* Lines of an entry that are asked for at once; what a processor has on its way is about as many. */
+#define PREFETCH 10
+
 /* A heartbeat further in the future was not given a moment ago: it is garbage. */
 #define FUTURE_US 1000000
 
@@ -27,12 +33,19 @@ static const struct layout_bucket *buckets(const struct store_reader *r)
 int store_reader_init(struct store_reader *r, const void *mem, uint64_t bytes)
 {
 	const struct layout_header *h = mem;
+	struct layout l;
 
 	if (!mem || (uintptr_t)mem % 64 || !layout_size_ok(bytes) || !layout_header_ok(h, bytes))
 		return -EPROTO;
 	r->mem = mem;
 	r->bytes = bytes;
 	r->boot_id = layout_load(&h->boot_id);
+	r->seed = layout_load(&h->seed);
+	l = layout_of(bytes);
+	r->n_buckets = l.n_buckets;
+	r->probes = l.probes;
+	r->arena = l.arena;
+	r->end = l.end;
 	return 0;
 }
 
@@ -41,34 +54,62 @@ struct instant store_reader_now(const struct store_reader *r, int64_t boottime_u
 	return layout_now(header(r), boottime_us);
 }
 
+/* How long ago a heartbeat was; SPAN_MAX when it cannot be one. */
+static struct span silence(uint64_t beat, int64_t boottime_us)
+{
+	int64_t d;
+
+	if (__builtin_sub_overflow(boottime_us, (int64_t)beat, &d) || d < -FUTURE_US)
+		return SPAN_MAX;
+	return (struct span){d < 0 ? 0 : d > SPAN_MAX.us ? SPAN_MAX.us : d};
+}
+
 struct span store_reader_silence(const struct store_reader *r, int64_t boottime_us)
 {
 	uint64_t beat;
-	int64_t d;
 
 	for (int i = 0; i < TRIES; i++) {
 		beat = layout_load(&header(r)->heartbeat_us);
-		if (layout_load(&header(r)->heartbeat_check) != layout_heartbeat_check(beat))
-			continue;
-		if (__builtin_sub_overflow(boottime_us, (int64_t)beat, &d) || d < -FUTURE_US)
-			break;
-		return (struct span){d < 0 ? 0 : d > SPAN_MAX.us ? SPAN_MAX.us : d};
+		if (layout_load(&header(r)->heartbeat_check) == layout_heartbeat_check(beat))
+			return silence(beat, boottime_us);
 	}
 	return SPAN_MAX;
+}
+
+void store_reader_clock(const struct store_reader *r, int64_t boottime_us, struct reader_clock *c,
+                        struct instant *ret_now, struct span *ret_silence)
+{
+	const struct layout_header *h = header(r);
+	const uint64_t w[6] = {
+	        layout_load(&h->clock.boottime_us), layout_load(&h->clock.base_us),
+	        layout_load(&h->clock.scale),       layout_load(&h->clock.check),
+	        layout_load(&h->heartbeat_us),      layout_load(&h->heartbeat_check)};
+	const uint64_t one = UINT64_C(0x3ff0000000000000); /* the bits of 1.0 */
+	bool same = c->known && w[0] == c->word[0] && w[1] == c->word[1] && w[2] == c->word[2] &&
+	            w[3] == c->word[3];
+	int64_t passed;
+
+	if (same && w[2] == one && !__builtin_sub_overflow(boottime_us, (int64_t)w[0], &passed) &&
+	    !__builtin_add_overflow((int64_t)w[1], passed, &ret_now->us))
+		;
+	else
+		*ret_now = store_reader_now(r, boottime_us);
+	if (c->known && w[4] == c->word[4] && w[5] == c->word[5])
+		*ret_silence = silence(w[4], boottime_us);
+	else
+		*ret_silence = store_reader_silence(r, boottime_us);
+	if (same && w[4] == c->word[4])
+		return;
+	memcpy(c->word, w, sizeof(w));
+	c->known = w[3] == layout_clock_check(w[0], w[1], w[2]) &&
+	           w[5] == layout_heartbeat_check(w[4]);
 }
 
 /* What one look at one entry came to. */
 enum look {
 	LOOK_OTHER, /* another key, or not an entry at all */
 	LOOK_TORN,  /* expiry is being written: look again */
-	LOOK_DONE,  /* *ret_outcome holds if the bucket has not changed meanwhile */
-};
-
-struct found {
-	struct reader_value value;
-	enum reader_outcome outcome;
-	struct layout_fixed fixed;
-	uint64_t sum; /* what the word must be with the hash of the copied value */
+	LOOK_DONE,  /* it is the key's, if the bucket has not changed meanwhile */
 };
 
 static enum reader_outcome judge(const struct reader_value *v, struct instant now, uint64_t dies)
@@ -82,13 +123,13 @@ static enum reader_outcome judge(const struct reader_value *v, struct instant no
 	return instant_before(now, v->soft) ? READER_FRESH : READER_GRACE;
 }
 
-/* Copies what may be the key's entry; nothing here is known to be true yet. */
-static enum look look(const struct store_reader *r, struct layout l, uint32_t off, uint64_t tag,
-                      struct bytes key, struct instant now, void *buf, uint64_t cap,
-                      struct found *ret)
+/* Looks at what may be the key's entry; nothing here is known to be true yet. */
+static inline enum look look(const struct store_reader *r, uint32_t off, uint64_t tag,
+                             struct bytes key, struct instant now, enum reader_outcome *ret_outcome,
+                             struct reader_view *ret)
 {
+	struct layout l = {r->n_buckets, r->probes, r->arena, r->end};
 	const struct layout_entry *e;
-	struct reader_value *v = &ret->value;
 	struct layout_expiry x;
 	struct layout_fixed f;
 	const uint64_t *p;
@@ -97,6 +138,9 @@ static enum look look(const struct store_reader *r, struct layout l, uint32_t of
 	if (off < l.arena || off >= l.end || l.end - off < layout_granules(0, 0, false))
 		return LOOK_OTHER;
 	e = (const struct layout_entry *)((const char *)r->mem + (uint64_t)off * LAYOUT_GRANULE);
+	/* the key and the value will be wanted: not one line after the other */
+	for (unsigned i = 1; i < PREFETCH; i++)
+		__builtin_prefetch((const char *)e + i * 64);
 	f = layout_take(e);
 	own = f.flags & LAYOUT_OWN_VERSION;
 	if (f.key_bytes != key.n || !layout_inside(l, off, key.n, f.value_bytes, own))
@@ -108,63 +152,49 @@ static enum look look(const struct store_reader *r, struct layout l, uint32_t of
 		return LOOK_TORN;
 	if (own)
 		f.version = layout_load((const uint64_t *)(e + 1));
-	*v = (struct reader_value){.value_bytes = f.value_bytes,
-	                           .version = f.version,
-	                           .loaded = layout_instant(f.loaded),
-	                           .soft = layout_instant(x.soft),
-	                           .hard = layout_instant(x.hard),
-	                           .max_age = layout_max_age(f.loaded, f.dies),
-	                           .pushed = x.pushed};
-	ret->fixed = f;
-	ret->outcome = judge(v, now, f.dies);
-	if (ret->outcome == READER_MISS)
-		return LOOK_DONE;
-	if (v->value_bytes > cap) {
-		ret->outcome = READER_SMALL;
-		return LOOK_DONE;
-	}
-	ret->sum = layout_load(&e->sum);
-	layout_copy_out(buf, p + layout_pad(key.n) / 8, v->value_bytes);
+	ret->value = (struct reader_value){.value_bytes = f.value_bytes,
+	                                   .version = f.version,
+	                                   .loaded = layout_instant(f.loaded),
+	                                   .soft = layout_instant(x.soft),
+	                                   .hard = layout_instant(x.hard),
+	                                   .max_age = layout_max_age(f.loaded, f.dies),
+	                                   .pushed = x.pushed};
+	ret->data = p + layout_pad(key.n) / 8;
+	ret->hash = layout_value_hash(&f, tag, layout_load(&e->sum));
+	ret->own_version = own;
+	*ret_outcome = judge(&ret->value, now, f.dies);
 	return LOOK_DONE;
 }
 
-/* Whether the hash of the value is what the entry says; it makes the version, if there is none. */
-static bool is_whole(struct found *f, uint64_t tag, uint64_t value_hash)
+/* Zero only if none of four marks is this one. */
+static inline uint64_t may_hold(uint64_t marks, uint64_t mark)
 {
-	if (!(f->fixed.flags & LAYOUT_OWN_VERSION))
-		f->value.version = layout_version(value_hash);
-	return f->sum == layout_word_sum(&f->fixed, tag, value_hash);
-}
-
-/* Whether one of four marks is this one: then not all of a word's 16-bit parts differ from it. */
-static bool may_hold(uint64_t marks, uint64_t mark)
-{
-	uint64_t low = UINT64_C(0x0001000100010001), x = marks ^ mark * low;
+	const uint64_t low = UINT64_C(0x0001000100010001);
+	uint64_t x = marks ^ mark * low;
 
 	return (x - low) & ~x & low << 15;
 }
 
-enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes key,
-                                     struct instant now, void *buf, uint64_t cap,
-                                     struct reader_value *ret)
+enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes key,
+                                      struct instant now, struct reader_view *ret)
 {
 	const struct layout_header *h = header(r);
-	struct layout l = layout_of(r->bytes);
+	struct layout l = {r->n_buckets, r->probes, r->arena, r->end};
 	const struct layout_bucket *b;
-	struct found f;
+	enum reader_outcome outcome = READER_MISS;
 	uint32_t at, seq, passed;
 	uint64_t tag, mark, marks;
 	enum look what;
 	int tries = 0;
 
-	/* Acquire: whoever sees this life of the segment sees its seed and entries too. */
+	/* Acquire: whoever sees this life of the segment sees its entries too. */
 	if (__atomic_load_n(&h->boot_id, __ATOMIC_ACQUIRE) != r->boot_id ||
 	    layout_load(&h->magic) != LAYOUT_MAGIC)
 		return READER_GONE;
-	tag = hash_bytes(key, layout_load(&h->seed));
+	tag = hash_bytes(key, r->seed);
 	mark = layout_mark(tag);
 	at = layout_home(l, tag);
-	for (uint32_t probe = 0; probe < l.probes; probe++) {
+	for (uint32_t probe = 0; probe < r->probes; probe++) {
 		b = &buckets(r)[at];
 	again:
 		seq = __atomic_load_n(&b->seq, __ATOMIC_ACQUIRE);
@@ -177,18 +207,21 @@ enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes 
 				continue;
 			for (unsigned i = 0; i < 4 && what == LOOK_OTHER; i++)
 				if ((marks >> 16 * i & 0xffff) == mark)
-					what = look(r, l, layout_load32(&b->off[w * 4 + i]), tag,
-					            key, now, buf, cap, &f);
+					what = look(r, layout_load32(&b->off[w * 4 + i]), tag, key,
+					            now, &outcome, ret);
 		}
 		passed = layout_load32(&b->passed);
 		layout_fence_acquire();
 		if (layout_load32(&b->seq) != seq || what == LOOK_TORN)
 			goto torn;
-		if (what == LOOK_DONE)
-			goto found;
+		if (what == LOOK_DONE) {
+			ret->bucket = b;
+			ret->seq = seq;
+			return outcome;
+		}
 		if (!passed)
 			return READER_MISS;
-		at = at + 1 == l.n_buckets ? 0 : at + 1;
+		at = at + 1 == r->n_buckets ? 0 : at + 1;
 		continue;
 	torn:
 		if (++tries == TRIES)
@@ -196,12 +229,60 @@ enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes 
 		goto again;
 	}
 	return READER_MISS;
-found:
-	if (f.outcome == READER_MISS)
-		return READER_MISS;
-	if (f.outcome != READER_SMALL &&
-	    !is_whole(&f, tag, hash_bytes(bytes_of(buf, (size_t)f.value.value_bytes), 0)))
-		return READER_MISS;
-	*ret = f.value;
-	return f.outcome;
+}
+
+bool store_reader_still(const struct store_reader *r, const struct reader_view *v)
+{
+	const struct layout_bucket *b = v->bucket;
+
+	layout_fence_acquire();
+	return layout_load32(&b->seq) == v->seq && layout_load(&header(r)->boot_id) == r->boot_id;
+}
+
+/* Whether that is the hash of the value; it makes the version, if there is none. */
+static bool is_whole(struct reader_view *v, uint64_t value_hash)
+{
+	if (!v->own_version)
+		v->value.version = layout_version(value_hash);
+	return layout_same_hash(v->hash, value_hash);
+}
+
+bool store_reader_copy(const struct store_reader *r, struct reader_view *v, void *buf)
+{
+	struct bytes copy = bytes_of(buf, (size_t)v->value.value_bytes);
+
+	layout_copy_out(buf, v->data, copy.n);
+	return store_reader_still(r, v) && is_whole(v, hash_bytes(copy, 0));
+}
+
+bool store_reader_check(const struct store_reader *r, struct reader_view *v)
+{
+	struct bytes there = bytes_of(v->data, (size_t)v->value.value_bytes);
+
+	return is_whole(v, hash_bytes(there, 0)) && store_reader_still(r, v);
+}
+
+enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes key,
+                                     struct instant now, void *buf, uint64_t cap,
+                                     struct reader_value *ret)
+{
+	struct reader_view v;
+	enum reader_outcome o;
+
+	for (int i = 0; i < COPIES; i++) {
+		o = store_reader_find(r, key, now, &v);
+		if (o == READER_MISS || o == READER_GONE)
+			return o;
+		if (v.value.value_bytes > cap) {
+			*ret = v.value;
+			return READER_SMALL;
+		}
+		if (store_reader_copy(r, &v, buf)) {
+			*ret = v.value;
+			return o;
+		}
+		if (store_reader_still(r, &v))
+			return READER_MISS; /* nobody is at it: it is damaged */
+	}
+	return READER_MISS;
 }

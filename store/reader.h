@@ -4,6 +4,10 @@
  * the value out, checks the sequence number again, and gives up with a miss after a bounded number
  * of tries. Whatever the segment holds, also garbage that a broken writer left, the result is a
  * value whose checksum is right and whose age is at most max_age, or a miss.
+ *
+ * HOW IT WORKS in two steps, which store_reader_get takes one after the other: store_reader_find
+ * looks up where the value lies and what is said of it; store_reader_copy copies it and checks that
+ * all of it was one and the same entry. Between the two a caller can get memory of just the size.
  */
 #ifndef FORECACHED_STORE_READER_H
 #define FORECACHED_STORE_READER_H
@@ -17,7 +21,8 @@
 struct store_reader {
 	const void *mem;
 	uint64_t bytes;
-	uint64_t boot_id;
+	uint64_t boot_id, seed;
+	uint32_t n_buckets, probes, arena, end; /* what follows from bytes */
 };
 
 enum reader_outcome {
@@ -50,6 +55,47 @@ int store_reader_init(struct store_reader *r, const void *mem, uint64_t bytes);
  */
 struct instant store_reader_now(const struct store_reader *r, int64_t boottime_us);
 struct span store_reader_silence(const struct store_reader *r, int64_t boottime_us);
+
+/*
+ * Both of these for who asks again and again: what was checked is remembered, so that as long as
+ * the writer says the same it need not be checked again. Zero it first; for one reader and thread.
+ */
+struct reader_clock {
+	uint64_t word[6];
+	bool known;
+};
+void store_reader_clock(const struct store_reader *r, int64_t boottime_us, struct reader_clock *c,
+                        struct instant *ret_now, struct span *ret_silence);
+
+/* A value in its place. */
+struct reader_view {
+	struct reader_value value; /* version: only after store_reader_copy or _check, see there */
+	const void *data; /* value.value_bytes of the segment, which may change at any time */
+	/* the reader's own */
+	const void *bucket;
+	uint64_t hash; /* what that of the value must be, but for its low bits */
+	uint32_t seq;
+	bool own_version;
+};
+
+/*
+ * Where the value is, if there is one to be served at `now`: FRESH, GRACE or STALE; else MISS or
+ * GONE. What is in *ret was one entry's when it was read; the value itself has not been looked at.
+ */
+enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes key,
+                                      struct instant now, struct reader_view *ret);
+
+/*
+ * Copies the value to buf (value.value_bytes) and fills in its version. False: it has changed
+ * meanwhile, or is not what its checksum says; then buf holds anything. Find it again.
+ */
+bool store_reader_copy(const struct store_reader *r, struct reader_view *v, void *buf);
+
+/* The same without a copy: the value is whole in its place, now. */
+bool store_reader_check(const struct store_reader *r, struct reader_view *v);
+
+/* Whether the entry is still the one that was found: then what was read of it was right. */
+bool store_reader_still(const struct store_reader *r, const struct reader_view *v);
 
 /*
  * Copies the value into buf (cap bytes, whose content is undefined unless the outcome is FRESH,

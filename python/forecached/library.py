@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """libforecache by ctypes: no compiler is needed, and a get reads shared memory.
 
-HOW IT WORKS fc_peek never waits, so it is called with Python's lock held (PyDLL), with a buffer that
+HOW IT WORKS fc_get_into never waits, so it is called with Python's lock held (PyDLL), with a buffer that
 its thread keeps; everything else lets other threads run meanwhile (CDLL). Load functions are called
 back through one function for all; its argument is the number under which the Python function waits.
 
@@ -167,7 +167,7 @@ class _Api:
             fn.argtypes = arguments
             setattr(self, name, fn)
         # without argtypes, which would take as long again as the call: peek passes ctypes objects
-        self.peek = ctypes.PyDLL(path).fc_peek
+        self.peek = ctypes.PyDLL(path).fc_get_into
         self.peek.restype = ctypes.c_int
         libc = ctypes.CDLL(None)
         self.malloc = libc.malloc

@@ -263,6 +263,62 @@ TEST(the_writers_clock_and_its_silence_can_be_told)
 	store_release(&s);
 }
 
+/* The clock that is remembered says what the one that is checked each time says. */
+TEST(a_remembered_clock_is_no_other)
+{
+	struct store_reader r;
+	struct reader_clock c = {0};
+	struct store_clock clock = start_clock;
+	struct instant now;
+	struct span silence;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+
+	for (int i = 0; i < 40; i++) {
+		int64_t at = 7000000 + i * 250000;
+
+		if (i % 4 == 0)
+			store_heartbeat(s, at);
+		if (i % 10 == 7) {
+			clock.scale = i % 20 == 7 ? 60 : 1;
+			clock.base.us += 5000000;
+			store_set_clock(s, clock);
+		}
+		if (i == 30)
+			head()->clock.base_us++; /* torn */
+		if (i == 31)
+			head()->clock.base_us--;
+		if (i == 33)
+			head()->heartbeat_us++;
+		store_reader_clock(&r, at, &c, &now, &silence);
+		OK(now.us == store_reader_now(&r, at).us, "at %d", i);
+		OK(silence.us == store_reader_silence(&r, at).us, "at %d", i);
+		OK(i != 30 || now.us == INSTANT_NEVER.us);
+		OK(i != 33 || silence.us == SPAN_MAX.us);
+	}
+	store_release(&s);
+}
+
+TEST(a_view_is_checked_before_and_after)
+{
+	struct store_reader r;
+	struct reader_view v;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+	char buf[8];
+
+	OK(store_reader_find(&r, bytes_str("k"), T(1), &v) == READER_FRESH);
+	OK(store_reader_check(&r, &v) && store_reader_copy(&r, &v, buf) && v.value.version == 5);
+	store_set_expiry(s, e, T(11), T(21));
+	OK(store_reader_still(&r, &v), "another expiry is no other value");
+	OK(store_renew(s, e, T(1), T(12), T(22)) == 0);
+	OK(!store_reader_still(&r, &v) && !store_reader_copy(&r, &v, buf));
+	OK(store_reader_find(&r, bytes_str("k"), T(1), &v) == READER_FRESH);
+	*(char *)(uintptr_t)v.data ^= 1;
+	OK(!store_reader_check(&r, &v) && store_reader_still(&r, &v));
+	store_release(&s);
+}
+
 TEST(a_reader_gives_up_on_a_bucket_that_stays_odd)
 {
 	struct store_reader r;
@@ -392,6 +448,8 @@ int main(int argc, char **argv)
 	RUN(another_life_of_the_segment_is_noticed);
 	RUN(only_a_segment_of_ours_is_accepted);
 	RUN(the_writers_clock_and_its_silence_can_be_told);
+	RUN(a_remembered_clock_is_no_other);
+	RUN(a_view_is_checked_before_and_after);
 	RUN(a_reader_gives_up_on_a_bucket_that_stays_odd);
 	RUN(readers_beside_a_busy_writer_never_see_a_wrong_value);
 	return tap_done();
