@@ -10,6 +10,7 @@ noinst_LTLIBRARIES += %D%/libbase.la
 	%D%/loghist.h %D%/loghist.c \
 	%D%/mem.h %D%/mem.c \
 	%D%/rng.h %D%/rng.c \
+	%D%/text.h %D%/text.c \
 	%D%/vec.h \
 	%D%/zone.h %D%/zone.c
 %C%_libbase_la_CPPFLAGS = $(AM_CPPFLAGS) $(XXHASH_CFLAGS)

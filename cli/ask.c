@@ -2,8 +2,9 @@
 #include "cli/ask.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli/cli.h"
-#include "cli/text.h"
+#include "daemon/message_json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -299,7 +300,7 @@ static int exchange_json(const struct request *r, cJSON **ret, bool quietly)
 
 	if (status)
 		return status;
-	*ret = ask_to_json(a.reply.result);
+	*ret = message_to_json(a.reply.result);
 	answer_release(&a);
 	return CLI_OK;
 }
@@ -312,75 +313,4 @@ int ask_json(const struct request *r, cJSON **ret)
 int ask_json_quietly(const struct request *r, cJSON **ret)
 {
 	return exchange_json(r, ret, true);
-}
-
-/* -- msgpack to JSON --------------------------------------------------------------------------- */
-
-/* Integers that a double cannot hold go out digit by digit; cJSON would round them. */
-#define EXACT_MAX (UINT64_C(1) << 53)
-
-static cJSON *whole(bool negative, uint64_t magnitude)
-{
-	char digits[32];
-
-	if (magnitude <= EXACT_MAX)
-		return cJSON_CreateNumber(negative ? -(double)magnitude : (double)magnitude);
-	snprintf(digits, sizeof(digits), "%s%" PRIu64, negative ? "-" : "", magnitude);
-	return cJSON_CreateRaw(digits);
-}
-
-static cJSON *string(const char *p, size_t n)
-{
-	char *text = text_json(bytes_of(p, n));
-	cJSON *item = cJSON_CreateString(text);
-
-	free(text);
-	return item;
-}
-
-/*
- * JSON has no bytes, no infinity and no keys but strings: bytes that are not UTF-8 become \xHH,
- * numbers that are not finite become null, other keys their text. The walk is as deep as
- * message_read allows.
- */
-cJSON *ask_to_json(const struct msgpack_object *v)
-{
-	cJSON *item;
-
-	if (!v)
-		return cJSON_CreateNull();
-	switch (v->type) {
-	case MSGPACK_OBJECT_BOOLEAN:
-		return cJSON_CreateBool(v->via.boolean);
-	case MSGPACK_OBJECT_POSITIVE_INTEGER:
-		return whole(false, v->via.u64);
-	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-		return whole(true, (uint64_t)-v->via.i64);
-	case MSGPACK_OBJECT_FLOAT32:
-	case MSGPACK_OBJECT_FLOAT64:
-		return isfinite(v->via.f64) ? cJSON_CreateNumber(v->via.f64) : cJSON_CreateNull();
-	case MSGPACK_OBJECT_STR:
-		return string(v->via.str.ptr, v->via.str.size);
-	case MSGPACK_OBJECT_BIN:
-		return string(v->via.bin.ptr, v->via.bin.size);
-	case MSGPACK_OBJECT_ARRAY:
-		item = cJSON_CreateArray();
-		for (uint32_t i = 0; i < v->via.array.size; i++)
-			cJSON_AddItemToArray(item, ask_to_json(&v->via.array.ptr[i]));
-		return item;
-	case MSGPACK_OBJECT_MAP:
-		item = cJSON_CreateObject();
-		for (uint32_t i = 0; i < v->via.map.size; i++) {
-			cJSON *key = ask_to_json(&v->via.map.ptr[i].key);
-			char *name = cJSON_IsString(key) ? NULL : cJSON_PrintUnformatted(key);
-
-			cJSON_AddItemToObject(item, name ? name : key->valuestring,
-			                      ask_to_json(&v->via.map.ptr[i].val));
-			cJSON_free(name);
-			cJSON_Delete(key);
-		}
-		return item;
-	default:
-		return cJSON_CreateNull();
-	}
 }

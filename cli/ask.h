@@ -46,9 +46,6 @@ int ask_json(const struct request *r, cJSON **ret);
 /* The same, without a word when the status is CLI_NOT_FOUND: for who then tries something else. */
 int ask_json_quietly(const struct request *r, cJSON **ret);
 
-/* Any msgpack value as JSON: see there for what JSON cannot say. */
-cJSON *ask_to_json(const struct msgpack_object *v);
-
 /*
  * The daemon's directory, and "ipc://DIR/NAME" (CLI_OK, or CLI_UNREACHABLE when nobody listens
  * there).

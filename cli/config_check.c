@@ -8,7 +8,7 @@
 #include "base/bytes.h"
 #include "cli/json.h"
 #include "cli/options.h"
-#include "cli/text.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <libgen.h>

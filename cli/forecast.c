@@ -8,7 +8,8 @@
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/term.h"
-#include "cli/text.h"
+#include "daemon/message_json.h"
+#include "base/text.h"
 #include "proto/row.h"
 
 #include <math.h>
@@ -106,7 +107,7 @@ int cmd_forecast(int argc, char **argv)
 	request_release(&r);
 	if (status)
 		return status;
-	status = cli.json ? json_print(ask_to_json(a.reply.result))
+	status = cli.json ? json_print(message_to_json(a.reply.result))
 	                  : draw(argv[0], &a, step_s, (int)height);
 	answer_release(&a);
 	return status;

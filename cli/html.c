@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cli/html.h"
 
-#include "cli/text.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdbool.h>

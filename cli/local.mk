@@ -2,7 +2,6 @@
 noinst_LTLIBRARIES += %D%/libcli.la
 %C%_libcli_la_SOURCES = \
 	%D%/human.h %D%/human.c \
-	%D%/text.h %D%/text.c \
 	%D%/watch_target.h %D%/watch_target.c
 %C%_libcli_la_CPPFLAGS = $(OS_CPPFLAGS)
 %C%_libcli_la_LIBADD = -lm
@@ -40,6 +39,7 @@ bin_PROGRAMS += %D%/forecache
 	%D%/watch_http.h %D%/watch_http.c \
 	%D%/why.c \
 	daemon/content_hash.h daemon/content_hash.c \
+	daemon/message_json.h daemon/message_json.c \
 	daemon/record_json.h daemon/record_json.c
 %C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS) \
 	-DSBINDIR='"$(sbindir)"'

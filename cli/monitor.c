@@ -7,7 +7,8 @@
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/term.h"
-#include "cli/text.h"
+#include "daemon/message_json.h"
+#include "base/text.h"
 #include "proto/notice.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static void show(struct bytes frame, uint64_t *seq, bool all)
 			        n.seq - *seq > 2 ? "s were" : " was");
 		*seq = n.seq;
 		if (cli.json) {
-			cJSON *item = ask_to_json(m.root);
+			cJSON *item = message_to_json(m.root);
 			char *text = cJSON_PrintUnformatted(item);
 
 			puts(text ? text : "null");

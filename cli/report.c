@@ -10,7 +10,7 @@
 #include "cli/human.h"
 #include "cli/json.h"
 #include "cli/options.h"
-#include "cli/text.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <gsl/gsl_errno.h>

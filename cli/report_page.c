@@ -4,7 +4,7 @@
 #include "cli/frontier.h"
 #include "cli/html.h"
 #include "cli/human.h"
-#include "cli/text.h"
+#include "base/text.h"
 #include "config.h"
 
 #include <inttypes.h>

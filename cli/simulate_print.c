@@ -5,7 +5,7 @@
 #include "cli/human.h"
 #include "cli/table.h"
 #include "cli/term.h"
-#include "cli/text.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -3,7 +3,7 @@
 
 #include "base/bug.h"
 #include "cli/term.h"
-#include "cli/text.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/term.h"
 #include "cli/ttls.h"
+#include "daemon/message_json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -134,7 +135,7 @@ int cmd_top(int argc, char **argv)
 		if (screen)
 			fputs(dt_s > 0 ? HOME_AND_CLEAR : ALTERNATE_ON HOME_AND_CLEAR, stdout);
 		if (cli.json) {
-			status = json_print(ask_to_json(a.reply.result));
+			status = json_print(message_to_json(a.reply.result));
 		} else {
 			print_head(&c, &was, dt_s);
 			status = ttls_table(&a, r.list.max, stdout);

@@ -6,7 +6,8 @@
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/table.h"
-#include "cli/text.h"
+#include "daemon/message_json.h"
+#include "base/text.h"
 #include "proto/row.h"
 
 #include <math.h>
@@ -97,7 +98,7 @@ static int print_rows(const struct request *r)
 
 	if (status)
 		return status;
-	status = cli.json ? json_print(ask_to_json(a.reply.result))
+	status = cli.json ? json_print(message_to_json(a.reply.result))
 	                  : ttls_table(&a, SIZE_MAX, stdout);
 	answer_release(&a);
 	return status;

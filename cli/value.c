@@ -8,7 +8,7 @@
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/term.h"
-#include "cli/text.h"
+#include "base/text.h"
 #include "proto/row.h"
 
 #include <errno.h>

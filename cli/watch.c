@@ -14,7 +14,7 @@
 #include "cli/options.h"
 #include "cli/table.h"
 #include "cli/term.h"
-#include "cli/text.h"
+#include "base/text.h"
 #include "cli/watch_http.h"
 #include "cli/watch_target.h"
 

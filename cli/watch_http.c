@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "cli/cli.h"
-#include "cli/text.h"
+#include "base/text.h"
 
 #include "config.h"
 

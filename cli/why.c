@@ -12,8 +12,9 @@
 #include "cli/options.h"
 #include "cli/table.h"
 #include "cli/term.h"
-#include "cli/text.h"
+#include "base/text.h"
 #include "cli/watch_target.h"
+#include "daemon/message_json.h"
 #include "proto/row.h"
 
 #include <inttypes.h>
@@ -55,8 +56,7 @@ static const struct reason {
          "its TTL in the app: raise it; or an endpoint rule with ttl learn and an origin"},
         {"client_right", "a Redis client's own TTL stands, and it is about right",
          "nothing to change: it agrees with what was learned"},
-        {"client_too_long",
-         "a Redis client's own TTL stands, and it is too long for the objective",
+        {"client_too_long", "a Redis client's own TTL stands, and it is too long for the objective",
          "its TTL in the app: lower it; or an endpoint rule with ttl learn"},
         {"pushed", "change events say when the value ends: it is kept until one comes",
          "max_age, should none come"},
@@ -476,7 +476,7 @@ int cmd_why(int argc, char **argv)
 	if (status)
 		return status;
 	if (cli.json) {
-		status = json_print(ask_to_json(a.reply.result));
+		status = json_print(message_to_json(a.reply.result));
 	} else if (row_read(&row_why, a.reply.result, &why, &err)) {
 		status = cli_error("why: the answer cannot be read: %s", err.text);
 	} else {

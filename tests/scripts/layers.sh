@@ -16,7 +16,7 @@ store     | base                                                   |
 engine    | base models analyzer predictor store                   |
 proto     | base                                                   | msgpack.h msgpack/*
 calendar  | base                                                   | libical/*
-daemon    | base models analyzer predictor store engine proto calendar | zmq.h curl/* microhttpd.h sqlite3.h cjson/* gsl/gsl_errno.h
+daemon    | base models analyzer predictor store engine proto calendar | zmq.h curl/* microhttpd.h sqlite3.h cjson/* msgpack.h gsl/gsl_errno.h
 client    | base store proto                                       | zmq.h
 sim       | base models analyzer predictor store engine proto calendar | zlib.h lzma.h zstd.h
 cli       | base models engine proto client sim calendar daemon    | cjson/* curl/* zmq.h msgpack.h gsl/gsl_errno.h

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cli/human.h"
 
-#include "cli/text.h"
+#include "base/text.h"
 #include "tests/tap.h"
 
 #include <gsl/gsl_cdf.h>

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cli/text.h"
+/* SPDX-License-Identifier: MIT */
+#include "base/text.h"
 
 #include "base/mem.h"
 

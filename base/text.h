@@ -1,10 +1,10 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SPDX-License-Identifier: MIT */
 /*
  * Bytes that came from elsewhere as text that is safe to show. The results are the caller's to
  * free.
  */
-#ifndef FORECACHED_CLI_TEXT_H
-#define FORECACHED_CLI_TEXT_H
+#ifndef FORECACHED_BASE_TEXT_H
+#define FORECACHED_BASE_TEXT_H
 
 #include "base/bytes.h"
 
