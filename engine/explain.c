@@ -23,13 +23,20 @@ static double share(double part, double whole)
 	return whole > 0 ? part / whole : NAN;
 }
 
-/* Stale serves per request of late: predicted, and calibrated by what loads and audits revealed. */
-static double stale_share(const struct endpoint *ep)
+double explain_stale_share(const struct place *p)
 {
-	return share(ep->recent_stale, ep->recent_requests);
+	return share(p->ep.recent_stale, p->ep.recent_requests);
 }
 
-static void key_row(struct engine *e, struct instant now, uint32_t key, struct ttl_row *r)
+double explain_rate(struct engine *e, struct instant t, uint32_t key)
+{
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+
+	return endpoint_key_rate(&p->ep, p->zone, k, t) * shape_at(p->ep.demand.shape, p->zone, t);
+}
+
+void explain_key(struct engine *e, struct instant now, uint32_t key, struct ttl_row *r)
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
@@ -42,8 +49,7 @@ static void key_row(struct engine *e, struct instant now, uint32_t key, struct t
 	        .ttl_s = ttl_of(e, now, key, &reason),
 	        .age_s = (k->flags & KEY_HELD) ? span_s(instant_diff(now, k->loaded)) : NAN,
 	        .change_rate_per_s = change_estimate(endpoint_posterior(&p->ep, k)),
-	        .request_rate_per_s = endpoint_key_rate(&p->ep, p->zone, k, now) *
-	                              shape_at(p->ep.demand.shape, p->zone, now),
+	        .request_rate_per_s = explain_rate(e, now, key),
 	        .load_ms = k->load_us / 1000,
 	        .stale_share = k->hits ? k->p_sum / k->hits : NAN,
 	        .hit_ratio = NAN,
@@ -86,10 +92,7 @@ static struct hot *hottest(struct engine *e, struct instant now, uint32_t place,
 		k = &e->key.v[id];
 		if (place != INTERN_NONE && k->endpoint != place)
 			continue;
-		h[n++] = (struct hot){
-		        id, endpoint_key_rate(&key_place(e, k)->ep, key_place(e, k)->zone, k, now) *
-		                    shape_at(key_place(e, k)->ep.demand.shape,
-		                             key_place(e, k)->zone, now)};
+		h[n++] = (struct hot){id, explain_rate(e, now, id)};
 	}
 	if (n)
 		qsort(h, n, sizeof(*h), hottest_first);
@@ -108,12 +111,20 @@ static int by_value(const void *a, const void *b)
 	return (x->value > y->value) - (x->value < y->value);
 }
 
-/* Median weighted by requests of what the endpoint's keys would live; looks at up to 1000 keys. */
+/* Keys that are looked at for the median of an endpoint: its sampling error is some 6 %. */
+#define MEDIAN_LOOKS 256
+
+size_t explain_looks(const struct place *p)
+{
+	return p->ep.keys.n / (p->ep.keys.n / MEDIAN_LOOKS + 1) + 1;
+}
+
+/* Median weighted by requests of what the endpoint's keys would live. */
 static double median_ttl(struct engine *e, struct instant now, struct place *p,
                          enum ttl_reason *ret_reason)
 {
-	size_t stride = p->ep.keys.n / 1000 + 1, n = 0;
-	struct weighted *w = mem_calloc(p->ep.keys.n / stride + 1, sizeof(*w));
+	size_t stride = p->ep.keys.n / MEDIAN_LOOKS + 1, n = 0;
+	struct weighted *w = mem_calloc(explain_looks(p), sizeof(*w));
 	double sum = 0, seen = 0, result = 0, advised;
 
 	*ret_reason = TTL_PLANNED;
@@ -140,7 +151,7 @@ static double median_ttl(struct engine *e, struct instant now, struct place *p,
 	return result;
 }
 
-static void place_row(struct engine *e, struct instant now, uint32_t place, struct ttl_row *r)
+void explain_place(struct engine *e, struct instant now, uint32_t place, struct ttl_row *r)
 {
 	struct place *p = e->place.v[place];
 	double shape = shape_at(p->ep.shape, p->zone, now);
@@ -153,7 +164,7 @@ static void place_row(struct engine *e, struct instant now, uint32_t place, stru
 	        .change_rate_per_s = change_estimate(p->ep.prior),
 	        .request_rate_per_s = demand_rate(&p->ep.demand, p->zone, now),
 	        .load_ms = loghist_mean(&p->ep.load_us) / 1000,
-	        .stale_share = stale_share(&p->ep),
+	        .stale_share = explain_stale_share(p),
 	        .hit_ratio = share(p->ep.recent_hits, p->ep.recent_requests),
 	        .requests = p->ep.requests,
 	        .loads = p->ep.loads,
@@ -205,8 +216,7 @@ static void why_place(struct engine *e, struct instant now, uint32_t place, stru
 		w->origin_rate_used = budget_used(&e->origin.v[origin].budget, now);
 		w->origin_rate_limit = e->origin.v[origin].policy.rate;
 	}
-	w->paused = (engine_paused(e, now, PAUSE_LEARNING) ? PAUSE_LEARNING : 0) |
-	            (engine_paused(e, now, PAUSE_PREFETCH) ? PAUSE_PREFETCH : 0);
+	w->paused = survey_paused(e, now);
 }
 
 bool engine_why(struct engine *e, struct instant now, struct bytes name, struct why *w)
@@ -221,14 +231,14 @@ bool engine_why(struct engine *e, struct instant now, struct bytes name, struct 
 		place = intern_find(&e->place_name, name);
 		if (place == INTERN_NONE)
 			return false;
-		place_row(e, now, place, &w->row);
+		explain_place(e, now, place, &w->row);
 		why_place(e, now, place, w);
 		w->is_endpoint = true;
 		return true;
 	}
 	k = &e->key.v[key];
 	p = key_place(e, k);
-	key_row(e, now, key, &w->row);
+	explain_key(e, now, key, &w->row);
 	why_place(e, now, k->endpoint, w);
 	w->resident = (k->flags & KEY_HELD) != 0;
 	w->change_rate_mean = change_estimate(endpoint_posterior(&p->ep, k));
@@ -276,7 +286,7 @@ void engine_endpoints(struct engine *e, struct instant now, ttl_row_fn *fn, void
 
 		if (!e->place.v[i])
 			continue;
-		place_row(e, now, i, &r);
+		explain_place(e, now, i, &r);
 		fn(arg, &r);
 	}
 }
@@ -294,7 +304,7 @@ void engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, si
 	for (size_t i = 0; i < n && i < max_rows; i++) {
 		struct ttl_row r;
 
-		key_row(e, now, h[i].key, &r);
+		explain_key(e, now, h[i].key, &r);
 		fn(arg, &r);
 	}
 	free(h);

@@ -101,6 +101,7 @@ static void send_load(struct engine *e, struct instant now, uint32_t flight, str
 	x->load.by_time = f->reason != LOAD_AUDIT && !witness_conceals(&p->ep.modified);
 	heap_set(&e->deadline, flight, instant_add(x->load.deadline, DEADLINE_SLACK));
 	e->stats.loads[f->reason]++;
+	p->counts.loads[f->reason]++;
 	p->ep.loads++;
 	if (k->flags & KEY_HELD_OUT)
 		e->stats.held_out.loads++;
@@ -422,8 +423,13 @@ void load_answer(struct engine *e, uint32_t flight, struct effects *fx)
 static void give_back(struct engine *e, struct instant now, const struct flight *f, bool ok,
                       struct span took, struct span retry_after)
 {
-	if (f->origin != ORIGIN_NONE)
-		budget_end(&e->origin.v[f->origin].budget, now, f->budget, ok, took, retry_after);
+	struct origin_state *o;
+
+	if (f->origin == ORIGIN_NONE)
+		return;
+	o = &e->origin.v[f->origin];
+	budget_end(&o->budget, now, f->budget, ok, took, retry_after);
+	survey_times_add(&o->times, took, ok);
 }
 
 void load_finish(struct engine *e, struct instant now, uint32_t flight, bool ok, struct span took,

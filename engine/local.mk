@@ -12,7 +12,8 @@ noinst_LTLIBRARIES += %D%/libengine.la
 	%D%/replan.c \
 	%D%/schedule.c \
 	%D%/serve.c \
-	%D%/state.h
+	%D%/state.h \
+	%D%/survey.h %D%/survey.c
 
 # What a program that runs an engine links, in the order of the layers.
 ENGINE_LIBS = engine/libengine.la predictor/libpredictor.la analyzer/libanalyzer.la models/libmodels.la \

@@ -64,15 +64,15 @@ static bool begins(const char *s, const char *end, const char *word)
  */
 static bool is_own(struct bytes name)
 {
-	static const char *const words[] = {"lock",  "mutex", "semaphore", "lease",    "sess",
-	                                    "csrf",  "token", "nonce",     "counter",  "count",
-	                                    "quota", "rate",  "throttle",  "ratelimit", "limiter",
+	static const char *const words[] = {"lock",  "mutex",  "semaphore", "lease",     "sess",
+	                                    "csrf",  "token",  "nonce",     "counter",   "count",
+	                                    "quota", "rate",   "throttle",  "ratelimit", "limiter",
 	                                    "otp",   "idempot"};
 	const char *s = name.p, *end = s + name.n;
 
 	for (const char *p = s; p < end; p++) {
-		if (!is_letter(*p) || (p > s && is_letter(p[-1]) &&
-		                       !(p[-1] >= 'a' && *p >= 'A' && *p <= 'Z')))
+		if (!is_letter(*p) ||
+		    (p > s && is_letter(p[-1]) && !(p[-1] >= 'a' && *p >= 'A' && *p <= 'Z')))
 			continue;
 		for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 			if (begins(p, end, words[i]))
@@ -175,8 +175,6 @@ bool plain_learn(struct engine *e, struct instant now, unsigned max, struct effe
 		p = key_place(e, k);
 		k->counted = 0;
 		e->stats.requests += n.hits + n.misses;
-		e->stats.hits += n.hits;
-		e->stats.misses += n.misses;
 		if (n.hits + n.misses)
 			endpoint_request(&p->ep, p->zone, k, now, n.hits + n.misses);
 		if (n.hits)
@@ -239,6 +237,18 @@ static void lend(struct engine *e, struct instant now, uint32_t key)
 		         instant_add(now, (struct span){(int64_t)wait_us}));
 }
 
+static void count_hit(struct engine *e, struct instant now, uint32_t id, enum outcome o)
+{
+	note_of(e, id)->hits++;
+	serve_count(e, now, id, o, 1);
+}
+
+static void count_miss(struct engine *e, struct instant now, uint32_t id)
+{
+	note_of(e, id)->misses++;
+	serve_count(e, now, id, OUTCOME_MISS, 1);
+}
+
 enum plain_got plain_get(struct engine *e, struct instant now, struct bytes key,
                          struct plain_value *ret, struct effects *fx)
 {
@@ -256,26 +266,27 @@ enum plain_got plain_get(struct engine *e, struct instant now, struct bytes key,
 		             (double)(k->soft.us - now.us) < EARLY_LOADS * (double)k->load_us;
 
 		if (!early) {
-			note_of(e, id)->hits++;
+			count_hit(e, now, id, OUTCOME_HIT);
 			give(e, id, false, ret);
 			return PLAIN_HIT;
 		}
+		count_miss(e, now, id);
 		lend(e, now, id);
-		note_of(e, id)->misses++;
 		return PLAIN_MISS;
 	}
 	if (place_loads_from(p) != ORIGIN_NONE && !(k->plain & KEY_PLAIN_OWN))
 		return PLAIN_ASK;
 	if ((k->flags & KEY_OURS) && now.us < k->hard.us && grace_allowed(p, k)) {
 		if (k->flight != KEY_NONE) {
-			note_of(e, id)->hits++;
-			e->stats.grace++;
+			count_hit(e, now, id, OUTCOME_GRACE);
 			give(e, id, true, ret);
 			return PLAIN_HIT;
 		}
+		count_miss(e, now, id);
 		lend(e, now, id);
+		return PLAIN_MISS;
 	}
-	note_of(e, id)->misses++;
+	count_miss(e, now, id);
 	return PLAIN_MISS;
 }
 
@@ -339,8 +350,8 @@ void plain_timer(struct engine *e, struct instant now, uint32_t key)
 }
 
 /* Somebody may wait for what is now set: a lease, or a load that may bring something older. */
-static void end_flight(struct engine *e, struct instant now, uint32_t key, struct span took, bool ok,
-                       struct effects *fx)
+static void end_flight(struct engine *e, struct instant now, uint32_t key, struct span took,
+                       bool ok, struct effects *fx)
 {
 	struct key *k = &e->key.v[key];
 	uint32_t flight = k->flight;
@@ -356,8 +367,8 @@ static void end_flight(struct engine *e, struct instant now, uint32_t key, struc
 		load_answer(e, flight, fx);
 }
 
-static int set_learned(struct engine *e, struct instant now, const struct plain_set *s, uint32_t key,
-                       struct effects *fx)
+static int set_learned(struct engine *e, struct instant now, const struct plain_set *s,
+                       uint32_t key, struct effects *fx)
 {
 	struct span ttl = instant_is_set(s->expires) ? instant_diff(s->expires, now) : SPAN_ZERO;
 	struct fetched f = {

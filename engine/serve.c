@@ -58,6 +58,51 @@ void serve_drop(struct engine *e, uint32_t key)
 	heap_cancel(&e->refresh, key);
 }
 
+/* What the key lacked that a request for it had to wait. */
+static enum survey_miss why_missed(const struct key *k, struct instant now)
+{
+	if ((k->flags & KEY_FAILED) && now.us < k->soft.us)
+		return SURVEY_MISS_FAILED;
+	if (!instant_is_set(k->loaded))
+		return SURVEY_MISS_COLD;
+	/*
+	 * One that was evicted before its end, which has come since, would be no hit either; and
+	 * one that is there all the same is loaded a little before its end.
+	 */
+	return now.us >= k->soft.us || (k->flags & KEY_OURS) ? SURVEY_MISS_EXPIRED
+	                                                     : SURVEY_MISS_DROPPED;
+}
+
+void serve_count(struct engine *e, struct instant now, uint32_t key, enum outcome o, uint64_t count)
+{
+	struct key *k = &e->key.v[key];
+	struct survey_counts *c = &key_place(e, k)->counts;
+
+	switch (o) {
+	case OUTCOME_HIT:
+		e->stats.hits += count;
+		if (k->flags & KEY_ABSENT)
+			c->absent += count;
+		else
+			c->fresh += count;
+		break;
+	case OUTCOME_GRACE:
+		e->stats.grace += count;
+		c->grace += count;
+		break;
+	case OUTCOME_MISS:
+		e->stats.misses += count;
+		c->missed[why_missed(k, now)] += count;
+		break;
+	case OUTCOME_JOINED:
+		e->stats.joined += count;
+		c->joined += count;
+		break;
+	default:
+		break;
+	}
+}
+
 /* Adds to decayed counts, so that their ratios speak of about the last 10,000 requests. */
 static void count_recent(struct endpoint *ep, double requests, double hits, double stale)
 {
@@ -174,7 +219,7 @@ static void miss(struct engine *e, struct instant now, const struct input *in, u
 	struct key *k = &e->key.v[key];
 	bool lease = in->get.mode == GET_LEASE;
 
-	e->stats.misses++;
+	serve_count(e, now, key, OUTCOME_MISS, 1);
 	if (in->get.mode == GET_PEEK) {
 		serve_reply(e, fx, in->ticket, key, REPLY_ABSENT, OUTCOME_MISS);
 		return;
@@ -219,16 +264,16 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	endpoint_request(&p->ep, p->zone, k, now, 1);
 	replan_if_due(e, now, key);
 	if ((k->flags & KEY_ABSENT) && now.us < k->soft.us) {
-		e->stats.hits++;
+		serve_count(e, now, key, OUTCOME_HIT, 1);
 		serve_answered(e, now, now, key, 1, false);
 		serve_reply(e, fx, in->ticket, key, REPLY_ABSENT, OUTCOME_HIT);
 	} else if ((k->flags & KEY_OURS) && now.us < k->soft.us) {
-		e->stats.hits++;
+		serve_count(e, now, key, OUTCOME_HIT, 1);
 		serve_answered(e, now, now, key, 1, true);
 		serve_held(e, fx, in->ticket, key, OUTCOME_HIT);
 		serve_maybe_audit(e, now, key, 1, fx);
 	} else if ((k->flags & KEY_OURS) && in_grace(k, now)) {
-		e->stats.grace++;
+		serve_count(e, now, key, OUTCOME_GRACE, 1);
 		serve_answered(e, now, now, key, 1, true);
 		f = serve_held(e, fx, in->ticket, key, OUTCOME_GRACE);
 		if (k->flight != KEY_NONE || in->get.mode == GET_PEEK)
@@ -240,11 +285,11 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 			load_start(e, now, key, LOAD_REFRESH, fx);
 	} else if (in->get.mode == GET_LOAD && load_supersede(e, now, key, fx)) {
 		/* the load under way has read what was replaced before this request came */
-		e->stats.misses++;
+		serve_count(e, now, key, OUTCOME_MISS, 1);
 		serve_answered(e, now, now, key, 1, false);
 		load_wait(e, key, in->ticket, true, false, fx);
 	} else if (k->flight != KEY_NONE && in->get.mode != GET_PEEK) {
-		e->stats.joined++;
+		serve_count(e, now, key, OUTCOME_JOINED, 1);
 		serve_answered(e, now, now, key, 1, false);
 		load_wait(e, key, in->ticket, false, in->get.mode == GET_LEASE, fx);
 	} else {
@@ -312,10 +357,7 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 		bool hit = o == OUTCOME_HIT || o == OUTCOME_GRACE;
 
 		e->stats.requests += (uint64_t)count;
-		e->stats.hits += o == OUTCOME_HIT ? (uint64_t)count : 0;
-		e->stats.grace += o == OUTCOME_GRACE ? (uint64_t)count : 0;
-		e->stats.misses += o == OUTCOME_MISS ? (uint64_t)count : 0;
-		e->stats.joined += o == OUTCOME_JOINED ? (uint64_t)count : 0;
+		serve_count(e, at, key, o, (uint64_t)count);
 		endpoint_request(&p->ep, p->zone, k, at, count);
 		serve_answered(e, now, at, key, count, hit);
 		if (o == OUTCOME_MISS)

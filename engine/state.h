@@ -9,6 +9,7 @@
  *	replan.c    when the value of a key expires, and what its timer does
  *	schedule.c  schedules, prewarming, how warm the cache was at a peak
  *	explain.c   questions
+ *	survey.c    questions that look at every endpoint or key, in pieces
  *	plain.c     values whose clients say when they end
  *	record.c    learned state, out and in
  */
@@ -22,6 +23,7 @@
 #include "base/rng.h"
 #include "base/vec.h"
 #include "engine/engine.h"
+#include "engine/survey.h"
 #include "predictor/budget.h"
 #include "predictor/plan.h"
 #include "predictor/price.h"
@@ -43,6 +45,7 @@ struct place {
 	struct instant fitted; /* when a fit was last asked for */
 	uint64_t fit;          /* the one that is under way; 0: none */
 	bool ruled;            /* an endpoint rule is about it */
+	struct survey_counts counts;
 };
 
 struct class_state {
@@ -56,6 +59,7 @@ struct origin_state {
 	char *name;
 	struct origin_policy policy;
 	struct budget budget;
+	struct survey_times times; /* of loads that have ended */
 };
 
 struct rule_state {
@@ -201,6 +205,9 @@ bool place_is_pushed(const struct place *p);
 bool engine_paused(const struct engine *e, struct instant now, unsigned what);
 
 /* serve.c */
+/* Counts `count` requests for the key that ended so; of misses, why, as of before the answer. */
+void serve_count(struct engine *e, struct instant now, uint32_t key, enum outcome o,
+                 uint64_t count);
 void serve_get(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
 void serve_event(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
 void serve_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
@@ -269,6 +276,20 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 
 /* Puts the value of f in the store; k's times are set. 0, -E2BIG or -ENOSPC. */
 int load_keep(struct engine *e, struct instant now, uint32_t key, const struct fetched *f);
+
+/* explain.c */
+/* Rows of `forecache ttls` and `forecache endpoints`. */
+void explain_key(struct engine *e, struct instant now, uint32_t key, struct ttl_row *ret);
+void explain_place(struct engine *e, struct instant now, uint32_t place, struct ttl_row *ret);
+/* Keys that the row of an endpoint looks at. */
+size_t explain_looks(const struct place *p);
+/* Requests per second of the key at t. */
+double explain_rate(struct engine *e, struct instant t, uint32_t key);
+/*
+ * Stale serves per request of late: predicted, and calibrated by what loads and audits revealed.
+ * NAN without data.
+ */
+double explain_stale_share(const struct place *p);
 
 /* plain.c */
 /* What a key's name says: its database, and whether it is to be left alone. */
