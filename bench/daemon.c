@@ -43,7 +43,7 @@ static void write_config(const char *path)
 	FILE *f = fopen(path, "w");
 
 	if (!f ||
-	    fputs("{ \"redis\": \"off\", \"log_level\": \"error\" }\n", f) < 0 ||
+	    fputs("{ \"redis\": \"off\", \"http\": \"off\", \"log_level\": \"error\" }\n", f) < 0 ||
 	    fclose(f))
 		bench_die(path);
 }

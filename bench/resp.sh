@@ -24,7 +24,7 @@ trap finish EXIT
 trap 'exit 1' INT TERM
 
 echo '{ "segment_bytes": "512MiB", "log_level": "info" }' >"$run/conf"
-"$program" --config "$run/conf" --dir "$run/run" --redis 127.0.0.1:0 >"$run/log" 2>&1 &
+"$program" --config "$run/conf" --dir "$run/run" --redis 127.0.0.1:0 --http off >"$run/log" 2>&1 &
 ours_pid=$!
 tries=0
 until ours=$(sed -n 's/.*event=redis .*port=\([0-9]*\).*/\1/p' "$run/log" 2>/dev/null | grep .); do

@@ -733,6 +733,7 @@ static int parse_root(struct parse *p, const cJSON *root)
 	if (rc)
 		return rc;
 	rc = config_check_redis(p->c, p->err);
+	rc = rc ? rc : config_check_http(p->c, p->err);
 	if (rc)
 		return rc;
 	p->c->messages.max_key_bytes = p->c->limits.max_key_bytes;
@@ -969,11 +970,34 @@ int config_check_redis(const struct config *c, struct config_error *reterr)
 		                   "\"[::1]:6390\", \"*:6390\" or \"off\"",
 		                   c->redis);
 	if (!address_is_loopback(host) && !*c->redis_password_file)
-		return config_fail(reterr, "redis",
-		                   "%.64s can be reached from other hosts: without a password anybody "
-		                   "could read and write the cache; set redis_password_file, or use "
-		                   "127.0.0.1",
-		                   host);
+		return config_fail(
+		        reterr, "redis",
+		        "%.64s can be reached from other hosts: without a password anybody "
+		        "could read and write the cache; set redis_password_file, or use "
+		        "127.0.0.1",
+		        host);
+	return 0;
+}
+
+int config_check_http(const struct config *c, struct config_error *reterr)
+{
+	char host[64];
+	int port;
+
+	if (!strcmp(c->http, "off"))
+		return 0;
+	if (!address_parse(c->http, host, sizeof(host), &port))
+		return config_fail(reterr, "http",
+		                   "\"%.100s\" is no address: write \"127.0.0.1:6391\", "
+		                   "\"[::1]:6391\", \"*:6391\" or \"off\"",
+		                   c->http);
+	if (!address_is_loopback(host) && strcmp(c->http_open, "on"))
+		return config_fail(
+		        reterr, "http",
+		        "%.64s can be reached from other hosts, where anybody could read "
+		        "keys and figures: if that is meant, set \"http_open\" to \"on\"; "
+		        "else use 127.0.0.1",
+		        host);
 	return 0;
 }
 

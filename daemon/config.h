@@ -76,6 +76,18 @@
 	  "closed")                                                                                \
 	X(redis_output_bytes, 268435456, 65536, 4294967296.0, "bytes", 1,                          \
 	  "of replies that a connection does not take; at more it is closed")                      \
+	X(http_max_connections, 64, 1, 10000, "connections", 0,                                    \
+	  "connections of HTTP clients; more wait until one is closed")                            \
+	X(http_idle_s, 10, 1, 3600, "s", 0,                                                        \
+	  "a connection of an HTTP client that says nothing for this long is closed, and one "     \
+	  "whose request takes three times as long to come")                                       \
+	X(http_request_bytes, 16384, 4096, 1048576, "bytes", 0,                                    \
+	  "of a request's lines and the answer's headers, per connection; longer ones are "        \
+	  "refused")                                                                               \
+	X(http_rows, 1000, 1, 100000, "rows", 1, "rows of one answer over HTTP")                   \
+	X(http_endpoint_rows, 100, 0, 1000, "endpoints", 1,                                        \
+	  "endpoints with metrics of their own: the first so many that are seen, and as many "     \
+	  "that rules name; all others are counted together as <other>")                           \
 	X(log_burst, 10, 1, 100000, "lines", 1,                                                    \
 	  "lines of one event and minute that are written; the others are counted")
 
@@ -99,12 +111,20 @@
 	X(loaders, "", "", 0, "ZeroMQ address of loader workers; empty: ipc socket `loaders`")     \
 	X(notices, "", "", 0, "ZeroMQ address of notices; empty: ipc socket `notices`")            \
 	X(redis, "127.0.0.1:6390", "", 0,                                                          \
-	  "address for Redis clients; a port of 0 is any that is free, \"off\" is none. Other than "  \
+	  "address for Redis clients; a port of 0 is any that is free, \"off\" is none. Other "    \
+	  "than "                                                                                  \
 	  "loopback takes a redis_password_file")                                                  \
 	X(redis_socket, "on", "on off", 0,                                                         \
 	  "whether Redis clients may use the unix socket `resp.sock` in the run directory")        \
 	X(redis_password_file, "", "", 0,                                                          \
 	  "file whose first line is the password of Redis clients; empty: none is asked for")      \
+	X(http, "127.0.0.1:6391", "", 0,                                                           \
+	  "address for HTTP: metrics, health, questions; a port of 0 is any that is free, "        \
+	  "\"off\" "                                                                               \
+	  "is none. Other than loopback takes http_open")                                          \
+	X(http_open, "off", "on off", 0,                                                           \
+	  "on: HTTP may be reached from other hosts, where anybody could read keys (never "        \
+	  "values)")                                                                               \
 	X(log_level, "info", "error warn notice info debug", 1,                                    \
 	  "least important lines that are written")                                                \
 	X(log_keys, "hash", "hash text", 1, "how keys appear in the log")
@@ -207,6 +227,9 @@ void config_free(struct config **c);
  * Whether `redis` is an address, and one that is allowed: beyond this host only with a password.
  */
 int config_check_redis(const struct config *c, struct config_error *reterr);
+
+/* Whether `http` is an address, and one that is allowed: beyond this host only with http_open. */
+int config_check_http(const struct config *c, struct config_error *reterr);
 
 /* Replaces a text value, e.g. by an option of the command line; `from` says by what. */
 void config_override(struct config *c, char **field, const char *value, const char *from);

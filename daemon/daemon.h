@@ -30,6 +30,7 @@ struct row_notice;
 struct resp;
 struct schedules;
 struct unmatched;
+struct web;
 
 /* The count of a reply that is one of a list: the ticket's last reply is yet to come. */
 #define TICKET_MORE UINT64_MAX
@@ -79,6 +80,7 @@ struct daemon {
 	struct loaders *loaders;
 	struct schedules *schedules;
 	struct resp *resp; /* NULL: no listener for Redis clients */
+	struct web *web;   /* NULL: no listener for HTTP */
 	struct learned *learned;
 	struct unmatched *unmatched;
 	VEC(struct ticket) ticket;

@@ -10,6 +10,7 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/loaders.h %D%/loaders.c \
 	%D%/log.h %D%/log.c \
 	%D%/loop.h %D%/loop.c \
+	%D%/message_json.h %D%/message_json.c \
 	%D%/option.h %D%/option.c \
 	%D%/origins.h %D%/origins.c \
 	%D%/pattern.h %D%/pattern.c \
@@ -25,10 +26,11 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/segment.h %D%/segment.c \
 	%D%/setup.h %D%/setup.c \
 	%D%/unmatched.h %D%/unmatched.c \
+	%D%/web.h %D%/web_answer.h %D%/web_api.c %D%/web_listen.c %D%/web_metrics.c %D%/web_ready.c \
 	%D%/wire.h %D%/wire.c \
 	%D%/worker.h %D%/worker.c
-%C%_libdaemon_la_CPPFLAGS = $(OS_CPPFLAGS) $(CJSON_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS)
-%C%_libdaemon_la_LIBADD = $(CJSON_LIBS) $(ZMQ_LIBS)
+%C%_libdaemon_la_CPPFLAGS = $(OS_CPPFLAGS) $(CJSON_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(MHD_CFLAGS)
+%C%_libdaemon_la_LIBADD = $(CJSON_LIBS) $(ZMQ_LIBS) $(MHD_LIBS)
 
 sbin_PROGRAMS += %D%/forecached
 %C%_forecached_SOURCES = %D%/main.c

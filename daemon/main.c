@@ -15,6 +15,7 @@
  *	origins		HTTP loads
  *	schedules	recurrence rules
  *	resp		the listener for Redis clients
+ *	web		HTTP for operators
  *
  * and taken down in the reverse order. Exit codes: 0; 1 something failed; 2 usage; 75 another
  * daemon serves the directory, try later; 78 the configuration is wrong.
@@ -32,6 +33,7 @@
 #include "daemon/rundir.h"
 #include "daemon/schedules.h"
 #include "daemon/unmatched.h"
+#include "daemon/web.h"
 
 #include <argp.h>
 #include <curl/curl.h>
@@ -56,7 +58,7 @@ enum { EXIT_USAGE = 2, EXIT_TEMPORARY = 75, EXIT_CONFIG = 78 };
 static const struct span CARRY_ON_MAX = {86400 * 1000000LL};
 
 struct options {
-	const char *config, *dir, *state, *log_level, *redis;
+	const char *config, *dir, *state, *log_level, *redis, *http;
 	bool check, show, has_seed;
 	uint64_t seed;
 	double time_scale;
@@ -77,6 +79,7 @@ enum {
 	OPT_LEVEL,
 	OPT_SEED,
 	OPT_REDIS,
+	OPT_HTTP,
 	OPT_FOREGROUND
 };
 
@@ -99,6 +102,11 @@ static const struct argp_option option_list[] = {
         {"redis", OPT_REDIS, "ADDRESS", 0,
          "Listen for Redis clients there; default 127.0.0.1:6390, a port of 0 is any that is free, "
          "\"off\" is nowhere",
+         0},
+        {"http", OPT_HTTP, "ADDRESS", 0,
+         "Listen for HTTP there; default 127.0.0.1:6391, a port of 0 is any that is free, \"off\" "
+         "is "
+         "nowhere",
          0},
         {"log-level", OPT_LEVEL, "LEVEL", 0, "error, warn, notice, info or debug", 0},
         {"seed", OPT_SEED, "N", 0, "Seed of the engine's chance; default a new one each time", 0},
@@ -157,6 +165,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_REDIS:
 		o->redis = arg;
+		break;
+	case OPT_HTTP:
+		o->http = arg;
 		break;
 	case OPT_LEVEL:
 		if (!log_level_parse(arg, &level))
@@ -222,6 +233,8 @@ static void override(struct config *c, const struct options *o)
 	}
 	if (o->redis)
 		config_override(c, &c->redis, o->redis, "--redis");
+	if (o->http)
+		config_override(c, &c->http, o->http, "--http");
 	if (o->log_level)
 		config_override(c, &c->log_level, o->log_level, "--log-level");
 }
@@ -238,7 +251,7 @@ static int read_setup(const struct options *o, const struct clock *clock, struct
 		c = config_default();
 	}
 	override(c, o);
-	if (config_check_redis(c, &err)) {
+	if (config_check_redis(c, &err) || config_check_http(c, &err)) {
 		config_free(&c);
 		return config_error(o->config, &err);
 	}
@@ -341,6 +354,7 @@ static int make_listeners(struct daemon *d)
 	const struct config *c = d->setup->config;
 	struct wire_error err = {.text = ""};
 	struct resp_listen_error redis = {.text = ""};
+	struct address_error http = {.text = ""};
 	int rc;
 
 	d->workers = workers_new(d->loop, (size_t)c->workers);
@@ -361,6 +375,9 @@ static int make_listeners(struct daemon *d)
 	rc = resp_new(d, &d->resp, &redis);
 	if (rc)
 		return failed("redis", redis.text, rc == -EADDRINUSE ? EXIT_TEMPORARY : 1);
+	rc = web_new(d, &d->web, &http);
+	if (rc)
+		return failed("http", http.text, rc == -EADDRINUSE ? EXIT_TEMPORARY : 1);
 	return 0;
 }
 
@@ -390,6 +407,7 @@ static void take_down(struct daemon *d)
 {
 	if (d->learned && d->wire)
 		learned_save(d->learned, 5);
+	web_free(&d->web);
 	resp_free(&d->resp);
 	unmatched_free(&d->unmatched);
 	schedules_free(&d->schedules);

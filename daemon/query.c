@@ -57,15 +57,21 @@ struct rows {
 	size_t n, max;
 };
 
+void query_write_ttl(struct pack *w, const struct ttl_row *r)
+{
+	struct row_ttl row = {0};
+
+	FILL_TTL(&row, r);
+	row_write(w, &row_ttl, &row);
+}
+
 static void write_ttl(void *arg, const struct ttl_row *r)
 {
 	struct rows *rows = arg;
-	struct row_ttl row = {0};
 
 	if (rows->n == rows->max)
 		return;
-	FILL_TTL(&row, r);
-	row_write(&rows->list, &row_ttl, &row);
+	query_write_ttl(&rows->list, r);
 	rows->n++;
 }
 
@@ -306,8 +312,10 @@ static void put_num(struct pack *w, const char *name, double v)
 	X(requests)                                                                                \
 	X(hits)                                                                                    \
 	X(grace)                                                                                   \
-	X(misses) X(joined) X(events) X(sets) X(changed) X(load_errors) X(skipped_for_budget)      \
-	        X(evicted) X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
+	X(misses)                                                                                  \
+	X(joined)                                                                                  \
+	X(events) X(sets) X(changed) X(load_errors) X(skipped_for_budget) X(evicted)               \
+	        X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
 
 #define ONE(...) +1
 
@@ -385,8 +393,8 @@ static void put_loaders(struct daemon *d, struct pack *w)
 	X(started)                                                                                 \
 	X(ok)                                                                                      \
 	X(not_modified)                                                                            \
-	X(absent) X(uncacheable) X(errors) X(redirects) X(body_bytes) X(in_flight) X(validators)   \
-	        X(connects)
+	X(absent)                                                                                  \
+	X(uncacheable) X(errors) X(redirects) X(body_bytes) X(in_flight) X(validators) X(connects)
 
 static void put_origins(struct daemon *d, struct pack *w)
 {

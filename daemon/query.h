@@ -4,6 +4,7 @@
 #ifndef FORECACHED_DAEMON_QUERY_H
 #define FORECACHED_DAEMON_QUERY_H
 
+#include "engine/engine.h"
 #include "proto/pack.h"
 #include "proto/request.h"
 
@@ -21,5 +22,8 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 /* The map of `stats`, and of `health`: also for HTTP. */
 void query_write_stats(struct daemon *d, struct pack *w);
 void query_write_health(struct daemon *d, struct pack *w);
+
+/* One row of `ttls` and `endpoints`. */
+void query_write_ttl(struct pack *w, const struct ttl_row *r);
 
 #endif

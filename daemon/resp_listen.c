@@ -120,8 +120,8 @@ static void accept_on(struct resp *r, int listen_fd, bool is_unix)
 
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-		               errno == ENOMEM)) {
+		if (fd < 0 &&
+		    (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 			out_of_descriptors(r, listen_fd);
 			return;
 		}
@@ -192,45 +192,18 @@ __attribute__((format(printf, 2, 3))) static int fail(struct resp_listen_error *
 	return -err;
 }
 
-/* host:port, [host]:port, or a port alone. */
 static int listen_tcp(struct resp *r, const char *where, struct resp_listen_error *e)
 {
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-	struct sockaddr_in v4 = {.sin_family = AF_INET};
-	struct sockaddr_storage got;
-	socklen_t got_n = sizeof(got);
-	char host[64];
-	int port, one = 1, rc;
-	bool six;
+	struct address_error why;
+	int rc;
 
-	rc = address_parse(where, host, sizeof(host), &port) ? 0 : -EINVAL;
-	errno = EINVAL;
-	if (rc)
-		return fail(e, "redis: \"%s\" is no address", where);
-	six = inet_pton(AF_INET6, host, &v6.sin6_addr) == 1;
-	v6.sin6_port = v4.sin_port = htons((uint16_t)port);
-	if (!six && inet_pton(AF_INET, host, &v4.sin_addr) != 1)
-		return fail(e, "redis: \"%s\" is no address", where);
-	r->tcp_fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (r->tcp_fd < 0)
-		return fail(e, "redis: no socket: %s", strerror(errno));
-	setsockopt(r->tcp_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (six)
-		rc = bind(r->tcp_fd, (struct sockaddr *)&v6, sizeof(v6));
-	else
-		rc = bind(r->tcp_fd, (struct sockaddr *)&v4, sizeof(v4));
-	if (!rc)
-		rc = listen(r->tcp_fd, BACKLOG);
-	if (rc && errno == EADDRINUSE)
-		return fail(e,
-		            "redis: %s is in use by another program: set \"redis\" to another "
-		            "address (or use --redis), \"127.0.0.1:0\" for any free port, or \"off\"",
-		            where);
-	if (rc)
-		return fail(e, "redis: cannot listen on %s: %s", where, strerror(errno));
-	if (!getsockname(r->tcp_fd, (struct sockaddr *)&got, &got_n))
-		r->port = ntohs(six ? ((struct sockaddr_in6 *)&got)->sin6_port
-		                    : ((struct sockaddr_in *)&got)->sin_port);
+	r->tcp_fd = address_listen("redis", where, BACKLOG, &r->port, &why);
+	if (r->tcp_fd < 0) {
+		rc = r->tcp_fd;
+		r->tcp_fd = -1;
+		errno = -rc;
+		return fail(e, "%s", why.text);
+	}
 	rc = loop_add(r->d->loop, r->tcp_fd, EPOLLIN, on_accept, r);
 	errno = -rc;
 	return rc ? fail(e, "redis: %s", strerror(-rc)) : 0;
@@ -246,10 +219,11 @@ static int listen_unix(struct resp *r, struct resp_listen_error *e)
 	snprintf(r->unix_path, n, "%s/resp.sock", r->d->dir);
 	errno = ENAMETOOLONG;
 	if (n > sizeof(sa.sun_path))
-		return fail(e,
-		            "redis_socket: %s is longer than a socket's name can be (%zu): choose a "
-		            "shorter run directory, or set \"redis_socket\" to \"off\"",
-		            r->unix_path, sizeof(sa.sun_path) - 1);
+		return fail(
+		        e,
+		        "redis_socket: %s is longer than a socket's name can be (%zu): choose a "
+		        "shorter run directory, or set \"redis_socket\" to \"off\"",
+		        r->unix_path, sizeof(sa.sun_path) - 1);
 	memcpy(sa.sun_path, r->unix_path, n);
 	/* the run directory is locked: what lies there is of a daemon that is no more */
 	unlink(r->unix_path);

@@ -662,6 +662,28 @@ void schedules_write_report(struct schedules *l, struct bytes name, size_t max, 
 	}
 }
 
+bool schedules_state(const struct schedules *l, size_t i, struct schedule_state *ret)
+{
+	const struct schedule *s;
+	size_t k;
+
+	if (i >= l->list.n)
+		return false;
+	s = l->list.v[i];
+	k = first_ahead(l, s);
+	*ret = (struct schedule_state){.name = s->rule.name,
+	                               .next = k < s->at.n ? wall(l, s->at.v[k]) : INSTANT_NONE,
+	                               .last = INSTANT_NONE};
+	if (s->peaks.n) {
+		const struct peak *p = &s->peaks.v[s->peaks.n - 1];
+
+		ret->last = wall(l, p->at);
+		ret->wanted = p->wanted;
+		ret->warm = p->warm;
+	}
+	return true;
+}
+
 struct schedules *schedules_new(struct daemon *d)
 {
 	struct schedules *l = mem_calloc(1, sizeof(*l));

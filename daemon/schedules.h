@@ -16,6 +16,7 @@
 #include "daemon/setup.h"
 #include "proto/request.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,14 @@ struct bytes schedules_peak(struct schedules *s, struct bytes name, struct insta
 void schedules_write_list(struct schedules *s, struct pack *w);
 void schedules_write_next(struct schedules *s, struct bytes name, size_t max, struct pack *w);
 void schedules_write_report(struct schedules *s, struct bytes name, size_t max, struct pack *w);
+
+/* For metrics; instants of the wall clock, NONE: there is none. The last is of this run. */
+struct schedule_state {
+	const char *name;
+	struct instant next, last;
+	uint64_t wanted, warm; /* keys, at the last */
+};
+bool schedules_state(const struct schedules *s, size_t i, struct schedule_state *ret);
 
 size_t schedules_count(const struct schedules *s);
 

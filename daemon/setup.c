@@ -6,6 +6,7 @@
 #include "daemon/schedules.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,30 @@ static int zone_for(struct setup *s, const char *path, const char *name, const c
 	if (rc)
 		snprintf(reterr->path, sizeof(reterr->path), "%s", path);
 	return rc;
+}
+
+static bool is_first_of(const struct setup *s, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (!strcmp(s->zones.v[k].calendar, s->zones.v[i].calendar))
+			return false;
+	return *s->zones.v[i].calendar;
+}
+
+bool setup_calendar(const struct setup *s, size_t i, struct instant wall, const char **ret_name,
+                    double *ret_days)
+{
+	for (size_t k = 0; k < s->zones.n; k++) {
+		const struct zone *z = s->zones.v[k].zone;
+		double today = zone_local_s(z, wall) / 86400;
+
+		if (!is_first_of(s, k) || i--)
+			continue;
+		*ret_name = s->zones.v[k].calendar;
+		*ret_days = z->n_days ? floor(z->day[z->n_days - 1].day - today + 1) : 0;
+		return true;
+	}
+	return false;
 }
 
 /* -- The engine's form ------------------------------------------------------------------------ */

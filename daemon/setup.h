@@ -43,6 +43,13 @@ int setup_zone(struct setup *s, const char *name, const char *calendar, struct i
                const struct zone **ret, struct config_error *reterr);
 
 /*
+ * Calendar i of those that zones use, each once; *ret_days until its last special day, which are
+ * below 0 when that is over. False past the last.
+ */
+bool setup_calendar(const struct setup *s, size_t i, struct instant wall, const char **ret_name,
+                    double *ret_days);
+
+/*
  * Origin i, which must have a url, as http_origin_new() takes it; call fn with it, for it lives
  * during the call only. Its routes are the endpoints that name the origin, and one for all other
  * keys.

@@ -11,6 +11,8 @@ nodist_systemdunit_DATA = %D%/forecached.service
 all-local: %D%/forecached-tmpfiles.conf
 CLEANFILES += %D%/forecached.service %D%/forecached-tmpfiles.conf
 EXTRA_DIST += %D%/forecached.service.in %D%/forecached.tmpfiles.in %D%/forecached.sysusers %D%/forecached.conf
+# examples for Prometheus, beside the guides
+dist_doc_DATA += %D%/prometheus.yml %D%/forecached.rules.yml
 
 packaging_subst = sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' \
 	-e 's|@rundir[@]|$(rundir)|g' -e 's|@statedir[@]|$(statedir)|g'

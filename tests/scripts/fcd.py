@@ -107,9 +107,9 @@ class Daemon:
 
     def command(self):
         head = ["setpriv", "--reuid", self.user, "--clear-groups"] if self.user else []
-        # tests run side by side: none of them may want the port that is everybody's default
-        redis = [] if "redis" in self.config else ["--redis", "off"]
-        return head + [PROGRAM, "--config", self.config_file, "--dir", self.dir, *redis, *self.args]
+        # tests run side by side: none of them may want a port that is everybody's default
+        ports = [x for o in ("redis", "http") if o not in self.config for x in ("--" + o, "off")]
+        return head + [PROGRAM, "--config", self.config_file, "--dir", self.dir, *ports, *self.args]
 
     def spawn(self):
         log = open(self.log_file, "a")

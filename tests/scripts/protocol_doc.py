@@ -88,7 +88,7 @@ def daemon(examples):
         with open(conf, "w") as f:
             f.write('{"segment_bytes": 1048576, "state": "%s/state"}' % d)
         log = open(os.path.join(d, "log"), "w+")
-        p = subprocess.Popen([exe, "--config", conf, "--dir", d, "--redis", "off"], stdout=log, stderr=log)
+        p = subprocess.Popen([exe, "--config", conf, "--dir", d, "--redis", "off", "--http", "off"], stdout=log, stderr=log)
         try:
             requests(zmq, d, examples, p)
         finally:
