@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Runs all benchmarks, or those named on the command line. */
+/* bench [--json FILE] [PART…]: runs all benchmarks, or those named. */
 #include "bench/bench.h"
+
+#include "base/mem.h"
 
 #include <ftw.h>
 #include <gsl/gsl_errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static char dir[64];
+static char dir[64], title[160];
+static FILE *json;
 
 static int64_t clock_ns(clockid_t id)
 {
@@ -51,20 +55,88 @@ double bench_wall_ns(bench_fn *fn, void *arg, size_t n)
 	return each_ns(CLOCK_MONOTONIC, fn, arg, n);
 }
 
-void bench_title(const char *title)
+static int by_size(const void *a, const void *b)
 {
-	printf("\n%-58s %12s %-8s %8s\n", title, "best", "", "ratio");
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double bench_p50_ns(bench_fn *before, bench_fn *fn, void *arg, size_t batches)
+{
+	double *ns = mem_calloc(batches, sizeof(*ns)), p50;
+
+	for (size_t i = 0; i < batches; i++) {
+		int64_t start;
+
+		if (before)
+			before(arg, BENCH_BATCH);
+		start = bench_ns();
+		fn(arg, BENCH_BATCH);
+		ns[i] = (double)(bench_ns() - start) / BENCH_BATCH;
+	}
+	qsort(ns, batches, sizeof(*ns), by_size);
+	p50 = ns[batches / 2];
+	free(ns);
+	return p50;
+}
+
+void bench_pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+		sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* A string of JSON; what is printed here needs no escapes but for quotes. */
+static void json_text(const char *s)
+{
+	fputc('"', json);
+	for (; *s; s++)
+		if (*s == '"' || *s == '\\')
+			fprintf(json, "\\%c", *s);
+		else
+			fputc(*s, json);
+	fputc('"', json);
+}
+
+static void json_row(const char *what, double figure, const char *unit, double ratio,
+                     const char *versus)
+{
+	fprintf(json, "{\"part\": ");
+	json_text(title);
+	fprintf(json, ", \"what\": ");
+	json_text(what);
+	fprintf(json, ", \"figure\": %.6g, \"unit\": ", figure);
+	json_text(unit);
+	if (versus) {
+		fprintf(json, ", \"ratio\": %.6g, \"to\": ", ratio);
+		json_text(versus);
+	}
+	fprintf(json, "}\n");
+	fflush(json);
+}
+
+void bench_title(const char *t)
+{
+	snprintf(title, sizeof(title), "%s", t);
+	printf("\n%-66s %12s %-8s %8s\n", title, "figure", "", "ratio");
 }
 
 void bench_row(const char *what, double figure, const char *unit, double ratio, const char *versus)
 {
 	int digits = figure < 10 ? 2 : figure < 100 ? 1 : 0;
 
-	printf("  %-56s %12.*f %-8s", what, digits, figure, unit);
+	printf("  %-64s %12.*f %-8s", what, digits, figure, unit);
 	if (versus)
 		printf(" %8.*f %s", ratio < 10 ? 2 : 0, ratio, versus);
 	printf("\n");
 	fflush(stdout);
+	if (json)
+		json_row(what, figure, unit, ratio, versus);
 }
 
 void bench_die(const char *what)
@@ -122,11 +194,23 @@ static void print_machine(void)
 static const struct {
 	const char *name;
 	void (*run)(void);
-} part[] = {{"get", bench_get}, {"events", bench_events}, {"daemon", bench_daemon}};
+} part[] = {{"get", bench_get},
+            {"memory", bench_memory},
+            {"pause", bench_pause},
+            {"events", bench_events},
+            {"daemon", bench_daemon}};
 #define PARTS (sizeof(part) / sizeof(part[0]))
 
 int main(int argc, char **argv)
 {
+	int first = 1;
+
+	if (argc > 2 && !strcmp(argv[1], "--json")) {
+		json = fopen(argv[2], "w");
+		if (!json)
+			bench_die(argv[2]);
+		first = 3;
+	}
 	gsl_set_error_handler_off();
 	snprintf(dir, sizeof(dir), "/tmp/fc-bench-XXXXXX");
 	if (!mkdtemp(dir))
@@ -134,9 +218,9 @@ int main(int argc, char **argv)
 	atexit(remove_dir);
 	print_machine();
 	for (size_t i = 0; i < PARTS; i++) {
-		int wanted = argc < 2;
+		int wanted = argc <= first;
 
-		for (int k = 1; k < argc; k++)
+		for (int k = first; k < argc; k++)
 			wanted |= !strcmp(argv[k], part[i].name);
 		if (wanted)
 			part[i].run();

@@ -4,8 +4,9 @@
  *
  *	what was measured             figure unit    ratio  beside what
  *
- * HOW IT WORKS a figure is the best of BENCH_ROUNDS rounds: what else runs on the machine only ever
- * adds to it. The ratio is to another row of the same run on the same machine, because figures of
+ * HOW IT WORKS what takes nanoseconds is timed BENCH_BATCH at a time, many thousand times, of which
+ * the median is printed (p50); other figures are the best of BENCH_ROUNDS rounds: what else runs on
+ * the machine only ever adds to them. The ratio is to another row of the same run on the same machine, because figures of
  * different machines do not compare. Nothing here passes or fails.
  */
 #ifndef FORECACHED_BENCH_BENCH_H
@@ -15,6 +16,7 @@
 #include <stdint.h>
 
 #define BENCH_ROUNDS 7
+#define BENCH_BATCH  64u
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
 int64_t bench_ns(void);
@@ -29,7 +31,16 @@ typedef void bench_fn(void *arg, size_t n);
 double bench_cpu_ns(bench_fn *fn, void *arg, size_t n);
 double bench_wall_ns(bench_fn *fn, void *arg, size_t n);
 
-/* A headline, and a row. versus NULL: no ratio. */
+/*
+ * Nanoseconds per piece of work at the median of so many batches of BENCH_BATCH pieces. before is
+ * called ahead of each batch, outside the time (NULL: nothing).
+ */
+double bench_p50_ns(bench_fn *before, bench_fn *fn, void *arg, size_t batches);
+
+/* Keeps the calling thread on one processor, if there is a second for the others. */
+void bench_pin(int cpu);
+
+/* A headline, and a row; with --json FILE each row is a line there, too. versus NULL: no ratio. */
 void bench_title(const char *title);
 void bench_row(const char *what, double figure, const char *unit, double ratio, const char *versus);
 
@@ -47,5 +58,7 @@ void bench_pack_events(struct pack *columns, size_t n);
 void bench_daemon(void); /* daemon.c */
 void bench_get(void);    /* get.c */
 void bench_events(void); /* events.c */
+void bench_memory(void); /* memory.c */
+void bench_pause(void);  /* pause.c */
 
 #endif

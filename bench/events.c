@@ -273,7 +273,7 @@ void bench_events(void)
 	brain_release(&alone);
 
 	brain_init(&hosted);
-	host_start(&h, take_batch, &hosted);
+	host_start(&h, NULL, UINT64_C(64) << 20, take_batch, &hosted);
 	if (fc_open(&o, &t.fc))
 		bench_die("fc_open");
 	all = through(&h, t.fc, 500 * BATCH);

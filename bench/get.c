@@ -1,96 +1,261 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a get costs the app: from the segment through libforecache, beside one ZeroMQ round trip on
- * the same host and, where it is installed, a Redis GET over a Unix socket.
+ * What a get costs the app: from the segment through libforecache, beside what it would cost from
+ * LMDB in this process, or from memcached or Redis over a Unix socket.
+ *
+ *	hot       16 keys, one after the other: all of it in the processor's own caches
+ *	uniform   a million keys of 1 KiB, each as likely as the next: none of it is
+ *	beside    uniform over 10,000 keys, while another thread sets 100,000 a second
+ *
+ * Keys are spelt out before the time is taken, as an app has its key at hand.
  */
 #include "bench/bench.h"
 #include "bench/host.h"
+#include "bench/peer.h"
 
 #include "base/hash.h"
 #include "base/mem.h"
 #include "client/forecache.h"
-#include "store/reader.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
-#include <zmq.h>
 
-#define KEYS     10000u
-#define KEY_MAX  32
-#define READ_MAX (1u << 20)
+#define HOT      16u
+#define MANY     1000000u
+#define BESIDE   10000u
+#define PEER_HOT 10000u
+#define KEY_MAX  64
+#define MIB      (UINT64_C(1) << 20)
 
-static char key[KEYS][KEY_MAX];
-static size_t key_bytes[KEYS];
-
-/* Keys in an order that no prefetcher foresees, the same in each round. */
-static unsigned nth_key(size_t i)
+static struct bytes key_of(uint64_t i, char *buf)
 {
-	return (unsigned)(hash_u64(i) % KEYS);
+	return bytes_of(buf, (size_t)snprintf(buf, KEY_MAX, "/quotes/%08x", (unsigned)i));
 }
 
-static void make_keys(void)
-{
-	for (unsigned k = 0; k < KEYS; k++)
-		key_bytes[k] = (size_t)snprintf(key[k], KEY_MAX, "/quotes/%06u", k);
-}
+/* -- The segment, through libforecache --------------------------------------------------------- */
 
-/* -- From the segment ----------------------------------------------------------------------------
- */
+enum how { GET, INTO, PEEK };
 
 struct getter {
 	struct fc *fc;
-	uint64_t gets, missed;
+	struct peer *peer;
+	enum how how;
+	unsigned keys; /* so many, from the first on */
+	uint64_t n, gets, missed;
+	size_t value_bytes;
+	char name[BENCH_BATCH][KEY_MAX];
+	struct bytes key[BENCH_BATCH];
+	char buf[65536];
 };
 
-static void get_fc(void *arg, size_t n)
+/* The keys of the next batch: in order if they are few, else in one that nothing foresees. */
+static void name_keys(void *arg, size_t n)
 {
 	struct getter *g = arg;
-	struct fc_value v;
 
-	g->gets += n;
-	for (size_t i = 0; i < n; i++) {
-		unsigned k = nth_key(i);
-		int rc = fc_get(g->fc, "/quotes/<symbol>", key[k], key_bytes[k], &v);
-
-		if (rc && rc != -ENOENT) {
-			errno = -rc;
-			bench_die("fc_get");
-		}
-		g->missed += rc == -ENOENT;
-		fc_value_release(&v);
-	}
+	for (size_t i = 0; i < n; i++, g->n++)
+		g->key[i] = key_of(g->keys <= HOT ? g->n % g->keys : hash_u64(g->n) % g->keys,
+		                   g->name[i]);
 }
 
-struct raw {
-	struct store_reader reader;
-	struct instant now;
-	void *buf;
-};
-
-static void get_raw(void *arg, size_t n)
+static void get_one(struct getter *g, struct bytes k)
 {
-	struct raw *r = arg;
-	struct reader_value v;
+	struct fc_value v;
+	struct fc_view w;
+	int rc;
 
-	for (size_t i = 0; i < n; i++) {
-		unsigned k = nth_key(i);
-
-		if (store_reader_get(&r->reader, bytes_of(key[k], key_bytes[k]), r->now, r->buf,
-		                     READ_MAX, &v) != READER_FRESH)
-			bench_die("store_reader_get");
+	switch (g->how) {
+	case GET:
+		rc = fc_get(g->fc, "/quotes/<symbol>", k.p, k.n, &v);
+		fc_value_release(&v);
+		break;
+	case INTO:
+		rc = fc_get_into(g->fc, "/quotes/<symbol>", k.p, k.n, 0, g->buf, sizeof(g->buf),
+		                 &v);
+		break;
+	default:
+		rc = fc_peek(g->fc, "/quotes/<symbol>", k.p, k.n, 0, &w);
+		rc = rc ? rc : fc_peek_valid(g->fc, &w) ? 0 : -ENOENT;
+	}
+	g->gets++;
+	g->missed += rc == -ENOENT;
+	if (rc && rc != -ENOENT) {
+		errno = -rc;
+		bench_die("fc_get");
 	}
 }
 
-/* A writer that replaces values as fast as it can. */
+static void get(void *arg, size_t n)
+{
+	struct getter *g = arg;
+
+	for (size_t i = 0; i < n; i++)
+		get_one(g, g->key[i]);
+}
+
+static void ask_peer(void *arg, size_t n)
+{
+	struct getter *g = arg;
+
+	for (size_t i = 0; i < n; i++)
+		peer_get(g->peer, g->key[i], g->value_bytes);
+}
+
+static double p50(struct fc *fc, enum how how, unsigned keys, size_t batches)
+{
+	struct getter *g = mem_calloc(1, sizeof(*g));
+	double ns;
+
+	g->fc = fc;
+	g->how = how;
+	g->keys = keys;
+	ns = bench_p50_ns(name_keys, get, g, batches);
+	if (g->missed) {
+		errno = ENOENT;
+		bench_die("fc_get");
+	}
+	free(g);
+	return ns;
+}
+
+/* Negative when it is not there. */
+static double peer_p50(const char *name, unsigned keys, struct bytes value)
+{
+	struct peer *p = peer_start(name, (uint64_t)keys * (value.n + 300));
+	struct getter *g;
+	double ns;
+
+	if (!p)
+		return -1;
+	g = mem_calloc(1, sizeof(*g));
+	peer_fill(p, key_of, keys, value);
+	g->peer = p;
+	g->keys = keys;
+	g->value_bytes = value.n;
+	ns = bench_p50_ns(name_keys, ask_peer, g, strcmp(name, "LMDB") ? 300 : 3000);
+	free(g);
+	peer_stop(&p);
+	return ns;
+}
+
+static void peers(unsigned keys, struct bytes value, double ns)
+{
+	static const char *const peer[][2] = {
+	        {"LMDB", "LMDB, in this process: a read transaction, and a copy"},
+	        {"memcached", "memcached get, over a Unix socket"},
+	        {"redis-server", "Redis GET, over a Unix socket"}};
+
+	for (int i = 0; i < 3; i++) {
+		double theirs = peer_p50(peer[i][0], keys, value);
+
+		if (theirs > 0)
+			bench_row(peer[i][1], theirs, "ns p50", theirs / ns, "x fc_get");
+	}
+}
+
+static void fill(struct host *h, unsigned keys, struct bytes value)
+{
+	char buf[KEY_MAX];
+
+	for (unsigned k = 0; k < keys; k++)
+		host_put(h, key_of(k, buf), value, 1);
+}
+
+/* -- The rows ---------------------------------------------------------------------------------- */
+
+static struct fc *open_client(void)
+{
+	struct fc_options o = {.size = sizeof(o), .dir = bench_dir()};
+	struct fc *fc;
+
+	if (fc_open(&o, &fc))
+		bench_die("fc_open");
+	return fc;
+}
+
+static void hot(size_t value_bytes)
+{
+	struct bytes value = {mem_calloc(value_bytes, 1), value_bytes};
+	struct host h;
+	struct fc *fc;
+	double ns, into, peek;
+	char title[96];
+
+	host_start(&h, NULL, 64 * MIB, NULL, NULL);
+	fc = open_client();
+	fill(&h, HOT, value);
+	ns = p50(fc, GET, HOT, 50000);
+	into = p50(fc, INTO, HOT, 50000);
+	peek = p50(fc, PEEK, HOT, 50000);
+	fc_close(&fc);
+	host_stop(&h);
+	snprintf(title, sizeof(title), "get of %zu bytes, hot: %u keys in turn, one thread",
+	         value_bytes, HOT);
+	bench_title(title);
+	bench_row("fc_get", ns, "ns p50", 0, NULL);
+	bench_row("fc_get_into, a buffer of the caller's", into, "ns p50", into / ns, "x fc_get");
+	bench_row("fc_peek and fc_peek_valid, in place", peek, "ns p50", peek / ns, "x fc_get");
+	peers(PEER_HOT, value, ns);
+	free((void *)(uintptr_t)value.p);
+}
+
+/* A file system of its own with huge pages; NULL when this user or system has none. */
+static const char *huge_dir(void)
+{
+	static char dir[96];
+
+	snprintf(dir, sizeof(dir), "%s/huge", bench_dir());
+	if (mkdir(dir, 0700) || mount("fc-bench", dir, "tmpfs", 0, "huge=always,size=2g")) {
+		rmdir(dir);
+		return NULL;
+	}
+	return dir;
+}
+
+static double uniform_in(const char *dir, struct bytes value)
+{
+	struct host h;
+	struct fc *fc;
+	double ns;
+
+	host_start(&h, dir, 1200 * MIB, NULL, NULL);
+	fc = open_client();
+	fill(&h, MANY, value);
+	ns = p50(fc, GET, MANY, 20000);
+	fc_close(&fc);
+	host_stop(&h);
+	return ns;
+}
+
+static void uniform(void)
+{
+	struct bytes value = {mem_calloc(1024, 1), 1024};
+	double ns = uniform_in(NULL, value);
+	const char *dir;
+
+	bench_title("get of 1024 bytes, 1000000 keys, uniform, one thread");
+	bench_row("fc_get", ns, "ns p50", 0, NULL);
+	dir = huge_dir();
+	if (dir) {
+		double huge = uniform_in(dir, value);
+
+		bench_row("fc_get, the segment in huge pages", huge, "ns p50", huge / ns,
+		          "x fc_get");
+		umount(dir);
+	} else {
+		printf("  (no file system with huge pages could be mounted: not root?)\n");
+	}
+	peers(MANY, value, ns);
+	free((void *)(uintptr_t)value.p);
+}
+
+/* Sets 100,000 values a second, evenly. */
 struct writer {
 	struct host *host;
 	struct bytes value;
@@ -98,266 +263,86 @@ struct writer {
 	uint64_t puts;
 };
 
-static void *replace(void *arg)
+static void *write_on(void *arg)
 {
 	struct writer *w = arg;
+	int64_t next = bench_ns();
+	char buf[KEY_MAX];
 
-	while (!atomic_load(&w->stop)) {
-		unsigned k = nth_key(w->puts++ * 7);
-
-		host_put(w->host, bytes_of(key[k], key_bytes[k]), w->value, w->puts);
+	bench_pin(1);
+	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
+		if (bench_ns() < next)
+			continue;
+		next += 10000;
+		host_put(w->host, key_of(hash_u64(w->puts * 7) % BESIDE, buf), w->value, w->puts);
+		w->puts++;
 	}
 	return NULL;
 }
 
-/* -- Beside it: ZeroMQ ---------------------------------------------------------------------------
- */
+/* Gets per second over some time of this thread. */
+static double rate(struct getter *g, int64_t for_ns)
+{
+	int64_t spent = 0, start;
+	uint64_t n = 0;
 
-struct echo {
-	void *ctx, *router, *dealer;
-	const void *value;
-	size_t value_bytes;
+	while (spent < for_ns) {
+		name_keys(g, BENCH_BATCH);
+		start = bench_ns();
+		get(g, BENCH_BATCH);
+		spent += bench_ns() - start;
+		n += BENCH_BATCH;
+	}
+	return (double)n / (double)spent * 1e9;
+}
+
+static void beside(void)
+{
+	struct bytes value = {mem_calloc(1024, 1), 1024};
+	struct getter *g = mem_calloc(1, sizeof(*g));
+	double alone = 0, busy = 0, r;
+	struct writer w = {.value = value};
 	pthread_t thread;
-};
+	struct host h;
+	int64_t start, took = 0;
 
-/* Answers each request with the value, until it is an empty one. */
-static void *answer(void *arg)
-{
-	struct echo *e = arg;
-	char id[256], request[256];
-
-	for (;;) {
-		int id_n = zmq_recv(e->router, id, sizeof(id), 0);
-		int n = zmq_recv(e->router, request, sizeof(request), 0);
-
-		if (id_n < 0 || n <= 0)
-			return NULL;
-		zmq_send(e->router, id, (size_t)id_n, ZMQ_SNDMORE);
-		zmq_send(e->router, e->value, e->value_bytes, 0);
+	host_start(&h, NULL, 64 * MIB, NULL, NULL);
+	fill(&h, BESIDE, value);
+	g->fc = open_client();
+	g->keys = BESIDE;
+	w.host = &h;
+	bench_pin(0);
+	/* in turns, so that what the machine does meanwhile hits both */
+	for (int i = 0; i < BENCH_ROUNDS; i++) {
+		r = rate(g, 200000000);
+		alone = r > alone ? r : alone;
+		g->gets = g->missed = 0;
+		atomic_store(&w.stop, false);
+		start = bench_ns();
+		if (pthread_create(&thread, NULL, write_on, &w))
+			bench_die("pthread_create");
+		r = rate(g, 200000000);
+		busy = r > busy ? r : busy;
+		atomic_store(&w.stop, true);
+		pthread_join(thread, NULL);
+		took += bench_ns() - start;
 	}
-}
-
-static void get_zmq(void *arg, size_t n)
-{
-	struct echo *e = arg;
-	zmq_msg_t reply;
-
-	zmq_msg_init(&reply);
-	for (size_t i = 0; i < n; i++) {
-		unsigned k = nth_key(i);
-
-		zmq_send(e->dealer, key[k], key_bytes[k], 0);
-		if (zmq_msg_recv(&reply, e->dealer, 0) != (int)e->value_bytes)
-			bench_die("zmq_msg_recv");
-	}
-	zmq_msg_close(&reply);
-}
-
-static double zmq_ns(struct bytes value)
-{
-	struct echo e = {.ctx = zmq_ctx_new(), .value = value.p, .value_bytes = value.n};
-	char address[128];
-	double ns;
-
-	snprintf(address, sizeof(address), "ipc://%s/echo", bench_dir());
-	e.router = zmq_socket(e.ctx, ZMQ_ROUTER);
-	e.dealer = zmq_socket(e.ctx, ZMQ_DEALER);
-	if (zmq_bind(e.router, address) || zmq_connect(e.dealer, address) ||
-	    pthread_create(&e.thread, NULL, answer, &e))
-		bench_die(address);
-	ns = bench_wall_ns(get_zmq, &e, 3000);
-	zmq_send(e.dealer, "", 0, 0);
-	pthread_join(e.thread, NULL);
-	zmq_close(e.dealer);
-	zmq_close(e.router);
-	zmq_ctx_term(e.ctx);
-	return ns;
-}
-
-/* -- Beside it: Redis ----------------------------------------------------------------------------
- */
-
-struct redis {
-	pid_t pid;
-	int fd;
-	char *buf;
-};
-
-static int dial(const char *path)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof(to))) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
-/* False when there is no redis-server, or it does not come up within 5 s. */
-static bool redis_start(struct redis *r)
-{
-	const struct timespec tick = {0, 10000000};
-	char path[96];
-
-	snprintf(path, sizeof(path), "%s/redis", bench_dir());
-	r->fd = -1;
-	fflush(NULL); /* or the child prints it once more */
-	r->pid = fork();
-	if (r->pid == 0) {
-		if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
-			_exit(127);
-		execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", path,
-		       "--save", "", "--dir", bench_dir(), (char *)NULL);
-		_exit(127);
-	}
-	for (int i = 0; i < 500 && r->pid > 0 && r->fd < 0; i++) {
-		if (waitpid(r->pid, NULL, WNOHANG) == r->pid) {
-			r->pid = 0;
-			return false;
-		}
-		r->fd = dial(path);
-		nanosleep(&tick, NULL);
-	}
-	return r->fd >= 0;
-}
-
-static void redis_stop(struct redis *r)
-{
-	if (r->fd >= 0)
-		close(r->fd);
-	if (r->pid > 0) {
-		kill(r->pid, SIGTERM);
-		waitpid(r->pid, NULL, 0);
-	}
-}
-
-/* Sends, and reads so many bytes. */
-static void exchange(struct redis *r, const void *out, size_t n, size_t answer_bytes)
-{
-	if (write(r->fd, out, n) != (ssize_t)n)
-		bench_die("redis");
-	for (size_t got = 0; got < answer_bytes;) {
-		ssize_t more = read(r->fd, r->buf, READ_MAX);
-
-		if (more <= 0)
-			bench_die("redis");
-		got += (size_t)more;
-	}
-}
-
-static size_t redis_answer; /* bytes of one */
-
-static void get_redis(void *arg, size_t n)
-{
-	char out[128];
-
-	for (size_t i = 0; i < n; i++) {
-		unsigned k = nth_key(i);
-		int len = snprintf(out, sizeof(out), "*2\r\n$3\r\nGET\r\n$%zu\r\n%s\r\n",
-		                   key_bytes[k], key[k]);
-
-		exchange(arg, out, (size_t)len, redis_answer);
-	}
-}
-
-/* -1 without Redis. */
-static double redis_ns(struct bytes value)
-{
-	struct redis r = {0};
-	double ns = -1;
-	char head[64];
-
-	if (redis_start(&r)) {
-		char *out = mem_calloc(value.n + 256, 1);
-
-		r.buf = mem_calloc(READ_MAX, 1);
-		for (unsigned k = 0; k < KEYS; k++) {
-			int n = snprintf(out, 256, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n",
-			                 key_bytes[k], key[k], value.n);
-
-			memcpy(out + n, value.p, value.n);
-			memcpy(out + n + value.n, "\r\n", 2);
-			exchange(&r, out, (size_t)n + value.n + 2, 5); /* +OK */
-		}
-		redis_answer =
-		        value.n + 2 + (size_t)snprintf(head, sizeof(head), "$%zu\r\n", value.n);
-		ns = bench_wall_ns(get_redis, &r, 3000);
-		free(out);
-		free(r.buf);
-	}
-	redis_stop(&r);
-	return ns;
-}
-
-/* -- The rows
- * -------------------------------------------------------------------------------------- */
-
-static void at_size(struct host *h, struct fc *fc, size_t value_bytes)
-{
-	struct bytes value = {mem_calloc(value_bytes, 1), value_bytes};
-	struct raw raw = {.now = host_now(), .buf = mem_calloc(READ_MAX, 1)};
-	struct getter quiet = {.fc = fc}, beside = {.fc = fc};
-	struct writer w = {.host = h, .value = value};
-	size_t n = value_bytes > 4096 ? 20000 : 200000;
-	double get, reader, busy, zmq, redis;
-	char title[64];
-	pthread_t thread;
-	int64_t start;
-
-	for (unsigned k = 0; k < KEYS; k++)
-		host_put(h, bytes_of(key[k], key_bytes[k]), value, 1);
-	if (store_reader_init(&raw.reader, h->mem, UINT64_C(256) << 20))
-		bench_die("store_reader_init");
-	get = bench_cpu_ns(get_fc, &quiet, n);
-	if (quiet.missed) {
-		errno = ENOENT;
-		bench_die("fc_get");
-	}
-	reader = bench_cpu_ns(get_raw, &raw, n);
-
-	start = bench_ns();
-	if (pthread_create(&thread, NULL, replace, &w))
-		bench_die("pthread_create");
-	busy = bench_cpu_ns(get_fc, &beside, n);
-	atomic_store(&w.stop, true);
-	pthread_join(thread, NULL);
-	start = bench_ns() - start;
-
-	zmq = zmq_ns(value);
-	redis = redis_ns(value);
-
-	snprintf(title, sizeof(title), "get of %zu bytes, %u keys", value_bytes, KEYS);
-	bench_title(title);
-	bench_row("fc_get, from the segment", get, "ns", 0, NULL);
-	bench_row("  of that the reader alone", reader, "ns", reader / get, "of fc_get");
-	bench_row("fc_get while a writer replaces values", busy, "ns", busy / get, "x fc_get");
+	bench_title("a reader pinned to one processor, the writer on another, 1024 bytes");
+	bench_row("gets of 10000 keys, uniform, without writer", alone, "/s", 0, NULL);
+	bench_row("the same while it sets", busy, "/s", busy / alone, "x alone");
+	bench_row("  sets meanwhile", (double)w.puts / (double)took * 1e9, "/s", 0, NULL);
 	bench_row("  gets that missed: a reader waits for no writer",
-	          1e6 * (double)beside.missed / (double)beside.gets, "ppm", 0, NULL);
-	bench_row("  how fast that writer was", (double)w.puts / (double)start * 1e9, "put/s", 0,
-	          NULL);
-	bench_row("ZeroMQ round trip over ipc, same value", zmq, "ns", zmq / get, "x fc_get");
-	if (redis > 0)
-		bench_row("Redis GET over a Unix socket", redis, "ns", redis / get, "x fc_get");
+	          1e6 * (double)g->missed / (double)g->gets, "ppm", 0, NULL);
+	fc_close(&g->fc);
+	host_stop(&h);
+	free(g);
 	free((void *)(uintptr_t)value.p);
-	free(raw.buf);
 }
 
 void bench_get(void)
 {
-	struct fc_options o = {.size = sizeof(o), .dir = bench_dir()};
-	struct host h;
-	struct fc *fc;
-
-	make_keys();
-	host_start(&h, NULL, NULL);
-	if (fc_open(&o, &fc))
-		bench_die("fc_open");
-	at_size(&h, fc, 100);
-	at_size(&h, fc, 1000);
-	at_size(&h, fc, 10000);
-	fc_close(&fc);
-	host_stop(&h);
+	hot(64);
+	hot(1024);
+	uniform();
+	beside();
 }

@@ -11,8 +11,6 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define SEGMENT_BYTES (UINT64_C(256) << 20)
-
 static int64_t clock_us(clockid_t id)
 {
 	struct timespec t;
@@ -83,22 +81,23 @@ static void *run(void *arg)
 	return NULL;
 }
 
-void host_start(struct host *h, host_events_fn *fn, void *arg)
+void host_start(struct host *h, const char *dir, uint64_t bytes, host_events_fn *fn, void *arg)
 {
 	char address[128];
 	int wait_ms = 100, fd;
 
-	*h = (struct host){.lock = PTHREAD_MUTEX_INITIALIZER, .fn = fn, .arg = arg};
-	snprintf(h->segment, sizeof(h->segment), "/dev/shm/fc-bench-%d", (int)getpid());
+	*h = (struct host){.lock = PTHREAD_MUTEX_INITIALIZER, .bytes = bytes, .fn = fn, .arg = arg};
+	snprintf(h->segment, sizeof(h->segment), "%s/fc-bench-%d", dir ? dir : "/dev/shm",
+	         (int)getpid());
 	snprintf(h->link, sizeof(h->link), "%s/segment", bench_dir());
 	fd = open(h->segment, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || ftruncate(fd, SEGMENT_BYTES))
+	if (fd < 0 || ftruncate(fd, (off_t)h->bytes))
 		bench_die(h->segment);
-	h->mem = mmap(NULL, SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	h->mem = mmap(NULL, h->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	if (h->mem == MAP_FAILED || symlink(h->segment, h->link))
 		bench_die(h->link);
-	h->store = store_create(h->mem, SEGMENT_BYTES, 1,
+	h->store = store_create(h->mem, h->bytes, 1,
 	                        (struct store_clock){clock_us(CLOCK_BOOTTIME), host_now(), 1});
 	store_heartbeat(h->store, clock_us(CLOCK_BOOTTIME));
 
@@ -117,7 +116,7 @@ void host_stop(struct host *h)
 	zmq_close(h->pull);
 	zmq_ctx_term(h->ctx);
 	store_release(&h->store);
-	munmap(h->mem, SEGMENT_BYTES);
+	munmap(h->mem, h->bytes);
 	unlink(h->segment);
 	unlink(h->link);
 }

@@ -17,7 +17,8 @@
 typedef void host_events_fn(void *arg, const struct event *list, size_t n);
 
 struct host {
-	char segment[96], link[96];
+	char segment[160], link[96];
+	uint64_t bytes;
 	void *mem, *ctx, *pull;
 	struct store *store;
 	pthread_t thread;
@@ -31,7 +32,8 @@ struct host {
 /* Engine time, which is the wall clock here. */
 struct instant host_now(void);
 
-void host_start(struct host *h, host_events_fn *fn, void *arg);
+/* A segment of so many bytes, in directory dir (NULL: /dev/shm). */
+void host_start(struct host *h, const char *dir, uint64_t bytes, host_events_fn *fn, void *arg);
 void host_stop(struct host *h);
 
 /* Puts a value that stays fresh for hours. */

@@ -98,8 +98,7 @@ static void observe(struct rng *g)
 	for (size_t i = 0; i < n_keys; i++) {
 		struct key *k = &key[order[i]];
 		struct endpoint *ep = &endpoint[k->endpoint];
-		struct instant at =
-		        instant_add(k->loaded, span_from_s(60 + rng_uniform(g) * 1200));
+		struct instant at = instant_add(k->loaded, span_from_s(60 + rng_uniform(g) * 1200));
 
 		endpoint_look(ep, &zone_utc, k, k->loaded, at, rng_uniform(g) < 0.4, NULL);
 		endpoint_pool(ep, key, parent);
@@ -156,9 +155,9 @@ int main(int argc, char **argv)
 	const struct key *k = NULL;
 	size_t learned = sizeof(k->da) + sizeof(k->db) + sizeof(k->rate_n) + sizeof(k->rate_s) +
 	                 sizeof(k->load_us) + sizeof(k->p_sum) + sizeof(k->p_end) +
-	                 sizeof(k->modified_s) + sizeof(k->hits) + sizeof(k->loaded) + sizeof(k->last_seen) +
-	                 sizeof(k->last_changed) + sizeof(k->looks) + sizeof(k->asked) +
-	                 sizeof(k->peaks);
+	                 sizeof(k->modified_s) + sizeof(k->hits) + sizeof(k->loaded) +
+	                 sizeof(k->last_seen) + sizeof(k->last_changed) + sizeof(k->looks) +
+	                 sizeof(k->asked) + sizeof(k->peaks);
 
 	n_keys = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 1000000;
 	if (n_keys < 1 || n_keys > 100000000) {

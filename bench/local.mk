@@ -17,10 +17,11 @@ EXTRA_PROGRAMS += %D%/learn
 # `make bench` builds and runs them all: one table, nothing passes or fails.
 EXTRA_PROGRAMS += %D%/bench
 %C%_bench_SOURCES = %D%/bench.h %D%/bench.c %D%/daemon.c \
-	%D%/events.c %D%/get.c %D%/host.h %D%/host.c
+	%D%/events.c %D%/get.c %D%/host.h %D%/host.c %D%/memory.c %D%/pause.c \
+	%D%/peer.h %D%/peer.c
 %C%_bench_CPPFLAGS = $(OS_CPPFLAGS) $(ZMQ_CFLAGS) $(GSL_CFLAGS)
 %C%_bench_LDADD = client/libforecache.la proto/libproto.la $(ENGINE_LIBS) store/libreader.la \
-	base/libbase.la $(ZMQ_LIBS) $(MSGPACK_LIBS) $(XXHASH_LIBS) -lpthread
+	base/libbase.la $(ZMQ_LIBS) $(MSGPACK_LIBS) $(XXHASH_LIBS) $(LMDB_LIBS) -lpthread
 
 bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) %D%/learn$(EXEEXT) daemon/forecached$(EXEEXT) cli/forecache$(EXEEXT) \
 		examples/market/market-trace$(EXEEXT)

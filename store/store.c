@@ -347,35 +347,39 @@ static uint32_t distance(const struct store *s, uint32_t slot, uint64_t tag)
 	return (slot / LAYOUT_SLOTS + s->l.n_buckets - layout_home(s->l, tag)) % s->l.n_buckets;
 }
 
-/* Whether what a slot refers to is an entry that may be served at now. */
-static bool verify(const struct store *s, uint32_t slot, struct instant now)
+/* What a slot refers to, as far as that can be told. */
+struct referred {
+	struct layout_fixed fixed;
+	struct layout_expiry expiry;
+	uint32_t far;
+	bool own_version;
+};
+
+/* Whether it is an entry that may be served at now. Its offset is in the arena. */
+static bool verify(const struct store *s, uint32_t slot, struct instant now, struct referred *ret)
 {
 	const struct layout_bucket *b = bucket_of(s, slot);
 	uint32_t off = b->off[slot % LAYOUT_SLOTS];
-	uint64_t tag, value_hash, ticks = layout_ticks(now);
-	const struct layout_entry *e;
+	const struct layout_entry *e = at(s, off);
+	struct layout_fixed f = layout_take(e);
+	uint64_t tag, value_hash;
 	const unsigned char *p;
-	struct layout_expiry x;
-	struct layout_fixed f;
-	bool own;
 
-	if (!layout_inside(s->l, off, 0, 0, false))
+	ret->own_version = f.flags & LAYOUT_OWN_VERSION;
+	if (!layout_inside(s->l, off, f.key_bytes, f.value_bytes, ret->own_version))
 		return false;
-	e = at(s, off);
-	f = layout_take(e);
-	own = f.flags & LAYOUT_OWN_VERSION;
-	if (!layout_inside(s->l, off, f.key_bytes, f.value_bytes, own))
-		return false;
-	if (own)
+	if (ret->own_version)
 		f.version = *(const uint64_t *)(e + 1);
 	p = (const unsigned char *)layout_key(e, f.flags);
 	tag = hash_bytes(bytes_of(p, f.key_bytes), s->seed);
-	if (mark_at(b, slot % LAYOUT_SLOTS) != layout_mark(tag) ||
-	    distance(s, slot, tag) >= s->l.probes || !layout_expiry_take(e, tag, &x))
+	ret->far = distance(s, slot, tag);
+	if (mark_at(b, slot % LAYOUT_SLOTS) != layout_mark(tag) || ret->far >= s->l.probes ||
+	    !layout_expiry_take(e, tag, &ret->expiry))
 		return false;
-	if (!instant_before(now, layout_instant(x.hard)) || f.loaded > ticks || !f.dies ||
-	    instant_before(layout_instant(f.dies), now))
+	if (!instant_before(now, layout_instant(ret->expiry.hard)) ||
+	    f.loaded > layout_ticks(now) || !f.dies || instant_before(layout_instant(f.dies), now))
 		return false;
+	ret->fixed = f;
 	value_hash = hash_bytes(bytes_of(p + layout_pad(f.key_bytes), f.value_bytes), 0);
 	return e->sum == layout_word_sum(&f, tag, value_hash);
 }
@@ -387,25 +391,93 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Takes in the entries of these slots (offset << 32 | slot), lowest offset first. */
-static void adopt(struct store *s, const uint64_t *found, uint32_t n)
+/* Granules that are sorted at once: 64 KiB, which a processor has at hand. */
+#define PILE 4096u
+
+/* Sorts what was found (offset << 32 | slot) by offset; a new array in the place of the old one. */
+static uint64_t *by_offset(const struct store *s, uint64_t *found, uint32_t n)
 {
-	struct layout_expiry x = {0};
-	struct layout_fixed f;
+	uint32_t piles = (s->l.end - s->l.arena) / PILE + 1, *from, pile, at = 0;
+	uint64_t *sorted = mem_calloc((size_t)n + 1, sizeof(*sorted));
+
+	from = mem_calloc((size_t)piles + 1, sizeof(*from));
+	for (uint32_t i = 0; i < n; i++)
+		from[((uint32_t)(found[i] >> 32) - s->l.arena) / PILE + 1]++;
+	for (pile = 0; pile < piles; pile++)
+		from[pile + 1] += from[pile];
+	for (uint32_t i = 0; i < n; i++)
+		sorted[from[((uint32_t)(found[i] >> 32) - s->l.arena) / PILE]++] = found[i];
+	/* each now ends where the next begins */
+	for (pile = 0; pile < piles; at = from[pile++])
+		qsort(&sorted[at], from[pile] - at, sizeof(*sorted), by_number);
+	free(from);
+	free(found);
+	return sorted;
+}
+
+/* All that slots refer to in the arena, as by_offset wants it; evens what was being changed. */
+static uint64_t *collect(struct store *s, bool none, uint32_t *ret_n, uint64_t *ret_seen)
+{
+	uint32_t slots = s->l.n_buckets * LAYOUT_SLOTS, n = 0, off;
+	uint64_t *found = mem_calloc((size_t)slots + 1, sizeof(*found));
+
+	*ret_seen = 0;
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		struct layout_bucket *b = bucket_of(s, slot);
+
+		if (b->seq & 1)
+			bucket_close(b);
+		off = b->off[slot % LAYOUT_SLOTS];
+		if (!off)
+			continue;
+		++*ret_seen;
+		if (none || !layout_inside(s->l, off, 0, 0, false))
+			slot_set(s, slot, 0, 0);
+		else
+			found[n++] = (uint64_t)off << 32 | slot;
+	}
+	*ret_n = n;
+	return found;
+}
+
+/* Whether a slot before this one in its bucket has the same mark. */
+static bool has_twin(const struct store *s, uint32_t slot)
+{
+	const struct layout_bucket *b = bucket_of(s, slot);
+	uint64_t mark = mark_at(b, slot % LAYOUT_SLOTS);
+
+	for (uint32_t i = 0; i < slot % LAYOUT_SLOTS; i++)
+		if (b->off[i] && mark_at(b, i) == mark)
+			return true;
+	return false;
+}
+
+/* How far ahead the lines of the index are asked for that will be wanted. */
+#define AHEAD 8
+
+/*
+ * Takes in what of these slots is right, lowest offset first. *ret_doubt (n at least): handles of
+ * entries whose key another one might have; returns how many.
+ */
+static uint32_t adopt(struct store *s, struct instant now, const uint64_t *found, uint32_t n,
+                      uint32_t *ret_doubt)
+{
+	struct referred r;
 	struct entry *k;
-	uint32_t slot, off, h;
-	uint64_t tag;
-	bool own;
+	uint32_t slot, off, h, doubts = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
+		if (i + AHEAD < n)
+			__builtin_prefetch(bucket_of(s, (uint32_t)found[i + AHEAD]));
 		off = (uint32_t)(found[i] >> 32);
 		slot = (uint32_t)found[i];
-		f = layout_take(at(s, off));
-		own = f.flags & LAYOUT_OWN_VERSION;
-		h = s->n_live < s->max_live ? handle_take(s) : STORE_NONE;
+		h = STORE_NONE;
+		if (verify(s, slot, now, &r))
+			h = s->n_live < s->max_live ? handle_take(s) : STORE_NONE;
 		if (h == STORE_NONE ||
 		    !arena_append(&s->arena, h, off,
-		                  layout_granules(f.key_bytes, f.value_bytes, own))) {
+		                  layout_granules(r.fixed.key_bytes, r.fixed.value_bytes,
+		                                  r.own_version))) {
 			slot_set(s, slot, 0, 0);
 			if (h != STORE_NONE)
 				handle_give(s, h);
@@ -413,16 +485,17 @@ static void adopt(struct store *s, const uint64_t *found, uint32_t n)
 		}
 		k = &s->entry[h];
 		k->slot = slot;
-		k->key_bytes = (uint16_t)f.key_bytes;
-		k->value_bytes = (uint32_t)f.value_bytes & 0x3fffffff;
-		k->own_version = own;
+		k->far = (uint16_t)r.far;
+		k->key_bytes = (uint16_t)r.fixed.key_bytes;
+		k->value_bytes = (uint32_t)r.fixed.value_bytes & 0x3fffffff;
+		k->own_version = r.own_version;
+		k->pushed = r.expiry.pushed;
 		k->owner = STORE_NONE;
-		tag = hash_bytes(key_of(s, h), s->seed);
-		k->far = (uint16_t)distance(s, slot, tag);
-		layout_expiry_take(at(s, off), tag, &x);
-		k->pushed = x.pushed;
 		s->handle[slot] = h + 1;
+		if (r.far || has_twin(s, slot))
+			ret_doubt[doubts++] = h;
 	}
+	return doubts;
 }
 
 /* Counts anew who passed which bucket, as the old counts may be half done. */
@@ -449,8 +522,8 @@ struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct s
 {
 	struct store *s;
 	struct instant old;
-	uint64_t *found, dropped = 0;
-	uint32_t n = 0, slots, h, next;
+	uint64_t *found, seen;
+	uint32_t n = 0, *doubt, doubts;
 	int64_t lead;
 	bool behind;
 
@@ -463,35 +536,21 @@ struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct s
 	old = layout_now(s->head, clock.boottime_us);
 	behind = __builtin_sub_overflow(old.us, clock.base.us, &lead) || lead > CLOCK_SLACK_US;
 
-	slots = s->l.n_buckets * LAYOUT_SLOTS;
-	found = mem_calloc(slots, sizeof(*found));
-	for (uint32_t slot = 0; slot < slots; slot++) {
-		struct layout_bucket *b = bucket_of(s, slot);
-
-		if (b->seq & 1)
-			bucket_close(b);
-		if (!b->off[slot % LAYOUT_SLOTS])
-			continue;
-		dropped++;
-		if (behind || !verify(s, slot, now))
-			slot_set(s, slot, 0, 0);
-		else
-			found[n++] = (uint64_t)b->off[slot % LAYOUT_SLOTS] << 32 | slot;
-	}
-	qsort(found, n, sizeof(*found), by_number);
-	adopt(s, found, n);
+	found = collect(s, behind, &n, &seen);
+	found = by_offset(s, found, n);
+	doubt = mem_calloc((size_t)n + 1, sizeof(*doubt));
+	doubts = adopt(s, now, found, n, doubt);
 	free(found);
 	count_passed(s);
 	/* two entries of one key can only be forged: the one that is found stays */
-	for (h = arena_next(&s->arena, ARENA_NONE); h != ARENA_NONE; h = next) {
-		next = arena_next(&s->arena, h);
-		if (store_find(s, key_of(s, h)) != h)
-			store_remove(s, h);
-	}
+	for (uint32_t i = 0; i < doubts; i++)
+		if (store_find(s, key_of(s, doubt[i])) != doubt[i])
+			store_remove(s, doubt[i]);
+	free(doubt);
 	if (ret_kept)
 		*ret_kept = s->n_live;
 	if (ret_dropped)
-		*ret_dropped = dropped - s->n_live;
+		*ret_dropped = seen - s->n_live;
 	write_clock(s, clock);
 	store_heartbeat(s, clock.boottime_us);
 	LAYOUT_ON_STORE();

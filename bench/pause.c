@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The longest that one operation of the writer takes, with up to ten million entries: what a request
+ * that comes meanwhile has to wait. In processor time of the thread, as what else runs on the
+ * machine is no pause of ours; the clock's own call is taken off.
+ */
+#include "bench/bench.h"
+
+#include "base/bug.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define ENTRIES 10000000u
+#define VALUE   100u
+#define START   ((struct instant){INT64_C(1800000000000000)})
+
+struct pauses {
+	int64_t cost; /* of the clock */
+	int64_t worst, over;
+	uint64_t n;
+};
+
+static int64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void pauses_init(struct pauses *p)
+{
+	*p = (struct pauses){.cost = INT64_MAX};
+	for (int i = 0; i < 1000; i++) {
+		int64_t a = cpu_ns(), b = cpu_ns();
+
+		p->cost = b - a < p->cost ? b - a : p->cost;
+	}
+}
+
+static void pauses_add(struct pauses *p, int64_t begun)
+{
+	int64_t took = cpu_ns() - begun - p->cost;
+
+	p->n++;
+	p->over += took > 100000;
+	p->worst = took > p->worst ? took : p->worst;
+}
+
+static void pauses_row(const char *what, const struct pauses *p)
+{
+	char text[96];
+
+	bench_row(what, (double)p->worst * 1e-3, "us", 0, NULL);
+	snprintf(text, sizeof(text), "  of %llu, above 100 us", (unsigned long long)p->n);
+	bench_row(text, (double)p->over, "", 0, NULL);
+}
+
+struct writer {
+	struct engine *engine;
+	struct effects fx;
+	struct instant now;
+	char value[VALUE];
+};
+
+static void set(struct writer *w, uint64_t k, double ttl_s)
+{
+	char key[32];
+	struct input in = {.kind = INPUT_SET,
+	                   .endpoint = bytes_str("/quotes/<symbol>"),
+	                   .key = bytes_of(key, (size_t)snprintf(key, sizeof(key), "/quotes/%08llx",
+	                                                         (unsigned long long)k))};
+
+	in.set.value = bytes_of(w->value, sizeof(w->value));
+	in.set.read = INSTANT_NONE;
+	in.set.ttl = span_from_s(ttl_s);
+	memcpy(w->value, &k, sizeof(k));
+	effects_clear(&w->fx);
+	engine_input(w->engine, w->now, &in, &w->fx);
+}
+
+/* What is due, an item at a time. */
+static void ticks(struct writer *w, struct pauses *p)
+{
+	while (!instant_before(w->now, engine_next(w->engine))) {
+		int64_t begun = cpu_ns();
+
+		effects_clear(&w->fx);
+		engine_tick(w->engine, w->now, 1, &w->fx);
+		pauses_add(p, begun);
+		for (size_t i = 0; i < w->fx.list.n; i++)
+			if (w->fx.list.v[i].kind == EFFECT_FIT)
+				harmonic_data_free(&w->fx.list.v[i].fit.data);
+	}
+}
+
+void bench_pause(void)
+{
+	struct engine_config c = {.seed = 1,
+	                          .limits = engine_limits_default(),
+	                          .policy = policy_default(),
+	                          .origin = ORIGIN_NONE};
+	uint64_t bytes = UINT64_C(2300) << 20;
+	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	                 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	struct store *s;
+	struct store_stats st;
+	struct engine_stats es;
+	struct pauses fill, evict, expire, tick;
+	struct writer w = {.now = START};
+	int64_t begun;
+
+	if (mem == MAP_FAILED)
+		bench_die("mmap");
+	c.limits.max_keys = 12000000;
+	s = store_create(mem, bytes, 1, (struct store_clock){0, START, 1});
+	w.engine = engine_new(&c, s, w.now);
+	if (!w.engine)
+		bench_die("engine_new");
+	pauses_init(&fill);
+	evict = expire = tick = fill;
+	for (uint64_t k = 0; k < ENTRIES; k++) {
+		w.now.us += 2;
+		begun = cpu_ns();
+		set(&w, k, k % 2 ? 3600 : 86400);
+		pauses_add(&fill, begun);
+	}
+	store_stats(s, &st);
+	/* one that is replaced, one that is new and makes another go */
+	for (uint64_t k = 0; k < ENTRIES / 10; k++) {
+		w.now.us += 2;
+		begun = cpu_ns();
+		set(&w, k % 2 ? hash_u64(k) % ENTRIES : ENTRIES + k, 3600);
+		pauses_add(&evict, begun);
+		if (k % 16 == 0)
+			ticks(&w, &tick);
+	}
+	/* half of them have expired: their room is taken by new ones */
+	w.now.us += INT64_C(7200) * 1000000;
+	ticks(&w, &tick);
+	for (uint64_t k = 0; k < ENTRIES / 10; k++) {
+		w.now.us += 2;
+		begun = cpu_ns();
+		set(&w, 2 * (uint64_t)ENTRIES + k, 3600);
+		pauses_add(&expire, begun);
+	}
+	engine_stats(w.engine, &es);
+	bench_title("the longest single operation of the engine, processor time");
+	bench_row("entries held", (double)st.entries, "", 0, NULL);
+	pauses_row("set of a new key, from none to all of them", &fill);
+	pauses_row("set of an old and a new key in turn, in a full store", &evict);
+	pauses_row("set of a new key where half have expired", &expire);
+	pauses_row("timers", &tick);
+	bench_row("evicted on the way", (double)es.evicted, "", 0, NULL);
+	engine_free(&w.engine);
+	effects_release(&w.fx);
+	store_release(&s);
+	munmap(mem, bytes);
+}
