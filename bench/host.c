@@ -97,8 +97,10 @@ void host_start(struct host *h, const char *dir, uint64_t bytes, host_events_fn 
 	close(fd);
 	if (h->mem == MAP_FAILED || symlink(h->segment, h->link))
 		bench_die(h->link);
-	h->store = store_create(h->mem, h->bytes, 1,
-	                        (struct store_clock){clock_us(CLOCK_BOOTTIME), host_now(), 1});
+	if (store_create(h->mem, h->bytes, 1,
+	                 (struct store_clock){clock_us(CLOCK_BOOTTIME), host_now(), 1, 0},
+	                 &h->store))
+		bench_die("store_create");
 	store_heartbeat(h->store, clock_us(CLOCK_BOOTTIME));
 
 	h->ctx = zmq_ctx_new();

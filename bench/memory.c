@@ -26,7 +26,7 @@
 #define VALUE_BYTES 200u
 #define GIB         (UINT64_C(1) << 30)
 
-static const struct store_clock epoch = {0, {1000000}, 1.0};
+static const struct store_clock epoch = {0, {1000000}, 1.0, 0};
 static const struct instant now = {2000000};
 
 static struct bytes key_of(uint64_t i, char *buf)
@@ -86,7 +86,7 @@ static double ours(struct bytes value, double *ret_segment)
 		bytes -= bytes % 4096;
 		mem = shared(bytes);
 		before = resident_bytes(0);
-		s = store_create(mem, bytes, 1, epoch);
+		BUG_ON(store_create(mem, bytes, 1, epoch, &s));
 		n = fill(s, ENTRIES, value);
 		resident = resident_bytes(0);
 		store_release(&s);
@@ -112,7 +112,7 @@ static void attach(size_t value_bytes)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		s = store_create(mem, GIB, 1, epoch);
+		BUG_ON(store_create(mem, GIB, 1, epoch, &s));
 		*n = fill(s, UINT64_MAX, value);
 		/* goes on replacing until it is killed */
 		for (uint64_t i = 0;; i++) {
@@ -128,9 +128,8 @@ static void attach(size_t value_bytes)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	start = bench_ns();
-	s = store_attach(mem, GIB, 2, epoch, now, &kept, &dropped);
+	BUG_ON(store_attach(mem, GIB, 2, epoch, now, &kept, &dropped, &s));
 	ms = (double)(bench_ns() - start) * 1e-6;
-	BUG_ON(!s);
 	snprintf(title, sizeof(title),
 	         "a writer killed with SIGKILL while it replaces %zu bytes, 1 GiB", value_bytes);
 	bench_title(title);

@@ -21,7 +21,7 @@
 
 #define OPS 1000000u
 
-static const struct store_clock epoch = {0, {0}, 1.0};
+static const struct store_clock epoch = {0, {0}, 1.0, 0};
 static const struct instant now = {1000000};
 static unsigned char *value, *buf;
 
@@ -68,7 +68,7 @@ static unsigned put(struct store *s, struct rng *g, const struct store_item *i)
 
 static void same_size(void *mem, uint64_t bytes, size_t n)
 {
-	struct store *s = store_create(mem, bytes, 1, epoch);
+	struct store *s;
 	struct store_item i = item_of(0, n);
 	struct store_reader r;
 	struct reader_value v;
@@ -78,6 +78,7 @@ static void same_size(void *mem, uint64_t bytes, size_t n)
 	double t0, put_ns, replace_ns, evict_ns, name_ns, get_ns, hit_few_ns, miss_ns, attach_ms;
 	uint32_t h;
 
+	BUG_ON(store_create(mem, bytes, 1, epoch, &s));
 	rng_init(&g, 1);
 	t0 = clock_ns();
 	while (store_put(s, &i, &h) == 0)
@@ -122,7 +123,7 @@ static void same_size(void *mem, uint64_t bytes, size_t n)
 	evict_ns = (clock_ns() - t0) / (OPS / 4) - name_ns;
 	store_release(&s);
 	t0 = clock_ns();
-	s = store_attach(mem, bytes, 2, epoch, now, NULL, NULL);
+	BUG_ON(store_attach(mem, bytes, 2, epoch, now, NULL, NULL, &s));
 	attach_ms = (clock_ns() - t0) * 1e-6;
 	printf("%6zu %8" PRIu64 " %9.1f | %7.0f %7.0f %6.0f | %7.0f %7.0f %7.0f | %9.0f\n", n, keys,
 	       (double)bytes / (double)keys, get_ns, hit_few_ns, miss_ns, put_ns, replace_ns,
@@ -140,7 +141,7 @@ static int by_size(const void *a, const void *b)
 /* Sizes from lo to hi, their logarithms evenly spread; then all ten times as large. */
 static void mixed(void *mem, uint64_t bytes, double lo, double hi)
 {
-	struct store *s = store_create(mem, bytes, 1, epoch);
+	struct store *s;
 	struct store_item i;
 	struct store_stats st, full;
 	struct rng g;
@@ -148,6 +149,7 @@ static void mixed(void *mem, uint64_t bytes, double lo, double hi)
 	unsigned n_puts, from;
 	double *ns, t0, fill, sum;
 
+	BUG_ON(store_create(mem, bytes, 1, epoch, &s));
 	rng_init(&g, 1);
 	for (int phase = 0; phase < 2; phase++, lo *= 10, hi *= 10) {
 		n_puts = (unsigned)fmin(1e6, 6.0 * (double)bytes / ((hi - lo) / log(hi / lo)));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/segment.h"
 
+#include "base/hash.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,10 +11,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A segment on a disk may be of another boot, whose CLOCK_BOOTTIME says nothing in this one. */
+static uint64_t boot_of_host(void)
+{
+	char id[64];
+	ssize_t n = -1;
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, id, sizeof(id));
+	close(fd);
+	return n > 0 ? hash_bytes(bytes_of(id, (size_t)n), 0) | 1 : 0;
+}
+
 void segment_init(struct segment *s, const char *path, struct lanes *lanes)
 {
 	memset(s, 0, sizeof(*s));
 	s->lanes = lanes;
+	s->host = boot_of_host();
 	snprintf(s->path, sizeof(s->path), "%s", path);
 	pthread_mutex_init(&s->lock, NULL);
 }
@@ -77,6 +94,7 @@ static void map_file(struct segment *s, int fd, const struct stat *st)
 		munmap(mem, (size_t)st->st_size);
 		return;
 	}
+	m->reader.host = s->host;
 	m->dev = st->st_dev;
 	m->ino = st->st_ino;
 	atomic_store(&s->current, m);

@@ -33,7 +33,8 @@ struct segment_map {
 
 struct segment {
 	char path[256];
-	pthread_mutex_t lock;                  /* of whoever refreshes */
+	uint64_t host;        /* which boot of the host this is; 0: the system does not say */
+	pthread_mutex_t lock; /* of whoever refreshes */
 	_Atomic(struct segment_map *) current; /* NULL: none */
 	struct segment_map map[SEGMENT_MAPS];
 	struct lanes *lanes; /* of who reads it */

@@ -95,7 +95,7 @@ struct span clock_real_until(const struct clock *c, struct instant t)
 
 struct store_clock clock_for_store(const struct clock *c)
 {
-	return (struct store_clock){c->boot_start_us, c->start, c->scale};
+	return (struct store_clock){c->boot_start_us, c->start, c->scale, 0};
 }
 
 void clock_carry_on(struct clock *c, struct instant now)
@@ -140,4 +140,9 @@ double clock_to_wall_s(const struct clock *c, struct instant t)
 int64_t clock_log_s(void)
 {
 	return read_us(CLOCK_BOOTTIME) / 1000000;
+}
+
+int64_t clock_monotonic_us(void)
+{
+	return read_us(CLOCK_MONOTONIC);
 }

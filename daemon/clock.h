@@ -78,4 +78,7 @@ double clock_to_wall_s(const struct clock *c, struct instant t);
 /* Seconds of real time since boot, for the log's rates; any thread may ask. */
 int64_t clock_log_s(void);
 
+/* CLOCK_MONOTONIC, for how long something took. */
+int64_t clock_monotonic_us(void);
+
 #endif

@@ -61,6 +61,7 @@ struct ticket {
 	X(reloads, "configurations read again")                                                    \
 	X(clock_steps, "steps of the wall clock")                                                  \
 	X(restored_entries, "entries found in the segment at the start")                           \
+	X(dropped_entries, "entries of that segment that were torn, damaged or too old")           \
 	X(restored_records, "learned records found at the start")                                  \
 	X(rejected_records, "learned records that could not be used")
 
@@ -93,6 +94,7 @@ struct daemon {
 	bool draining, busy;    /* busy: within daemon_input */
 	uint64_t notice_seq;
 	struct instant started;
+	double restore_s; /* how long it took to verify the segment that was found */
 #define X(name, help) uint64_t name;
 	struct {
 		DAEMON_COUNT_TABLE(X)

@@ -296,30 +296,45 @@ static int make_store(struct daemon *d)
 {
 	const struct config *c = d->setup->config;
 	struct segment_error err = {.text = ""};
-	uint64_t kept = 0, dropped = 0;
+	uint64_t kept = 0, dropped = 0, host = segment_host();
+	const char *from = "new";
+	struct store_clock clock;
 	struct instant before;
+	int64_t began_us;
+	int rc = 0;
 
 	if (segment_open(c->segment_dir, d->dir, (uint64_t)c->segment_bytes,
 	                 (mode_t)strtoul(c->segment_mode, NULL, 8), &d->segment, &err))
 		return failed("segment", err.text, 1);
-	before = segment_clock(&d->segment, clock_boot_us(&d->clock));
+	before = segment_clock(&d->segment, host, clock_boot_us(&d->clock));
 	if (instant_is_set(before) && before.us - clock_now(&d->clock).us <= CARRY_ON_MAX.us)
 		clock_carry_on(&d->clock, before);
-	if (d->segment.used_before)
-		d->store = store_attach(d->segment.mem, d->segment.bytes, d->boot_id,
-		                        clock_for_store(&d->clock), clock_now(&d->clock), &kept,
-		                        &dropped);
-	if (!d->store)
-		d->store = store_create(d->segment.mem, d->segment.bytes, d->boot_id,
-		                        clock_for_store(&d->clock));
-	if (!d->store)
+	clock = clock_for_store(&d->clock);
+	clock.host = host;
+	began_us = clock_monotonic_us();
+	if (d->segment.used_before) {
+		from = "attached";
+		rc = store_attach(d->segment.mem, d->segment.bytes, d->boot_id, clock,
+		                  clock_now(&d->clock), &kept, &dropped, &d->store);
+	}
+	if (rc == -EPROTO)
+		from = "refused"; /* another layout, or a damaged header: laid out anew */
+	if (!d->segment.used_before || rc == -EPROTO)
+		rc = store_create(d->segment.mem, d->segment.bytes, d->boot_id, clock, &d->store);
+	if (rc == -ENOMEM)
+		return failed("segment", "out of memory for the store's index: lower segment_bytes",
+		              1);
+	if (rc)
 		return failed("segment",
 		              "segment_bytes: the store cannot use a segment of this size",
 		              EXIT_CONFIG);
 	d->count.restored_entries = kept;
+	d->count.dropped_entries = dropped;
+	d->restore_s = (double)(clock_monotonic_us() - began_us) * 1e-6;
 	log_line(LOG_INFO, "segment",
-	         "path=%s bytes=%" PRIu64 " entries=%" PRIu64 " dropped=%" PRIu64, d->segment.path,
-	         d->segment.bytes, kept, dropped);
+	         "path=%s bytes=%" PRIu64 " found=%s entries=%" PRIu64 " dropped=%" PRIu64
+	         " seconds=%.3f",
+	         d->segment.path, d->segment.bytes, from, kept, dropped, d->restore_s);
 	return 0;
 }
 

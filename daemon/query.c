@@ -315,7 +315,7 @@ static void put_num(struct pack *w, const char *name, double v)
 	X(misses)                                                                                  \
 	X(joined)                                                                                  \
 	X(events) X(sets) X(changed) X(load_errors) X(skipped_for_budget) X(evicted)               \
-	        X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
+	        X(damaged) X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
 
 #define ONE(...) +1
 
@@ -430,12 +430,14 @@ void query_write_health(struct daemon *d, struct pack *w)
 	struct state_db_status s = {0};
 	bool kept = learned_status(d->learned, &s);
 
-	pack_map(w, 7);
+	pack_map(w, 9);
 	pack_text(w, "status");
 	pack_text(w, d->draining ? "draining" : "ready");
 	put_uint(w, "pid", (uint64_t)getpid());
 	put_num(w, "uptime_s", span_s(instant_diff(now(d), d->started)));
 	put_uint(w, "restored_entries", d->count.restored_entries);
+	put_uint(w, "dropped_entries", d->count.dropped_entries);
+	put_num(w, "restore_s", d->restore_s);
 	put_uint(w, "restored_records", d->count.restored_records);
 	put_num(w, "state_behind_s", kept ? s.behind_s : NAN);
 	pack_text(w, "state");

@@ -133,11 +133,25 @@ void segment_close(struct segment *s)
 	s->mem = NULL;
 }
 
-struct instant segment_clock(const struct segment *s, int64_t boot_us)
+uint64_t segment_host(void)
+{
+	char id[64];
+	ssize_t n = -1;
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		n = read(fd, id, sizeof(id));
+		close(fd);
+	}
+	return n > 0 ? hash_bytes(bytes_of(id, (size_t)n), 0) | 1 : 0;
+}
+
+struct instant segment_clock(const struct segment *s, uint64_t host, int64_t boot_us)
 {
 	struct store_reader r;
 
 	if (!s->used_before || store_reader_init(&r, s->mem, s->bytes))
 		return INSTANT_NONE;
+	r.host = host;
 	return store_reader_now(&r, boot_us);
 }

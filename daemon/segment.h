@@ -34,7 +34,13 @@ int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, m
 /* Unmaps it; the file stays. */
 void segment_close(struct segment *s);
 
-/* What an earlier daemon's clock would show now; INSTANT_NONE when there is none to be read. */
-struct instant segment_clock(const struct segment *s, int64_t boot_us);
+/* Which boot of the host this is, as a hash; 0: the system does not say. */
+uint64_t segment_host(void);
+
+/*
+ * What an earlier daemon's clock would show now, if that ran in the same boot of the host;
+ * INSTANT_NONE when there is none to be read.
+ */
+struct instant segment_clock(const struct segment *s, uint64_t host, int64_t boot_us);
 
 #endif

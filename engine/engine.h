@@ -466,6 +466,7 @@ struct prefetch_count {
 struct engine_stats {
 	uint64_t requests, hits, grace, misses, joined, events, sets, changed;
 	uint64_t loads[LOAD_REASONS], load_errors, skipped_for_budget, evicted, events_refused;
+	uint64_t damaged; /* entries that had gone bad in memory: dropped when asked for */
 	uint64_t keys, endpoints, flights, waiters, schedules;
 	struct prefetch_count prefetch[PREFETCH_SOURCES];
 	struct estimate stale; /* per request, over all classes */

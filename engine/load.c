@@ -508,6 +508,7 @@ static void failed(struct engine *e, struct instant now, uint32_t flight, struct
 	if (k->errors < UINT16_MAX)
 		k->errors++;
 	remember_error(e, key, error);
+	serve_check(e, key);
 	if ((k->flags & KEY_OURS) && now.us < stands_in_until(k, &p->policy).us) {
 		struct instant until = instant_add(now, error_ttl(p, k->errors));
 

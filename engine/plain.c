@@ -204,6 +204,12 @@ static bool is_live(const struct key *k, struct instant now)
 	return (k->flags & KEY_OURS) && now.us < k->soft.us;
 }
 
+/* Whether what the segment holds is what was put. */
+static bool is_whole(const struct engine *e, const struct key *k)
+{
+	return !e->store || k->entry == STORE_NONE || store_whole(e->store, k->entry);
+}
+
 static void give(const struct engine *e, uint32_t id, bool grace, struct plain_value *ret)
 {
 	const struct key *k = &e->key.v[id];
@@ -219,7 +225,7 @@ bool plain_find(const struct engine *e, struct instant now, struct bytes key,
 {
 	uint32_t id = intern_find(&e->key_name, key);
 
-	if (id == INTERN_NONE || !is_live(&e->key.v[id], now))
+	if (id == INTERN_NONE || !is_live(&e->key.v[id], now) || !is_whole(e, &e->key.v[id]))
 		return false;
 	give(e, id, false, ret);
 	return true;
@@ -260,6 +266,7 @@ enum plain_got plain_get(struct engine *e, struct instant now, struct bytes key,
 		return PLAIN_MISS;
 	k = &e->key.v[id];
 	p = key_place(e, k);
+	serve_check(e, id);
 	if (is_live(k, now)) {
 		bool early = (k->plain & KEY_PLAIN_EXACT) && k->load_us >= SLOW_LOAD_US &&
 		             k->flight == KEY_NONE && grace_allowed(p, k) &&
@@ -472,7 +479,7 @@ int plain_set(struct engine *e, struct instant now, const struct plain_set *s, s
 	plain_touch(e, key);
 	/* equal bytes stay where they are: a set of what is there costs a comparison */
 	if (was_exact && (k->flags & KEY_OURS) && k->entry != STORE_NONE &&
-	    k->bytes == s->value.n && bytes_equal(held_value(e, k), s->value)) {
+	    k->bytes == s->value.n && bytes_equal(held_value(e, k), s->value) && is_whole(e, k)) {
 		note_set(e, now, key, f.version, s);
 		set_times(e, key, s->expires);
 		store_renew(e->store, k->entry, k->loaded, k->soft, k->hard);
@@ -566,7 +573,7 @@ bool plain_at(const struct engine *e, struct instant now, uint32_t id, unsigned 
               struct bytes *ret_key, struct plain_value *ret)
 {
 	if (!intern_is_live(&e->key_name, id) || e->key.v[id].space != space ||
-	    !is_live(&e->key.v[id], now))
+	    !is_live(&e->key.v[id], now) || !is_whole(e, &e->key.v[id]))
 		return false;
 	*ret_key = key_bytes(e, id);
 	give(e, id, false, ret);

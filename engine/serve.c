@@ -37,9 +37,23 @@ struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket,
 	f->reply.version = k->version;
 	f->reply.loaded = k->loaded;
 	f->reply.soft = k->soft;
-	if (e->store && k->entry != STORE_NONE)
+	if (e->store && k->entry != STORE_NONE && store_whole(e->store, k->entry)) {
 		f->reply.value = store_value(e->store, k->entry);
+	} else if (e->store && k->entry != STORE_NONE) {
+		f->reply.status = REPLY_ERROR;
+		f->reply.error = bytes_str("the value was damaged in memory: ask again");
+	}
 	return f;
+}
+
+void serve_check(struct engine *e, uint32_t key)
+{
+	struct key *k = &e->key.v[key];
+
+	if (!e->store || k->entry == STORE_NONE || store_whole(e->store, k->entry))
+		return;
+	e->stats.damaged++;
+	serve_drop(e, key);
 }
 
 void serve_drop(struct engine *e, uint32_t key)
@@ -263,6 +277,7 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	p = key_place(e, k);
 	endpoint_request(&p->ep, p->zone, k, now, 1);
 	replan_if_due(e, now, key);
+	serve_check(e, key);
 	if ((k->flags & KEY_ABSENT) && now.us < k->soft.us) {
 		serve_count(e, now, key, OUTCOME_HIT, 1);
 		serve_answered(e, now, now, key, 1, false);

@@ -217,6 +217,8 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 void serve_purge(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
 /* The value of the key is gone from the cache; what was learned stays. */
 void serve_drop(struct engine *e, uint32_t key);
+/* Drops it if what the segment holds is no longer what was put: nobody may get that. */
+void serve_check(struct engine *e, uint32_t key);
 /* Feeds the freshness control: count requests were answered at `at` with what is held, or missed. */
 void serve_answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
                     double count, bool hit);
@@ -226,7 +228,7 @@ void serve_maybe_audit(struct engine *e, struct instant now, uint32_t key, doubl
 /* A reply of the given status; nothing when ticket is 0. */
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome);
-/* The same with the value that is held. */
+/* The same with the value that is held, or REPLY_ERROR when that has gone bad since serve_check. */
 struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                           enum outcome outcome);
 

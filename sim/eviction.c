@@ -37,13 +37,13 @@ static void segment_release(struct segment *g)
 /* An empty store of so many bytes. False when there is no memory. */
 static bool segment_make(struct segment *g, uint64_t bytes)
 {
-	struct store_clock clock = {0, START, 1};
+	struct store_clock clock = {0, START, 1, 0};
 
 	store_release(&g->store);
 	free(g->mem);
 	g->mem = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
 	if (g->mem)
-		g->store = store_create(g->mem, bytes, 1, clock);
+		store_create(g->mem, bytes, 1, clock, &g->store);
 	return g->store != NULL;
 }
 

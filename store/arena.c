@@ -2,8 +2,8 @@
 #include "store/arena.h"
 
 #include "base/bug.h"
-#include "base/mem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /*
@@ -307,8 +307,8 @@ void arena_remove(struct arena *a, uint32_t block)
 	a->used -= a->block[block].size;
 }
 
-void arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_blocks,
-                arena_move_fn *move, void *arg)
+int arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_blocks,
+               arena_move_fn *move, void *arg)
 {
 	uint32_t all = max_blocks;
 
@@ -322,17 +322,22 @@ void arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_bloc
 	a->n_zones = zone_of(a, end - 1) + 1;
 	for (a->leaves = 1; a->leaves < a->n_zones;)
 		a->leaves *= 2;
-	a->room = mem_calloc(2 * (size_t)a->leaves, sizeof(*a->room));
-	a->zone_first = mem_calloc(a->n_zones, sizeof(*a->zone_first));
+	a->room = calloc(2 * (size_t)a->leaves, sizeof(*a->room));
+	a->zone_first = calloc(a->n_zones, sizeof(*a->zone_first));
+	a->block = calloc((size_t)max_blocks + 1, sizeof(*a->block));
+	if (!a->room || !a->zone_first || !a->block) {
+		arena_release(a);
+		return -ENOMEM;
+	}
 	for (uint32_t z = 0; z < a->n_zones; z++) {
 		a->zone_first[z] = ARENA_NONE;
 		zone_set_room(a, z, zone_end(a, z) - zone_start(a, z));
 	}
 	for (unsigned i = 0; i < ARENA_BINS; i++)
 		a->bin[i] = ARENA_NONE;
-	a->block = mem_calloc((size_t)max_blocks + 1, sizeof(*a->block));
 	a->block[all] = (struct arena_block){start, 0, all, all, ARENA_NONE, ARENA_NONE};
 	gap_link(a, all);
+	return 0;
 }
 
 void arena_release(struct arena *a)

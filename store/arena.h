@@ -60,9 +60,9 @@ struct arena {
 	void *arg;
 };
 
-/* An empty arena from start to end, for blocks numbered 0 .. max_blocks-1. */
-void arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_blocks,
-                arena_move_fn *move, void *arg);
+/* An empty arena from start to end, for blocks numbered 0 .. max_blocks-1. 0, or -ENOMEM. */
+int arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_blocks,
+               arena_move_fn *move, void *arg);
 void arena_release(struct arena *a);
 
 /*

@@ -41,7 +41,7 @@
 #include <string.h>
 
 #define LAYOUT_MAGIC           UINT64_C(0x65726f7473206366) /* "fc store" */
-#define LAYOUT_VERSION         2u
+#define LAYOUT_VERSION         3u
 #define LAYOUT_GRANULE         16u
 #define LAYOUT_SLOTS           8u   /* per bucket */
 #define LAYOUT_PROBES          512u /* buckets in which an entry may be, if there are so many */
@@ -55,6 +55,7 @@
 struct layout_clock {
 	uint64_t boottime_us, base_us;
 	uint64_t scale; /* bits of a double */
+	uint64_t host;  /* which boot of the host the CLOCK_BOOTTIME is of; 0: unknown */
 	uint64_t check;
 };
 
@@ -66,10 +67,11 @@ struct layout_header {
 	uint64_t check;   /* covers the four above, which stay for the life of the segment */
 	uint64_t boot_id; /* the life of the writer */
 	uint64_t heartbeat_us, heartbeat_check;
-	struct layout_clock clock;
-	uint64_t unused[20];
+	/* both the same; the second is written first, so that one is whole at any instant */
+	struct layout_clock clock[2];
+	uint64_t unused[14];
 };
-_Static_assert(sizeof(struct layout_header) == 256, "readers of version 2 rely on it");
+_Static_assert(sizeof(struct layout_header) == 256, "readers of version 3 rely on it");
 
 struct layout_bucket {
 	uint32_t seq;    /* odd while it changes */
@@ -435,9 +437,10 @@ static inline void layout_expiry_put(struct layout_entry *e, uint64_t tag,
 
 /* -- The header -------------------------------------------------------------------------------- */
 
-static inline uint64_t layout_clock_check(uint64_t boottime_us, uint64_t base_us, uint64_t scale)
+static inline uint64_t layout_clock_check(uint64_t boottime_us, uint64_t base_us, uint64_t scale,
+                                          uint64_t host)
 {
-	uint64_t w[] = {boottime_us, base_us, scale};
+	uint64_t w[] = {boottime_us, base_us, scale, host};
 
 	return hash_bytes(bytes_of(w, sizeof(w)), 4);
 }
@@ -457,9 +460,9 @@ static inline bool layout_header_ok(const struct layout_header *h, uint64_t byte
 }
 
 /*
- * The writer's clock at this CLOCK_BOOTTIME. NEVER when the clock in the header is torn or absurd:
- * then everything has expired.
+ * The writer's clock at this CLOCK_BOOTTIME of the given boot of the host (0: unknown). NEVER when
+ * the clock in the header is torn, absurd, or of another boot: then everything has expired.
  */
-struct instant layout_now(const struct layout_header *h, int64_t boottime_us);
+struct instant layout_now(const struct layout_header *h, uint64_t host, int64_t boottime_us);
 
 #endif

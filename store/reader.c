@@ -46,12 +46,13 @@ int store_reader_init(struct store_reader *r, const void *mem, uint64_t bytes)
 	r->probes = l.probes;
 	r->arena = l.arena;
 	r->end = l.end;
+	r->host = 0;
 	return 0;
 }
 
 struct instant store_reader_now(const struct store_reader *r, int64_t boottime_us)
 {
-	return layout_now(header(r), boottime_us);
+	return layout_now(header(r), r->host, boottime_us);
 }
 
 /* How long ago a heartbeat was; SPAN_MAX when it cannot be one. */
@@ -80,13 +81,14 @@ void store_reader_clock(const struct store_reader *r, int64_t boottime_us, struc
                         struct instant *ret_now, struct span *ret_silence)
 {
 	const struct layout_header *h = header(r);
-	const uint64_t w[6] = {
-	        layout_load(&h->clock.boottime_us), layout_load(&h->clock.base_us),
-	        layout_load(&h->clock.scale),       layout_load(&h->clock.check),
-	        layout_load(&h->heartbeat_us),      layout_load(&h->heartbeat_check)};
+	const struct layout_clock *k = &h->clock[0];
+	const uint64_t w[7] = {layout_load(&k->boottime_us),    layout_load(&k->base_us),
+	                       layout_load(&k->scale),          layout_load(&k->host),
+	                       layout_load(&k->check),          layout_load(&h->heartbeat_us),
+	                       layout_load(&h->heartbeat_check)};
 	const uint64_t one = UINT64_C(0x3ff0000000000000); /* the bits of 1.0 */
 	bool same = c->known && w[0] == c->word[0] && w[1] == c->word[1] && w[2] == c->word[2] &&
-	            w[3] == c->word[3];
+	            w[3] == c->word[3] && w[4] == c->word[4];
 	int64_t passed;
 
 	if (same && w[2] == one && !__builtin_sub_overflow(boottime_us, (int64_t)w[0], &passed) &&
@@ -94,15 +96,15 @@ void store_reader_clock(const struct store_reader *r, int64_t boottime_us, struc
 		;
 	else
 		*ret_now = store_reader_now(r, boottime_us);
-	if (c->known && w[4] == c->word[4] && w[5] == c->word[5])
-		*ret_silence = silence(w[4], boottime_us);
+	if (c->known && w[5] == c->word[5] && w[6] == c->word[6])
+		*ret_silence = silence(w[5], boottime_us);
 	else
 		*ret_silence = store_reader_silence(r, boottime_us);
-	if (same && w[4] == c->word[4])
+	if (same && w[5] == c->word[5])
 		return;
 	memcpy(c->word, w, sizeof(w));
-	c->known = w[3] == layout_clock_check(w[0], w[1], w[2]) &&
-	           w[5] == layout_heartbeat_check(w[4]);
+	c->known = w[4] == layout_clock_check(w[0], w[1], w[2], w[3]) &&
+	           (!r->host || !w[3] || w[3] == r->host) && w[6] == layout_heartbeat_check(w[5]);
 }
 
 /* What one look at one entry came to. */

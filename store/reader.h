@@ -23,6 +23,7 @@ struct store_reader {
 	uint64_t bytes;
 	uint64_t boot_id, seed;
 	uint32_t n_buckets, probes, arena, end; /* what follows from bytes */
+	uint64_t host; /* as in store_clock; the caller may set it after store_reader_init */
 };
 
 enum reader_outcome {
@@ -49,9 +50,9 @@ struct reader_value {
 int store_reader_init(struct store_reader *r, const void *mem, uint64_t bytes);
 
 /*
- * The writer's clock at this CLOCK_BOOTTIME: NEVER when the segment's clock is torn, so that
- * everything has expired. And how long the writer has been silent, in real time: SPAN_MAX when that
- * is torn.
+ * The writer's clock at this CLOCK_BOOTTIME: NEVER when the segment's clock is torn or of another
+ * boot of the host, so that everything has expired. And how long the writer has been silent, in real
+ * time: SPAN_MAX when that is torn.
  */
 struct instant store_reader_now(const struct store_reader *r, int64_t boottime_us);
 struct span store_reader_silence(const struct store_reader *r, int64_t boottime_us);
@@ -61,7 +62,7 @@ struct span store_reader_silence(const struct store_reader *r, int64_t boottime_
  * the writer says the same it need not be checked again. Zero it first; for one reader and thread.
  */
 struct reader_clock {
-	uint64_t word[6];
+	uint64_t word[7];
 	bool known;
 };
 void store_reader_clock(const struct store_reader *r, int64_t boottime_us, struct reader_clock *c,

@@ -3,7 +3,6 @@
 
 #include "base/bug.h"
 #include "base/hash.h"
-#include "base/mem.h"
 #include "store/arena.h"
 #include "store/layout.h"
 
@@ -35,14 +34,26 @@ struct entry {
 };
 _Static_assert(sizeof(struct entry) == 20, "what the writer keeps per entry, with the arena's");
 
+/*
+ * What the writer itself knows of a bucket. Memory can go bad, and what it holds of the segment must
+ * never make two entries of one key, or bring back one that was removed: so what is where is never
+ * asked of the segment.
+ */
+struct own_bucket {
+	uint16_t mark[LAYOUT_SLOTS], passed;
+};
+_Static_assert(LAYOUT_PROBES *LAYOUT_SLOTS <= UINT16_MAX, "so many can pass a bucket");
+
 struct store {
 	unsigned char *mem;
-	uint64_t bytes, seed;
+	uint64_t bytes, seed, boot_id;
+	struct store_clock clock;
 	struct layout l;
 	struct layout_header *head;
 	struct layout_bucket *bucket;
 	struct arena arena;
 	struct entry *entry;
+	struct own_bucket *own;
 	uint32_t *handle; /* by slot, plus 1; 0: the slot is empty */
 	uint32_t *order;  /* live handles, then those given back, n_handles together */
 	uint32_t n_live, n_handles, max_live;
@@ -63,7 +74,8 @@ static struct layout_entry *entry_at(const struct store *s, uint32_t h)
 /* Readers stay away from the bucket and all it refers to from here ... */
 static void bucket_open(struct layout_bucket *b)
 {
-	layout_store32(&b->seq, b->seq + 1);
+	/* not + 1: one that is odd by some damage would stay so */
+	layout_store32(&b->seq, b->seq | 1);
 	layout_fence_release();
 }
 
@@ -143,16 +155,46 @@ static void move_entry(void *arg, uint32_t h, uint32_t from, uint32_t to)
 
 static void write_clock(struct store *s, struct store_clock c)
 {
-	struct layout_clock *w = &s->head->clock;
 	uint64_t scale;
 
 	BUG_ON(!(c.scale > 0 && c.scale <= 1e9));
+	s->clock = c;
 	memcpy(&scale, &c.scale, sizeof(scale));
-	layout_store(&w->boottime_us, (uint64_t)c.boottime_us);
-	layout_store(&w->base_us, (uint64_t)c.base.us);
-	layout_store(&w->scale, scale);
-	layout_store(&w->check,
-	             layout_clock_check((uint64_t)c.boottime_us, (uint64_t)c.base.us, scale));
+	for (int i = 1; i >= 0; i--) {
+		struct layout_clock *w = &s->head->clock[i];
+
+		layout_store(&w->boottime_us, (uint64_t)c.boottime_us);
+		layout_store(&w->base_us, (uint64_t)c.base.us);
+		layout_store(&w->scale, scale);
+		layout_store(&w->host, c.host);
+		layout_store(&w->check, layout_clock_check((uint64_t)c.boottime_us,
+		                                           (uint64_t)c.base.us, scale, c.host));
+		/* the other one only when this one is whole */
+		layout_fence_release();
+	}
+}
+
+static void write_heartbeat(struct store *s, int64_t boottime_us)
+{
+	layout_store(&s->head->heartbeat_us, (uint64_t)boottime_us);
+	layout_store(&s->head->heartbeat_check, layout_heartbeat_check((uint64_t)boottime_us));
+}
+
+static void write_identity(struct store *s)
+{
+	layout_store(&s->head->version, LAYOUT_VERSION);
+	layout_store(&s->head->bytes, s->bytes);
+	layout_store(&s->head->seed, s->seed);
+	layout_store(&s->head->check, layout_header_check(LAYOUT_VERSION, s->bytes, s->seed));
+}
+
+/* From here on readers see this life of the segment. */
+static void write_life(struct store *s)
+{
+	LAYOUT_ON_STORE();
+	__atomic_store_n(&s->head->boot_id, s->boot_id, __ATOMIC_RELEASE);
+	LAYOUT_ON_STORE();
+	__atomic_store_n(&s->head->magic, LAYOUT_MAGIC, __ATOMIC_RELEASE);
 }
 
 /* -- Handles ----------------------------------------------------------------------------------- */
@@ -210,6 +252,30 @@ static uint64_t mark_at(const struct layout_bucket *b, uint32_t i)
 	return b->mark[i / 4] >> i % 4 * 16 & 0xffff;
 }
 
+/* The buckets between the home of a tag and this slot. */
+static uint32_t distance(const struct store *s, uint32_t slot, uint64_t tag)
+{
+	return (slot / LAYOUT_SLOTS + s->l.n_buckets - layout_home(s->l, tag)) % s->l.n_buckets;
+}
+
+/*
+ * Whether an entry in a place where that of the key could be is the key's. If its own key is not
+ * one that belongs there, that is damaged: then it is taken for the key's, as it must not be
+ * overlooked, and if it was another's, nothing is lost.
+ */
+static bool is_of(const struct store *s, uint32_t h, struct bytes key)
+{
+	const struct entry *k = &s->entry[h];
+	struct bytes own = key_of(s, h);
+	uint64_t tag;
+
+	if (bytes_equal(own, key))
+		return true;
+	tag = tag_of(s, own);
+	return layout_mark(tag) != s->own[k->slot / LAYOUT_SLOTS].mark[k->slot % LAYOUT_SLOTS] ||
+	       distance(s, k->slot, tag) != k->far;
+}
+
 static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
 {
 	uint32_t b = layout_home(s->l, tag), h;
@@ -217,13 +283,13 @@ static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
 
 	for (unsigned probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b)) {
 		for (unsigned i = 0; i < LAYOUT_SLOTS; i++) {
-			if (mark_at(&s->bucket[b], i) != mark)
+			if (s->own[b].mark[i] != mark)
 				continue;
 			h = s->handle[b * LAYOUT_SLOTS + i];
-			if (h && bytes_equal(key_of(s, h - 1), key))
+			if (h && s->entry[h - 1].far == probe && is_of(s, h - 1, key))
 				return h - 1;
 		}
-		if (!s->bucket[b].passed)
+		if (!s->own[b].passed)
 			break;
 	}
 	return STORE_NONE;
@@ -246,12 +312,12 @@ static uint32_t slot_find(const struct store *s, uint64_t tag, uint16_t *ret_far
 /* Counts, or no longer counts, an entry in the buckets between its home and where it is. */
 static void slot_pass(struct store *s, uint32_t slot, uint32_t far, bool add)
 {
-	uint32_t b = slot / LAYOUT_SLOTS, *w;
+	uint32_t b = slot / LAYOUT_SLOTS;
 
 	while (far--) {
 		b = (b ? b : s->l.n_buckets) - 1;
-		w = &s->bucket[b].passed;
-		layout_store32(w, add ? *w + 1 : *w - (*w > 0));
+		s->own[b].passed = (uint16_t)(add ? s->own[b].passed + 1 : s->own[b].passed - 1);
+		layout_store32(&s->bucket[b].passed, s->own[b].passed);
 	}
 }
 
@@ -265,16 +331,21 @@ static void slot_set(struct store *s, uint32_t slot, uint64_t mark, uint32_t off
 	layout_store(w, (*w & ~(UINT64_C(0xffff) << i % 4 * 16)) | mark << i % 4 * 16);
 	layout_store32(&b->off[i], off);
 	bucket_close(b);
+	s->own[slot / LAYOUT_SLOTS].mark[i] = (uint16_t)mark;
 }
 
 /* -- Life -------------------------------------------------------------------------------------- */
 
-static struct store *new_over(void *mem, uint64_t bytes)
+/* NULL: no memory. Does not look at mem. */
+static struct store *new_over(void *mem, uint64_t bytes, uint64_t boot_id)
 {
-	struct store *s = mem_calloc(1, sizeof(*s));
+	struct store *s = calloc(1, sizeof(*s));
 	uint32_t slots;
 
 	BUG_ON((uintptr_t)mem % 64);
+	if (!s)
+		return NULL;
+	s->boot_id = boot_id;
 	s->mem = mem;
 	s->bytes = bytes;
 	s->l = layout_of(bytes);
@@ -283,10 +354,13 @@ static struct store *new_over(void *mem, uint64_t bytes)
 	slots = s->l.n_buckets * LAYOUT_SLOTS;
 	s->max_live = (uint32_t)((uint64_t)slots * FULL_NUM / FULL_DEN);
 	/* one more than can live: an entry is replaced by one that is written beside it */
-	s->entry = mem_calloc((size_t)s->max_live + 1, sizeof(*s->entry));
-	s->order = mem_calloc((size_t)s->max_live + 1, sizeof(*s->order));
-	s->handle = mem_calloc(slots, sizeof(*s->handle));
-	arena_init(&s->arena, s->l.arena, s->l.end, s->max_live + 1, move_entry, s);
+	s->entry = calloc((size_t)s->max_live + 1, sizeof(*s->entry));
+	s->order = calloc((size_t)s->max_live + 1, sizeof(*s->order));
+	s->handle = calloc(slots, sizeof(*s->handle));
+	s->own = calloc(s->l.n_buckets, sizeof(*s->own));
+	if (!s->entry || !s->order || !s->handle || !s->own ||
+	    arena_init(&s->arena, s->l.arena, s->l.end, s->max_live + 1, move_entry, s))
+		store_release(&s);
 	return s;
 }
 
@@ -298,40 +372,44 @@ void store_release(struct store **s)
 	free((*s)->entry);
 	free((*s)->order);
 	free((*s)->handle);
+	free((*s)->own);
 	free(*s);
 	*s = NULL;
 }
 
-struct store *store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock)
+int store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
+                 struct store **ret)
 {
 	struct store *s;
 	uint64_t *w = mem;
 
+	*ret = NULL;
 	if (!layout_size_ok(bytes))
-		return NULL;
-	s = new_over(mem, bytes);
+		return -EINVAL;
+	s = new_over(mem, bytes, boot_id);
+	if (!s)
+		return -ENOMEM;
 	/* the magic comes last: a writer killed in here leaves nothing that looks whole */
 	layout_store(&s->head->magic, 0);
 	layout_fence_release();
 	for (size_t i = 1; i < (size_t)s->l.arena * LAYOUT_GRANULE / 8; i++)
 		layout_store(&w[i], 0);
 	s->seed = hash_u64(boot_id + UINT64_C(0x9e3779b97f4a7c15));
-	layout_store(&s->head->version, LAYOUT_VERSION);
-	layout_store(&s->head->bytes, bytes);
-	layout_store(&s->head->seed, s->seed);
-	layout_store(&s->head->check, layout_header_check(LAYOUT_VERSION, bytes, s->seed));
+	write_identity(s);
 	write_clock(s, clock);
-	store_heartbeat(s, clock.boottime_us);
-	layout_store(&s->head->boot_id, boot_id);
-	LAYOUT_ON_STORE();
-	__atomic_store_n(&s->head->magic, LAYOUT_MAGIC, __ATOMIC_RELEASE);
-	return s;
+	write_heartbeat(s, clock.boottime_us);
+	write_life(s);
+	*ret = s;
+	return 0;
 }
 
 void store_heartbeat(struct store *s, int64_t boottime_us)
 {
-	layout_store(&s->head->heartbeat_us, (uint64_t)boottime_us);
-	layout_store(&s->head->heartbeat_check, layout_heartbeat_check((uint64_t)boottime_us));
+	write_heartbeat(s, boottime_us);
+	/* the same as is there, unless the memory has gone bad: then it is mended */
+	write_identity(s);
+	write_clock(s, s->clock);
+	write_life(s);
 }
 
 void store_set_clock(struct store *s, struct store_clock clock)
@@ -341,12 +419,6 @@ void store_set_clock(struct store *s, struct store_clock clock)
 
 /* -- Attaching --------------------------------------------------------------------------------- */
 
-/* The buckets between the home of a tag and this slot. */
-static uint32_t distance(const struct store *s, uint32_t slot, uint64_t tag)
-{
-	return (slot / LAYOUT_SLOTS + s->l.n_buckets - layout_home(s->l, tag)) % s->l.n_buckets;
-}
-
 /* What a slot refers to, as far as that can be told. */
 struct referred {
 	struct layout_fixed fixed;
@@ -355,8 +427,8 @@ struct referred {
 	bool own_version;
 };
 
-/* Whether it is an entry that may be served at now. Its offset is in the arena. */
-static bool verify(const struct store *s, uint32_t slot, struct instant now, struct referred *ret)
+/* Whether it is a whole entry. Its offset is in the arena. */
+static bool verify(const struct store *s, uint32_t slot, struct referred *ret)
 {
 	const struct layout_bucket *b = bucket_of(s, slot);
 	uint32_t off = b->off[slot % LAYOUT_SLOTS];
@@ -376,12 +448,18 @@ static bool verify(const struct store *s, uint32_t slot, struct instant now, str
 	if (mark_at(b, slot % LAYOUT_SLOTS) != layout_mark(tag) || ret->far >= s->l.probes ||
 	    !layout_expiry_take(e, tag, &ret->expiry))
 		return false;
-	if (!instant_before(now, layout_instant(ret->expiry.hard)) ||
-	    f.loaded > layout_ticks(now) || !f.dies || instant_before(layout_instant(f.dies), now))
-		return false;
 	ret->fixed = f;
 	value_hash = hash_bytes(bytes_of(p + layout_pad(f.key_bytes), f.value_bytes), 0);
 	return e->sum == layout_word_sum(&f, tag, value_hash);
+}
+
+/* Whether it is one that may be served at now. */
+static bool may_serve(const struct store *s, uint32_t slot, struct instant now,
+                      struct referred *ret)
+{
+	return verify(s, slot, ret) && instant_before(now, layout_instant(ret->expiry.hard)) &&
+	       ret->fixed.loaded <= layout_ticks(now) && ret->fixed.dies &&
+	       !instant_before(layout_instant(ret->fixed.dies), now);
 }
 
 static int by_number(const void *a, const void *b)
@@ -394,13 +472,46 @@ static int by_number(const void *a, const void *b)
 /* Granules that are sorted at once: 64 KiB, which a processor has at hand. */
 #define PILE 4096u
 
-/* Sorts what was found (offset << 32 | slot) by offset; a new array in the place of the old one. */
-static uint64_t *by_offset(const struct store *s, uint64_t *found, uint32_t n)
+static uint32_t piles_of(struct layout l)
 {
-	uint32_t piles = (s->l.end - s->l.arena) / PILE + 1, *from, pile, at = 0;
-	uint64_t *sorted = mem_calloc((size_t)n + 1, sizeof(*sorted));
+	return (l.end - l.arena) / PILE + 1;
+}
 
-	from = mem_calloc((size_t)piles + 1, sizeof(*from));
+/* What attaching takes besides the store itself. */
+struct scratch {
+	uint64_t *found, *sorted; /* offset << 32 | slot, for each slot */
+	uint32_t *from;           /* for each pile, and one */
+	uint32_t *doubt;          /* for each slot */
+};
+
+static void scratch_release(struct scratch *w)
+{
+	free(w->found);
+	free(w->sorted);
+	free(w->from);
+	free(w->doubt);
+}
+
+static int scratch_init(struct scratch *w, struct layout l)
+{
+	size_t slots = (size_t)l.n_buckets * LAYOUT_SLOTS;
+
+	w->found = malloc(slots * sizeof(*w->found));
+	w->sorted = malloc(slots * sizeof(*w->sorted));
+	w->from = calloc((size_t)piles_of(l) + 1, sizeof(*w->from));
+	w->doubt = malloc(slots * sizeof(*w->doubt));
+	if (w->found && w->sorted && w->from && w->doubt)
+		return 0;
+	scratch_release(w);
+	return -ENOMEM;
+}
+
+/* Sorts the n that were found by offset. */
+static void by_offset(const struct store *s, struct scratch *w, uint32_t n)
+{
+	uint32_t piles = piles_of(s->l), *from = w->from, pile, at = 0;
+	uint64_t *found = w->found, *sorted = w->sorted;
+
 	for (uint32_t i = 0; i < n; i++)
 		from[((uint32_t)(found[i] >> 32) - s->l.arena) / PILE + 1]++;
 	for (pile = 0; pile < piles; pile++)
@@ -410,16 +521,12 @@ static uint64_t *by_offset(const struct store *s, uint64_t *found, uint32_t n)
 	/* each now ends where the next begins */
 	for (pile = 0; pile < piles; at = from[pile++])
 		qsort(&sorted[at], from[pile] - at, sizeof(*sorted), by_number);
-	free(from);
-	free(found);
-	return sorted;
 }
 
-/* All that slots refer to in the arena, as by_offset wants it; evens what was being changed. */
-static uint64_t *collect(struct store *s, bool none, uint32_t *ret_n, uint64_t *ret_seen)
+/* Finds all that slots refer to in the arena; returns how many. Evens what was being changed. */
+static uint32_t collect(struct store *s, bool none, uint64_t *found, uint64_t *ret_seen)
 {
 	uint32_t slots = s->l.n_buckets * LAYOUT_SLOTS, n = 0, off;
-	uint64_t *found = mem_calloc((size_t)slots + 1, sizeof(*found));
 
 	*ret_seen = 0;
 	for (uint32_t slot = 0; slot < slots; slot++) {
@@ -436,8 +543,7 @@ static uint64_t *collect(struct store *s, bool none, uint32_t *ret_n, uint64_t *
 		else
 			found[n++] = (uint64_t)off << 32 | slot;
 	}
-	*ret_n = n;
-	return found;
+	return n;
 }
 
 /* Whether a slot before this one in its bucket has the same mark. */
@@ -472,7 +578,7 @@ static uint32_t adopt(struct store *s, struct instant now, const uint64_t *found
 		off = (uint32_t)(found[i] >> 32);
 		slot = (uint32_t)found[i];
 		h = STORE_NONE;
-		if (verify(s, slot, now, &r))
+		if (may_serve(s, slot, now, &r))
 			h = s->n_live < s->max_live ? handle_take(s) : STORE_NONE;
 		if (h == STORE_NONE ||
 		    !arena_append(&s->arena, h, off,
@@ -492,6 +598,8 @@ static uint32_t adopt(struct store *s, struct instant now, const uint64_t *found
 		k->pushed = r.expiry.pushed;
 		k->owner = STORE_NONE;
 		s->handle[slot] = h + 1;
+		s->own[slot / LAYOUT_SLOTS].mark[slot % LAYOUT_SLOTS] =
+		        (uint16_t)mark_at(bucket_of(s, slot), slot % LAYOUT_SLOTS);
 		if (r.far || has_twin(s, slot))
 			ret_doubt[doubts++] = h;
 	}
@@ -501,61 +609,59 @@ static uint32_t adopt(struct store *s, struct instant now, const uint64_t *found
 /* Counts anew who passed which bucket, as the old counts may be half done. */
 static void count_passed(struct store *s)
 {
-	uint32_t *passed = mem_calloc(s->l.n_buckets, sizeof(*passed)), b;
-
-	for (uint32_t i = 0; i < s->n_live; i++) {
-		const struct entry *k = &s->entry[s->order[i]];
-
-		b = k->slot / LAYOUT_SLOTS;
-		for (uint32_t far = k->far; far; far--) {
-			b = (b ? b : s->l.n_buckets) - 1;
-			passed[b]++;
-		}
-	}
-	for (b = 0; b < s->l.n_buckets; b++)
-		layout_store32(&s->bucket[b].passed, passed[b]);
-	free(passed);
+	for (uint32_t b = 0; b < s->l.n_buckets; b++)
+		layout_store32(&s->bucket[b].passed, 0);
+	for (uint32_t i = 0; i < s->n_live; i++)
+		slot_pass(s, s->entry[s->order[i]].slot, s->entry[s->order[i]].far, true);
 }
 
-struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
-                           struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped)
+/* Whether what is there can be dated by the new clock. */
+static bool can_date(const struct layout_header *h, struct store_clock clock)
 {
-	struct store *s;
 	struct instant old;
-	uint64_t *found, seen;
-	uint32_t n = 0, *doubt, doubts;
 	int64_t lead;
-	bool behind;
 
+	/* one that is torn or of another boot counts as ahead, too: nobody knows the ages then */
+	old = layout_now(h, clock.host, clock.boottime_us);
+	return !__builtin_sub_overflow(old.us, clock.base.us, &lead) && lead <= CLOCK_SLACK_US;
+}
+
+int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
+                 struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped, struct store **ret)
+{
+	struct scratch w = {0};
+	struct store *s;
+	uint32_t n, doubts;
+	uint64_t seen;
+
+	*ret = NULL;
 	BUG_ON((uintptr_t)mem % 64);
 	if (!layout_size_ok(bytes) || !layout_header_ok(mem, bytes))
-		return NULL;
-	s = new_over(mem, bytes);
+		return -EPROTO;
+	s = new_over(mem, bytes, boot_id);
+	if (!s || scratch_init(&w, s->l)) {
+		store_release(&s);
+		return -ENOMEM;
+	}
 	s->seed = s->head->seed;
-	/* a torn clock counts as ahead, too: then nobody knows how old the entries are */
-	old = layout_now(s->head, clock.boottime_us);
-	behind = __builtin_sub_overflow(old.us, clock.base.us, &lead) || lead > CLOCK_SLACK_US;
-
-	found = collect(s, behind, &n, &seen);
-	found = by_offset(s, found, n);
-	doubt = mem_calloc((size_t)n + 1, sizeof(*doubt));
-	doubts = adopt(s, now, found, n, doubt);
-	free(found);
+	n = collect(s, !can_date(s->head, clock), w.found, &seen);
+	by_offset(s, &w, n);
+	doubts = adopt(s, now, w.sorted, n, w.doubt);
 	count_passed(s);
 	/* two entries of one key can only be forged: the one that is found stays */
 	for (uint32_t i = 0; i < doubts; i++)
-		if (store_find(s, key_of(s, doubt[i])) != doubt[i])
-			store_remove(s, doubt[i]);
-	free(doubt);
+		if (store_find(s, key_of(s, w.doubt[i])) != w.doubt[i])
+			store_remove(s, w.doubt[i]);
+	scratch_release(&w);
 	if (ret_kept)
 		*ret_kept = s->n_live;
 	if (ret_dropped)
 		*ret_dropped = seen - s->n_live;
 	write_clock(s, clock);
-	store_heartbeat(s, clock.boottime_us);
-	LAYOUT_ON_STORE();
-	__atomic_store_n(&s->head->boot_id, boot_id, __ATOMIC_RELEASE);
-	return s;
+	write_heartbeat(s, clock.boottime_us);
+	write_life(s);
+	*ret = s;
+	return 0;
 }
 
 /* -- Entries ----------------------------------------------------------------------------------- */
@@ -678,7 +784,9 @@ void store_set_pushed(struct store *s, uint32_t entry, bool pushed)
 		return;
 	s->entry[entry].pushed = pushed;
 	tag = tag_of(s, key_of(s, entry));
-	layout_expiry_take(entry_at(s, entry), tag, &x);
+	/* times that were damaged must not be made good: nobody knows them any more */
+	if (!layout_expiry_take(entry_at(s, entry), tag, &x))
+		x.soft = x.hard = 0;
 	x.pushed = pushed;
 	layout_expiry_put(entry_at(s, entry), tag, &x);
 }
@@ -739,6 +847,17 @@ void store_get(const struct store *s, uint32_t entry, struct store_item *ret)
 	ret->max_age = layout_max_age(f.loaded, f.dies);
 	ret->owner = s->entry[entry].owner;
 	ret->pushed = s->entry[entry].pushed;
+}
+
+bool store_whole(const struct store *s, uint32_t entry)
+{
+	struct referred r;
+	uint32_t slot;
+
+	BUG_ON(!is_live(s, entry));
+	slot = s->entry[entry].slot;
+	return bucket_of(s, slot)->off[slot % LAYOUT_SLOTS] == arena_offset(&s->arena, entry) &&
+	       verify(s, slot, &r);
 }
 
 uint32_t store_owner(const struct store *s, uint32_t entry)

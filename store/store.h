@@ -47,6 +47,7 @@ struct store_clock {
 	int64_t boottime_us; /* CLOCK_BOOTTIME at which ... */
 	struct instant base; /* ... the writer's clock showed this instant */
 	double scale;        /* and how fast it runs since: 1 = real time */
+	uint64_t host;       /* which boot of the host it is, as a hash; 0: unknown */
 };
 
 /* What an entry is made from. */
@@ -77,29 +78,35 @@ struct store_item {
 uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t value_bytes);
 
 /*
- * Lays out an empty store in mem (page aligned). NULL when bytes < STORE_MIN_BYTES or above 64 GiB.
- * boot_id tells this life of the segment from the next; readers fall back when it changes under
- * them.
+ * Lays out an empty store in mem (page aligned). -EINVAL when bytes < STORE_MIN_BYTES or above 64
+ * GiB; -ENOMEM, before mem is touched. boot_id tells this life of the segment from the next; readers
+ * fall back when it changes under them.
  */
-struct store *store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock);
+int store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
+                 struct store **ret);
 
 /*
  * Takes over a segment that an earlier writer left, verifies every entry, drops what is torn or
  * past its hard expiry or max_age at `now`, and evens what that writer left half done. Drops
  * everything when the new clock is behind the one in the segment by more than 100 ms: ages would
- * come out too small. Every owner is STORE_NONE then. ret_kept and ret_dropped (may be NULL) say
- * how many. NULL when the layout version or size is not ours: create a new one then.
+ * come out too small; and when it is of another boot of the host: then nobody knows how much time
+ * lies between. Every owner is STORE_NONE then. ret_kept and ret_dropped (may be NULL) say how many.
+ * -EPROTO when the layout version or size is not ours, or the header is damaged: create a new one
+ * then. -ENOMEM, before mem is touched.
  */
-struct store *store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
-                           struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped);
+int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
+                 struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped, struct store **ret);
 
 void store_release(struct store **s);
 
-/* Tells readers that the writer lives, and the clock again if it was stepped. */
+/*
+ * Tells readers that the writer lives, and writes the header anew, whatever it may have come to; and
+ * the clock, if it was stepped.
+ */
 void store_heartbeat(struct store *s, int64_t boottime_us);
 void store_set_clock(struct store *s, struct store_clock clock);
 
-/* The entry of the key, or STORE_NONE. */
+/* The entry of the key (also one that is damaged: see store_whole), or STORE_NONE. */
 uint32_t store_find(const struct store *s, struct bytes key);
 
 /*
@@ -130,6 +137,12 @@ int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct i
  */
 struct bytes store_value(const struct store *s, uint32_t entry);
 void store_get(const struct store *s, uint32_t entry, struct store_item *ret);
+
+/*
+ * Whether the entry is still as it was put: memory can go bad, and what store_get gives is taken
+ * from the segment as it stands. Ask before a value is handed on; remove what is not whole.
+ */
+bool store_whole(const struct store *s, uint32_t entry);
 
 uint32_t store_owner(const struct store *s, uint32_t entry);
 void store_set_owner(struct store *s, uint32_t entry, uint32_t owner);

@@ -130,6 +130,13 @@ check_PROGRAMS += %D%/unit/t_market
 %C%_unit_t_market_LDADD = examples/market/libmarket.la base/libbase.la
 TESTS += %D%/unit/t_market
 
+check_PROGRAMS += %D%/unit/store_flips
+%C%_unit_store_flips_SOURCES = %D%/unit/store_flips.c
+%C%_unit_store_flips_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_store_flips_LDADD = store/libstore.la -lm
+TESTS += %D%/unit/store_flips
+EXTRA_DIST += %D%/store_open.h
+
 check_PROGRAMS += %D%/unit/store_torture
 %C%_unit_store_torture_SOURCES = %D%/unit/store_torture.c
 %C%_unit_store_torture_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -18,6 +18,7 @@
 #include "store/layout.h"
 #include "store/reader.h"
 #include "store/store.h"
+#include "tests/store_open.h"
 
 #include <stdio.h>
 #include <sys/mman.h>
@@ -37,7 +38,7 @@ static const char *const words[] = {"\x02\0\0\0\0\0\0\0\0\0\0\0\0",
 
 const struct fuzz_target fuzz_target = {"store", words, 64 * BLOW};
 
-static const struct store_clock clock_then = {5000000, {INT64_C(1770000000000000)}, 1.0};
+static const struct store_clock clock_then = {5000000, {INT64_C(1770000000000000)}, 1.0, 0};
 
 static unsigned char good[BYTES]; /* the segment before the blows */
 static unsigned char *seg;        /* and after */
@@ -91,7 +92,7 @@ static void setup(void)
 
 	seg = mmap(NULL, BYTES + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	BUG_ON(seg == MAP_FAILED || mprotect(seg + BYTES, 4096, PROT_NONE));
-	s = store_create(seg, BYTES, 1, clock_then);
+	s = created(seg, BYTES, 1, clock_then);
 	BUG_ON(!s);
 	for (unsigned k = 0; k < KEYS; k++) {
 		struct store_item item = {.key = key_of(k, name, sizeof(name)),
@@ -190,9 +191,9 @@ static void check_reader(struct instant now)
 /* The next writer takes the segment over, drops what is wrong, and works. */
 static void check_writer(struct instant now)
 {
-	struct store_clock clock = {5000000 + (now.us - NOW.us), now, 1.0};
+	struct store_clock clock = {5000000 + (now.us - NOW.us), now, 1.0, 0};
 	uint64_t kept, dropped;
-	struct store *s = store_attach(seg, BYTES, 2, clock, now, &kept, &dropped);
+	struct store *s = attached(seg, BYTES, 2, clock, now, &kept, &dropped);
 	struct store_stats st;
 	char name[64];
 	uint32_t entry;

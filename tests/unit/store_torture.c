@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "store/reader.h"
 #include "store/store.h"
+#include "tests/store_open.h"
 #include "tests/tap.h"
 
 #include <errno.h>
@@ -30,7 +31,7 @@
 #define NOW     ((struct instant){INT64_C(1770000000000000)})
 #define MAX_AGE SPAN_S(1000)
 
-static const struct store_clock clock_then = {5000000, {INT64_C(1770000000000000)}, 1.0};
+static const struct store_clock clock_then = {5000000, {INT64_C(1770000000000000)}, 1.0, 0};
 
 /* What the processes share besides the segment; all words are atomic. */
 struct shared {
@@ -160,7 +161,7 @@ static struct store *take_over(void)
 {
 	uint64_t boot_id = __atomic_add_fetch(&sh->boot_id, 1, __ATOMIC_SEQ_CST), kept, dropped;
 	void *mem = map(PROT_READ | PROT_WRITE);
-	struct store *s = store_attach(mem, BYTES, boot_id, clock_then, NOW, &kept, &dropped);
+	struct store *s = attached(mem, BYTES, boot_id, clock_then, NOW, &kept, &dropped);
 
 	if (s) {
 		add(&sh->attached, 1);
@@ -169,7 +170,7 @@ static struct store *take_over(void)
 		store_each(s, check_entry, s);
 		return s;
 	}
-	return store_create(mem, BYTES, boot_id, clock_then);
+	return created(mem, BYTES, boot_id, clock_then);
 }
 
 static void put(struct store *s, struct rng *g, unsigned k)

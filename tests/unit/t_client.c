@@ -12,6 +12,7 @@
 #include "proto/reply.h"
 #include "proto/row.h"
 #include "store/store.h"
+#include "tests/store_open.h"
 #include "tests/tap.h"
 
 #include <errno.h>
@@ -100,7 +101,7 @@ static struct instant wall(void)
 
 static struct store_clock store_clock_now(void)
 {
-	return (struct store_clock){clock_us(CLOCK_BOOTTIME), wall(), 1};
+	return (struct store_clock){clock_us(CLOCK_BOOTTIME), wall(), 1, 0};
 }
 
 static void put_at(const char *key, const void *value, size_t n, uint64_t version, double age_s,
@@ -466,7 +467,7 @@ static void daemon_start(bool sockets)
 	d.mem = mmap(NULL, SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	d.clock = store_clock_now();
-	d.store = store_create(d.mem, SEGMENT_BYTES, 1000 + (uint64_t)lives, d.clock);
+	d.store = created(d.mem, SEGMENT_BYTES, 1000 + (uint64_t)lives, d.clock);
 	OK(d.store != NULL);
 	store_heartbeat(d.store, clock_us(CLOCK_BOOTTIME));
 	unlink(d.link);
@@ -1137,7 +1138,7 @@ TEST(a_segment_that_was_taken_over_is_read_at_once)
 	OK(LOAD(fc, "k", load, &o, &v) == 0 && is_value(&v, "value"));
 	fc_value_release(&v);
 	store_release(&d.store);
-	d.store = store_attach(d.mem, SEGMENT_BYTES, 77, d.clock, wall(), NULL, NULL);
+	d.store = attached(d.mem, SEGMENT_BYTES, 77, d.clock, wall(), NULL, NULL);
 	OK(d.store != NULL);
 	OK(LOAD(fc, "k", load, &o, &v) == 0 && is_value(&v, "value") && v.outcome == FC_HIT);
 	fc_value_release(&v);

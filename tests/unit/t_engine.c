@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/rng.h"
+#include "tests/store_open.h"
 #include "tests/tap.h"
 
 #include <gsl/gsl_errno.h>
@@ -46,7 +47,7 @@ static struct bench bench_new(const struct engine_config *c)
 	struct bench b = {.now = NOON};
 
 	b.mem = aligned_alloc(4096, STORE_BYTES);
-	b.store = store_create(b.mem, STORE_BYTES, 1, (struct store_clock){0, NOON, 1});
+	b.store = created(b.mem, STORE_BYTES, 1, (struct store_clock){0, NOON, 1, 0});
 	b.e = engine_new(c, b.store, NOON);
 	return b;
 }
@@ -1114,14 +1115,51 @@ TEST(values_in_a_segment_that_outlived_the_daemon_are_served)
 	warm(&b, "/a/1", "kept", 0.1);
 	store_release(&b.store);
 	engine_free(&b.e);
-	b.store = store_attach(b.mem, STORE_BYTES, 2, (struct store_clock){0, NOON, 1}, b.now, NULL,
-	                       NULL);
+	b.store = attached(b.mem, STORE_BYTES, 2, (struct store_clock){0, NOON, 1, 0}, b.now, NULL,
+	                   NULL);
 	OK(b.store != NULL);
 	second = engine_new(&c, b.store, b.now);
 	b.e = second;
 	engine_adopt(b.e, b.now);
 	t = get(&b, "/a/1", GET_LOAD);
 	OK(replied(&b, t, REPLY_OK, OUTCOME_HIT, "kept"));
+	bench_free(&b);
+}
+
+/* Flips a bit of these bytes, wherever they are in the segment. */
+static void damage(struct bench *b, const char *text)
+{
+	char *p = memmem(b->mem, STORE_BYTES, text, strlen(text));
+
+	OK(p != NULL);
+	if (p)
+		p[3] ^= 4;
+}
+
+TEST(a_value_that_has_gone_bad_in_memory_is_a_miss)
+{
+	struct bench b = bench_policy(NULL);
+	struct engine_stats st;
+	uint64_t t;
+
+	warm(&b, "/a/1", "precious", 0.1);
+	warm(&b, "/a/2", "treasure", 0.1);
+	damage(&b, "precious");
+	t = get(&b, "/a/1", GET_PEEK);
+	OK(replied(&b, t, REPLY_ABSENT, OUTCOME_MISS, ""));
+	engine_stats(b.e, &st);
+	OK(st.damaged == 1 && st.store.entries == 1);
+	warm(&b, "/a/1", "again", 0.1);
+	t = get(&b, "/a/1", GET_LOAD);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_HIT, "again"));
+	t = get(&b, "/a/2", GET_LOAD);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_HIT, "treasure"));
+	/* while an origin fails, what is bad does not stand in for it */
+	damage(&b, "treasure");
+	pass(&b, 86000);
+	t = get(&b, "/a/2", GET_LOAD);
+	loaded(&b, find(&b, EFFECT_LOAD, 0)->load.job, LOADED_ERROR, "");
+	OK(replied(&b, t, REPLY_ERROR, OUTCOME_MISS, ""));
 	bench_free(&b);
 }
 
@@ -1734,6 +1772,7 @@ int main(int argc, char **argv)
 	RUN(damaged_records_are_refused_by_name);
 	RUN(dirty_records_come_once);
 	RUN(values_in_a_segment_that_outlived_the_daemon_are_served);
+	RUN(a_value_that_has_gone_bad_in_memory_is_a_miss);
 	RUN(what_is_set_during_a_load_reaches_those_who_wait_and_stays);
 	RUN(a_not_modified_that_a_change_has_overtaken_is_asked_for_again);
 	RUN(misses_do_not_hammer_an_origin_that_fails);

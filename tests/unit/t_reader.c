@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "store/layout.h"
 #include "store/store.h"
+#include "tests/store_open.h"
 #include "tests/tap.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@
 #define T(s)  ((struct instant){INT64_C(1770000000000000) + (int64_t)(s)*1000000})
 
 static _Alignas(4096) unsigned char segment[BYTES];
-static const struct store_clock start_clock = {7000000, {INT64_C(1770000000000000)}, 1.0};
+static const struct store_clock start_clock = {7000000, {INT64_C(1770000000000000)}, 1.0, 0};
 
 static struct layout_header *head(void)
 {
@@ -29,7 +30,7 @@ static struct layout_header *head(void)
 /* One entry: key "k", value "value", loaded at 0, fresh to 10, grace to 20, max_age 30. */
 static struct store *one_entry(struct store_reader *r, uint32_t *ret_entry)
 {
-	struct store *s = store_create(segment, BYTES, 77, start_clock);
+	struct store *s = created(segment, BYTES, 77, start_clock);
 	struct store_item item = {.key = bytes_str("k"),
 	                          .value = bytes_str("value"),
 	                          .version = 5,
@@ -97,7 +98,7 @@ TEST(whether_a_value_is_pushed_comes_with_it)
 	                          .hard = T(20),
 	                          .max_age = SPAN_S(30),
 	                          .pushed = true};
-	struct store *s = store_create(segment, BYTES, 77, start_clock);
+	struct store *s = created(segment, BYTES, 77, start_clock);
 	struct store_reader r;
 	struct reader_value v;
 	uint32_t e;
@@ -110,7 +111,7 @@ TEST(whether_a_value_is_pushed_comes_with_it)
 	OK(store_renew(s, e, T(2), T(13), T(23)) == 0);
 	OK(store_reader_get(&r, item.key, T(12), buf, 8, &v) == READER_FRESH && v.pushed);
 	store_release(&s);
-	s = store_attach(segment, BYTES, 78, start_clock, T(3), NULL, NULL);
+	s = attached(segment, BYTES, 78, start_clock, T(3), NULL, NULL);
 	e = store_find(s, item.key);
 	store_get(s, e, &item);
 	OK(item.pushed, "a restart knows it, too");
@@ -205,7 +206,7 @@ TEST(another_life_of_the_segment_is_noticed)
 
 	store_release(&s);
 	OK(get(&r, T(0)) == READER_FRESH, "a segment outlives its writer");
-	s = store_attach(segment, BYTES, 78, start_clock, T(0), NULL, NULL);
+	s = attached(segment, BYTES, 78, start_clock, T(0), NULL, NULL);
 	OK(get(&r, T(0)) == READER_GONE);
 	OK(store_reader_init(&r2, segment, BYTES) == 0);
 	OK(get(&r2, T(0)) == READER_FRESH);
@@ -258,8 +259,26 @@ TEST(the_writers_clock_and_its_silence_can_be_told)
 	OK(store_reader_silence(&r, INT64_MAX).us == SPAN_MAX.us);
 	head()->heartbeat_us++;
 	OK(store_reader_silence(&r, 9500000).us == SPAN_MAX.us, "torn");
-	head()->clock.base_us++;
-	OK(store_reader_now(&r, 8000000).us == INSTANT_NEVER.us, "torn");
+	head()->clock[0].base_us++;
+	OK(store_reader_now(&r, 8000000).us == T(60).us, "there is another");
+	head()->clock[1].scale ^= 1;
+	OK(store_reader_now(&r, 8000000).us == INSTANT_NEVER.us, "both torn");
+	head()->seed ^= 1;
+	head()->boot_id ^= 4;
+	OK(get(&r, T(1)) == READER_GONE);
+	/* whatever the header has come to, the next heartbeat mends it */
+	store_heartbeat(s, 9000000);
+	OK(store_reader_now(&r, 8000000).us == T(60).us);
+	OK(store_reader_silence(&r, 9500000).us == 500000);
+	OK(get(&r, T(1)) == READER_FRESH);
+	/* after the host was booted anew, its clock says nothing about what is older */
+	c.host = 5;
+	store_set_clock(s, c);
+	OK(store_reader_now(&r, 8000000).us == T(60).us, "who does not know its boot takes any");
+	r.host = 5;
+	OK(store_reader_now(&r, 8000000).us == T(60).us);
+	r.host = 6;
+	OK(store_reader_now(&r, 8000000).us == INSTANT_NEVER.us);
 	store_release(&s);
 }
 
@@ -284,16 +303,21 @@ TEST(a_remembered_clock_is_no_other)
 			clock.base.us += 5000000;
 			store_set_clock(s, clock);
 		}
-		if (i == 30)
-			head()->clock.base_us++; /* torn */
-		if (i == 31)
-			head()->clock.base_us--;
+		/* one torn, then both, until the heartbeat of 32 */
+		if (i == 30 || i == 31)
+			head()->clock[i % 2].base_us++;
 		if (i == 33)
 			head()->heartbeat_us++;
+		if (i == 35) {
+			clock.host = 5;
+			store_set_clock(s, clock);
+		}
+		if (i == 36)
+			r.host = 6;
 		store_reader_clock(&r, at, &c, &now, &silence);
 		OK(now.us == store_reader_now(&r, at).us, "at %d", i);
 		OK(silence.us == store_reader_silence(&r, at).us, "at %d", i);
-		OK(i != 30 || now.us == INSTANT_NEVER.us);
+		OK((i != 31 && i < 36) == (now.us != INSTANT_NEVER.us), "at %d", i);
 		OK(i != 33 || silence.us == SPAN_MAX.us);
 	}
 	store_release(&s);
@@ -330,7 +354,7 @@ TEST(a_reader_gives_up_on_a_bucket_that_stays_odd)
 		b[i].seq |= 1;
 	OK(get(&r, T(0)) == READER_MISS);
 	store_release(&s);
-	s = store_attach(segment, BYTES, 77, start_clock, T(0), NULL, NULL);
+	s = attached(segment, BYTES, 77, start_clock, T(0), NULL, NULL);
 	OK(get(&r, T(0)) == READER_FRESH, "the next writer evens it");
 	store_release(&s);
 }
@@ -388,7 +412,7 @@ static void *read_all_the_time(void *arg)
 
 TEST(readers_beside_a_busy_writer_never_see_a_wrong_value)
 {
-	struct store *s = store_create(segment, BYTES, 1, start_clock);
+	struct store *s = created(segment, BYTES, 1, start_clock);
 	struct store_item item = {.loaded = T(0), .max_age = SPAN_S(1)};
 	struct tally t[READERS] = {0};
 	pthread_t id[READERS];

@@ -20,6 +20,7 @@ static void on_store(void)
 
 #include "store/store.c"
 #include "store/reader.h"
+#include "tests/store_open.h"
 #include "tests/tap.h"
 
 #define BYTES   (256u * 1024)
@@ -28,7 +29,7 @@ static void on_store(void)
 #define NOW     ((struct instant){INT64_C(1770000000000000)})
 #define MAX_AGE SPAN_S(1000)
 
-static const struct store_clock clock_then = {5000000, {INT64_C(1770000000000000)}, 1.0};
+static const struct store_clock clock_then = {5000000, {INT64_C(1770000000000000)}, 1.0, 0};
 
 /* -- The model --------------------------------------------------------------------------------- */
 
@@ -322,7 +323,7 @@ static void one_operation(struct store *s, struct model *m, struct rng *g, unsig
 static struct store *attach(void)
 {
 	uint64_t dropped;
-	struct store *s = store_attach(segment, BYTES, 2, clock_then, NOW, NULL, &dropped);
+	struct store *s = attached(segment, BYTES, 2, clock_then, NOW, NULL, &dropped);
 
 	OK(s && dropped == 0, "dropped %" PRIu64, dropped);
 	return s;
@@ -330,7 +331,7 @@ static struct store *attach(void)
 
 TEST(random_operations_do_what_a_plain_model_does)
 {
-	struct store *s = store_create(segment, BYTES, 1, clock_then);
+	struct store *s = created(segment, BYTES, 1, clock_then);
 	struct model m = {.next_version = 0};
 	uint64_t moved = 0;
 	struct rng g;
@@ -359,7 +360,7 @@ TEST(random_operations_do_what_a_plain_model_does)
 TEST(any_size_can_be_placed_after_others_were_there)
 {
 	static const size_t sizes[] = {100, 3000, 20, 60000, 1000, 230000, 10};
-	struct store *s = store_create(segment, BYTES, 1, clock_then);
+	struct store *s = created(segment, BYTES, 1, clock_then);
 	struct model m = {.next_version = 0};
 	struct store_stats st;
 	struct rng g;
@@ -393,7 +394,7 @@ TEST(any_size_can_be_placed_after_others_were_there)
 
 TEST(small_values_fill_the_store_to_nine_tenths_of_the_index)
 {
-	struct store *s = store_create(segment, BYTES, 1, clock_then);
+	struct store *s = created(segment, BYTES, 1, clock_then);
 	struct store_item item = {.value = bytes_of("v", 1), .loaded = NOW, .hard = INSTANT_NEVER};
 	struct rng g;
 	char key[32];
@@ -433,13 +434,13 @@ TEST(small_values_fill_the_store_to_nine_tenths_of_the_index)
 
 TEST(what_does_not_fit_is_refused_and_takes_the_old_value_with_it)
 {
-	struct store *s = store_create(segment, BYTES, 1, clock_then);
+	struct store *s = created(segment, BYTES, 1, clock_then);
 	struct store_item item = {
 	        .key = name[1], .value = bytes_of(buf, 10), .hard = INSTANT_NEVER};
 	struct store_stats st;
 	uint32_t h;
 
-	OK(store_create(segment, STORE_MIN_BYTES - 1, 1, clock_then) == NULL);
+	OK(created(segment, STORE_MIN_BYTES - 1, 1, clock_then) == NULL);
 	store_stats(s, &st);
 	OK(store_footprint(s, 10, st.bytes_total - 64) == st.bytes_total);
 	OK(store_footprint(s, 10, st.bytes_total - 63) == 0);
@@ -544,7 +545,7 @@ static void one_round(struct store **s, struct model *m, struct rng *g, int roun
 		/* one that is killed in here leaves its memory behind, as a process would */
 		if (__lsan_disable)
 			__lsan_disable();
-		*s = store_attach(segment, BYTES, 3, clock_then, NOW, NULL, NULL);
+		*s = attached(segment, BYTES, 3, clock_then, NOW, NULL, NULL);
 	} else if (round % 3 == 0) {
 		put(*s, m, g, k, 4000 + rng_below(g, 20000));
 	} else {
@@ -570,7 +571,7 @@ TEST(a_writer_killed_at_any_store_loses_no_more_than_it_was_at)
 
 	rng_init(&g, tap_seed);
 	memset(&m, 0, sizeof(m));
-	s = store_create(segment, BYTES, 1, clock_then);
+	s = created(segment, BYTES, 1, clock_then);
 	for (int i = 0; i < 1500; i++)
 		one_operation(s, &m, &g, (unsigned)rng_below(&g, KEYS));
 	store_release(&s);
@@ -583,7 +584,7 @@ TEST(a_writer_killed_at_any_store_loses_no_more_than_it_was_at)
 			memcpy(segment, start, BYTES);
 			g = g0;
 			m2 = m;
-			s = store_attach(segment, BYTES, 1, clock_then, NOW, NULL, NULL);
+			s = attached(segment, BYTES, 1, clock_then, NOW, NULL, NULL);
 			stores_left = step;
 			if (setjmp(killed) == 0) {
 				one_round(&s, &m2, &g, round, k);
@@ -596,7 +597,7 @@ TEST(a_writer_killed_at_any_store_loses_no_more_than_it_was_at)
 			store_release(&s);
 			kills++;
 			readable(segment, &m, &m2);
-			s = store_attach(segment, BYTES, 2, clock_then, NOW, NULL, NULL);
+			s = attached(segment, BYTES, 2, clock_then, NOW, NULL, NULL);
 			OK(s != NULL);
 			if (!s)
 				return;
@@ -608,6 +609,47 @@ TEST(a_writer_killed_at_any_store_loses_no_more_than_it_was_at)
 	}
 	printf("# killed %" PRIu64 " times\n", kills);
 	OK(moves * LAYOUT_GRANULE > BYTES / 4, "too few kills while memory was moved");
+}
+
+/* Each new writer has another clock: a kill while that is written must not cost the ages of all. */
+TEST(a_writer_killed_while_it_takes_over_loses_nothing)
+{
+	static struct store_clock c;
+	static struct store *s;
+	static struct model m;
+	static uint64_t kept, dropped;
+	static long step;
+	static bool done;
+	struct rng g;
+
+	rng_init(&g, tap_seed);
+	memset(&m, 0, sizeof(m));
+	s = created(segment, BYTES, 1, clock_then);
+	for (unsigned k = 0; k < FEW; k++)
+		put(s, &m, &g, k, 100);
+	store_release(&s);
+	c = clock_then;
+	for (step = 0; !done; step++) {
+		/* the same clock, told from another instant on */
+		c.boottime_us += 1000;
+		c.base.us += 1000;
+		stores_left = step;
+		if (__lsan_disable)
+			__lsan_disable();
+		if (setjmp(killed) == 0) {
+			s = attached(segment, BYTES, 2, c, NOW, &kept, &dropped);
+			done = true;
+		}
+		stores_left = -1;
+		if (__lsan_enable)
+			__lsan_enable();
+		OK(readable(segment, &m, &m) == FEW, "after %ld stores", step);
+		if (!done)
+			continue;
+		OK(kept == FEW && dropped == 0, "kept %" PRIu64, kept);
+	}
+	store_release(&s);
+	OK(step > 20, "%ld stores", step);
 }
 
 /* -- Damage ------------------------------------------------------------------------------------ */
@@ -622,7 +664,7 @@ static void damage_start(void)
 
 	rng_init(&g, tap_seed);
 	memset(segment, 0, BYTES);
-	s = store_create(segment, BYTES, 1, clock_then);
+	s = created(segment, BYTES, 1, clock_then);
 	memset(&damage_model, 0, sizeof(damage_model));
 	/* each twice: what was replaced is still there, and must not come back */
 	for (unsigned k = 0; k < 2 * FEW; k++)
@@ -639,7 +681,7 @@ static void use_damaged(struct rng *g, bool work)
 
 	m = damage_model;
 	readable(segment, &m, &m);
-	s = store_attach(segment, BYTES, 2, clock_then, NOW, NULL, NULL);
+	s = attached(segment, BYTES, 2, clock_then, NOW, NULL, NULL);
 	if (!s)
 		return;
 	lost(s, &m, &m, KEYS);
@@ -663,7 +705,7 @@ TEST(any_single_bit_may_flip)
 
 	damage_start();
 	rng_init(&g, tap_seed);
-	s = store_attach(segment, BYTES, 1, clock_then, NOW, NULL, NULL);
+	s = attached(segment, BYTES, 1, clock_then, NOW, NULL, NULL);
 	used = ((size_t)s->l.arena + 2 * s->arena.used) * LAYOUT_GRANULE;
 	store_release(&s);
 	memcpy(segment, whole, BYTES);
@@ -703,7 +745,7 @@ TEST(an_old_entry_stays_gone)
 
 	rng_init(&g, tap_seed);
 	memset(segment, 0, BYTES);
-	s = store_create(segment, BYTES, 1, clock_then);
+	s = created(segment, BYTES, 1, clock_then);
 	put(s, &m, &g, 1, 100);
 	old_off = arena_offset(&s->arena, store_find(s, name[1]));
 	put(s, &m, &g, 1, 100);
@@ -717,7 +759,7 @@ TEST(an_old_entry_stays_gone)
 
 	b->off[slot] = old_off;
 	OK(readable(segment, &m, &m) == 0, "a reader takes the old entry");
-	s = store_attach(segment, BYTES, 2, clock_then, NOW, &kept, NULL);
+	s = attached(segment, BYTES, 2, clock_then, NOW, &kept, NULL);
 	OK(kept == 0, "attach takes the old entry");
 	store_release(&s);
 
@@ -728,7 +770,7 @@ TEST(an_old_entry_stays_gone)
 	slot = (slot + 1) % LAYOUT_SLOTS;
 	b->off[slot] = old_off;
 	b->mark[slot / 4] |= mark << slot % 4 * 16;
-	s = store_attach(segment, BYTES, 2, clock_then, NOW, &kept, NULL);
+	s = attached(segment, BYTES, 2, clock_then, NOW, &kept, NULL);
 	OK(kept == 1 && same(s, &m, false), "kept %" PRIu64, kept);
 	store_release(&s);
 }
@@ -798,13 +840,13 @@ TEST(attach_refuses_what_is_not_a_segment_of_ours)
 	uint64_t kept, dropped;
 
 	damage_start();
-	OK(!store_attach(segment, BYTES / 2, 2, clock_then, NOW, NULL, NULL), "another size");
+	OK(!attached(segment, BYTES / 2, 2, clock_then, NOW, NULL, NULL), "another size");
 	segment[offsetof(struct layout_header, version)]++;
-	OK(!store_attach(segment, BYTES, 2, clock_then, NOW, NULL, NULL), "another version");
+	OK(!attached(segment, BYTES, 2, clock_then, NOW, NULL, NULL), "another version");
 	memset(segment, 0, BYTES);
-	OK(!store_attach(segment, BYTES, 2, clock_then, NOW, NULL, NULL), "nothing");
+	OK(!attached(segment, BYTES, 2, clock_then, NOW, NULL, NULL), "nothing");
 	memcpy(segment, whole, BYTES);
-	s = store_attach(segment, BYTES, 2, clock_then, NOW, &kept, &dropped);
+	s = attached(segment, BYTES, 2, clock_then, NOW, &kept, &dropped);
 	OK(s && kept == FEW && dropped == 0);
 	store_release(&s);
 }
@@ -823,9 +865,10 @@ TEST(attach_drops_what_has_expired_and_what_it_cannot_date)
 	uint64_t kept, dropped;
 	uint32_t h;
 
-	for (int i = 0; i < 6; i++) {
-		s = store_create(segment, BYTES, 1, clock_then);
+	for (int i = 0; i < 7; i++) {
 		c = clock_then;
+		c.host = i == 6 ? 5 : 0;
+		s = created(segment, BYTES, 1, c);
 		at = instant_add(NOW, SPAN_S(99));
 		item.hard = i == 5 ? INSTANT_NEVER : later;
 		OK(store_put(s, &item, &h) == 0);
@@ -843,12 +886,16 @@ TEST(attach_drops_what_has_expired_and_what_it_cannot_date)
 			at.us = NOW.us - 1;
 			break;
 		case 4: /* a clock that nobody can read */
-			((struct layout_header *)(void *)segment)->clock.check++;
+			((struct layout_header *)(void *)segment)->clock[0].check++;
+			((struct layout_header *)(void *)segment)->clock[1].check++;
 			break;
 		case 5: /* too old, whatever its expiry says */
 			at = instant_add(NOW, SPAN_US(200000001));
+			break;
+		case 6: /* of another boot of the host */
+			c.host = 6;
 		}
-		s = store_attach(segment, BYTES, 2, c, at, &kept, &dropped);
+		s = attached(segment, BYTES, 2, c, at, &kept, &dropped);
 		OK(s && kept == (i == 0) && dropped == (i != 0), "case %d: kept %" PRIu64, i, kept);
 		if (i == 0)
 			OK(store_owner(s, store_find(s, name[0])) == STORE_NONE);
@@ -886,6 +933,7 @@ int main(int argc, char **argv)
 	RUN(small_values_fill_the_store_to_nine_tenths_of_the_index);
 	RUN(what_does_not_fit_is_refused_and_takes_the_old_value_with_it);
 	RUN(a_writer_killed_at_any_store_loses_no_more_than_it_was_at);
+	RUN(a_writer_killed_while_it_takes_over_loses_nothing);
 	RUN(any_single_bit_may_flip);
 	RUN(an_old_entry_stays_gone);
 	RUN(any_garbage_may_be_in_the_segment);
