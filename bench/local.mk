@@ -35,6 +35,9 @@ bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) %D%/learn$(EXEEXT) daemon/forecache
 # Gets from Python, against redis-py; by itself, as it needs a redis-server.
 EXTRA_DIST += %D%/python_get.py
 
+# Whether HTTP holds up the cache; by itself, as it takes a million keys.
+dist_noinst_SCRIPTS += %D%/web.py
+
 # Redis clients, against redis-server; by itself, too.
 dist_noinst_SCRIPTS += %D%/resp.sh
 

@@ -3,11 +3,11 @@
 
 #include "base/mem.h"
 #include "calendar/civil.h"
+#include "calendar/events.h"
+#include "calendar/ics.h"
 #include "calendar/rule.h"
 #include "calendar/shipped.h"
 #include "calendar/tzif.h"
-
-#include <libical/ical.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,8 +32,7 @@
 #define EARLIEST_S INT64_C(-2208988800) /* 1900-01-01 */
 #define LATEST_S   INT64_C(7258118400)  /* 2200-01-01 */
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct calendar_error *e, int err,
-                                                        const char *fmt, ...)
+int ics_refuse(struct calendar_error *e, int err, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -51,11 +50,12 @@ static bool within(struct instant t)
 static int check_range(struct instant from, struct instant to, struct calendar_error *e)
 {
 	if (!within(from) || !within(to))
-		return refuse(e, -EINVAL, "the range must lie between the years 1900 and 2200");
+		return ics_refuse(e, -EINVAL, "the range must lie between the years 1900 and 2200");
 	if (from.us >= to.us)
-		return refuse(e, -EINVAL, "the range is empty");
+		return ics_refuse(e, -EINVAL, "the range is empty");
 	if (to.us - from.us > CALENDAR_MAX_YEARS * INT64_C(366) * 86400 * 1000000)
-		return refuse(e, -EINVAL, "the range is longer than %d years", CALENDAR_MAX_YEARS);
+		return ics_refuse(e, -EINVAL, "the range is longer than %d years",
+		                  CALENDAR_MAX_YEARS);
 	return 0;
 }
 
@@ -163,7 +163,7 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
 	if (err)
 		return err;
 	if (!zone_name_ok(name))
-		return refuse(
+		return ics_refuse(
 		        reterr, -EINVAL,
 		        "'%.64s' cannot be a time zone's name; see timedatectl list-timezones",
 		        name);
@@ -176,20 +176,20 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
 	snprintf(path, sizeof path, "%s/%s", dir, name);
 	err = read_file(path, MAX_ZONE_BYTES, &file, &n_file);
 	if (err == -ENOENT || err == -EISDIR || err == -ENOTDIR)
-		return refuse(reterr, -ENOENT,
-		              "unknown time zone '%s'; see timedatectl list-timezones%s", name,
-		              access(dir, R_OK) == 0
-		                      ? ""
-		                      : " (there are no zone files here: install tzdata)");
+		return ics_refuse(reterr, -ENOENT,
+		                  "unknown time zone '%s'; see timedatectl list-timezones%s", name,
+		                  access(dir, R_OK) == 0
+		                          ? ""
+		                          : " (there are no zone files here: install tzdata)");
 	if (err)
-		return refuse(reterr, err, "time zone '%s': %s", name, strerror(-err));
+		return ics_refuse(reterr, err, "time zone '%s': %s", name, strerror(-err));
 	err = tzif_rows((const uint8_t *)file, n_file, civil_floor_div(from.us, 1000000),
 	                civil_floor_div(to.us, 1000000) + 1, &rows, &n, &why);
 	free(file);
 	if (err == -EINVAL)
-		return refuse(reterr, err, "time zone '%s': %s", name, why);
+		return ics_refuse(reterr, err, "time zone '%s': %s", name, why);
 	if (err)
-		return refuse(reterr, err, "time zone '%s': %s", name, strerror(-err));
+		return ics_refuse(reterr, err, "time zone '%s': %s", name, strerror(-err));
 	*ret = zone_new(rows, n);
 	return 0;
 }
@@ -295,14 +295,15 @@ static int add_event(struct days *d, icalcomponent *event, struct calendar_error
 	if (icalcomponent_get_status(event) == ICAL_STATUS_CANCELLED)
 		return 0;
 	if (!start)
-		return refuse(e, -EINVAL, "event '%.60s': DTSTART is missing or not a date",
-		              summary);
+		return ics_refuse(e, -EINVAL, "event '%.60s': DTSTART is missing or not a date",
+		                  summary);
 	begin = icalproperty_get_dtstart(start);
 	if (icaltime_is_null_time(begin) || begin.month < 1 || begin.month > 12 || begin.day < 1 ||
 	    begin.year < 1900 || begin.year > 2200 ||
 	    begin.day > civil_month_days(begin.year, begin.month))
-		return refuse(e, -EINVAL, "event '%.60s': DTSTART is not a date from 1900 to 2200",
-		              summary);
+		return ics_refuse(e, -EINVAL,
+		                  "event '%.60s': DTSTART is not a date from 1900 to 2200",
+		                  summary);
 	if (!begin.is_date)
 		return 0;
 	day = day_of(begin);
@@ -310,8 +311,9 @@ static int add_event(struct days *d, icalcomponent *event, struct calendar_error
 	if (!icaltime_is_null_time(end) && end.month >= 1 && end.month <= 12)
 		length = day_of(end) - day;
 	if (length < 1 || length > 366)
-		return refuse(e, -EINVAL, "event '%.60s': lasts %lld days; the limit is 1 to 366",
-		              summary, (long long)length);
+		return ics_refuse(e, -EINVAL,
+		                  "event '%.60s': lasts %lld days; the limit is 1 to 366", summary,
+		                  (long long)length);
 	p = icalcomponent_get_first_property(event, ICAL_RRULE_PROPERTY);
 	if (!p) {
 		for (i = 0; i < length; i++)
@@ -320,7 +322,8 @@ static int add_event(struct days *d, icalcomponent *event, struct calendar_error
 		return 0;
 	}
 	if (rule_parse(icalproperty_get_value_as_string(p), &rule, &rule_error))
-		return refuse(e, -EINVAL, "event '%.60s': RRULE: %.150s", summary, rule_error.text);
+		return ics_refuse(e, -EINVAL, "event '%.60s': RRULE: %.150s", summary,
+		                  rule_error.text);
 	at = mem_calloc(MAX_RECURRENCES, sizeof *at);
 	err = rule_expand(&rule, &zone_utc, (struct instant){day * 86400 * 1000000},
 	                  (struct instant){(d->first - 366) * 86400 * 1000000},
@@ -336,10 +339,10 @@ static int add_event(struct days *d, icalcomponent *event, struct calendar_error
 	}
 	free(at);
 	if (err)
-		return refuse(e, err, "event '%.60s': its rule takes too long", summary);
+		return ics_refuse(e, err, "event '%.60s': its rule takes too long", summary);
 	return 0;
 full:
-	return refuse(e, -EFBIG, "more than %u special days", CALENDAR_MAX_DAYS);
+	return ics_refuse(e, -EFBIG, "more than %u special days", CALENDAR_MAX_DAYS);
 }
 
 /*
@@ -354,7 +357,7 @@ static int check_nesting(const char *ics, size_t n, struct calendar_error *e)
 	bool any = false;
 
 	if (memchr(ics, '\0', n))
-		return refuse(e, -EINVAL, "the calendar has a NUL byte in it");
+		return ics_refuse(e, -EINVAL, "the calendar has a NUL byte in it");
 	while (p < end) {
 		const char *eol = memchr(p, '\n', (size_t)(end - p));
 		size_t len = (size_t)((eol ? eol : end) - p);
@@ -365,18 +368,19 @@ static int check_nesting(const char *ics, size_t n, struct calendar_error *e)
 				break;
 			any = true;
 			if (++depth > MAX_ICS_DEPTH)
-				return refuse(e, -EINVAL,
-				              "line %d: more than %d components inside each other",
-				              line, MAX_ICS_DEPTH);
+				return ics_refuse(
+				        e, -EINVAL,
+				        "line %d: more than %d components inside each other", line,
+				        MAX_ICS_DEPTH);
 		} else if (len >= 4 && strncasecmp(p, "END:", 4) == 0 && --depth < 0) {
-			return refuse(e, -EINVAL, "line %d: END without BEGIN", line);
+			return ics_refuse(e, -EINVAL, "line %d: END without BEGIN", line);
 		}
 		p = eol ? eol + 1 : end;
 	}
 	if (!any)
-		return refuse(e, -EINVAL, "it is not a calendar: BEGIN:VCALENDAR is missing");
+		return ics_refuse(e, -EINVAL, "it is not a calendar: BEGIN:VCALENDAR is missing");
 	if (depth)
-		return refuse(e, -EINVAL, "the calendar is cut short: END is missing");
+		return ics_refuse(e, -EINVAL, "the calendar is cut short: END is missing");
 	return 0;
 }
 
@@ -386,8 +390,8 @@ static int parse_ics(const char *ics, size_t n, icalcomponent **ret, struct cale
 	int err;
 
 	if (n > CALENDAR_MAX_ICS_BYTES)
-		return refuse(e, -EFBIG, "the calendar is larger than %u bytes",
-		              CALENDAR_MAX_ICS_BYTES);
+		return ics_refuse(e, -EFBIG, "the calendar is larger than %u bytes",
+		                  CALENDAR_MAX_ICS_BYTES);
 	err = check_nesting(ics, n, e);
 	if (err)
 		return err;
@@ -395,7 +399,7 @@ static int parse_ics(const char *ics, size_t n, icalcomponent **ret, struct cale
 	*ret = icalparser_parse_string(copy);
 	free(copy);
 	if (!*ret)
-		return refuse(e, -EINVAL, "the calendar cannot be read");
+		return ics_refuse(e, -EINVAL, "the calendar cannot be read");
 	return 0;
 }
 
@@ -431,7 +435,7 @@ static int add_days(struct zone *z, icalcomponent *c, struct instant from, struc
 
 	for (i = 0; !err && i < z->n_days; i++)
 		if (!days_add(&d, z->day[i].day, (enum zone_day_kind)z->day[i].kind))
-			err = refuse(e, -EFBIG, "more than %u special days", CALENDAR_MAX_DAYS);
+			err = ics_refuse(e, -EFBIG, "more than %u special days", CALENDAR_MAX_DAYS);
 	if (err) {
 		free(d.v);
 		return err;
@@ -459,8 +463,7 @@ int calendar_add_days(struct zone *z, const char *ics, size_t n_ics, struct inst
 	return err;
 }
 
-/* The calendar's own zone: X-WR-TIMEZONE, or NULL. Valid until the component is freed. */
-static const char *zone_of(icalcomponent *c)
+const char *ics_zone(icalcomponent *c)
 {
 	icalproperty *p;
 
@@ -471,7 +474,7 @@ static const char *zone_of(icalcomponent *c)
 	return NULL;
 }
 
-static bool is_file(const char *s)
+bool ics_is_file(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -498,16 +501,17 @@ static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
 	size_t i;
 	int err = -ENOENT;
 
-	if (is_file(file_or_code)) {
+	if (ics_is_file(file_or_code)) {
 		err = read_file(file_or_code, CALENDAR_MAX_ICS_BYTES, ret, ret_n);
 		if (err == -EFBIG)
-			return refuse(e, err, "%.150s: larger than %u bytes", file_or_code,
-			              CALENDAR_MAX_ICS_BYTES);
-		return err ? refuse(e, err, "%.150s: %s", file_or_code, strerror(-err)) : 0;
+			return ics_refuse(e, err, "%.150s: larger than %u bytes", file_or_code,
+			                  CALENDAR_MAX_ICS_BYTES);
+		return err ? ics_refuse(e, err, "%.150s: %s", file_or_code, strerror(-err)) : 0;
 	}
 	if (!zone_name_ok(file_or_code))
-		return refuse(e, -EINVAL, "'%.64s' is neither a file nor a market's code like XNYS",
-		              file_or_code);
+		return ics_refuse(e, -EINVAL,
+		                  "'%.64s' is neither a file nor a market's code like XNYS",
+		                  file_or_code);
 	for (i = 0; i < sizeof dir / sizeof *dir && err == -ENOENT; i++) {
 		if (!dir[i] || !*dir[i])
 			continue;
@@ -517,11 +521,26 @@ static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
 	if (err == -ENOENT)
 		err = copy_shipped(file_or_code, ret, ret_n);
 	if (err == -ENOENT)
-		return refuse(e, err,
-		              "no calendar '%s' in %.120s and none built in; give a FILE.ics, or "
-		              "set FORECACHED_CALENDARS",
-		              file_or_code, CALENDAR_DIR);
-	return err ? refuse(e, err, "calendar '%s': %s", file_or_code, strerror(-err)) : 0;
+		return ics_refuse(
+		        e, err,
+		        "no calendar '%s' in %.120s and none built in; give a FILE.ics, or "
+		        "set FORECACHED_CALENDARS",
+		        file_or_code, CALENDAR_DIR);
+	return err ? ics_refuse(e, err, "calendar '%s': %s", file_or_code, strerror(-err)) : 0;
+}
+
+int ics_open(const char *file_or_code, icalcomponent **ret, struct calendar_error *reterr)
+{
+	struct calendar_error why;
+	char *ics;
+	size_t n;
+	int err = read_calendar(file_or_code, &ics, &n, reterr);
+
+	if (err)
+		return err;
+	err = parse_ics(ics, n, ret, &why);
+	free(ics);
+	return err ? ics_refuse(reterr, err, "%.80s: %.170s", file_or_code, why.text) : 0;
 }
 
 int calendar_open(const char *file_or_code, const char *tz, struct instant from, struct instant to,
@@ -530,29 +549,23 @@ int calendar_open(const char *file_or_code, const char *tz, struct instant from,
 	icalcomponent *c = NULL;
 	struct zone *z = NULL;
 	struct calendar_error why;
-	char *ics;
-	size_t n;
 	int err = check_range(from, to, reterr);
 
 	if (err)
 		return err;
-	err = read_calendar(file_or_code, &ics, &n, reterr);
+	err = ics_open(file_or_code, &c, reterr);
 	if (err)
 		return err;
-	err = parse_ics(ics, n, &c, &why);
-	if (!err && !tz)
-		tz = zone_of(c);
-	if (!err)
-		err = calendar_zone(tz ? tz : "UTC", from, to, &z, &why);
+	if (!tz)
+		tz = ics_zone(c);
+	err = calendar_zone(tz ? tz : "UTC", from, to, &z, &why);
 	if (!err)
 		err = add_days(z, c, from, to, &why);
 	if (err) {
-		refuse(reterr, err, "%.80s: %.170s", file_or_code, why.text);
+		ics_refuse(reterr, err, "%.80s: %.170s", file_or_code, why.text);
 		calendar_zone_free(&z);
 	}
-	if (c)
-		icalcomponent_free(c);
-	free(ics);
+	icalcomponent_free(c);
 	if (!err)
 		*ret = z;
 	return err;
@@ -585,7 +598,7 @@ int calendar_instant(const char *text, const struct zone *z, struct instant *ret
 	          1000000;
 	return 0;
 bad:
-	return refuse(reterr, -EINVAL, "'%.40s' is not a time like 2026-11-23T09:30", text);
+	return ics_refuse(reterr, -EINVAL, "'%.40s' is not a time like 2026-11-23T09:30", text);
 }
 
 int calendar_expand(const char *rule, const struct zone *z, struct instant dtstart,
@@ -600,14 +613,17 @@ int calendar_expand(const char *rule, const struct zone *z, struct instant dtsta
 	if (err)
 		return err;
 	if (!within(dtstart))
-		return refuse(reterr, -EINVAL,
-		              "the start must lie between the years 1900 and 2200");
+		return ics_refuse(reterr, -EINVAL,
+		                  "the start must lie between the years 1900 and 2200");
+	if (events_is_rule(rule))
+		return events_expand(rule, z, from, to, flags & CALENDAR_SKIP_HOLIDAYS, ret, max,
+		                     ret_n, reterr);
 	if (rule_parse(rule, &r, &why))
-		return refuse(reterr, -EINVAL, "%.255s", why.text);
+		return ics_refuse(reterr, -EINVAL, "%.255s", why.text);
 	err = rule_expand(&r, z, dtstart, from, to, flags & CALENDAR_SKIP_HOLIDAYS, ret, max,
 	                  ret_n);
 	if (err)
-		return refuse(reterr, err, "the rule takes too much work: more than %u steps",
-		              RULE_MAX_STEPS);
+		return ics_refuse(reterr, err, "the rule takes too much work: more than %u steps",
+		                  RULE_MAX_STEPS);
 	return 0;
 }

@@ -17,8 +17,8 @@
  *	                      or "early close" (any case) says the same
  *	WORKING-DAY           open although its weekday is not: behaves like a weekday
  *
- * Events with a time of day, and events with STATUS:CANCELLED, say nothing about days and are
- * skipped. X-WR-TIMEZONE, if there, is the time zone that the calendar is meant in. Where two
+ * Events with a time of day say nothing about days: they are the market's sessions, or whatever a
+ * schedule wants to be warm for (events.h). Events with STATUS:CANCELLED are skipped. X-WR-TIMEZONE, if there, is the time zone that the calendar is meant in. Where two
  * events name the same day, closed wins over half, half over working.
  *
  * OWNERSHIP a zone made here is freed by calendar_zone_free, after everything that uses it.
@@ -85,10 +85,12 @@ int calendar_instant(const char *text, const struct zone *z, struct instant *ret
  *	FREQ=WEEKLY;BYDAY=MO,TU;BYHOUR=9;BYMINUTE=30      RFC 5545, HOURLY and coarser
  *	daily 07:00 | weekdays 09:30,16:00 | weekends 10:00 | mon,wed-fri 18:15 | hourly | hourly :15
  *	30 9 * * 1-5                                      the five fields of cron
+ *	at 2026-12-24T12:30,2026-12-31T12:30              these instants
+ *	starts XTKS | ends XLON | starts FILE.ics         events with a time of day (events.h)
  *
  * meant in local time of the zone. `dtstart` anchors it (RFC 5545: the parts that a rule leaves
- * out, the phase of INTERVAL, the first of COUNT); for the other two forms it is just the earliest
- * instant. A local time that a spring change skips fires as much later as the clock jumped; one
+ * out, the phase of INTERVAL, the first of COUNT); for the two that follow it is just the earliest
+ * instant, and the last two do without. A local time that a spring change skips fires as much later as the clock jumped; one
  * that occurs twice fires the first time. 0 with *ret_n set, or -EINVAL, or -E2BIG when the rule
  * needs more work than RULE_MAX_STEPS (rule.h).
  */

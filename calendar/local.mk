@@ -3,6 +3,8 @@ noinst_LTLIBRARIES += %D%/libcalendar.la
 %C%_libcalendar_la_SOURCES = \
 	%D%/calendar.h %D%/calendar.c \
 	%D%/civil.h \
+	%D%/events.h %D%/events.c \
+	%D%/ics.h \
 	%D%/shipped.h \
 	%D%/rule.h %D%/rule.c \
 	%D%/tzif.h %D%/tzif.c
@@ -14,7 +16,9 @@ nodist_%C%_libcalendar_la_SOURCES = %D%/shipped.c
 # The markets' calendars are data. They are looked for in $FORECACHED_CALENDARS, then where they are
 # installed, so that they can be corrected there; a copy is built in, so that they are never missing.
 calendarsdir = $(pkgdatadir)/calendars
-dist_calendars_DATA = models/calendars/XNYS.ics
+dist_calendars_DATA = models/calendars/XLON.ics models/calendars/XNYS.ics models/calendars/XTKS.ics
+# prints one for further years
+EXTRA_DIST += models/calendars/holidays.py
 
 CLEANFILES += %D%/shipped.c
 %D%/shipped.c: $(dist_calendars_DATA) %D%/shipped.sh

@@ -712,6 +712,13 @@ static void test_day(struct expansion *x, int64_t day)
 		x->day[x->n_days++] = day;
 }
 
+bool rule_is_closed(const struct zone *z, int64_t utc_s)
+{
+	int64_t day = civil_floor_div(local_of_utc(z, utc_s), 86400);
+
+	return zone_day_kind(z, (int32_t)day) == ZONE_SUNDAY && civil_weekday(day) != 6;
+}
+
 /* True while the expansion goes on. */
 static bool emit(struct expansion *x, int64_t local_s)
 {
@@ -731,13 +738,8 @@ static bool emit(struct expansion *x, int64_t local_s)
 	x->counted++;
 	if (utc_s < x->from_s || utc_s >= x->to_s)
 		return true;
-	if (x->skip_closed) {
-		int64_t day = civil_floor_div(local_of_utc(x->z, utc_s), 86400);
-		enum zone_day_kind kind = zone_day_kind(x->z, (int32_t)day);
-
-		if (kind == ZONE_SUNDAY && civil_weekday(day) != 6)
-			return true;
-	}
+	if (x->skip_closed && rule_is_closed(x->z, utc_s))
+		return true;
 	/* a skipped time moves to where another may stand already: keep them in order, once */
 	for (i = x->n; i > 0 && x->ret[i - 1].us > utc_s * 1000000; i--)
 		;
@@ -838,6 +840,15 @@ int rule_expand(const struct rule *r, const struct zone *z, struct instant dtsta
                 struct instant from, struct instant to, bool skip_closed, struct instant *ret,
                 size_t max, size_t *ret_n)
 {
+	uint32_t left = RULE_MAX_STEPS;
+
+	return rule_expand_within(r, z, dtstart, from, to, skip_closed, ret, max, ret_n, &left);
+}
+
+int rule_expand_within(const struct rule *r, const struct zone *z, struct instant dtstart,
+                       struct instant from, struct instant to, bool skip_closed,
+                       struct instant *ret, size_t max, size_t *ret_n, uint32_t *left)
+{
 	struct expansion x = {.r = r, .z = z, .skip_closed = skip_closed, .ret = ret, .max = max};
 	int64_t p = 0, end_day, day, next;
 
@@ -874,9 +885,12 @@ int rule_expand(const struct rule *r, const struct zone *z, struct instant dtsta
 				test_day(&x, day);
 			emit_period(&x, x.hours);
 		}
-		if (x.steps > RULE_MAX_STEPS)
+		if (x.steps > *left) {
+			*left = 0;
 			return -E2BIG;
+		}
 	}
+	*left -= x.steps < *left ? x.steps : *left;
 	*ret_n = x.n;
 	return 0;
 }

@@ -78,6 +78,14 @@ int rule_expand(const struct rule *r, const struct zone *z, struct instant dtsta
                 struct instant from, struct instant to, bool skip_closed, struct instant *ret,
                 size_t max, size_t *ret_n);
 
+/* The same within *left steps, which it takes them from; 0 are left with -E2BIG. */
+int rule_expand_within(const struct rule *r, const struct zone *z, struct instant dtstart,
+                       struct instant from, struct instant to, bool skip_closed,
+                       struct instant *ret, size_t max, size_t *ret_n, uint32_t *left);
+
+/* Whether the zone's special days close the day that its clocks show then; a Sunday as such does not. */
+bool rule_is_closed(const struct zone *z, int64_t utc_s);
+
 /*
  * The second since 1970 at which the zone's clocks show local_s. What a spring change skips counts
  * with the offset from before it, so as much later as the clock jumped; of what is shown twice, the

@@ -266,6 +266,18 @@ static int read_setup(const struct options *o, const struct clock *clock, struct
 	return 0;
 }
 
+/* What is right, but will not be for long. */
+static void warn_on_stderr(const struct setup *s, const struct clock *clock)
+{
+	char text[400];
+
+	for (size_t i = 0; setup_calendar_warning(
+	             s, i, instant_add(clock_now(clock), clock->offset), text, sizeof(text));
+	     i++)
+		if (*text)
+			fprintf(stderr, "forecached: warning: %s\n", text);
+}
+
 static void set_log(const struct config *c)
 {
 	enum log_level level = LOG_INFO;
@@ -515,6 +527,7 @@ int main(int argc, char **argv)
 	}
 	rc = read_setup(&o, &d.clock, &d.setup);
 	if (!rc && (o.check || o.show)) {
+		warn_on_stderr(d.setup, &d.clock);
 		if (o.show)
 			config_show(d.setup->config, stdout);
 		else

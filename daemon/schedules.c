@@ -273,8 +273,22 @@ void schedules_expand(struct schedules *l)
 		start_expansion(l, l->list.v[i]);
 }
 
+static void warn_of_calendars(const struct schedules *l)
+{
+	const struct daemon *d = l->d;
+	char text[400];
+
+	for (size_t i = 0;
+	     setup_calendar_warning(d->setup, i, instant_add(clock_now(&d->clock), d->clock.offset),
+	                            text, sizeof(text));
+	     i++)
+		if (*text)
+			log_line(LOG_WARN, "calendar", "why=\"%s\"", text);
+}
+
 static void on_timer(void *arg)
 {
+	warn_of_calendars(arg);
 	schedules_expand(arg);
 }
 
@@ -348,6 +362,7 @@ void schedules_configure(struct schedules *l)
 	for (size_t i = l->list.n; i-- > 0;)
 		if (!l->list.v[i]->marked)
 			drop(l, l->list.v[i]);
+	warn_of_calendars(l);
 }
 
 size_t schedules_count(const struct schedules *l)
@@ -692,6 +707,7 @@ struct schedules *schedules_new(struct daemon *d)
 	l->timer = (struct loop_timer){on_timer, l, 0};
 	take_config(l, d->setup->config, true);
 	load(l);
+	warn_of_calendars(l);
 	return l;
 }
 

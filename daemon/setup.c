@@ -84,6 +84,29 @@ bool setup_calendar(const struct setup *s, size_t i, struct instant wall, const 
 	return false;
 }
 
+bool setup_calendar_warning(const struct setup *s, size_t i, struct instant wall, char *ret_text,
+                            size_t cap)
+{
+	const char *name;
+	double days;
+
+	*ret_text = '\0';
+	if (!setup_calendar(s, i, wall, &name, &days))
+		return false;
+	if (days < 0)
+		snprintf(ret_text, cap,
+		         "calendar %.200s ended %.0f days ago: every weekday counts as open; get "
+		         "one "
+		         "that goes on",
+		         name, -days);
+	else if (days < SETUP_CALENDAR_WARN_DAYS)
+		snprintf(ret_text, cap,
+		         "calendar %.200s ends in %.0f days: from then on every weekday counts as "
+		         "open; get one that goes on",
+		         name, days);
+	return true;
+}
+
 /* -- The engine's form ------------------------------------------------------------------------ */
 
 int setup_new(struct config **cp, struct instant now, struct setup **ret,

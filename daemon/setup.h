@@ -49,6 +49,16 @@ int setup_zone(struct setup *s, const char *name, const char *calendar, struct i
 bool setup_calendar(const struct setup *s, size_t i, struct instant wall, const char **ret_name,
                     double *ret_days);
 
+/* Whoever uses a calendar is warned from so many days before its end on. */
+#define SETUP_CALENDAR_WARN_DAYS 60
+
+/*
+ * What to say of calendar i: empty unless it ends within SETUP_CALENDAR_WARN_DAYS. False past the
+ * last.
+ */
+bool setup_calendar_warning(const struct setup *s, size_t i, struct instant wall, char *ret_text,
+                            size_t cap);
+
 /*
  * Origin i, which must have a url, as http_origin_new() takes it; call fn with it, for it lives
  * during the call only. Its routes are the endpoints that name the origin, and one for all other

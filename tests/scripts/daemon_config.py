@@ -241,7 +241,26 @@ def the_examples_of_the_manual_are_right():
         code, said = check(conf)
         assert code == 0, (b, said)
         tried += 1
-    assert tried == 5, tried
+    assert tried == 6, tried
+
+
+@test
+def a_calendar_that_ends_soon_is_warned_of():
+    with tempfile.TemporaryDirectory() as t:
+        ics = os.path.join(t, "own.ics")
+        with open(ics, "w") as f:
+            f.write("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20261225\r\n"
+                    "SUMMARY:Christmas\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+        with Daemon({"calendar": ics, "http": "127.0.0.1:0"}, start=False) as d:
+            for start, words in (("2026-10-25", None), ("2026-10-28", "ends in 59 days"), ("2026-12-25", "ends in 1 days"),
+                                 ("2026-12-26", "ends in 0 days"), ("2027-01-05", "ended 10 days ago")):
+                d.args = ["--time-start", start + "T00:00:00Z", "--check-config"]
+                code, log = d.run()
+                assert code == 0 and ": ok" in log, log
+                assert (words in log and ics in log) if words else "warning" not in log, (start, log)
+            d.args = ["--time-start", "2026-12-20T00:00:00Z"]
+            d.start()
+            d.wait_log("warn event=calendar why=.*ends in 6 days")
 
 
 if __name__ == "__main__":

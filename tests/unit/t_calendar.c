@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct instant at(int y, int mo, int d, int h, int mi)
 {
@@ -633,6 +634,318 @@ TEST(a_number_of_trading_days_is_what_the_exchange_counts)
 	calendar_zone_free(&z);
 }
 
+/* Whether the zone's table says so of each day; a list of {year, month, day}. */
+static void days_are(struct zone *z, const char *what, const int (*day)[3], size_t n, int wanted)
+{
+	for (size_t i = 0; i < n; i++)
+		OK(kind(z, day[i][0], day[i][1], day[i][2]) == wanted, "%s: %d-%d-%d", what,
+		   day[i][0], day[i][1], day[i][2]);
+}
+
+#define DAYS_ARE(z, what, list, wanted) days_are(z, what, list, sizeof list / sizeof *list, wanted)
+
+static size_t trading_days(const struct zone *z, int y)
+{
+	struct calendar_error e = {""};
+	size_t n = 0;
+
+	OK(calendar_expand("weekdays 12:00", z, at(2024, 1, 1, 0, 0), at(y, 1, 1, 0, 0),
+	                   at(y + 1, 1, 1, 0, 0), CALENDAR_SKIP_HOLIDAYS, out, MAX_AT, &n, &e) == 0,
+	   "%s", e.text);
+	return n;
+}
+
+TEST(london_is_closed_on_its_bank_holidays_and_closes_early_before_christmas_and_new_year)
+{
+	static const int closed[][3] = {
+	        {2026, 1, 1},   {2026, 4, 3},   {2026, 4, 6},   {2026, 5, 4},  {2026, 5, 25},
+	        {2026, 8, 31},  {2026, 12, 25}, {2026, 12, 28}, /* Boxing Day is a Saturday */
+	        {2027, 1, 1},   {2027, 3, 26},  {2027, 3, 29},  {2027, 5, 3},  {2027, 5, 31},
+	        {2027, 8, 30},  {2027, 12, 27}, {2027, 12, 28}, /* Christmas is a Saturday */
+	        {2028, 1, 3},                                   /* New Year's Day is a Saturday */
+	        {2028, 4, 14},  {2028, 4, 17},  {2028, 5, 1},   {2028, 5, 29}, {2028, 8, 28},
+	        {2028, 12, 25}, {2028, 12, 26}};
+	static const int half[][3] = {{2026, 12, 24}, {2026, 12, 31}, {2027, 12, 24},
+	                              {2027, 12, 31}, {2028, 12, 22}, {2028, 12, 29}};
+	/* Thanksgiving, Scotland's 2 January, a US holiday, the days after substitutes */
+	static const int open[][3] = {{2026, 11, 26}, {2026, 1, 2},   {2026, 7, 3},
+	                              {2026, 12, 29}, {2027, 12, 29}, {2028, 1, 4}};
+	struct zone *z = NULL;
+	struct calendar_error e = {""};
+
+	OK(calendar_open("XLON", NULL, at(2024, 1, 1, 0, 0), at(2029, 1, 1, 0, 0), &z, &e) == 0,
+	   "%s", e.text);
+	if (!z)
+		return;
+	DAYS_ARE(z, "closed", closed, ZONE_SUNDAY);
+	DAYS_ARE(z, "half", half, ZONE_HALF_DAY);
+	DAYS_ARE(z, "open", open, ZONE_WEEKDAY);
+	OK(trading_days(z, 2024) == 254 && trading_days(z, 2025) == 253, "as the exchange counts");
+	calendar_zone_free(&z);
+}
+
+TEST(tokyo_is_closed_on_national_holidays_their_substitutes_and_around_new_year)
+{
+	static const int closed[][3] = {{2026, 1, 1},   {2026, 1, 2},   {2026, 1, 12},
+	                                {2026, 2, 11},  {2026, 2, 23},  {2026, 3, 20},
+	                                {2026, 4, 29},  {2026, 5, 4},   {2026, 5, 5},
+	                                {2026, 5, 6}, /* 3 May is a Sunday */
+	                                {2026, 7, 20},  {2026, 8, 11},  {2026, 9, 21},
+	                                {2026, 9, 22}, /* between two holidays */
+	                                {2026, 9, 23},  {2026, 10, 12}, {2026, 11, 3},
+	                                {2026, 11, 23}, {2026, 12, 31}, {2027, 1, 1},
+	                                {2027, 1, 11},  {2027, 2, 11},  {2027, 2, 23},
+	                                {2027, 3, 22}, /* the equinox is a Sunday */
+	                                {2027, 4, 29},  {2027, 5, 3},   {2027, 5, 4},
+	                                {2027, 5, 5},   {2027, 7, 19},  {2027, 8, 11},
+	                                {2027, 9, 20},  {2027, 9, 23},  {2027, 10, 11},
+	                                {2027, 11, 3},  {2027, 11, 23}, {2027, 12, 31},
+	                                {2028, 1, 3},   {2028, 1, 10},  {2028, 2, 11},
+	                                {2028, 2, 23},  {2028, 3, 20},  {2028, 5, 3},
+	                                {2028, 5, 4},   {2028, 5, 5},   {2028, 7, 17},
+	                                {2028, 8, 11},  {2028, 9, 18},  {2028, 9, 22},
+	                                {2028, 10, 9},  {2028, 11, 3},  {2028, 11, 23}};
+	/* days that look like holidays elsewhere, and holidays on a Saturday, which move nowhere */
+	static const int open[][3] = {{2026, 12, 24}, {2026, 12, 25}, {2026, 12, 30}, {2027, 1, 4},
+	                              {2027, 9, 21},  {2027, 9, 22},  {2028, 1, 4},   {2028, 5, 1}};
+	struct zone *z = NULL;
+	struct calendar_error e = {""};
+	size_t n;
+
+	OK(calendar_open("XTKS", NULL, at(2024, 1, 1, 0, 0), at(2029, 1, 1, 0, 0), &z, &e) == 0,
+	   "%s", e.text);
+	if (!z)
+		return;
+	DAYS_ARE(z, "closed", closed, ZONE_SUNDAY);
+	DAYS_ARE(z, "open", open, ZONE_WEEKDAY);
+	OK(trading_days(z, 2024) == 245 && trading_days(z, 2025) == 243, "as the exchange counts");
+	/* the sessions around the lunch break, on the last day of a year and the first of the next */
+	OK(calendar_expand("starts XTKS", z, at(2026, 1, 1, 0, 0), at(2026, 12, 29, 15, 0),
+	                   at(2027, 1, 4, 15, 0), CALENDAR_SKIP_HOLIDAYS, out, MAX_AT, &n, &e) == 0,
+	   "%s", e.text);
+	OK(n == 4 && out[0].us == at(2026, 12, 30, 0, 0).us &&
+	           out[1].us == at(2026, 12, 30, 3, 30).us &&
+	           out[2].us == at(2027, 1, 4, 0, 0).us && out[3].us == at(2027, 1, 4, 3, 30).us,
+	   "%zu", n);
+	OK(calendar_expand("ends XTKS", z, at(2026, 1, 1, 0, 0), at(2026, 12, 29, 15, 0),
+	                   at(2026, 12, 30, 15, 0), CALENDAR_SKIP_HOLIDAYS, out, MAX_AT, &n,
+	                   &e) == 0,
+	   "%s", e.text);
+	OK(n == 2 && out[0].us == at(2026, 12, 30, 2, 30).us &&
+	           out[1].us == at(2026, 12, 30, 6, 30).us,
+	   "%zu", n);
+	calendar_zone_free(&z);
+}
+
+TEST(sessions_end_early_where_the_day_does)
+{
+	struct zone *z = NULL;
+	struct calendar_error e = {""};
+	size_t n;
+
+	OK(calendar_open("XNYS", NULL, at(2024, 1, 1, 0, 0), at(2031, 1, 1, 0, 0), &z, &e) == 0);
+	OK(calendar_expand("ends XNYS", z, at(2026, 1, 1, 0, 0), at(2026, 11, 25, 0, 0),
+	                   at(2026, 12, 1, 0, 0), CALENDAR_SKIP_HOLIDAYS, out, MAX_AT, &n, &e) == 0,
+	   "%s", e.text);
+	/* Wednesday; not Thanksgiving; Friday at 13:00; Monday */
+	OK(n == 3 && out[0].us == at(2026, 11, 25, 21, 0).us &&
+	           out[1].us == at(2026, 11, 27, 18, 0).us &&
+	           out[2].us == at(2026, 11, 30, 21, 0).us,
+	   "%zu", n);
+	OK(calendar_expand("starts XNYS", z, at(2026, 1, 1, 0, 0), at(2026, 11, 25, 0, 0),
+	                   at(2026, 12, 1, 0, 0), CALENDAR_SKIP_HOLIDAYS, out, MAX_AT, &n,
+	                   &e) == 0);
+	OK(n == 3 && out[1].us == at(2026, 11, 27, 14, 30).us, "%zu", n);
+	calendar_zone_free(&z);
+}
+
+/* In which weeks are New York and London four hours apart instead of five? */
+TEST(clocks_change_in_other_weeks_on_the_other_side_of_the_atlantic)
+{
+	static const struct {
+		int y, mo, d, hours; /* a Monday, and how far New York is behind */
+	} weeks[] = {
+	        {2026, 3, 2, 5},   {2026, 3, 9, 4},   {2026, 3, 23, 4}, {2026, 3, 30, 5},
+	        {2026, 10, 19, 5}, {2026, 10, 26, 4}, {2026, 11, 2, 5}, {2027, 3, 15, 4},
+	        {2027, 3, 29, 5},  {2027, 11, 1, 4},  {2027, 11, 8, 5}, {2028, 3, 13, 4},
+	        {2028, 3, 27, 5},  {2028, 10, 30, 4}, {2028, 11, 6, 5},
+	};
+	struct zone *ny = NULL, *lon = NULL;
+	struct calendar_error e = {""};
+	struct instant bell[2];
+	size_t n;
+
+	OK(calendar_open("XNYS", NULL, at(2026, 1, 1, 0, 0), at(2029, 1, 1, 0, 0), &ny, &e) == 0 &&
+	           calendar_open("XLON", NULL, at(2026, 1, 1, 0, 0), at(2029, 1, 1, 0, 0), &lon,
+	                         &e) == 0,
+	   "%s", e.text);
+	for (size_t i = 0; ny && lon && i < sizeof weeks / sizeof *weeks; i++) {
+		struct instant from = at(weeks[i].y, weeks[i].mo, weeks[i].d, 4, 0);
+		struct instant to = {from.us + INT64_C(86400) * 1000000};
+
+		/* the daemon's calendar is one for both: each schedule in its own zone */
+		OK(calendar_expand("weekdays 09:30", ny, from, from, to, 0, &bell[0], 1, &n, &e) ==
+		           0 &&
+		   n == 1);
+		OK(calendar_expand("weekdays 09:30", lon, from, from, to, 0, &bell[1], 1, &n, &e) ==
+		           0 &&
+		   n == 1);
+		OK(bell[0].us - bell[1].us == weeks[i].hours * INT64_C(3600) * 1000000,
+		   "%d-%d-%d: %lld s", weeks[i].y, weeks[i].mo, weeks[i].d,
+		   (long long)(bell[0].us - bell[1].us) / 1000000);
+	}
+	calendar_zone_free(&ny);
+	calendar_zone_free(&lon);
+}
+
+TEST(instants_may_be_listed)
+{
+	struct zone *z = zone("America/New_York");
+	struct calendar_error e = {""};
+	size_t n;
+
+	OK(calendar_expand("at 2026-12-31T12:30, 2026-07-01T09:30:15,2026-12-31T17:30Z,2027-01-01",
+	                   z, at(2026, 1, 1, 0, 0), at(2026, 1, 1, 0, 0), at(2027, 6, 1, 0, 0), 0,
+	                   out, MAX_AT, &n, &e) == 0,
+	   "%s", e.text);
+	OK(n == 3 && out[0].us == at(2026, 7, 1, 13, 30).us + 15000000 &&
+	           out[1].us == at(2026, 12, 31, 17, 30).us && out[2].us == at(2027, 1, 1, 5, 0).us,
+	   "%zu", n);
+	OK(calendar_expand("at 2026-02-30T10:00", z, at(2026, 1, 1, 0, 0), at(2026, 1, 1, 0, 0),
+	                   at(2027, 6, 1, 0, 0), 0, out, MAX_AT, &n, &e) == -EINVAL &&
+	   strstr(e.text, "2026-02-30"));
+	OK(calendar_expand("at ", z, at(2026, 1, 1, 0, 0), at(2026, 1, 1, 0, 0),
+	                   at(2027, 6, 1, 0, 0), 0, out, MAX_AT, &n, &e) == -EINVAL);
+	calendar_zone_free(&z);
+}
+
+/* Writes the lines as VEVENTs of a file that is gone with the program. */
+static const char *ics_file(const char *events)
+{
+	static char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof path, "/tmp/t_calendar.%ld.ics", (long)getpid());
+	f = fopen(path, "w");
+	if (f) {
+		fprintf(f, "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n%sEND:VCALENDAR\r\n",
+		        events);
+		fclose(f);
+	}
+	return path;
+}
+
+static int events_of(const char *events, size_t *n, struct calendar_error *e)
+{
+	struct zone *z = zone("America/New_York");
+	const char *path = ics_file(events);
+	int rc = calendar_expand(path, z, at(2026, 1, 1, 0, 0), at(2026, 3, 1, 0, 0),
+	                         at(2026, 12, 1, 0, 0), 0, out, MAX_AT, n, e);
+
+	unlink(path);
+	calendar_zone_free(&z);
+	return rc;
+}
+
+#define EVENT(lines) "BEGIN:VEVENT\r\n" lines "SUMMARY:An event\r\nEND:VEVENT\r\n"
+
+TEST(events_of_a_file_keep_their_zones_and_exceptions)
+{
+	struct calendar_error e = {""};
+	size_t n;
+
+	OK(events_of(EVENT("UID:1\r\nDTSTART;TZID=Europe/Berlin:20260323T090000\r\n"
+	                   "RRULE:FREQ=WEEKLY;COUNT=4\r\n"
+	                   "EXDATE;TZID=Europe/Berlin:20260406T090000\r\n"
+	                   "RDATE;TZID=Europe/Berlin:20260408T100000\r\n")
+	                     EVENT("UID:1\r\nRECURRENCE-ID;TZID=Europe/Berlin:20260413T090000\r\n"
+	                           "DTSTART;TZID=Europe/Berlin:20260414T110000\r\n")
+	                             EVENT("UID:2\r\nDTSTART:20260701T093000\r\nDURATION:PT1H\r\n")
+	                                     EVENT("UID:3\r\nDTSTART:20260702T120000Z\r\nSTATUS:"
+	                                           "CANCELLED\r\n") EVENT("UID:4\r\nDTSTART;VALUE="
+	                                                                  "DATE:20260703\r\n")
+	                                             EVENT("UID:5\r\nDTSTART:"
+	                                                   "20260704T120000Z\r\nRRULE:FREQ=DAILY;"
+	                                                   "UNTIL=20260706T120000Z\r\n"
+	                                                   "EXDATE;VALUE=DATE:20260705\r\n"),
+	             &n, &e) == 0,
+	   "%s", e.text);
+	OK(n == 7, "%zu", n);
+	OK(out[0].us == at(2026, 3, 23, 8, 0).us && out[1].us == at(2026, 3, 30, 7, 0).us,
+	   "Berlin's clocks go forward in between");
+	OK(out[2].us == at(2026, 4, 8, 8, 0).us && out[3].us == at(2026, 4, 14, 9, 0).us,
+	   "one left out, one more, one moved");
+	OK(out[4].us == at(2026, 7, 1, 13, 30).us, "floating: in the schedule's zone");
+	OK(out[5].us == at(2026, 7, 4, 12, 0).us && out[6].us == at(2026, 7, 6, 12, 0).us,
+	   "a whole day left out");
+}
+
+TEST(bad_events_are_named)
+{
+	static const struct {
+		const char *events, *words;
+	} bad[] = {
+	        {EVENT("UID:1\r\nDTSTART;TZID=Europe/Atlantis:20260323T090000\r\n"),
+	         "Europe/Atlantis"},
+	        {EVENT("UID:1\r\nDTSTART;TZID=../../etc/passwd:20260323T090000\r\n"), "TZID"},
+	        {EVENT("UID:1\r\nDTSTART:20260323T090000Z\r\nDTEND:20260322T090000Z\r\n"),
+	         "ends before"},
+	        {EVENT("UID:1\r\nDTSTART:20260323T090000Z\r\nRRULE:FREQ=SECONDLY\r\n"), "RRULE"},
+	        {EVENT("UID:1\r\nDTSTART:20200101T000000Z\r\nRRULE:FREQ=HOURLY;BYMINUTE=0,1,2,3,4,"
+	               "5,6,7,8,9,"
+	               "10,11,12,13,14,15,16,17,18,19,20\r\n"),
+	         "20000"},
+	        {EVENT("UID:1\r\n"), "DTSTART"},
+	};
+	struct calendar_error e;
+	size_t n;
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		e.text[0] = '\0';
+		OK(events_of(bad[i].events, &n, &e) < 0 && strstr(e.text, bad[i].words), "%zu: %s",
+		   i, e.text);
+	}
+	/* one that never matches, as in no year there is a 30 February: no instants, and soon */
+	OK(events_of(EVENT("UID:1\r\nDTSTART:20250101T000000Z\r\n"
+	                   "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30\r\n"),
+	             &n, &e) == 0 &&
+	           n == 0,
+	   "%zu %s", n, e.text);
+	OK(calendar_expand("starts /nonexistent/x.ics", &zone_utc, at(2026, 1, 1, 0, 0),
+	                   at(2026, 1, 1, 0, 0), at(2027, 1, 1, 0, 0), 0, out, MAX_AT, &n,
+	                   &e) == -ENOENT &&
+	           strstr(e.text, "/nonexistent/x.ics"),
+	   "%s", e.text);
+	OK(calendar_expand("starts XXXX", &zone_utc, at(2026, 1, 1, 0, 0), at(2026, 1, 1, 0, 0),
+	                   at(2027, 1, 1, 0, 0), 0, out, MAX_AT, &n, &e) == -ENOENT,
+	   "%s", e.text);
+}
+
+TEST(many_events_are_told_of_not_waited_for)
+{
+	struct calendar_error e = {""};
+	char *text = malloc(4u << 20), *to = text;
+	size_t n;
+	int rc;
+
+	if (!text)
+		return;
+	for (int i = 0; i < 12000; i++)
+		to += sprintf(to, EVENT("UID:%d\r\nDTSTART:20260323T090000Z\r\n"), i);
+	rc = events_of(text, &n, &e);
+	OK(rc == -EFBIG && strstr(e.text, "10000 events"), "%d %s", rc, e.text);
+	/* rules that find nothing for a long time: all of a file share the steps of one */
+	to = text;
+	for (int i = 0; i < 3000; i++)
+		to += sprintf(to,
+		              EVENT("UID:%d\r\nDTSTART:19000101T090000Z\r\n"
+		                    "RRULE:FREQ=HOURLY;COUNT=4000000;BYMONTH=2;BYMONTHDAY=30\r\n"),
+		              i);
+	rc = events_of(text, &n, &e);
+	OK(rc == -E2BIG && strstr(e.text, "too much work"), "%d %s", rc, e.text);
+	free(text);
+}
+
 static const char ics[] =
         "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nX-WR-TIMEZONE:Europe/Berlin\r\n"
         "BEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20200101\r\nRRULE:FREQ=YEARLY\r\n"
@@ -760,6 +1073,14 @@ int main(int argc, char **argv)
 	RUN(random_text_is_refused_or_read);
 	RUN(the_new_york_stock_exchange_is_closed_when_it_says);
 	RUN(a_number_of_trading_days_is_what_the_exchange_counts);
+	RUN(london_is_closed_on_its_bank_holidays_and_closes_early_before_christmas_and_new_year);
+	RUN(tokyo_is_closed_on_national_holidays_their_substitutes_and_around_new_year);
+	RUN(sessions_end_early_where_the_day_does);
+	RUN(clocks_change_in_other_weeks_on_the_other_side_of_the_atlantic);
+	RUN(instants_may_be_listed);
+	RUN(events_of_a_file_keep_their_zones_and_exceptions);
+	RUN(bad_events_are_named);
+	RUN(many_events_are_told_of_not_waited_for);
 	RUN(events_become_days);
 	RUN(bad_calendars_are_refused_and_change_nothing);
 	return tap_done();

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the files of calendar/ that read .ics share. Not for others: calendar.h. */
+#ifndef FORECACHED_CALENDAR_ICS_H
+#define FORECACHED_CALENDAR_ICS_H
+
+#include "calendar/calendar.h"
+
+#include <libical/ical.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Fills in the text; gives err. */
+__attribute__((format(printf, 3, 4))) int ics_refuse(struct calendar_error *e, int err,
+                                                     const char *fmt, ...);
+
+/* Whether the name is that of a file, not of a market. */
+bool ics_is_file(const char *s);
+
+/* Finds, checks and parses; *ret is to be freed by icalcomponent_free. 0, or as calendar_open. */
+int ics_open(const char *file_or_code, icalcomponent **ret, struct calendar_error *reterr);
+
+/* The calendar's own zone: X-WR-TIMEZONE, or NULL. Valid until the component is freed. */
+const char *ics_zone(icalcomponent *c);
+
+#endif
