@@ -37,12 +37,17 @@ enum key_plain {
 	KEY_PLAIN_GIVEN = 8,   /* client_ttl is what a plain client gave it last */
 };
 
+enum key_peak {
+	KEY_PEAK_KNOWN = 1, /* some peak may know it by its number */
+	KEY_PEAK_MARK = 2,  /* in the plan that is being made */
+};
+
 struct key {
 	uint32_t endpoint;
-	uint32_t place;   /* in the endpoint's list of keys */
-	uint32_t entry;   /* of the store */
-	uint32_t flight;  /* load in flight, or KEY_NONE */
-	float da, db;     /* change-rate evidence beyond the prior */
+	uint32_t place;           /* in the endpoint's list of keys */
+	uint32_t entry;           /* of the store */
+	uint32_t flight;          /* load in flight, or KEY_NONE */
+	float da, db;             /* change-rate evidence beyond the prior */
 	struct surprise surprise; /* has the rate become another one? */
 	double rate_n;    /* requests, decayed, at last_seen; a float holds still at 100 a second */
 	double rate_s;    /* demand-clock seconds they were counted in, decayed */
@@ -51,8 +56,8 @@ struct key {
 	float p_sum;      /* sum over the hits since the load of P(stale then) */
 	float p_end;      /* P(stale) planned for the end of the TTL */
 	uint32_t modified_s; /* Last-Modified of what was read last, since 1970; 0: not said */
-	uint32_t hits;    /* since the load */
-	uint32_t bytes;   /* of the value */
+	uint32_t hits;       /* since the load */
+	uint32_t bytes;      /* of the value */
 	uint64_t version;
 	struct instant loaded; /* when the origin was read */
 	struct instant soft, hard;
@@ -63,13 +68,15 @@ struct key {
 	uint16_t errors; /* in a row */
 	uint8_t flags;   /* KEY_* */
 	uint8_t reason;  /* enum ttl_reason of the plan */
-	/* at which of the last eight scheduled peaks it was asked for; the latest in bit 0 */
-	uint8_t asked;
-	uint8_t peaks; /* scheduled peaks watched since it is known, up to eight */
+	/* who had the value that is held loaded ahead, plus 1; 0: nobody, or it has been asked for */
+	uint8_t ahead_by;
+	uint8_t at_peaks; /* KEY_PEAK_* */
+	float ahead_p;    /* what was then said of its being asked for */
 	/* of plain clients (engine/plain.h) */
-	uint8_t plain;    /* KEY_PLAIN_* */
-	uint8_t space;    /* its database */
-	uint32_t counted; /* its place in the list of what is yet to be learned, plus 1; 0: not in it */
+	uint8_t plain; /* KEY_PLAIN_* */
+	uint8_t space; /* its database */
+	uint32_t
+	        counted; /* its place in the list of what is yet to be learned, plus 1; 0: not in it */
 };
 
 /* Half of a key's request evidence is this old, in seconds of the demand clock. */

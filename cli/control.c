@@ -31,6 +31,23 @@ static void print_plan(const cJSON *list)
 	table_release(&t);
 }
 
+/* What a dry run would leave to demand. */
+static void print_skipped(const cJSON *list)
+{
+	struct table t = {0};
+	const cJSON *row;
+
+	table_column(&t, "not loaded", TABLE_LEFT);
+	table_column(&t, "why", TABLE_LEFT);
+	cJSON_ArrayForEach(row, list)
+	{
+		table_cell(&t, "%s", json_text(row, "key"));
+		table_cell(&t, "%s", json_text(row, "reason"));
+	}
+	table_print(&t, stdout);
+	table_release(&t);
+}
+
 int cmd_prewarm(int argc, char **argv)
 {
 	static const struct usage usage = {
@@ -46,11 +63,13 @@ int cmd_prewarm(int argc, char **argv)
 	        .min_args = 1,
 	        .max_args = 1,
 	};
-	bool dry_run = false;
+	bool dry_run = false, reasons = false;
 	double max_keys = 0;
 	const struct option_row rows[] = {
 	        {"dry-run", 'n', OPTION_FLAG, &dry_run, 0, 0, NULL,
 	         "only list what would be loaded, in order"},
+	        {"reasons", 0, OPTION_FLAG, &reasons, 0, 0, NULL,
+	         "and what would not, and why; with --dry-run"},
 	        {"max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N",
 	         "the N most wanted at most"},
 	};
@@ -62,10 +81,13 @@ int cmd_prewarm(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (reasons && !dry_run)
+		return cli_usage("--reasons goes with --dry-run");
 	request_init(&r);
 	r.op = OP_PREWARM;
 	r.key = bytes_str(argv[0]);
 	r.prewarm.dry_run = dry_run;
+	r.prewarm.reasons = reasons;
 	r.prewarm.max_keys = (uint32_t)max_keys;
 	status = ask_json(&r, &result);
 	request_release(&r);
@@ -80,11 +102,14 @@ int cmd_prewarm(int argc, char **argv)
 	count = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : json_num(result, "count");
 	if (cJSON_IsArray(list) && count > 0)
 		print_plan(list);
+	if (dry_run && reasons && cJSON_GetArraySize(cJSON_GetObjectItem(result, "skipped")))
+		print_skipped(cJSON_GetObjectItem(result, "skipped"));
 	if (count > 0)
 		cli_say("%s%.0f loads%s", dry_run ? "" : "planned ", count,
 		        dry_run ? " would be made" : "");
 	else
-		cli_say("nothing to load: no known key matches, or all that do are fresh");
+		cli_say("nothing to load: no known key matches, or all that do are fresh%s",
+		        reasons ? "" : " (--dry-run --reasons says which)");
 	cJSON_Delete(result);
 	return CLI_OK;
 }

@@ -40,7 +40,7 @@ size_t replay_options(struct replay *r, struct option_row *row, size_t n)
 	        {"schedule", 0, OPTION_LIST, &r->schedules, 0, 0, "RULE[ @ PATTERN]",
 	         "learn: a known peak, as for `forecache schedule add`"},
 	        {"no-prewarm", 0, OPTION_FLAG, &r->no_prewarm, 0, 0, NULL,
-	         "learn: do nothing about schedules"},
+	         "learn: warm nothing before peaks, scheduled or learned"},
 	        {"calendar", 0, OPTION_TEXT, &r->calendar, 0, 0, "FILE.ics|MIC",
 	         "learn: special days, and the time zone (XNYS, ...)"},
 	        {"zone", 0, OPTION_TEXT, &r->zone, 0, 0, "NAME",
@@ -172,6 +172,8 @@ int replay_settle(struct replay *r)
 		status = set_budget(o, r->budget);
 	if (status == CLI_OK)
 		status = set_push_mode(o, r->push_mode);
+	if (r->no_prewarm)
+		o->policy.prewarm = PREWARM_NEVER;
 	return status;
 }
 
@@ -266,7 +268,7 @@ static void say_about_trace(const struct trace *t, const char *path)
 		        "staleness does not (`forecache watch` records changes)");
 	else if (t->change_rows && !t->change.n)
 		cli_say("none of the %" PRIu64 " changes is of a key that is asked for: are the "
-		                               "keys written the same way?",
+		        "keys written the same way?",
 		        t->change_rows);
 }
 

@@ -53,13 +53,14 @@ static int unknown_schedule(const char *name)
 	return CLI_NOT_FOUND;
 }
 
-static int ask_list(cJSON **ret)
+static int ask_list(bool learned, cJSON **ret)
 {
 	struct request r;
 	int status;
 
 	request_init(&r);
 	r.op = OP_SCHEDULE_LIST;
+	r.schedule.learned = learned;
 	status = ask_json(&r, ret);
 	request_release(&r);
 	return status;
@@ -139,13 +140,68 @@ static int add(int argc, char **argv)
 
 static const struct usage list_usage = {
         .synopsis = "",
-        .brief = "Lists the schedules and when each is due next.",
-        .examples = "forecache schedule list\n",
+        .brief = "Lists the schedules and when each is due next, or the peaks that were found in "
+                 "the demand.",
+        .examples = "forecache schedule list\n"
+                    "forecache schedule list --learned\n",
+        .details = "A learned peak is a rise of an endpoint's requests at the same time on many "
+                   "days. It is watched until it has come as told, and what it would have loaded "
+                   "was asked for; from then on it is acted on like a schedule. A schedule for the "
+                   "same keys at about the same time takes its place.",
 };
+
+static int list_learned(const cJSON *result)
+{
+	struct table t = {0};
+	char buf[HUMAN_MAX];
+	const cJSON *row;
+
+	table_column(&t, "endpoint", TABLE_LEFT);
+	table_column(&t, "days", TABLE_LEFT);
+	table_column(&t, "at", TABLE_LEFT);
+	table_column(&t, "rise", TABLE_RIGHT);
+	table_column(&t, "confidence", TABLE_RIGHT);
+	table_column(&t, "seen", TABLE_RIGHT);
+	table_column(&t, "used", TABLE_RIGHT);
+	table_column(&t, "keys", TABLE_RIGHT);
+	table_column(&t, "state", TABLE_LEFT);
+	table_column(&t, "next", TABLE_LEFT);
+	cJSON_ArrayForEach(row, result)
+	{
+		double used = json_num(row, "useful");
+
+		table_cell(&t, "%s", json_text(row, "endpoint"));
+		table_cell(&t, "%s", json_text(row, "days"));
+		table_cell(&t, "%s", json_text(row, "time"));
+		table_cell(&t, "%.1fx", json_num(row, "factor"));
+		table_cell(&t, "%.0f%%", 100 * json_num(row, "confidence"));
+		table_cell(&t, "%.0f of %.0f days", json_num(row, "held_days"),
+		           json_num(row, "seen_days"));
+		table_cell(&t, isnan(used) ? "-" : "%.0f%%", 100 * used);
+		table_cell(&t, "%.0f", json_num(row, "keys"));
+		table_cell(&t, "%s",
+		           cJSON_IsTrue(cJSON_GetObjectItem(row, "acted_on")) ? "acted on"
+		                                                              : "watched");
+		table_cell(&t, "%s",
+		           local_time(buf, json_num(row, "next_s"), json_text(row, "tz")));
+	}
+	if (cJSON_GetArraySize(result) > 0)
+		table_print(&t, stdout);
+	else
+		cli_say("no learned peaks: a rise must have come on two days at least, in the "
+		        "demand of an endpoint that can be loaded");
+	table_release(&t);
+	return CLI_OK;
+}
 
 static int list(int argc, char **argv)
 {
-	int status = options_parse(&list_usage, NULL, 0, &argc, &argv);
+	bool learned = false;
+	const struct option_row rows[] = {
+	        {"learned", 0, OPTION_FLAG, &learned, 0, 0, NULL,
+	         "peaks that were found in the demand, with the confidence in them"},
+	};
+	int status = options_parse(&list_usage, rows, 1, &argc, &argv);
 	struct table t = {0};
 	char buf[HUMAN_MAX];
 	const cJSON *row;
@@ -153,11 +209,16 @@ static int list(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	status = ask_list(&result);
+	status = ask_list(learned, &result);
 	if (status)
 		return status;
 	if (cli.json)
 		return json_print(result);
+	if (learned) {
+		status = list_learned(result);
+		cJSON_Delete(result);
+		return status;
+	}
 	table_column(&t, "name", TABLE_LEFT);
 	table_column(&t, "rule", TABLE_LEFT);
 	table_column(&t, "zone", TABLE_LEFT);
@@ -222,7 +283,7 @@ static int next(int argc, char **argv)
 		return status;
 	if (cli.json)
 		return json_print(result);
-	status = ask_list(&schedules);
+	status = ask_list(false, &schedules);
 	if (status)
 		goto out;
 	table_column(&t, "schedule", TABLE_LEFT);

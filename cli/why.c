@@ -365,6 +365,42 @@ static void what_if(const struct row_why *w)
 	put("what if", &t, TERM_PLAIN);
 }
 
+/* What the next peak means to do about it. */
+static void peak(const struct row_why *w, struct instant now)
+{
+	static const struct {
+		const char *word, *text;
+	} why[] = {
+	        {"fresh", "no load: what is held will do"},
+	        {"unlikely", "no load: too unlikely to be asked for to pay"},
+	        {"volatile", "no load: it would be replaced before it is asked for"},
+	        {"personal", "no load: its name says whose it is (`prewarm: always` allows it)"},
+	        {"forbidden", "no load: its endpoint says `prewarm: never`"},
+	        {"room", "no load: there is no room before it"},
+	        {"origin", "no load: nothing to load from, or no budget for it"},
+	        {"paused", "no load: prefetching is paused"},
+	        {"unproven", "watched only, until it has come as told"},
+	};
+	char in[HUMAN_MAX], wanted[HUMAN_MAX], useful[HUMAN_MAX], worth[HUMAN_MAX];
+	const char *what = w->peak_loaded ? "it will be loaded before" : "no load";
+	struct text t = {0};
+	char *name;
+
+	if (!w->peak.n)
+		return;
+	for (size_t i = 0; !w->peak_loaded && i < sizeof(why) / sizeof(why[0]); i++)
+		if (bytes_equal(w->peak_skip, bytes_str(why[i].word)))
+			what = why[i].text;
+	name = text_printable(w->peak);
+	add(&t,
+	    "%s in %s: asked for within 5 min %s, while its value lives %s, worth it from %s; %s",
+	    name, human_span(in, span_s(instant_diff(w->peak_s, now))),
+	    human_share(wanted, w->peak_p_wanted), human_share(useful, w->peak_p_useful),
+	    human_share(worth, w->peak_worth), what);
+	put("next peak", &t, TERM_PLAIN);
+	free(name);
+}
+
 static void trouble(const struct row_why *w)
 {
 	struct text t = {0};
@@ -409,6 +445,8 @@ static void explain(const char *name, const struct row_why *w, struct instant no
 	decision(w, brief);
 	if (!brief)
 		what_if(w);
+	if (!brief)
+		peak(w, now);
 	if (!brief)
 		trouble(w);
 }

@@ -262,6 +262,18 @@ static int parse_ttl_mode(struct parse *p, const cJSON *v, const char *path, enu
 	return config_fail(p->err, path, "must be \"learn\", \"obey\" or \"advise\"");
 }
 
+static int parse_prewarm_mode(struct parse *p, const cJSON *v, const char *path,
+                              enum prewarm_mode *ret)
+{
+	for (int i = 0; cJSON_IsString(v) && i < 3; i++)
+		if (!strcmp(v->valuestring, config_prewarm_mode_name((enum prewarm_mode)i))) {
+			*ret = (enum prewarm_mode)i;
+			config_source_note(p->c, path, p->file);
+			return 0;
+		}
+	return config_fail(p->err, path, "must be \"auto\", \"always\" or \"never\"");
+}
+
 /* 1: not a field of a policy. */
 static int parse_policy_field(struct parse *p, const cJSON *v, const char *path, struct policy *ret)
 {
@@ -271,6 +283,8 @@ static int parse_policy_field(struct parse *p, const cJSON *v, const char *path,
 		return parse_number(p, v, path, o, ret);
 	if (!strcmp(v->string, "ttl"))
 		return parse_ttl_mode(p, v, path, &ret->ttl);
+	if (!strcmp(v->string, "prewarm"))
+		return parse_prewarm_mode(p, v, path, &ret->prewarm);
 	return 1;
 }
 
@@ -289,7 +303,7 @@ static int check_policy(struct parse *p, const char *path, const struct policy *
 
 static int parse_policy(struct parse *p, const cJSON *v, const char *path)
 {
-	static const char *const names[] = {"ttl", NULL};
+	static const char *const names[] = {"ttl", "prewarm", NULL};
 	static const struct option_table *const tables[] = {&option_policy, NULL};
 	char sub[256];
 	int rc = parse_object(p, v, path);
@@ -478,9 +492,9 @@ static int parse_match(struct parse *p, const cJSON *v, const char *path, char *
 
 static int parse_rule(struct parse *p, const cJSON *v, const char *path, struct config_rule *r)
 {
-	static const char *const names[] = {"match",    "origin",        "url",  "class",  "zone",
-	                                    "calendar", "cache_private", "vary", "ignore", "ttl",
-	                                    NULL};
+	static const char *const names[] = {"match",  "origin",   "url",           "class",
+	                                    "zone",   "calendar", "cache_private", "vary",
+	                                    "ignore", "ttl",      "prewarm",       NULL};
 	static const struct option_table *const tables[] = {&option_policy, NULL};
 	char sub[256];
 	int rc = parse_object(p, v, path);
@@ -673,7 +687,7 @@ static int parse_member(struct parse *p, const cJSON *e)
 {
 	static const char *const names[] = {"policy",  "limits", "messages",  "learned",
 	                                    "origins", "origin", "endpoints", "schedules",
-	                                    "pool",    "ttl",    NULL};
+	                                    "pool",    "ttl",    "prewarm",   NULL};
 	static const struct option_table *const tables[] = {&option_daemon, &option_policy, NULL};
 	const struct option *o = option_find(&option_daemon, e->string);
 	const struct option_text *t = find_text(e->string);

@@ -75,3 +75,11 @@ const char *config_ttl_mode_name(enum ttl_mode mode)
 
 	return name[mode];
 }
+
+const char *config_prewarm_mode_name(enum prewarm_mode mode)
+{
+	static const char *const name[] = {
+	        [PREWARM_AUTO] = "auto", [PREWARM_ALWAYS] = "always", [PREWARM_NEVER] = "never"};
+
+	return name[mode];
+}

@@ -107,7 +107,7 @@ static int ttls(struct daemon *d, const struct request *r, struct pack *w)
 static int why(struct daemon *d, const struct request *r, struct pack *w)
 {
 	static const char *const paused[] = {"", "learning", "prefetch", "learning and prefetch"};
-	struct row_why row = {0};
+	struct row_why row = {.peak_s = INSTANT_NONE};
 	unsigned alone, compared;
 	const char *field;
 	char hint[512];
@@ -158,6 +158,16 @@ static int why(struct daemon *d, const struct request *r, struct pack *w)
 		         "the data, leave it out with \"ignore\": [\"%s\"]",
 		         field, alone, compared, field);
 		row.hint = bytes_str(hint);
+	}
+	if (y.peak.known) {
+		row.peak = y.peak.name;
+		row.peak_source = bytes_str(prefetch_source_name(y.peak.source));
+		row.peak_s = wall(d, y.peak.at);
+		row.peak_p_wanted = y.peak.p_wanted;
+		row.peak_p_useful = y.peak.p_useful;
+		row.peak_worth = y.peak.worth;
+		row.peak_loaded = y.peak.loaded;
+		row.peak_skip = bytes_str(y.peak.loaded ? "" : prewarm_skip_name(y.peak.skip));
 	}
 	row_write(w, &row_why, &row);
 	return STATUS_OK;
@@ -271,6 +281,53 @@ static int import(struct daemon *d, const struct request *r, struct pack *w, cha
 	pack_text(w, "count");
 	pack_uint(w, r->record.n);
 	return STATUS_OK;
+}
+
+/* -- Learned peaks ----------------------------------------------------------------------------- */
+
+struct learned_rows {
+	struct daemon *d;
+	struct rows rows;
+};
+
+static void learned_row(void *arg, const struct learned_row *l)
+{
+	static const char *const days[] = {[ZONE_WEEKDAY] = "weekdays",
+	                                   [ZONE_SATURDAY] = "Saturdays",
+	                                   [ZONE_SUNDAY] = "Sundays and holidays",
+	                                   [ZONE_HALF_DAY] = "half days"};
+	struct learned_rows *x = arg;
+	struct daemon *d = x->d;
+	char at[16];
+	struct row_learned row = {.name = l->name,
+	                          .endpoint = l->endpoint,
+	                          .days = bytes_str(days[l->kind]),
+	                          .tz = bytes_str(d->setup->config->zone),
+	                          .next_s = l->next.us == INT64_MAX ? INSTANT_NEVER
+	                                                            : wall(d, l->next),
+	                          .factor = l->factor,
+	                          .confidence = l->confidence,
+	                          .seen_days = l->days,
+	                          .held_days = l->held,
+	                          .told = l->trials,
+	                          .came = l->kept,
+	                          .useful = l->useful,
+	                          .keys = l->keys,
+	                          .acted_on = l->proven};
+
+	snprintf(at, sizeof(at), "%02d:%02d", l->minute / 60 % 24, l->minute % 60);
+	row.time = bytes_str(at);
+	row_write(&x->rows.list, &row_learned, &row);
+	x->rows.n++;
+}
+
+static void write_learned(struct daemon *d, struct pack *w)
+{
+	struct learned_rows x = {.d = d};
+
+	pack_init(&x.rows.list, w->limit);
+	engine_learned_peaks(d->engine, now(d), learned_row, &x);
+	finish_rows(&x.rows, w);
 }
 
 /* -- Hello, stats, health --------------------------------------------------------------------- */
@@ -470,7 +527,10 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 		put_uint(w, "count", status == STATUS_OK);
 		return status;
 	case OP_SCHEDULE_LIST:
-		schedules_write_list(d->schedules, w);
+		if (r->schedule.learned)
+			write_learned(d, w);
+		else
+			schedules_write_list(d->schedules, w);
 		return STATUS_OK;
 	case OP_SCHEDULE_NEXT:
 		schedules_write_next(d->schedules, r->key, r->ahead.steps, w);

@@ -26,6 +26,9 @@ struct call {
 	char text[200];
 	struct bytes *part; /* mget: a packed `got` per key; the memory is ours */
 	bool dry_run;       /* of prewarm: its keys so far are in list */
+	bool reasons;       /* ... and those that it leaves out in skipped */
+	size_t n_skipped;
+	struct pack skipped;
 	struct pack list;
 };
 
@@ -178,6 +181,15 @@ static void on_prewarm(struct daemon *d, void *arg, uint32_t part, const struct 
 	struct pack p;
 
 	(void)part;
+	if (f->reply.count == TICKET_MORE && f->reply.error.n) {
+		pack_map(&c->skipped, 2);
+		pack_text(&c->skipped, "key");
+		pack_key(&c->skipped, f->key);
+		pack_text(&c->skipped, "reason");
+		pack_str(&c->skipped, f->reply.error);
+		c->n_skipped++;
+		return;
+	}
 	if (f->reply.count == TICKET_MORE) {
 		pack_key(&c->list, f->key);
 		c->count++;
@@ -186,15 +198,26 @@ static void on_prewarm(struct daemon *d, void *arg, uint32_t part, const struct 
 	pack_init(&p, reply_limit(d));
 	if (c->dry_run) {
 		reply_start(&p, c->id, c->has_id);
+		if (c->reasons) {
+			pack_map(&p, 2);
+			pack_text(&p, "keys");
+		}
 		pack_array(&p, (uint32_t)c->count);
 		pack_raw(&p, pack_bytes(&c->list));
 		p.status = p.status ? p.status : pack_status(&c->list);
+		if (c->reasons) {
+			pack_text(&p, "skipped");
+			pack_array(&p, (uint32_t)c->n_skipped);
+			pack_raw(&p, pack_bytes(&c->skipped));
+			p.status = p.status ? p.status : pack_status(&c->skipped);
+		}
 	} else {
 		reply_count(&p, c->id, c->has_id, f->reply.count);
 	}
 	send(d, &c->peer, &p, c->id, c->has_id);
 	pack_release(&p);
 	pack_release(&c->list);
+	pack_release(&c->skipped);
 	free(c);
 }
 
@@ -318,7 +341,9 @@ static void prewarm(struct daemon *d, const struct wire_item *i)
 	                               .dry_run = r->prewarm.dry_run}};
 
 	c->dry_run = r->prewarm.dry_run;
+	c->reasons = r->prewarm.reasons;
 	pack_init(&c->list, reply_limit(d));
+	pack_init(&c->skipped, reply_limit(d));
 	in.ticket = daemon_ticket(d, on_prewarm, c, 0);
 	daemon_input(d, &in);
 }

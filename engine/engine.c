@@ -138,6 +138,7 @@ struct engine *engine_new(const struct engine_config *c, struct store *store, st
 	e->paused_until[0] = e->paused_until[1] = INSTANT_NONE;
 	e->housekeeping = instant_add(now, HOUSEKEEPING);
 	e->last_error_key = KEY_NONE;
+	e->peak_due = INSTANT_NEVER;
 	e->prior = (struct change){PRIOR_A, PRIOR_A * fmax(c->policy.static_ttl, 1)};
 	engine_configure(e, now, c);
 	return e;
@@ -153,14 +154,16 @@ void engine_free(struct engine **ep)
 		if (!e->place.v[i])
 			continue;
 		endpoint_release(&e->place.v[i]->ep);
+		free(e->place.v[i]->prefetched);
 		free(e->place.v[i]);
 	}
 	for (size_t i = 0; i < e->cls.n; i++)
 		free(e->cls.v[i].name);
 	for (size_t i = 0; i < e->origin.n; i++)
 		free(e->origin.v[i].name);
-	for (size_t i = 0; i < e->schedule.n; i++)
-		schedule_release(&e->schedule.v[i]);
+	for (size_t i = 0; i < e->peak.n; i++)
+		peak_release(&e->peak.v[i]);
+	peak_release(&e->manual);
 	free_rules(e);
 	vec_free(&e->zone);
 	vec_free(&e->rule);
@@ -170,9 +173,8 @@ void engine_free(struct engine **ep)
 	vec_free(&e->key);
 	vec_free(&e->flight);
 	vec_free(&e->waiter);
-	vec_free(&e->schedule);
+	vec_free(&e->peak);
 	heap_release(&e->refresh);
-	heap_release(&e->prewarm);
 	heap_release(&e->expiry);
 	vec_free(&e->note);
 	vec_free(&e->touched);
@@ -255,7 +257,7 @@ void engine_input(struct engine *e, struct instant now, const struct input *in, 
 		schedule_set(e, now, in, fx);
 		return;
 	case INPUT_PREWARM:
-		schedule_prewarm(e, now, in, fx);
+		peak_by_hand(e, now, in, fx);
 		return;
 	case INPUT_PURGE:
 		serve_purge(e, now, in, fx);
@@ -324,11 +326,7 @@ void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct
 		load_timeout(e, now, id, fx);
 		done++;
 	}
-	schedule_tick(e, now, fx);
-	while ((!max_work || done < max_work) && heap_pop(&e->prewarm, now, &id)) {
-		schedule_timer(e, now, id, fx);
-		done++;
-	}
+	peak_tick(e, now, max_work, &done, fx);
 	while ((!max_work || done < max_work) && heap_pop(&e->refresh, now, &id)) {
 		replan_timer(e, now, id, fx);
 		done++;
@@ -340,6 +338,7 @@ void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct
 	if (now.us >= e->housekeeping.us) {
 		renew_common_prior(e);
 		ask_for_fits(e, now, fx);
+		learned_search(e, now);
 		e->housekeeping = instant_add(now, HOUSEKEEPING);
 	}
 }
@@ -349,8 +348,7 @@ struct instant engine_next(const struct engine *e)
 	struct instant t = e->housekeeping;
 
 	t = instant_min(t, heap_next(&e->deadline));
-	t = instant_min(t, heap_next(&e->prewarm));
 	t = instant_min(t, heap_next(&e->refresh));
 	t = instant_min(t, heap_next(&e->expiry));
-	return instant_min(t, schedule_next(e));
+	return instant_min(t, peak_next(e));
 }

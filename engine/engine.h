@@ -210,7 +210,12 @@ struct input {
 		struct {
 			struct bytes pattern;
 			uint32_t max_keys;
-			bool dry_run; /* the reply lists what would be loaded, nothing is */
+			/*
+			 * nothing is loaded: a reply for each key (its count is UINT64_MAX) that
+			 * would be, in order, and for each that would not, with the reason in
+			 * `error`; the last reply has the count
+			 */
+			bool dry_run;
 		} prewarm;
 		struct {
 			enum purge_what what;
@@ -394,7 +399,21 @@ struct ttl_row {
 	enum ttl_reason reason;
 };
 
+/* What the next peak that is about a key thinks of it. */
+struct why_peak {
+	bool known; /* there is one */
+	struct bytes name;
+	enum prefetch_source source;
+	struct instant at;
+	double p_wanted;        /* P(asked for within 5 minutes of it) */
+	double p_useful;        /* P(asked for within its own lifetime then) */
+	double worth;           /* the least of these that pays */
+	bool loaded;            /* it will be loaded, as far as can be said now ... */
+	enum prewarm_skip skip; /* ... or why not */
+};
+
 struct why {
+	struct why_peak peak;
 	struct ttl_row row;
 	bool known; /* the key or endpoint has been seen */
 	bool is_endpoint;
@@ -462,6 +481,36 @@ bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint
 struct prefetch_count {
 	uint64_t loads, useful, wasted;
 };
+
+/* Endpoints by source, of those that have any; stopped: only probes until `resume`. */
+struct prefetch_row {
+	struct bytes endpoint;
+	enum prefetch_source source;
+	struct prefetch_count count;
+	double useful_share; /* of late; NAN before any outcome */
+	bool stopped;
+	struct instant resume;
+};
+typedef void prefetch_row_fn(void *arg, const struct prefetch_row *row);
+void engine_prefetched(struct engine *e, struct instant now, prefetch_row_fn *fn, void *arg);
+
+/* Peaks that were found in the demand. */
+struct learned_row {
+	struct bytes name, endpoint;
+	enum zone_day_kind kind; /* weekday, Saturday, Sunday */
+	int minute;              /* of the local day */
+	struct instant next;
+	double factor;       /* by which the demand rises */
+	double confidence;   /* P(it comes next time) */
+	double days, held;   /* in the history of 28 days: of its kind, and with the rise */
+	double trials, kept; /* told beforehand, and right; older ones count for less */
+	/* of the keys that would have been, or were, loaded: asked for in time; NAN: none yet */
+	double useful;
+	uint64_t keys; /* that are known to be asked for then */
+	bool proven;   /* acted on */
+};
+typedef void learned_row_fn(void *arg, const struct learned_row *row);
+void engine_learned_peaks(struct engine *e, struct instant now, learned_row_fn *fn, void *arg);
 
 struct engine_stats {
 	uint64_t requests, hits, grace, misses, joined, events, sets, changed;

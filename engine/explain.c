@@ -263,6 +263,7 @@ bool engine_why(struct engine *e, struct instant now, struct bytes name, struct 
 	        replan_answer(e, now, key, w->resident ? k->loaded : now, 2, NULL).ttl_s;
 	if (e->last_error_key == key)
 		w->last_error = bytes_str(e->last_error);
+	peak_why(e, now, key, &w->peak);
 	return true;
 }
 
@@ -345,7 +346,9 @@ void engine_stats(struct engine *e, struct engine_stats *ret)
 	ret->endpoints = e->place_name.live;
 	ret->flights = e->n_flights;
 	ret->waiters = e->n_waiters;
-	ret->schedules = e->schedule.n;
+	ret->schedules = 0;
+	for (size_t i = 0; i < e->peak.n; i++)
+		ret->schedules += e->peak.v[i]->source == PREFETCH_SCHEDULE && e->peak.v[i]->name;
 	for (size_t i = 0; i < e->cls.n; i++) {
 		stale += e->cls.v[i].price.stale;
 		count += e->cls.v[i].price.count;

@@ -148,6 +148,7 @@ uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, 
 	endpoint_init(&p->ep, e->prior);
 	p->loader_origin = ORIGIN_NONE;
 	p->fitted = now;
+	p->searched = INSTANT_NONE;
 	keyring_apply(e, id);
 	e->stats.endpoints++;
 	if (fx) {
@@ -272,7 +273,7 @@ void keyring_forget(struct engine *e, uint32_t key)
 	serve_drop(e, key);
 	plain_forget(e, key);
 	heap_cancel(&e->refresh, key);
-	heap_cancel(&e->prewarm, key);
+	peak_forget_key(e, key);
 	if (e->last_error_key == key)
 		e->last_error_key = KEY_NONE; /* its id may be another key's soon */
 	ep->keys.v[k->place] = last;

@@ -185,6 +185,7 @@ void load_wait(struct engine *e, uint32_t key, uint64_t ticket, bool first, bool
 	e->n_waiters++;
 	f = &e->flight.v[flight];
 	f->late |= f->voided;
+	f->useful = true;
 	if (f->last_waiter == WAITER_NONE)
 		f->first_waiter = i;
 	else
@@ -221,6 +222,9 @@ static void end_flight(struct engine *e, uint32_t flight)
 	struct flight *f = &e->flight.v[flight];
 
 	BUG_ON(f->first_waiter != WAITER_NONE);
+	prefetch_ended(e, f,
+	               !f->stray && !f->voided && (e->key.v[f->key].flags & KEY_OURS) &&
+	                       e->key.v[f->key].loaded.us >= f->started.us);
 	heap_cancel(&e->deadline, flight);
 	if (f->stray)
 		e->n_strays--;
@@ -353,6 +357,7 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 		x->notice.what = NOTICE_CHANGED;
 		x->notice.version = f->version;
 	}
+	prefetch_outcome(e, key, false);
 	plain_give_up(e, key);
 	k->plain &= (uint8_t)~KEY_PLAIN_GIVEN;
 	if (!(k->flags & KEY_OURS) || f->version != k->version)

@@ -4,10 +4,13 @@ noinst_LTLIBRARIES += %D%/libengine.la
 	%D%/effects.c \
 	%D%/explain.c \
 	%D%/keyring.c \
+	%D%/learned.c \
 	%D%/load.c \
 	%D%/names.c \
+	%D%/peak.c \
 	%D%/plain.h %D%/plain.c \
 	%D%/policy.h %D%/policy.c \
+	%D%/prefetch.c \
 	%D%/record.c \
 	%D%/replan.c \
 	%D%/schedule.c \

@@ -11,6 +11,7 @@ struct policy policy_default(void)
 #undef X
 	                .ttl = TTL_LEARN,
 	        .push = PUSH_AUTO,
+	        .prewarm = PREWARM_AUTO,
 	};
 }
 

@@ -24,6 +24,9 @@
 	  "while the origin fails, serve the old value this long after its TTL, within max_age")   \
 	X(latency_value, 0.1, 0, 1000, "loads",                                                    \
 	  "loads one is willing to spend to spare a user a miss")                                  \
+	X(peak_value, 1, 0, 1000, "loads",                                                         \
+	  "the same at a peak that was seen coming, where it also takes load off the origin's "    \
+	  "busiest time; the larger of the two counts")                                            \
 	X(jitter, 0.05, 0, 0.5, "share of the TTL", "spread of expiry times")                      \
 	X(negative_ttl, 1, 0, 3600, "s",                                                           \
 	  "how long \"no such thing\", or a load that failed with no old value to give, is the "   \
@@ -48,12 +51,20 @@ enum push_mode {
 	PUSH_EAGER, /* load at once */
 };
 
+/* prewarm: auto | always | never */
+enum prewarm_mode {
+	PREWARM_AUTO,   /* not what carries a user's identity in its name */
+	PREWARM_ALWAYS, /* that, too */
+	PREWARM_NEVER,
+};
+
 struct policy {
 #define X(name, def, lo, hi, unit, help) double name;
 	POLICY_TABLE(X)
 #undef X
 	enum ttl_mode ttl;
 	enum push_mode push;
+	enum prewarm_mode prewarm;
 	/* an endpoint rule says what ttl is: only then is it for plain clients, too (plain.h) */
 	bool ttl_stated;
 };

@@ -135,8 +135,6 @@ static void write_key(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 	put3(&w, "times", 3, time_out(k->loaded), time_out(k->last_changed), k->modified_s);
 	if (k->flags & KEY_CLIENT_TTL)
 		put3(&w, "client_ttl", 1, k->client_ttl, 0, 0);
-	if (k->peaks)
-		put3(&w, "asked", 2, k->asked, k->peaks, 0);
 	fn(arg, &w.r);
 }
 
@@ -331,7 +329,7 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	const double *ev = get(r, "evidence", 3), *rate = get(r, "rate", 3),
 	             *load = get(r, "load", 2), *version = get(r, "version", 2),
 	             *times = get(r, "times", 2), *modified = get(r, "times", 3),
-	             *ttl = get(r, "client_ttl", 1), *asked = get(r, "asked", 2);
+	             *ttl = get(r, "client_ttl", 1);
 	uint32_t id;
 	struct key *k;
 
@@ -367,10 +365,6 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	if (ttl && ttl[0] > 0) {
 		k->client_ttl = (float)ttl[0];
 		k->flags |= KEY_CLIENT_TTL;
-	}
-	if (asked && in_range(asked, 1, 0, UINT8_MAX) && in_range(asked + 1, 1, 0, 8)) {
-		k->asked = (uint8_t)asked[0];
-		k->peaks = (uint8_t)asked[1];
 	}
 	return 0;
 }

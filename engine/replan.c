@@ -188,6 +188,7 @@ void replan_if_due(struct engine *e, struct instant now, uint32_t key)
 void replan_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx)
 {
 	struct key *k = &e->key.v[key];
+	double worth;
 
 	if (!(k->flags & KEY_HELD) || !(k->flags & KEY_AHEAD) || k->flight != KEY_NONE ||
 	    engine_paused(e, now, PAUSE_PREFETCH))
@@ -199,6 +200,11 @@ void replan_timer(struct engine *e, struct instant now, uint32_t key, struct eff
 	if (heap_due(&e->refresh, key).us > now.us)
 		return;
 	heap_cancel(&e->refresh, key);
-	if (!load_start(e, now, key, LOAD_REFRESH, fx))
+	worth = prewarm_worth(key_place(e, k)->policy.latency_value);
+	if (!prefetch_allowed(e, now, k->endpoint, PREFETCH_AHEAD, worth))
+		return;
+	if (load_start(e, now, key, LOAD_REFRESH, fx))
+		prefetch_started(e, key, PREFETCH_AHEAD, worth);
+	else
 		e->stats.skipped_for_budget++;
 }

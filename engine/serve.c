@@ -67,6 +67,7 @@ void serve_drop(struct engine *e, uint32_t key)
 	k->entry = STORE_NONE;
 	if (k->flags & KEY_OURS)
 		plain_touch(e, key);
+	prefetch_outcome(e, key, false);
 	plain_give_up(e, key);
 	k->flags &= (uint8_t) ~(KEY_HELD | KEY_OURS | KEY_AHEAD | KEY_ABSENT | KEY_FAILED);
 	heap_cancel(&e->refresh, key);
@@ -149,6 +150,8 @@ void serve_answered(struct engine *e, struct instant now, struct instant at, uin
 	struct place *p = key_place(e, k);
 	double stale = 0;
 
+	if (hit)
+		prefetch_outcome(e, key, true);
 	if (hit && (k->flags & KEY_HELD) && !place_is_pushed(p)) {
 		struct instant seen = instant_add(at, span_from_s(-p->policy.stale_after));
 
@@ -193,6 +196,17 @@ static double audit_share(struct engine *e, uint32_t key)
 }
 
 /*
+ * A random number in [0, 1) for this key at this instant: whatever else is loaded or not, the same
+ * hits are checked. So two runs that differ in one decision stay comparable.
+ */
+static double audit_dice(const struct engine *e, uint32_t key, struct instant now)
+{
+	uint64_t h = hash_u64(hash_u64(e->key_name.seed ^ (uint64_t)now.us) + key);
+
+	return (double)(h >> 11) * 0x1p-53;
+}
+
+/*
  * Checks a hit against the origin now and then: the unbiased measure of staleness. What is likelier
  * to be stale is checked more often, as the square root of its probability (for a given number of
  * audits that makes the estimate surest), and counts for less in proportion.
@@ -215,7 +229,7 @@ void serve_maybe_audit(struct engine *e, struct instant now, uint32_t key, doubl
 	c->audit_more += AUDIT_MORE_GAIN * (more - c->audit_more);
 	more /= fmax(c->audit_more, AUDIT_LEAST);
 	share = audit_share(e, key) * more * count;
-	if (rng_uniform(&e->rng) < share && load_start(e, now, key, LOAD_AUDIT, fx)) {
+	if (audit_dice(e, key, now) < share && load_start(e, now, key, LOAD_AUDIT, fx)) {
 		e->flight.v[k->flight].audit_weight = 1 / more;
 		e->flight.v[k->flight].audit_said = said;
 	}
@@ -276,6 +290,8 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	k = &e->key.v[key];
 	p = key_place(e, k);
 	endpoint_request(&p->ep, p->zone, k, now, 1);
+	if (e->n_watching)
+		peak_asked(e, now, key);
 	replan_if_due(e, now, key);
 	serve_check(e, key);
 	if ((k->flags & KEY_ABSENT) && now.us < k->soft.us) {
@@ -374,6 +390,8 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 		e->stats.requests += (uint64_t)count;
 		serve_count(e, at, key, o, (uint64_t)count);
 		endpoint_request(&p->ep, p->zone, k, at, count);
+		if (e->n_watching)
+			peak_asked(e, at, key);
 		serve_answered(e, now, at, key, count, hit);
 		if (o == OUTCOME_MISS)
 			learn_from_event(e, now, at, key, in, fx);
@@ -466,7 +484,7 @@ void serve_delete(struct engine *e, struct instant now, const struct input *in, 
 }
 
 /* Whether a change event loads the new value, or leaves that to the next request. */
-static bool loads_at_once(struct place *p, struct key *k, struct instant now)
+static bool loads_at_once(struct engine *e, struct place *p, struct key *k, struct instant now)
 {
 	double requests, changes;
 
@@ -477,7 +495,9 @@ static bool loads_at_once(struct place *p, struct key *k, struct instant now)
 	/* where the next request is likely to come before the next change */
 	requests = endpoint_key_rate(&p->ep, p->zone, k, now);
 	changes = change_estimate(endpoint_posterior(&p->ep, k)).mean;
-	return p->policy.latency_value > 0 && requests * p->policy.latency_value > changes;
+	return p->policy.latency_value > 0 && requests * p->policy.latency_value > changes &&
+	       prefetch_allowed(e, now, k->endpoint, PREFETCH_EVENT,
+	                        prewarm_worth(p->policy.latency_value));
 }
 
 void serve_changed(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
@@ -519,9 +539,11 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 		/*
 		 * a load that is under way was voided: it starts again by itself if someone waits
 		 */
-		if (k->flight == KEY_NONE && loads_at_once(p, k, now) &&
-		    !engine_paused(e, now, PAUSE_PREFETCH))
-			load_start(e, now, key, LOAD_EVENT, fx);
+		if (k->flight == KEY_NONE && loads_at_once(e, p, k, now) &&
+		    !engine_paused(e, now, PAUSE_PREFETCH) &&
+		    load_start(e, now, key, LOAD_EVENT, fx))
+			prefetch_started(e, key, PREFETCH_EVENT,
+			                 prewarm_worth(p->policy.latency_value));
 	}
 	f = effect_add(fx, EFFECT_NOTICE);
 	f->key = key_bytes(e, key);

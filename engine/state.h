@@ -6,8 +6,11 @@
  *	keyring.c   keys, endpoints and classes: finds, makes, forgets them
  *	serve.c     gets, events, sets, changes, purges
  *	load.c      flights: one load or lease per key, who waits for it, how it ends
+ *	prefetch.c  what became of loads ahead
  *	replan.c    when the value of a key expires, and what its timer does
- *	schedule.c  schedules, prewarming, how warm the cache was at a peak
+ *	peak.c      peaks: which keys they want, loading these before them, how it went
+ *	schedule.c  peaks that somebody has scheduled
+ *	learned.c   peaks that were found in the demand, and rises that are forecast
  *	explain.c   questions
  *	survey.c    questions that look at every endpoint or key, in pieces
  *	plain.c     values whose clients say when they end
@@ -16,6 +19,7 @@
 #ifndef FORECACHED_ENGINE_STATE_H
 #define FORECACHED_ENGINE_STATE_H
 
+#include "analyzer/audience.h"
 #include "analyzer/endpoint.h"
 #include "analyzer/key.h"
 #include "base/heap.h"
@@ -24,13 +28,22 @@
 #include "base/vec.h"
 #include "engine/engine.h"
 #include "engine/survey.h"
+#include "models/rise.h"
 #include "predictor/budget.h"
+#include "predictor/guard.h"
 #include "predictor/plan.h"
+#include "predictor/prewarm.h"
 #include "predictor/price.h"
 
 #define FLIGHT_NONE UINT32_MAX
 #define WAITER_NONE UINT32_MAX
 #define RULE_NONE   UINT32_MAX
+
+/* What became of the background loads of one source for one endpoint. */
+struct prefetched {
+	struct prefetch_count count;
+	struct guard guard;
+};
 
 /* An endpoint with what is configured for it. */
 struct place {
@@ -46,6 +59,12 @@ struct place {
 	uint64_t fit;          /* the one that is under way; 0: none */
 	bool ruled;            /* an endpoint rule is about it */
 	struct survey_counts counts;
+	/* of its background loads by source: PREFETCH_SOURCES of them, or NULL */
+	struct prefetched *prefetched;
+	struct instant searched; /* for learned peaks */
+	/* rises that were forecast for it by kind of day, and those that came; decayed */
+	float told[ZONE_DAY_KINDS], came[ZONE_DAY_KINDS];
+	int32_t quiet_day; /* local day on which a learned peak did not come; 0: none */
 };
 
 struct class_state {
@@ -102,6 +121,9 @@ struct flight {
 	enum budget_for budget;
 	struct instant started;
 	uint32_t first_waiter, last_waiter;
+	uint8_t ahead_by;                /* enum prefetch_source plus 1; 0: somebody needs it */
+	bool useful;                     /* loaded ahead, and somebody waits for it already */
+	float ahead_p;                   /* what was said of its being asked for */
 	double audit_weight, audit_said; /* inverse of its oversampling; P(stale) predicted */
 	uint8_t retries; /* how often a change during the load has made it start again */
 	bool lease;      /* an app loads, not we */
@@ -110,14 +132,57 @@ struct flight {
 	bool stray;      /* voided, and another load of the key has taken its place */
 };
 
-struct schedule {
-	char *name, *pattern;
+/* One load of a plan. */
+struct plan_item {
+	uint32_t key; /* KEY_NONE: forgotten since */
+	float p, life_s;
+	struct instant started; /* INSTANT_NONE: it waits for its time, or for room */
+	enum { ITEM_OPEN, ITEM_FRESH, ITEM_DROPPED } state;
+};
+
+enum peak_phase {
+	PEAK_IDLE,
+	PEAK_ROUGH,   /* planned, to know when the loads have to begin */
+	PEAK_PLANNED, /* planned; the loads are under way */
+	PEAK_WATCHED, /* it has come: which keys are asked for? */
+};
+
+#define PEAK_MAX_KEYS 10000u
+
+#define PEAK_MINUTES 15 /* of a quarter of an hour: SHAPE_BIN_S */
+
+/* What is known of a peak that was found in the demand of one endpoint. */
+struct learned {
+	struct rise rise;
+	/* as told beforehand, without or with acting on it; decayed */
+	float trials, kept;
+	float shadow,
+	        shadow_used; /* keys that would have been loaded, and were asked for in time */
+	float minute[PEAK_MINUTES]; /* requests by minute of the quarter, decayed */
+	struct instant quarter;     /* the start of the coming one */
+	bool proven;
+};
+
+/* A recurring instant at which keys are wanted. Its own memory: peaks are not moved. */
+struct peak {
+	uint32_t id;   /* hash of its name: what is kept of it carries this */
+	char *name;    /* NULL: only what was learned of its keys, from an earlier life */
+	char *pattern; /* of keys or endpoints; NULL: the keys of `place` */
+	uint32_t place;
+	enum prefetch_source source;
 	VEC(struct instant) at;
-	size_t next; /* the first peak that is not over */
+	size_t next; /* the first that is not over */
 	struct span lead;
 	uint32_t max_keys;
-	enum { SCHEDULE_IDLE, SCHEDULE_PLANNED, SCHEDULE_AT_PEAK } phase;
-	uint64_t wanted, left; /* of the coming peak */
+	enum peak_phase phase;
+	bool watch_only;       /* this time: plan, and do not load */
+	struct instant begin;  /* ROUGH: when to plan for good */
+	struct instant window; /* WATCHED: until then */
+	struct audience audience;
+	VEC(struct plan_item) item;
+	struct heap todo; /* by item */
+	struct peak_report report;
+	struct learned learned;
 };
 
 struct engine {
@@ -144,9 +209,12 @@ struct engine {
 	uint32_t free_waiter, n_waiters;
 
 	struct heap refresh;  /* by key: refresh-ahead */
-	struct heap prewarm;  /* by key: load before a peak */
 	struct heap deadline; /* by flight */
-	VEC(struct schedule) schedule;
+	VEC(struct peak *) peak;
+	struct peak *manual;            /* INPUT_PREWARM; NULL: never yet */
+	struct instant peak_due;        /* the first thing that a peak wants done */
+	size_t n_watching;              /* peaks that want to know of requests */
+	uint32_t search_place;          /* cursor of the search for learned peaks */
 	struct instant housekeeping;    /* next round of slow work */
 	struct instant paused_until[2]; /* by bit of PAUSE_* */
 	uint64_t last_fit; /* its number; a fit's id is this and, in the low half, its endpoint */
@@ -322,13 +390,54 @@ double replan_advice(struct engine *e, struct instant now, uint32_t key);
 void replan_if_due(struct engine *e, struct instant now, uint32_t key);
 void replan_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx);
 
+/* peak.c */
+struct peak *peak_new(struct engine *e, struct bytes name);
+struct peak *peak_find(struct engine *e, struct bytes name);
+struct peak *peak_by_id(struct engine *e, uint32_t id);
+void peak_remove(struct engine *e, struct peak *p);
+void peak_release(struct peak **p);
+/* What is planned is off; goes to the first instant that is not over. */
+void peak_seek(struct engine *e, struct peak *p, struct instant now);
+void peak_tick(struct engine *e, struct instant now, unsigned max_work, unsigned *done,
+               struct effects *fx);
+struct instant peak_next(const struct engine *e);
+/* A request came while e->n_watching. */
+void peak_asked(struct engine *e, struct instant at, uint32_t key);
+void peak_forget_key(struct engine *e, uint32_t key);
+bool peak_covers(const struct engine *e, const struct peak *p, uint32_t key);
+/* Makes a plan for n peaks of one instant. */
+void peak_plan(struct engine *e, struct instant now, struct peak **p, size_t n);
+/* INPUT_PREWARM. */
+void peak_by_hand(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+/* What the next peak thinks of a key. False when none is about it. */
+bool peak_why(struct engine *e, struct instant now, uint32_t key, struct why_peak *ret);
+
+/* prefetch.c */
+/* A value that was loaded ahead has been asked for, or has ended without. */
+void prefetch_outcome(struct engine *e, uint32_t key, bool useful);
+/* The same for a load whose value was not kept, or was waited for. */
+void prefetch_ended(struct engine *e, const struct flight *f, bool kept);
+/* May the source load for the endpoint now? Counts nothing. */
+bool prefetch_allowed(struct engine *e, struct instant now, uint32_t place,
+                      enum prefetch_source source, double worth);
+/* The load that has just been started for the key is the source's. */
+void prefetch_started(struct engine *e, uint32_t key, enum prefetch_source source, double p);
+
 /* schedule.c */
 void schedule_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
-void schedule_tick(struct engine *e, struct instant now, struct effects *fx);
-struct instant schedule_next(const struct engine *e);
-void schedule_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx);
-void schedule_prewarm(struct engine *e, struct instant now, const struct input *in,
-                      struct effects *fx);
-void schedule_release(struct schedule *s);
+
+/* learned.c */
+/* A learned peak is to be planned: will it be acted on this time? */
+void learned_prepare(struct engine *e, struct peak *p, struct instant now);
+/* Looks for peaks in some endpoints' demand, and for rises that are forecast. */
+void learned_search(struct engine *e, struct instant now);
+/* The watch of a learned or forecast peak has ended: did it come? */
+void learned_over(struct engine *e, struct peak *p, struct instant now);
+/* A new one, without an instant yet. */
+struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r);
+/* Sets its next instant after `after`. */
+void learned_seek(struct engine *e, struct peak *p, struct instant after);
+/* A request for a key of its endpoint, near or at the peak. */
+void learned_asked(struct engine *e, struct peak *p, struct instant at);
 
 #endif

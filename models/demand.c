@@ -285,6 +285,13 @@ struct harmonic_data *demand_data(const struct demand *d)
 	return data;
 }
 
+double demand_past(const struct demand *d, int64_t bin)
+{
+	if (!d->history || bin < d->first_bin || bin >= d->bin || d->bin - bin > DEMAND_BINS)
+		return -1;
+	return d->history[ring(bin)];
+}
+
 void demand_set_harmonic(struct demand *d, const struct harmonic *h)
 {
 	if (h->valid && h->step_s == SHAPE_BIN_S) {

@@ -74,6 +74,9 @@ double demand_mase(const struct demand *d);
  */
 struct harmonic_data *demand_data(const struct demand *d);
 
+/* Requests in that local quarter hour since 1970; < 0: not known, not over, or before the history. */
+double demand_past(const struct demand *d, int64_t bin);
+
 /* Takes a fitted model over. */
 void demand_set_harmonic(struct demand *d, const struct harmonic *h);
 

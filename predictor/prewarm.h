@@ -2,13 +2,18 @@
 /*
  * What to load before a peak, in which order, and from when on.
  *
- * HOW IT WORKS each candidate comes with the probability that it is asked for within its own
- * lifetime after the peak, its change rate then, and its expected requests. Keys that would not pay
- * (p < worth), or that would have changed again before the peak, are left to demand. The others are
- * loaded in ascending order of requests times change rate: what is stable first, what is volatile
- * and wanted last, since that is what a load too early hurts. n loads at the budget's rate start
- * 1.2 n / rate before the peak, but not before the given lead; where that is too late for all, the
- * most wanted that fit are loaded.
+ * HOW IT WORKS each candidate comes with what is known of its first request after the peak (a Gamma
+ * of its rate), how long a value would live that is read just before the peak, and how much of that
+ * life each second of lead costs. From these follow the gain of loading it,
+ *
+ *	p L - c (1 - p), in loads with c = 1, where p = P(asked for within its own life), learning.md 4.1
+ *
+ * and the longest lead at which it is still worth its load. Loads take slots, evenly spaced and
+ * counted back from the peak. Which of them is the classical question of unit jobs with deadlines: in
+ * order of lead, each takes a slot, and where there are more than slots the one of least gain
+ * goes. So what is volatile is loaded last, what would be replaced before it is used is left to
+ * demand, and what can wait for nothing goes first, in ascending order of requests times change rate.
+ * n loads at the budget's rate start 1.2 n / rate before the peak, but not before the given lead.
  */
 #ifndef FORECACHED_PREDICTOR_PREWARM_H
 #define FORECACHED_PREDICTOR_PREWARM_H
@@ -18,26 +23,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum prewarm_verdict {
+	PREWARM_LOAD,
+	PREWARM_UNLIKELY, /* asked for too rarely to pay */
+	PREWARM_VOLATILE, /* its value would be replaced before it is asked for */
+	PREWARM_LIMIT,    /* there are max_keys of more gain */
+	PREWARM_ROOM,     /* there is no slot left in which it would gain as much as others */
+};
+
 struct prewarm_candidate {
 	uint32_t key;
-	double p;             /* P(asked for between the peak and the end of its TTL) */
-	double requests;      /* expected in the first minutes after the peak */
-	double changes_per_s; /* expected around the peak */
+	uint32_t peak;     /* which of the peaks that are planned together */
+	double miss_value; /* L, loads that sparing a user a miss is worth; >= 0 */
+	double a, b;       /* P(not asked for within t s of the peak) = (b / (b + t))^a; > 0 */
+	double life_s;     /* of a value read at the peak */
+	double wear;       /* seconds of life lost by each second that it is read earlier; >= 0 */
+	double trust;      /* factor of p: what became of earlier loads; 0 .. 1 */
+	double changes_per_s; /* just before the peak */
 	double load_s;
-	struct instant at; /* result: when to load it; NEVER: not at all */
-	uint8_t left;      /* result: left to demand because it is too volatile */
+	/* results */
+	double p;          /* P(asked for within its life after the peak) at no lead */
+	struct instant at; /* when to load it; NEVER: not at all */
+	enum prewarm_verdict verdict;
 };
 
 struct prewarm_terms {
 	struct instant now, peak;
-	double rate;   /* loads per second for this; > 0 */
-	double worth;  /* least p that pays: cost / (miss value + cost) */
-	double lead_s; /* the longest; 0: as long as it takes */
-	size_t max_keys;
+	double rate;            /* loads per second for this; > 0 */
+	double watch_s;         /* wanted is what is asked for within so long */
+	double lead_s;          /* the longest; 0: as long as it takes */
+	const size_t *max_keys; /* by peak */
+	size_t n_peaks;
 };
 
+/* Least p at which a load pays: c / (L + c). */
+static inline double prewarm_worth(double miss_value)
+{
+	return 1 / (1 + miss_value);
+}
+
+/* P(asked for within t seconds of the peak). */
+double prewarm_p(const struct prewarm_candidate *c, double t);
+
 /*
- * Sorts c into the order of loading, sets at and left. Returns how many will be loaded (the first).
+ * Sorts c into the order of loading, sets the results. Returns how many will be loaded (the
+ * first). With a peak that is not after now all of them are due now, the one of most gain first.
  */
 size_t prewarm_plan(const struct prewarm_terms *t, struct prewarm_candidate *c, size_t n);
 

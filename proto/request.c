@@ -330,11 +330,21 @@ static int read_forecast(struct reading *x)
 static int read_prewarm(struct reading *x)
 {
 	const struct msgpack_object *dry = option(x, "dry_run");
+	const struct msgpack_object *reasons = option(x, "reasons");
 	int rc = read_name(x, cursor_next(&x->args), "pattern", &x->r->key);
 
 	if (!rc && dry)
 		rc = value_bool(dry, "dry_run", &x->r->prewarm.dry_run, x->err);
+	if (!rc && reasons)
+		rc = value_bool(reasons, "reasons", &x->r->prewarm.reasons, x->err);
 	return rc ? rc : option_count(x, "max_keys", MAX_KEYS_WARMED, &x->r->prewarm.max_keys);
+}
+
+static int read_schedule_list(struct reading *x)
+{
+	const struct msgpack_object *learned = option(x, "learned");
+
+	return learned ? value_bool(learned, "learned", &x->r->schedule.learned, x->err) : 0;
 }
 
 static int read_start(struct reading *x, const struct msgpack_object *v)
@@ -523,12 +533,12 @@ static const struct rule {
         [OP_ENDPOINTS] = {0, read_endpoints, {"max"}},
         [OP_WHY] = {1, read_named, {NULL}},
         [OP_FORECAST] = {1, read_forecast, {"step_s", "steps"}},
-        [OP_PREWARM] = {1, read_prewarm, {"dry_run", "max_keys"}},
+        [OP_PREWARM] = {1, read_prewarm, {"dry_run", "reasons", "max_keys"}},
         [OP_SCHEDULE_ADD] = {0,
                              read_schedule_add,
                              {"name", "rrule", "start", "tz", "calendar", "patterns", "lead_s",
                               "max_keys"}},
-        [OP_SCHEDULE_LIST] = {0, read_nothing, {NULL}},
+        [OP_SCHEDULE_LIST] = {0, read_schedule_list, {"learned"}},
         [OP_SCHEDULE_REMOVE] = {1, read_named, {NULL}},
         [OP_SCHEDULE_NEXT] = {0, read_schedule_next, {"name", "steps"}},
         [OP_SCHEDULE_REPORT] = {0, read_schedule_report, {"name", "max"}},
@@ -735,10 +745,16 @@ static void put_options(struct options *o, const struct request *r)
 	case OP_PREWARM:
 		if (r->prewarm.dry_run && put(o, "dry_run"))
 			pack_bool(o->w, true);
+		if (r->prewarm.reasons && put(o, "reasons"))
+			pack_bool(o->w, true);
 		put_uint(o, "max_keys", r->prewarm.max_keys, 0);
 		return;
 	case OP_SCHEDULE_ADD:
 		put_schedule(o, r);
+		return;
+	case OP_SCHEDULE_LIST:
+		if (r->schedule.learned && put(o, "learned"))
+			pack_bool(o->w, true);
 		return;
 	case OP_SCHEDULE_NEXT:
 		put_name(o, "name", r->key);

@@ -13,9 +13,9 @@
  *	ttl KEY {endpoint}
  *	ttls {endpoint, max} · endpoints {max} · why NAME
  *	forecast ENDPOINT {step_s, steps}
- *	prewarm PATTERN {dry_run, max_keys}
+ *	prewarm PATTERN {dry_run, reasons, max_keys}
  *	schedule.add {name, rrule, start, tz, calendar, patterns, lead_s, max_keys}
- *	schedule.list · schedule.remove NAME · schedule.next {name, steps} · schedule.report {name, max}
+ *	schedule.list {learned} · schedule.remove NAME · schedule.next {name, steps} · schedule.report {name, max}
  *	purge NAME {what}				what: "key" (default), "endpoint", "all"
  *	pause {what, for_s} · resume {what}		what: "all" (default), "learning", "prefetch"
  *	hello {client} · stats · health
@@ -138,6 +138,7 @@ struct request {
 		} list;                  /* ttls, endpoints, schedule.report, export */
 		struct {
 			bool dry_run;
+			bool reasons; /* a dry run says, too, what it would not load, and why */
 			uint32_t max_keys; /* 0: not said */
 		} prewarm;
 		struct {
@@ -149,6 +150,7 @@ struct request {
 			size_t n_patterns;
 			struct span lead;  /* 0: computed */
 			uint32_t max_keys; /* 0: not said */
+			bool learned;      /* schedule.list: those found in the demand */
 		} schedule;
 		struct {
 			enum request_purge what;

@@ -40,6 +40,11 @@ static const struct row_field row_schedule_fields[] = {ROW_SCHEDULE_TABLE(FIELD)
 TABLE(row_schedule);
 #undef ROW_NAME
 
+#define ROW_NAME row_learned
+static const struct row_field row_learned_fields[] = {ROW_LEARNED_TABLE(FIELD)};
+TABLE(row_learned);
+#undef ROW_NAME
+
 #define ROW_NAME row_due
 static const struct row_field row_due_fields[] = {ROW_DUE_TABLE(FIELD)};
 TABLE(row_due);

@@ -1455,19 +1455,17 @@ TEST(a_literal_rule_is_not_lost_by_mining)
 	bench_free(&b);
 }
 
-static void import_key(struct bench *b, const char *name, double loaded_s, double asked,
-                       double peaks, int rc)
+static void import_key(struct bench *b, const char *name, double loaded_s, int rc)
 {
 	const double evidence[3] = {0, 0, 0}, rate[3] = {50, 86400, loaded_s}, version[2] = {0, 99},
-	             times[2] = {loaded_s, -1}, at_peaks[2] = {asked, peaks};
+	             times[2] = {loaded_s, -1};
 	struct record r = {.kind = "key",
 	                   .name = bytes_str(name),
 	                   .field = {{"evidence", evidence, 3},
 	                             {"rate", rate, 3},
 	                             {"version", version, 2},
-	                             {"times", times, 2},
-	                             {"asked", at_peaks, 2}},
-	                   .n_fields = 5};
+	                             {"times", times, 2}},
+	                   .n_fields = 4};
 	const char *reason = NULL;
 
 	OK(engine_import(b->e, b->now, &r, &reason) == rc, "%s", reason ? reason : "");
@@ -1480,27 +1478,10 @@ TEST(an_import_does_not_make_a_held_value_younger)
 
 	warm(&b, "k", "v", 0.1);
 	pass(&b, 0.5);
-	import_key(&b, "k", instant_s(b.now), 1, 1, 0);
+	import_key(&b, "k", instant_s(b.now), 0);
 	get(&b, "k", GET_LOAD);
 	f = find(&b, EFFECT_REPLY, 0);
 	OK(f && f->reply.loaded.us == NOON.us && f->reply.version != 99);
-	bench_free(&b);
-}
-
-TEST(more_peaks_than_are_remembered_are_not_taken_back)
-{
-	struct input s = {.kind = INPUT_SCHEDULE};
-	struct instant peak = instant_add(NOON, SPAN_S(600));
-	struct bench b = bench_policy(NULL);
-
-	import_key(&b, "k", instant_s(NOON), 255, 200, 0);
-	s.schedule.name = bytes_str("s");
-	s.schedule.pattern = bytes_str("*");
-	s.schedule.at = &peak;
-	s.schedule.n_at = 1;
-	input(&b, &s);
-	pass(&b, 700); /* a shift by more than there are bits would be undefined */
-	OK(find(&b, EFFECT_NOTICE, 0) != NULL);
 	bench_free(&b);
 }
 
@@ -1520,7 +1501,7 @@ TEST(more_values_in_a_segment_than_max_keys_are_dropped)
 	b.e = engine_new(&c, b.store, b.now);
 	for (int i = 100; i < 116; i++) {
 		snprintf(name, sizeof(name), "k%d", i);
-		import_key(&b, name, instant_s(NOON), 0, 0, 0);
+		import_key(&b, name, instant_s(NOON), 0);
 	}
 	engine_adopt(b.e, b.now);
 	for (int i = 100; i < 116; i++) {
@@ -1786,7 +1767,6 @@ int main(int argc, char **argv)
 	RUN(a_reload_says_anew_who_is_held_out);
 	RUN(a_literal_rule_is_not_lost_by_mining);
 	RUN(an_import_does_not_make_a_held_value_younger);
-	RUN(more_peaks_than_are_remembered_are_not_taken_back);
 	RUN(more_values_in_a_segment_than_max_keys_are_dropped);
 	RUN(a_fit_that_never_comes_back_is_asked_for_again);
 	RUN(every_get_is_answered_once_whatever_happens);

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Peaks that nobody has scheduled: a rise of the demand that recurs (models/rise.h) becomes a peak of
+ * its endpoint. At first it is only watched: each time it is said beforehand whether it will come and
+ * which keys it wants, and afterwards whether that was right. What has proved itself so is acted on
+ * like a schedule, for as long as it stays right. Needs no calendar; with one, a holiday is no weekday.
+ *
+ * And rises that are forecast for the next half hour, whatever they come from.
+ */
+#include "engine/state.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A round of housekeeping looks at so many endpoints, and at each no more often than this. */
+static const unsigned SEARCH_PLACES = 64;
+static const struct span SEARCH_EVERY = {6 * 3600 * 1000000LL};
+
+/* What is a candidate: on so many days of its kind, and on this share of them. */
+static const double LEAST_DAYS = 2, LEAST_SHARE = 0.6;
+
+/* How many there may be, in all and of one endpoint. */
+static const size_t MAX_LEARNED = 256;
+#define MAX_OF_PLACE 12
+
+/* It is proven once it came so often as told, and given up when it came too rarely. */
+static const double PROVEN_TRIALS = 2.5, PROVEN_SHARE = 0.7, LOST_SHARE = 0.5, GONE_SHARE = 0.3;
+static const float TRIAL_KEEP = 0.9f; /* half of what is known is of the last 7 times */
+
+static const float MINUTE_KEEP = 0.7f;
+static const double MINUTE_LEAST = 30; /* requests: fewer do not show in which minute it began */
+
+/* A rise is forecast when the lower 80 % bound is so many times the rate of the last half hour. */
+static const double FORECAST_FACTOR = 3, FORECAST_LEAST = 20 /* requests in a quarter */;
+static const int FORECAST_QUARTERS = 2;
+
+/* Peaks nearer than this to another of the same endpoint are one. */
+static const struct span SAME = {20 * 60 * 1000000LL};
+
+static const char *kind_name(int kind)
+{
+	return kind == ZONE_WEEKDAY ? "weekdays" : kind == ZONE_SATURDAY ? "Saturdays" : "Sundays";
+}
+
+static int64_t local_day(const struct zone *z, struct instant t)
+{
+	return (int64_t)floor(zone_local_s(z, t) / SHAPE_DAY_S);
+}
+
+/* The instant at which local clocks show that second since 1970. */
+static struct instant from_local(const struct zone *z, double local_s)
+{
+	struct instant t = instant_from_s(local_s), until;
+
+	/* once by the offset there, once by the one that holds where this leads */
+	t = instant_from_s(local_s - zone_offset_at(z, t, &until));
+	return instant_from_s(local_s - zone_offset_at(z, t, &until));
+}
+
+/*
+ * In which minute of its quarter the rise begins: the first that has half as many requests as the
+ * busiest.
+ */
+static int onset(const struct learned *l)
+{
+	double most = 0, sum = 0;
+
+	for (int i = 0; i < PEAK_MINUTES; i++) {
+		most = fmax(most, l->minute[i]);
+		sum += l->minute[i];
+	}
+	for (int i = 0; i < PEAK_MINUTES && sum >= MINUTE_LEAST; i++)
+		if (l->minute[i] >= most / 2)
+			return i;
+	return 0;
+}
+
+/* Whether it is expected on a day of this kind. */
+static bool comes_on(const struct rise *r, enum zone_day_kind kind)
+{
+	/* a half day begins like a weekday, and nobody knows how its afternoon will be */
+	if (kind == ZONE_HALF_DAY)
+		return r->kind == ZONE_WEEKDAY && r->slot < SHAPE_BINS / 2;
+	return (int)kind == r->kind;
+}
+
+void learned_seek(struct engine *e, struct peak *p, struct instant after)
+{
+	const struct rise *r = &p->learned.rise;
+	const struct zone *z = e->place.v[p->place]->zone;
+	int64_t day = local_day(z, after);
+
+	p->at.n = 0;
+	p->next = 0;
+	for (int64_t d = day; d <= day + 14; d++) {
+		double quarter = (double)d * SHAPE_DAY_S + r->slot * SHAPE_BIN_S;
+		struct instant at = from_local(z, quarter + 60 * onset(&p->learned));
+
+		if (at.us <= after.us || !comes_on(r, zone_day_kind(z, (int32_t)d)))
+			continue;
+		p->learned.quarter = from_local(z, quarter);
+		*vec_push(&p->at) = at;
+		break;
+	}
+	e->peak_due = INSTANT_NONE;
+}
+
+/* -- Is it right? ------------------------------------------------------------------------------ */
+
+static double kept_share(const struct learned *l)
+{
+	return l->trials > 0 ? l->kept / l->trials : 0;
+}
+
+/* P(it comes next time): by what was told, and what the history shows. */
+static double confidence(const struct learned *l)
+{
+	return (l->kept + l->rise.held + 1) / (l->trials + l->rise.days + 2);
+}
+
+static void judge(struct engine *e, struct peak *p)
+{
+	struct learned *l = &p->learned;
+	const struct policy *y = &e->place.v[p->place]->policy;
+	double worth = prewarm_worth(fmax(y->peak_value, y->latency_value));
+	bool used = l->shadow < 1 || l->shadow_used >= worth * l->shadow;
+
+	if (l->proven)
+		l->proven = kept_share(l) >= LOST_SHARE;
+	else
+		l->proven = l->trials >= PROVEN_TRIALS && kept_share(l) >= PROVEN_SHARE && used;
+}
+
+/* Is a peak of somebody who knows better about the same keys at about the same time? */
+static bool superseded(struct engine *e, const struct peak *p)
+{
+	const struct endpoint *ep = &e->place.v[p->place]->ep;
+
+	if (!p->at.n || !ep->keys.n)
+		return false;
+	for (size_t i = 0; i < e->peak.n; i++) {
+		const struct peak *x = e->peak.v[i];
+
+		if (x->source != PREFETCH_SCHEDULE || x->next >= x->at.n)
+			continue;
+		if (llabs((long long)(x->at.v[x->next].us - p->at.v[0].us)) <= SAME.us &&
+		    peak_covers(e, x, ep->keys.v[0]))
+			return true;
+	}
+	return false;
+}
+
+void learned_prepare(struct engine *e, struct peak *p, struct instant now)
+{
+	const struct place *place = e->place.v[p->place];
+
+	int32_t day = (int32_t)local_day(place->zone, p->learned.quarter);
+	enum zone_day_kind kind = zone_day_kind(place->zone, day);
+	bool proven = p->source == PREFETCH_LEARNED
+	                      ? p->learned.proven
+	                      : place->told[kind] >= PROVEN_TRIALS &&
+	                                place->came[kind] >= PROVEN_SHARE * place->told[kind];
+
+	(void)now;
+	/* where one did not come today, the later ones of the day are not to be expected, too */
+	p->watch_only = !proven || superseded(e, p) || place->quiet_day == day;
+}
+
+void learned_asked(struct engine *e, struct peak *p, struct instant at)
+{
+	double s = span_s(instant_diff(at, p->learned.quarter));
+
+	(void)e;
+	if (s >= 0 && s < SHAPE_BIN_S)
+		p->learned.minute[(int)(s / 60)] += 1 - MINUTE_KEEP;
+}
+
+void learned_over(struct engine *e, struct peak *p, struct instant now)
+{
+	struct place *place = e->place.v[p->place];
+	struct learned *l = &p->learned;
+	const struct demand *d = &place->ep.demand;
+	int64_t bin = (int64_t)floor(zone_local_s(place->zone, l->quarter) / SHAPE_BIN_S);
+	double x = demand_past(d, bin - 2), y = demand_past(d, bin - 1),
+	       after = d->bin == bin ? d->count : demand_past(d, bin);
+	bool held = after >= 0 && rise_held((fmax(x, 0) + fmax(y, 0)) / 2, after);
+
+	(void)now;
+	if (!held)
+		place->quiet_day = (int32_t)local_day(place->zone, l->quarter);
+	if (p->source == PREFETCH_FORECAST) {
+		enum zone_day_kind kind =
+		        zone_day_kind(place->zone, (int32_t)local_day(place->zone, l->quarter));
+
+		place->told[kind] = TRIAL_KEEP * place->told[kind] + 1;
+		place->came[kind] = TRIAL_KEEP * place->came[kind] + held;
+		return;
+	}
+	l->trials = TRIAL_KEEP * l->trials + 1;
+	l->kept = TRIAL_KEEP * l->kept + held;
+	for (int i = 0; i < PEAK_MINUTES; i++)
+		l->minute[i] *= MINUTE_KEEP;
+	l->shadow *= TRIAL_KEEP;
+	l->shadow_used *= TRIAL_KEEP;
+	for (size_t i = 0; i < p->item.n; i++) {
+		const struct plan_item *it = &p->item.v[i];
+		const struct audience_key *a =
+		        it->key == KEY_NONE ? NULL : audience_find(&p->audience, it->key);
+
+		l->shadow++;
+		l->shadow_used += a && a->delay_s >= 0 && a->delay_s <= it->life_s;
+	}
+	judge(e, p);
+	place->ep.dirty = true;
+}
+
+/* -- Finding them ------------------------------------------------------------------------------ */
+
+static struct peak *learned_like(struct engine *e, uint32_t place, const struct rise *r)
+{
+	for (size_t i = 0; i < e->peak.n; i++) {
+		struct peak *p = e->peak.v[i];
+
+		/* the steepest quarter may be the one beside it from day to day */
+		if (p->source == PREFETCH_LEARNED && p->name && p->place == place &&
+		    p->learned.rise.kind == r->kind && abs(p->learned.rise.slot - r->slot) <= 1)
+			return p;
+	}
+	return NULL;
+}
+
+static size_t count_learned(const struct engine *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->peak.n; i++)
+		n += e->peak.v[i]->source == PREFETCH_LEARNED;
+	return n;
+}
+
+struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r)
+{
+	struct bytes endpoint = intern_name(&e->place_name, place);
+	char *name = mem_calloc(1, endpoint.n + 64);
+	struct peak *p;
+	int n;
+
+	memcpy(name, endpoint.p, endpoint.n);
+	n = snprintf(name + endpoint.n, 64, " %s %02d:%02d", kind_name(r->kind), r->slot / 4,
+	             r->slot % 4 * 15);
+	p = peak_new(e, bytes_of(name, endpoint.n + (size_t)n));
+	free(name);
+	p->source = PREFETCH_LEARNED;
+	p->place = place;
+	p->learned.rise = *r;
+	return p;
+}
+
+static void search(struct engine *e, struct instant now, uint32_t place)
+{
+	struct place *pl = e->place.v[place];
+	struct rise found[MAX_OF_PLACE];
+	size_t n =
+	        rise_find(&pl->ep.demand, pl->zone, LEAST_DAYS, LEAST_SHARE, found, MAX_OF_PLACE);
+
+	for (size_t i = 0; i < n; i++) {
+		struct peak *p = learned_like(e, place, &found[i]);
+
+		if (p && p->learned.rise.slot != found[i].slot)
+			continue;
+		if (p) {
+			p->learned.rise = found[i];
+		} else if (count_learned(e) < MAX_LEARNED) {
+			p = learned_add(e, place, &found[i]);
+			learned_seek(e, p, now);
+		}
+	}
+	for (size_t i = e->peak.n; i-- > 0;) {
+		struct peak *p = e->peak.v[i];
+
+		if (p->source == PREFETCH_LEARNED && p->place == place && p->name &&
+		    p->phase == PEAK_IDLE && p->learned.trials >= 4 &&
+		    kept_share(&p->learned) < GONE_SHARE)
+			peak_remove(e, p);
+	}
+}
+
+/* -- Rises that are forecast -------------------------------------------------------------------- */
+
+/* Does another peak speak of the endpoint near that instant? */
+static bool spoken_for(struct engine *e, uint32_t place, struct instant at)
+{
+	const struct endpoint *ep = &e->place.v[place]->ep;
+
+	for (size_t i = 0; i < e->peak.n; i++) {
+		const struct peak *x = e->peak.v[i];
+
+		if (x->next < x->at.n &&
+		    llabs((long long)(x->at.v[x->next].us - at.us)) <= SAME.us && x->name &&
+		    (x->pattern ? ep->keys.n && peak_covers(e, x, ep->keys.v[0])
+		                : x->place == place))
+			return true;
+	}
+	return false;
+}
+
+static void look_ahead(struct engine *e, struct instant now, uint32_t place)
+{
+	const struct place *pl = e->place.v[place];
+	const struct demand *d = &pl->ep.demand;
+	int64_t bin = (int64_t)floor(zone_local_s(pl->zone, now) / SHAPE_BIN_S);
+	double x = demand_past(d, bin - 2), y = demand_past(d, bin - 1);
+	double recent = (x + y) / 2, spread = demand_spread80(d);
+
+	if (!d->profile || x < 0 || y < 0)
+		return;
+	for (int i = 1; i <= FORECAST_QUARTERS; i++) {
+		struct instant at = from_local(pl->zone, (double)(bin + i) * SHAPE_BIN_S);
+		double count = demand_rate(d, pl->zone, at) * SHAPE_BIN_S / spread;
+		char name[64];
+		struct peak *p;
+
+		if (count < FORECAST_LEAST || count < FORECAST_FACTOR * recent)
+			continue;
+		if (spoken_for(e, place, at))
+			return;
+		snprintf(name, sizeof(name), "forecast %u", place);
+		p = peak_find(e, bytes_str(name));
+		if (p)
+			return;
+		p = peak_new(e, bytes_str(name));
+		p->source = PREFETCH_FORECAST;
+		p->place = place;
+		p->learned.quarter = at;
+		*vec_push(&p->at) = at;
+		e->peak_due = INSTANT_NONE;
+		return;
+	}
+}
+
+void learned_search(struct engine *e, struct instant now)
+{
+	for (unsigned i = 0; i < SEARCH_PLACES && i < e->place.n; i++) {
+		uint32_t place = e->search_place < e->place.n ? e->search_place : 0;
+		struct place *p = e->place.v[place];
+
+		e->search_place = place + 1;
+		if (!p || !p->ep.demand.history || place_loads_from(p) == ORIGIN_NONE)
+			continue;
+		look_ahead(e, now, place);
+		if (instant_is_set(p->searched) && now.us < p->searched.us + SEARCH_EVERY.us)
+			continue;
+		p->searched = now;
+		search(e, now, place);
+	}
+}
+
+void engine_learned_peaks(struct engine *e, struct instant now, learned_row_fn *fn, void *arg)
+{
+	(void)now;
+	for (size_t i = 0; i < e->peak.n; i++) {
+		const struct peak *p = e->peak.v[i];
+		const struct learned *l = &p->learned;
+		struct learned_row row;
+
+		if (p->source != PREFETCH_LEARNED || !p->name)
+			continue;
+		row = (struct learned_row){
+		        .name = bytes_str(p->name),
+		        .endpoint = intern_name(&e->place_name, p->place),
+		        .kind = (enum zone_day_kind)l->rise.kind,
+		        .minute = l->rise.slot * 15 + onset(l),
+		        .next = p->at.n ? p->at.v[0] : INSTANT_NEVER,
+		        .factor = l->rise.factor,
+		        .confidence = confidence(l),
+		        .days = l->rise.days,
+		        .held = l->rise.held,
+		        .trials = l->trials,
+		        .kept = l->kept,
+		        .useful = l->shadow > 0 ? l->shadow_used / l->shadow : NAN,
+		        .keys = p->audience.list.n,
+		        .proven = l->proven,
+		};
+		fn(arg, &row);
+	}
+}

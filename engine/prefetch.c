@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What became of loads that nobody waited for, by endpoint and source; and may the source go on? */
+#include "engine/state.h"
+
+#include <math.h>
+
+static struct prefetched *prefetched_of(struct engine *e, uint32_t place)
+{
+	struct place *p = e->place.v[place];
+
+	if (!p->prefetched)
+		p->prefetched = mem_calloc(PREFETCH_SOURCES, sizeof(*p->prefetched));
+	return p->prefetched;
+}
+
+bool prefetch_allowed(struct engine *e, struct instant now, uint32_t place,
+                      enum prefetch_source source, double worth)
+{
+	struct prefetched *x = e->place.v[place]->prefetched;
+	double dice;
+
+	if (!x || guard_upper(&x[source].guard) >= worth)
+		return true;
+	dice = rng_uniform(&e->rng);
+	return guard_allows(&x[source].guard, now, worth, dice);
+}
+
+void prefetch_started(struct engine *e, uint32_t key, enum prefetch_source source, double p)
+{
+	struct flight *f = &e->flight.v[e->key.v[key].flight];
+
+	f->ahead_by = (uint8_t)(source + 1);
+	f->ahead_p = (float)p;
+	e->stats.prefetch[source].loads++;
+	prefetched_of(e, e->key.v[key].endpoint)[source].count.loads++;
+}
+
+static void settle(struct engine *e, uint32_t place, enum prefetch_source source, bool useful,
+                   double said)
+{
+	struct prefetched *x = &prefetched_of(e, place)[source];
+
+	*(useful ? &x->count.useful : &x->count.wasted) += 1;
+	*(useful ? &e->stats.prefetch[source].useful : &e->stats.prefetch[source].wasted) += 1;
+	guard_outcome(&x->guard, useful, said);
+}
+
+void prefetch_outcome(struct engine *e, uint32_t key, bool useful)
+{
+	struct key *k = &e->key.v[key];
+
+	if (!k->ahead_by)
+		return;
+	settle(e, k->endpoint, (enum prefetch_source)(k->ahead_by - 1), useful, k->ahead_p);
+	k->ahead_by = 0;
+}
+
+void prefetch_ended(struct engine *e, const struct flight *f, bool kept)
+{
+	struct key *k = &e->key.v[f->key];
+
+	if (!f->ahead_by)
+		return;
+	if (f->useful) {
+		settle(e, k->endpoint, (enum prefetch_source)(f->ahead_by - 1), true, f->ahead_p);
+	} else if (kept) { /* a load that failed says nothing of what would have been asked for */
+		k->ahead_by = f->ahead_by;
+		k->ahead_p = f->ahead_p;
+	}
+}
+
+void engine_prefetched(struct engine *e, struct instant now, prefetch_row_fn *fn, void *arg)
+{
+	for (uint32_t i = 0; i < e->place.n; i++) {
+		if (!e->place.v[i] || !e->place.v[i]->prefetched)
+			continue;
+		for (unsigned s = 0; s < PREFETCH_SOURCES; s++) {
+			const struct prefetched *x = &e->place.v[i]->prefetched[s];
+			double n = (double)x->guard.useful + x->guard.wasted;
+			struct prefetch_row row = {
+			        .endpoint = intern_name(&e->place_name, i),
+			        .source = (enum prefetch_source)s,
+			        .count = x->count,
+			        .useful_share = n > 0 ? x->guard.useful / n : NAN,
+			        .stopped = x->guard.pause_s > 0 && now.us < x->guard.resume.us,
+			        .resume = x->guard.resume,
+			};
+
+			if (x->count.loads)
+				fn(arg, &row);
+		}
+	}
+}
