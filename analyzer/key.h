@@ -40,6 +40,7 @@ enum key_plain {
 enum key_peak {
 	KEY_PEAK_KNOWN = 1, /* some peak may know it by its number */
 	KEY_PEAK_MARK = 2,  /* in the plan that is being made */
+	KEY_PEAK_READ = 4,  /* what is held was read before a peak, for it */
 };
 
 struct key {

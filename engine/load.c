@@ -362,6 +362,10 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 	k->plain &= (uint8_t)~KEY_PLAIN_GIVEN;
 	if (!(k->flags & KEY_OURS) || f->version != k->version)
 		plain_touch(e, key);
+	k->at_peaks &= (uint8_t)~KEY_PEAK_READ;
+	if (k->flight != KEY_NONE && e->flight.v[k->flight].reason == LOAD_PREWARM &&
+	    f->read.us == e->flight.v[k->flight].started.us)
+		k->at_peaks |= KEY_PEAK_READ;
 	k->p_sum = 0;
 	k->hits = 0;
 	k->errors = 0;

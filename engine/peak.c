@@ -245,7 +245,7 @@ static double miss_value(const struct place *p)
 /* How long a value read at t would live. */
 static double life_at(struct engine *e, struct instant now, uint32_t key, struct instant t)
 {
-	return replan_answer(e, now, key, t, 1, NULL).ttl_s;
+	return replan_answer(e, now, key, t, REPLAN_PEAK_PRICE, NULL).ttl_s;
 }
 
 /*

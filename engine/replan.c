@@ -136,7 +136,8 @@ void replan(struct engine *e, struct instant now, uint32_t key)
 
 	if (!(k->flags & KEY_HELD) || (k->plain & KEY_PLAIN_EXACT))
 		return;
-	a = replan_answer(e, now, key, k->loaded, 1, &reason);
+	a = replan_answer(e, now, key, k->loaded,
+	                  k->at_peaks & KEY_PEAK_READ ? REPLAN_PEAK_PRICE : 1, &reason);
 	oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));
 	/*
 	 * the app's own TTL is a promise: no jitter, and nothing beyond it where it is the longest

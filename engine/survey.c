@@ -201,11 +201,11 @@ void survey_hot_release(struct survey_hot *s)
 /* -- Warmth ----------------------------------------------------------------------------------- */
 
 /* Whether a schedule of the engine is that one, or one of its further patterns: "bell#2". */
-static bool is_named(const struct schedule *s, struct bytes name)
+static bool is_named(const struct peak *s, struct bytes name)
 {
-	size_t n = strlen(s->name);
+	size_t n = s->name ? strlen(s->name) : 0;
 
-	return n >= name.n && !memcmp(s->name, name.p, name.n) &&
+	return s->source == PREFETCH_SCHEDULE && n >= name.n && !memcmp(s->name, name.p, name.n) &&
 	       (n == name.n || s->name[name.n] == '#');
 }
 
@@ -213,8 +213,8 @@ bool survey_warmth_start(struct survey_warmth *s, const struct engine *e, struct
                          struct bytes schedule)
 {
 	*s = (struct survey_warmth){.peak = INSTANT_NONE};
-	for (size_t i = 0; schedule.n && i < e->schedule.n; i++) {
-		const struct schedule *c = &e->schedule.v[i];
+	for (size_t i = 0; schedule.n && i < e->peak.n; i++) {
+		const struct peak *c = e->peak.v[i];
 		size_t k = c->next;
 
 		while (k < c->at.n && c->at.v[k].us < now.us)
