@@ -371,8 +371,9 @@ static void put_num(struct pack *w, const char *name, double v)
 	X(grace)                                                                                   \
 	X(misses)                                                                                  \
 	X(joined)                                                                                  \
-	X(events) X(sets) X(changed) X(load_errors) X(skipped_for_budget) X(evicted)               \
-	        X(damaged) X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
+	X(events)                                                                                  \
+	X(sets) X(changed) X(load_errors) X(skipped_for_budget) X(evicted) X(damaged)              \
+	        X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
 
 #define ONE(...) +1
 

@@ -45,9 +45,9 @@ struct row_table {
 	X(KEY, endpoint)                                                                           \
 	X(KEY, key)                                                                                \
 	X(NUM, ttl_s)                                                                              \
-	X(NUM, age_s) X(EST, change_rate_per_s) X(NUM, request_rate_per_s) X(NUM, load_ms)         \
-	        X(NUM, stale_share) X(NUM, hit_ratio) X(UINT, requests) X(UINT, loads)             \
-	                X(TEXT, mode) X(TEXT, reason)
+	X(NUM, age_s)                                                                              \
+	X(EST, change_rate_per_s) X(NUM, request_rate_per_s) X(NUM, load_ms) X(NUM, stale_share)   \
+	        X(NUM, hit_ratio) X(UINT, requests) X(UINT, loads) X(TEXT, mode) X(TEXT, reason)
 
 /* Of `why`: engine.h, struct why, its row included. */
 #define ROW_WHY_TABLE(X)                                                                           \
@@ -56,9 +56,10 @@ struct row_table {
 	X(BOOL, resident)                                                                          \
 	X(EST, change_rate_mean)                                                                   \
 	X(NUM, shape_now)                                                                          \
-	X(TIME, last_changed) X(TIME, last_load) X(NUM, pool_mean) X(NUM, pool_n) X(               \
-	        EST, request_rate) X(NUM, demand_shape_now) X(NUM, forecast_mase) X(TIME, soft)    \
-	        X(TIME, hard) X(BOOL, refresh_ahead) X(NUM, price) X(NUM, p_stale_at_end) X(       \
+	X(TIME, last_changed)                                                                      \
+	X(TIME, last_load) X(NUM, pool_mean) X(NUM, pool_n) X(EST, request_rate) X(                \
+	        NUM, demand_shape_now) X(NUM, forecast_mase) X(TIME, soft) X(TIME, hard)           \
+	        X(BOOL, refresh_ahead) X(NUM, price) X(NUM, p_stale_at_end) X(                     \
 	                NUM, ttl_at_half_price_s) X(NUM, ttl_at_double_price_s) X(NUM, objective)  \
 	                X(NUM, measured) X(NUM, measured_sd) X(UINT, audits) X(UINT, audits_stale) \
 	                        X(NUM, origin_rate_used) X(NUM, origin_rate_limit) X(              \
@@ -82,17 +83,18 @@ struct row_table {
 	X(TEXT, server)                                                                            \
 	X(TEXT, version)                                                                           \
 	X(UINT, protocol)                                                                          \
-	X(TEXT, segment) X(UINT, boot_id) X(UINT, pid) X(TIME, time_s) X(NUM, time_scale)          \
-	        X(UINT, max_frame_bytes) X(UINT, max_key_bytes) X(UINT, max_value_bytes)           \
-	                X(UINT, max_events) X(UINT, max_keys)
+	X(TEXT, segment)                                                                           \
+	X(UINT, boot_id) X(UINT, pid) X(TIME, time_s) X(NUM, time_scale) X(UINT, max_frame_bytes)  \
+	        X(UINT, max_key_bytes) X(UINT, max_value_bytes) X(UINT, max_events)                \
+	                X(UINT, max_keys)
 
 /* Of `schedule.list`, `schedule.next`, `schedule.report`. next_s: when it is due next. */
 #define ROW_SCHEDULE_TABLE(X)                                                                      \
 	X(TEXT, name)                                                                              \
 	X(TEXT, rrule)                                                                             \
 	X(TEXT, tz)                                                                                \
-	X(TEXT, calendar) X(TEXT, start) X(TEXT, patterns) X(NUM, lead_s) X(UINT, max_keys)        \
-	        X(TIME, next_s)
+	X(TEXT, calendar)                                                                          \
+	X(TEXT, start) X(TEXT, patterns) X(NUM, lead_s) X(UINT, max_keys) X(TIME, next_s)
 /* Of `schedule.list` with `learned`: engine.h, struct learned_row. */
 #define ROW_LEARNED_TABLE(X)                                                                       \
 	X(TEXT, name)                                                                              \
