@@ -19,6 +19,25 @@ void heap_release(struct heap *h)
 	*h = (struct heap){0};
 }
 
+void heap_reserve(struct heap *h, size_t items)
+{
+	/* zeroed by the system as it is touched, unlike what a realloc adds */
+	uint32_t *where = h->n_where < items ? calloc(items, sizeof(*where)) : NULL;
+	struct heap_slot *slot = h->cap < items ? realloc(h->slot, items * sizeof(*slot)) : NULL;
+
+	if (where) {
+		if (h->n_where)
+			memcpy(where, h->where, h->n_where * sizeof(*where));
+		free(h->where);
+		h->where = where;
+		h->n_where = items;
+	}
+	if (slot) {
+		h->slot = slot;
+		h->cap = items;
+	}
+}
+
 static bool before(const struct heap_slot *a, const struct heap_slot *b)
 {
 	return a->due.us != b->due.us ? a->due.us < b->due.us : a->seq < b->seq;

@@ -27,6 +27,9 @@ struct heap {
 /* An all-zero struct heap is empty and usable. */
 void heap_release(struct heap *h);
 
+/* Room for items 0 .. items-1 without moving what there is; no matter if there is none to be had. */
+void heap_reserve(struct heap *h, size_t items);
+
 /* Sets or moves the item's timer. */
 void heap_set(struct heap *h, uint32_t item, struct instant due);
 

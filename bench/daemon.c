@@ -6,7 +6,10 @@
 #include "bench/bench.h"
 
 #include "client/forecache.h"
+#include "base/mem.h"
 #include "proto/pack.h"
+#include "proto/reply.h"
+#include "proto/request.h"
 #include "proto/value.h"
 
 #include <errno.h>
@@ -155,6 +158,90 @@ static double push_events(struct run *r, double *ret_lost)
 	return (double)taken / (double)(ended - begun) * 1e9;
 }
 
+/* -- Many at once ------------------------------------------------------------------------------ */
+
+#define MSET        32u   /* pairs in one */
+#define MSET_FRAMES 1024u /* 16,384 keys, each in two frames with another value */
+#define MSET_WINDOW 64u   /* frames on their way */
+#define MSET_BYTES  200u
+
+static void pack_mset(struct pack *w, unsigned frame)
+{
+	char keys[MSET][32], value[MSET_BYTES];
+	struct request q;
+
+	memset(value, (int)('a' + frame % 2), sizeof(value));
+	request_init(&q);
+	q.op = OP_MSET;
+	q.id = 1 + frame;
+	q.endpoint = bytes_str("/quotes/<symbol>");
+	q.set.ttl = SPAN_S(3600);
+	for (unsigned i = 0; i < MSET; i++) {
+		int n = snprintf(keys[i], sizeof(keys[i]), "/quotes/%08u", frame / 2 * MSET + i);
+
+		*vec_push(&q.pair) = (struct request_pair){bytes_of(keys[i], (size_t)n),
+		                                           bytes_of(value, sizeof(value))};
+	}
+	pack_init(w, 1 << 20);
+	request_write(w, &q);
+	if (pack_status(w))
+		bench_die("pack");
+	request_release(&q);
+}
+
+/* Values set per second. */
+static double push_sets(struct run *r, size_t frames)
+{
+	void *ctx = zmq_ctx_new(), *dealer = zmq_socket(ctx, ZMQ_DEALER);
+	struct pack *w = mem_calloc(MSET_FRAMES, sizeof(*w));
+	struct proto_limits limits = proto_limits_default();
+	struct message m;
+	struct reply said;
+	char address[128];
+	int64_t begun, took;
+	zmq_msg_t reply;
+
+	message_init(&m);
+
+	for (unsigned i = 0; i < MSET_FRAMES; i++)
+		pack_mset(&w[i], i);
+	snprintf(address, sizeof(address), "ipc://%s/requests", r->dir);
+	if (zmq_connect(dealer, address))
+		bench_die(address);
+	zmq_msg_init(&reply);
+	begun = bench_ns();
+	for (size_t sent = 0, got = 0; got < frames;) {
+		if (sent < frames && sent - got < MSET_WINDOW) {
+			/* all keys with one value, then with the other */
+			const struct pack *p =
+			        &w[sent * 2 % MSET_FRAMES + sent * 2 / MSET_FRAMES % 2];
+
+			sent++;
+			if (zmq_send(dealer, p->p, p->n, 0) < 0)
+				bench_die("zmq_send");
+			continue;
+		}
+		if (zmq_msg_recv(&reply, dealer, 0) < 0)
+			bench_die("zmq_msg_recv");
+		if (reply_read(&said, &m, bytes_of(zmq_msg_data(&reply), zmq_msg_size(&reply)),
+		               &limits, NULL) ||
+		    said.status) {
+			errno = EBUSY;
+			bench_die("mset");
+		}
+		got++;
+	}
+	took = bench_ns() - begun;
+	message_release(&m);
+	zmq_msg_close(&reply);
+	zmq_close(dealer);
+	zmq_ctx_term(ctx);
+	for (unsigned i = 0; i < MSET_FRAMES; i++)
+		pack_release(&w[i]);
+	free(w);
+	return (double)(frames * MSET) / (double)took * 1e9;
+}
+
 /* -- Single requests
  * ------------------------------------------------------------------------------- */
 
@@ -226,7 +313,7 @@ void bench_daemon(void)
 {
 	const char *program = getenv("FORECACHED");
 	struct run r = {0};
-	double events, lost, set_ns, get_ns, ask_ns;
+	double events, lost, sets, set_ns, get_ns, ask_ns;
 
 	if (!program || access(program, X_OK)) {
 		printf("\nforecached: not built, or $FORECACHED does not name it\n");
@@ -236,6 +323,8 @@ void bench_daemon(void)
 	set_ns = bench_wall_ns(set, &r, KEYS);
 	get_ns = bench_cpu_ns(get, &r, 20 * KEYS);
 	ask_ns = bench_wall_ns(ask, &r, KEYS);
+	push_sets(&r, 1000);
+	sets = push_sets(&r, 20000);
 	events = push_events(&r, &lost);
 	stop(&r);
 
@@ -243,6 +332,7 @@ void bench_daemon(void)
 	bench_row("fc_get, from its segment", get_ns, "ns", 0, NULL);
 	bench_row("get over ZeroMQ", ask_ns, "ns", ask_ns / get_ns, "x fc_get");
 	bench_row("fc_set", set_ns, "ns", set_ns / ask_ns, "x get over ZeroMQ");
+	bench_row("sets by mset of 32 over ZeroMQ, 200 bytes each", sets, "/s", 0, NULL);
 	bench_row("events taken, a million in batches of 1000", events, "/s", 0, NULL);
 	bench_row("  of them dropped and counted", lost * 100, "%", 0, NULL);
 }

@@ -147,6 +147,7 @@ int setup_new(struct config **cp, struct instant now, struct setup **ret,
 		*vec_push(&s->origins) =
 		        (struct engine_origin){c->origins.v[i].name, c->origins.v[i].policy};
 	s->engine.limits = c->limits;
+	s->engine.reserve = true;
 	s->engine.policy = c->policy;
 	s->engine.origin = c->origin;
 	s->engine.pool = c->pool;

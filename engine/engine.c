@@ -125,6 +125,21 @@ void engine_configure(struct engine *e, struct instant now, const struct engine_
 			keyring_apply(e, i);
 }
 
+static void reserve(struct engine *e)
+{
+	size_t n = (size_t)fmin(e->limits.max_keys, UINT32_MAX / 8);
+	struct key *key = malloc(n * sizeof(*key));
+
+	if (key) {
+		e->key.v = key;
+		e->key.cap = n;
+	}
+	intern_reserve(&e->key_name, (uint32_t)n);
+	heap_reserve(&e->refresh, n);
+	heap_reserve(&e->prewarm, n);
+	heap_reserve(&e->expiry, n);
+}
+
 struct engine *engine_new(const struct engine_config *c, struct store *store, struct instant now)
 {
 	struct engine *e = mem_calloc(1, sizeof(*e));
@@ -141,6 +156,8 @@ struct engine *engine_new(const struct engine_config *c, struct store *store, st
 	e->peak_due = INSTANT_NEVER;
 	e->prior = (struct change){PRIOR_A, PRIOR_A * fmax(c->policy.static_ttl, 1)};
 	engine_configure(e, now, c);
+	if (c->reserve)
+		reserve(e);
 	return e;
 }
 

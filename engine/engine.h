@@ -73,6 +73,11 @@ struct engine_config {
 	size_t n_rules;
 	const struct engine_origin *origins;
 	size_t n_origins;
+	/*
+	 * Take address space for all keys that limits.max_keys allows at once, memory as they come:
+	 * then no array has to be moved, for which a request would wait.
+	 */
+	bool reserve;
 };
 
 /* store may be NULL: then the engine remembers versions but no values (advice only, simulation). */
