@@ -75,20 +75,15 @@ static void before_fork(void)
 	pthread_mutex_lock(&sets_lock);
 }
 
-static void after_fork_parent(void)
+static void after_fork(void)
 {
 	pthread_mutex_unlock(&sets_lock);
-}
-
-static void after_fork_child(void)
-{
-	pthread_mutex_init(&sets_lock, NULL);
 }
 
 static void start(void)
 {
 	pthread_key_create(&at_exit, give_back);
-	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+	pthread_atfork(before_fork, after_fork, after_fork);
 }
 
 void lanes_init(struct lanes *s)
@@ -204,12 +199,10 @@ bool lanes_reading(struct lanes *s, const struct segment_map *m)
 	struct lane *l;
 
 	/* whoever has not seen yet that m is to go, has said by now that it reads it */
-	if (s->fence)
-		atomic_thread_fence(memory_order_seq_cst);
-	else if (barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
+	if (!s->fence && barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
 		return true; /* cannot be told */
 	for (l = atomic_load_explicit(&s->first, memory_order_acquire); l; l = l->next)
-		if (atomic_load_explicit(&l->reading, memory_order_acquire) == m)
+		if (atomic_load_explicit(&l->reading, memory_order_seq_cst) == m)
 			return true;
 	return false;
 }

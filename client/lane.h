@@ -9,7 +9,7 @@
  *
  * A thread that says what it reads (lane->reading) and one that wants to unmap it order themselves
  * by membarrier(2), which the rare one of the two pays: lanes_read is a store and a load. Where the
- * kernel has no membarrier it is a fence.
+ * kernel has no membarrier the store is an exchange.
  *
  * INVARIANTS only its thread writes to a lane (relaxed stores; sums are read by anyone), but for
  * `taken`.
@@ -76,11 +76,12 @@ static inline void lane_add(atomic_ullong *count, unsigned long long n)
 /* Says that the thread reads m from here on; to be followed by a look whether m is still there. */
 static inline void lane_read(const struct lanes *s, struct lane *l, const struct segment_map *m)
 {
+	if (s->fence) {
+		atomic_exchange_explicit(&l->reading, m, memory_order_seq_cst);
+		return;
+	}
 	atomic_store_explicit(&l->reading, m, memory_order_relaxed);
-	if (s->fence)
-		atomic_thread_fence(memory_order_seq_cst);
-	else
-		atomic_signal_fence(memory_order_seq_cst); /* the other side has a membarrier */
+	atomic_signal_fence(memory_order_seq_cst); /* the other side has a membarrier */
 }
 
 static inline void lane_done(struct lane *l)

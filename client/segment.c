@@ -146,7 +146,8 @@ struct segment_map *segment_hold(struct segment *s, struct lane *mine)
 		if (!m)
 			break;
 		lane_read(s->lanes, mine, m);
-		if (atomic_load_explicit(&s->current, memory_order_acquire) == m)
+		/* ordered behind what was just said, where that is no business of a membarrier */
+		if (atomic_load_explicit(&s->current, memory_order_seq_cst) == m)
 			return m;
 	}
 	lane_done(mine);
