@@ -54,6 +54,15 @@ static void *shared(uint64_t bytes)
 	return mem;
 }
 
+static struct store *make(void *mem, uint64_t bytes)
+{
+	struct store *s;
+
+	if (store_create(mem, bytes, 1, epoch, &s))
+		bench_die("store_create");
+	return s;
+}
+
 /* Puts until it is full, at most n; returns how many. */
 static uint64_t fill(struct store *s, uint64_t n, struct bytes value)
 {
@@ -74,28 +83,43 @@ static double beyond(uint64_t bytes, uint64_t before)
 	return (double)(bytes - before) / ENTRIES - KEY_BYTES - VALUE_BYTES;
 }
 
+/* Fills a segment of this size in a process of its own: what did it take, of its memory? */
+static bool try_size(uint64_t bytes, struct bytes value, uint64_t *ret_resident)
+{
+	uint64_t *said = shared(4096);
+	bool held;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		void *mem = shared(bytes);
+		uint64_t before = resident_bytes(0);
+		struct store *s = make(mem, bytes);
+
+		said[0] = fill(s, ENTRIES, value);
+		said[1] = resident_bytes(0) - before;
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+		bench_die("fork");
+	held = said[0] == ENTRIES;
+	*ret_resident = said[1];
+	munmap(said, 4096);
+	return held;
+}
+
 /* The smallest segment that holds them all, to a hundredth. */
 static double ours(struct bytes value, double *ret_segment)
 {
-	uint64_t bytes = ENTRIES * UINT64_C(232), before, n = 0, resident;
-	struct store *s;
-	void *mem;
+	uint64_t bytes = ENTRIES * UINT64_C(232), resident;
 
-	for (;;) {
+	do {
 		bytes += bytes / 100;
 		bytes -= bytes % 4096;
-		mem = shared(bytes);
-		before = resident_bytes(0);
-		BUG_ON(store_create(mem, bytes, 1, epoch, &s));
-		n = fill(s, ENTRIES, value);
-		resident = resident_bytes(0);
-		store_release(&s);
-		munmap(mem, bytes);
-		if (n == ENTRIES)
-			break;
-	}
+	} while (!try_size(bytes, value, &resident));
 	*ret_segment = beyond(bytes, 0);
-	return beyond(resident, before);
+	return beyond(resident, 0);
 }
 
 static void attach(size_t value_bytes)
@@ -112,7 +136,7 @@ static void attach(size_t value_bytes)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		BUG_ON(store_create(mem, GIB, 1, epoch, &s));
+		s = make(mem, GIB);
 		*n = fill(s, UINT64_MAX, value);
 		/* goes on replacing until it is killed */
 		for (uint64_t i = 0;; i++) {

@@ -121,7 +121,6 @@ void bench_pause(void)
 	if (mem == MAP_FAILED)
 		bench_die("mmap");
 	c.limits.max_keys = 12000000;
-	c.limits.max_keys = 12000000;
 	c.reserve = true;
 	if (store_create(mem, bytes, 1, (struct store_clock){0, START, 1, 0}, &s))
 		bench_die("store_create");

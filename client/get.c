@@ -95,7 +95,13 @@ static struct instant look_at_clock(struct fc *fc, struct lane *mine, const stru
 	struct instant now;
 	struct span silence;
 
-	store_reader_clock(&m->reader, fc_boottime_us(), &mine->clock, &now, &silence);
+	uint64_t counter = lane_counter();
+
+	if (counter - mine->counter >= LANE_CLOCK_TICKS) {
+		mine->counter = counter;
+		mine->boottime_us = fc_boottime_us();
+	}
+	store_reader_clock(&m->reader, mine->boottime_us, &mine->clock, &now, &silence);
 	*ret_alive = silence.us <= fc->silence_us;
 	return now;
 }
