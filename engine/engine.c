@@ -145,6 +145,8 @@ struct engine *engine_new(const struct engine_config *c, struct store *store, st
 	struct engine *e = mem_calloc(1, sizeof(*e));
 
 	e->store = store;
+	if (store)
+		e->evict.reuse = reuse_new();
 	rng_init(&e->rng, c->seed);
 	intern_init(&e->key_name, c->seed);
 	intern_init(&e->place_name, c->seed);
@@ -191,6 +193,7 @@ void engine_free(struct engine **ep)
 	vec_free(&e->flight);
 	vec_free(&e->waiter);
 	vec_free(&e->peak);
+	evict_release(e);
 	heap_release(&e->refresh);
 	heap_release(&e->expiry);
 	vec_free(&e->note);

@@ -272,6 +272,8 @@ void keyring_forget(struct engine *e, uint32_t key)
 
 	serve_drop(e, key);
 	plain_forget(e, key);
+	if (e->store)
+		reuse_forget(e->evict.reuse, key);
 	heap_cancel(&e->refresh, key);
 	peak_forget_key(e, key);
 	if (e->last_error_key == key)

@@ -12,7 +12,6 @@ static const uint8_t MAX_RETRIES = 3;
 
 /* How many entries may make way for one new one: a value of 8 MiB among small ones needs many. */
 static const unsigned MAX_EVICTIONS = 20000;
-static const int EVICTION_SAMPLE = 16;
 
 /* An error stands no longer than this, unless negative_ttl is longer. */
 static const struct span ERROR_MAX = {60 * 1000000LL};
@@ -244,44 +243,23 @@ void load_void(struct engine *e, uint32_t key)
 		e->flight.v[flight].voided = true;
 }
 
-/* Frees memory for a new value: the sampled entry of least expected use per byte goes. */
-static bool evict_one(struct engine *e, struct instant now)
+/* Evicts what is missing for the item; what is free but in pieces the store joins. */
+static bool make_room(struct engine *e, struct instant now, const struct store_item *item)
 {
-	uint32_t worst = STORE_NONE;
-	double least = 0;
+	uint64_t need = store_footprint(e->store, item->key.n, item->value.n), freed = 0, n;
+	uint64_t before = e->stats.evicted;
+	struct store_stats s;
 
-	for (int i = 0; i < EVICTION_SAMPLE; i++) {
-		uint32_t entry = store_sample(e->store, &e->rng), owner;
-		double value = 0;
-
-		if (entry == STORE_NONE)
+	store_stats(e->store, &s);
+	n = s.bytes_total - s.bytes_used;
+	need = need > n ? need - n : 1;
+	while (freed < need && e->stats.evicted - before < MAX_EVICTIONS) {
+		n = evict_some(e, now, need - freed);
+		if (!n)
 			break;
-		owner = store_owner(e->store, entry);
-		if (owner < e->key.n && e->key.v[owner].entry == entry) {
-			struct key *k = &e->key.v[owner];
-			struct place *p = key_place(e, k);
-			double cost = 1 + p->policy.latency_value;
-
-			/* past its end it is of no use to anybody */
-			if (now.us < k->hard.us)
-				value = endpoint_key_rate(&p->ep, p->zone, k, now) *
-				        shape_at(p->ep.demand.shape, p->zone, now) * cost /
-				        (double)(k->bytes + 64);
-		}
-		if (worst == STORE_NONE || value < least) {
-			worst = entry;
-			least = value;
-		}
+		freed += n;
 	}
-	if (worst == STORE_NONE)
-		return false;
-	e->stats.evicted++;
-	if (store_owner(e->store, worst) < e->key.n &&
-	    e->key.v[store_owner(e->store, worst)].entry == worst)
-		serve_drop(e, store_owner(e->store, worst));
-	else
-		store_remove(e->store, worst);
-	return true;
+	return freed > 0;
 }
 
 /* Puts the value in the store, making room as needed. */
@@ -301,7 +279,8 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 	        .owner = key,
 	        .pushed = k->reason == TTL_PUSHED,
 	};
-	int rc = -ENOSPC;
+	uint64_t before = e->stats.evicted;
+	int rc;
 
 	/* the old entry goes first: it must not be chosen as a victim while it is being replaced */
 	if (k->entry != STORE_NONE) {
@@ -309,15 +288,17 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 		k->entry = STORE_NONE;
 		e->held[k->space]--;
 	}
-	for (unsigned i = 0; i < MAX_EVICTIONS; i++) {
-		rc = store_put(e->store, &item, &k->entry);
-		if (rc != -ENOSPC || !evict_one(e, now))
+	while ((rc = store_put(e->store, &item, &k->entry)) == -ENOSPC) {
+		k->entry = STORE_NONE;
+		if (e->stats.evicted - before >= MAX_EVICTIONS || !make_room(e, now, &item))
 			break;
 	}
-	if (rc)
+	if (rc) {
 		k->entry = STORE_NONE;
-	else
+	} else {
 		e->held[k->space]++;
+		evict_kept(e, key);
+	}
 	return rc;
 }
 
@@ -333,6 +314,7 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 		k->load_us = k->load_us > 0 ? k->load_us + 0.2f * ((float)f->took.us - k->load_us)
 		                            : (float)f->took.us;
 		loghist_add(&p->ep.load_us, (double)f->took.us);
+		evict_loaded(e, f->took);
 	}
 	if (compare && !engine_paused(e, now, PAUSE_LEARNING)) {
 		struct testimony says = {.modified = f->modified};

@@ -2,6 +2,7 @@ noinst_LTLIBRARIES += %D%/libengine.la
 %C%_libengine_la_SOURCES = \
 	%D%/engine.h %D%/engine.c \
 	%D%/effects.c \
+	%D%/evict.c \
 	%D%/explain.c \
 	%D%/keyring.c \
 	%D%/learned.c \

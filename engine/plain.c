@@ -175,8 +175,10 @@ bool plain_learn(struct engine *e, struct instant now, unsigned max, struct effe
 		p = key_place(e, k);
 		k->counted = 0;
 		e->stats.requests += n.hits + n.misses;
-		if (n.hits + n.misses)
+		if (n.hits + n.misses) {
 			endpoint_request(&p->ep, p->zone, k, now, n.hits + n.misses);
+			evict_asked(e, n.key, n.hits + n.misses, n.hits > 0);
+		}
 		if (n.hits)
 			serve_answered(e, now, now, n.key, n.hits, true);
 		if (n.misses)

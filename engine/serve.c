@@ -292,6 +292,7 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	endpoint_request(&p->ep, p->zone, k, now, 1);
 	if (e->n_watching)
 		peak_asked(e, now, key);
+	evict_asked(e, key, 1, k->flags & KEY_OURS);
 	replan_if_due(e, now, key);
 	serve_check(e, key);
 	if ((k->flags & KEY_ABSENT) && now.us < k->soft.us) {
@@ -392,6 +393,7 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 		endpoint_request(&p->ep, p->zone, k, at, count);
 		if (e->n_watching)
 			peak_asked(e, at, key);
+		evict_asked(e, key, count, hit);
 		serve_answered(e, now, at, key, count, hit);
 		if (o == OUTCOME_MISS)
 			learn_from_event(e, now, at, key, in, fx);

@@ -5,6 +5,7 @@
  *	engine.c    life, configuration, inputs in, ticks
  *	keyring.c   keys, endpoints and classes: finds, makes, forgets them
  *	serve.c     gets, events, sets, changes, purges
+ *	evict.c     what makes way when the store is full
  *	load.c      flights: one load or lease per key, who waits for it, how it ends
  *	prefetch.c  what became of loads ahead
  *	replan.c    when the value of a key expires, and what its timer does
@@ -28,6 +29,7 @@
 #include "base/vec.h"
 #include "engine/engine.h"
 #include "engine/survey.h"
+#include "models/reuse.h"
 #include "models/rise.h"
 #include "predictor/budget.h"
 #include "predictor/guard.h"
@@ -185,6 +187,19 @@ struct peak {
 	struct learned learned;
 };
 
+/* Keys that the next eviction looks at again; values just put that are spared, at most. */
+#define EVICT_POOL   8
+#define EVICT_NEWEST 32
+
+struct evict {
+	struct reuse *reuse; /* of keys by number; NULL without a store */
+	double load_us;      /* mean of all loads; 0: none yet */
+	bool learn;          /* the store is full enough for evictions to come */
+	uint32_t pool[EVICT_POOL];
+	uint32_t newest[EVICT_NEWEST]; /* a ring of keys */
+	unsigned n_pool, n_newest, newest_at;
+};
+
 struct engine {
 	struct engine_limits limits;
 	struct policy policy;
@@ -197,6 +212,7 @@ struct engine {
 	VEC(struct class_state) cls;
 
 	struct store *store;
+	struct evict evict;
 	struct rng rng;
 	struct intern key_name, place_name;
 	VEC(struct key) key;       /* by id of key_name */
@@ -299,6 +315,21 @@ struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket
 /* The same with the value that is held, or REPLY_ERROR when that has gone bad since serve_check. */
 struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                           enum outcome outcome);
+
+/* evict.c */
+void evict_release(struct engine *e);
+/* The key was asked for, and a value was held or not. */
+void evict_asked(struct engine *e, uint32_t key, double count, bool hit);
+void evict_loaded(struct engine *e, struct span took);
+/* A value of the key was put in the store. */
+void evict_kept(struct engine *e, uint32_t key);
+/* What holding the value of the key is worth, in us of loading per byte and request to the cache. */
+double evict_worth(struct engine *e, struct instant now, uint32_t key);
+/*
+ * Drops what is least worth until `bytes` are free that were not, or a few have gone; returns how
+ * many bytes are. 0: there is nothing.
+ */
+uint64_t evict_some(struct engine *e, struct instant now, uint64_t bytes);
 
 /* load.c */
 struct fetched {

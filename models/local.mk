@@ -4,6 +4,7 @@ noinst_LTLIBRARIES += %D%/libmodels.la
 	%D%/demand.h %D%/demand.c \
 	%D%/harmonic.h %D%/harmonic.c \
 	%D%/pool.h %D%/pool.c \
+	%D%/reuse.h %D%/reuse.c \
 	%D%/rise.h %D%/rise.c \
 	%D%/shape.h %D%/shape.c \
 	%D%/surprise.h %D%/surprise.c \

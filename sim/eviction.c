@@ -78,7 +78,8 @@ static int segment_for(struct segment *g, uint32_t entries)
 {
 	uint64_t bytes, n = 0;
 
-	g->value_bytes = entries < 200 ? STORE_MIN_BYTES / entries : 1024;
+	/* the smallest store must be too small for them, or it could not be made to fit */
+	g->value_bytes = entries < 1024 ? 4 * STORE_MIN_BYTES / entries : 1024;
 	if (entries > 100000)
 		g->value_bytes = 192; /* 10,000,000 entries in 2.6 GB */
 	g->value = mem_calloc(1, g->value_bytes);
