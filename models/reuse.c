@@ -121,37 +121,28 @@ static void find_rates(const struct reuse *r, struct table *t, const double *pri
 /*
  * At each age the best ratio, over the ages to hold it to, of the probability that the spell ends
  * by then to the time it is held: the steepest line from that point of the curve (time held,
- * probability) to a later one, which is to the next corner of the hull of what is later.
+ * probability) to a later one, which is to the next corner of the hull of what is later. Corners
+ * are kept as seen from the age in hand: differences of what is seen from age 0 would be of
+ * rounding alone where few get to.
  */
 static void find_worth(const struct reuse *r, const float *rate, float *ret)
 {
-	double left[REUSE_BUCKETS + 1], held[REUSE_BUCKETS + 1];
-	int hull[REUSE_BUCKETS + 1], n = 0;
+	double time[REUSE_BUCKETS + 1], ended[REUSE_BUCKETS + 1];
+	int n = 0;
 
-	left[0] = 1;
-	held[0] = 0;
-	for (int b = 0; b < REUSE_BUCKETS; b++) {
-		double l = (double)rate[b];
-
-		left[b + 1] = left[b] * exp(-l * width(r, b));
-		held[b + 1] = held[b] + (left[b] - left[b + 1]) / l;
-	}
-	hull[n++] = REUSE_BUCKETS;
 	for (int b = REUSE_BUCKETS - 1; b >= 0; b--) {
-		double best = 0;
+		double l = (double)rate[b], m = l * width(r, b), left = exp(-m), gone = -expm1(-m);
 
-		for (; n > 0; n--) {
-			int to = hull[n - 1];
-			double time = held[to] - held[b];
-			double slope = time > 0 ? (left[b] - left[to]) / time : (double)rate[b];
-
-			if (slope < best)
-				break;
-			best = slope;
+		/* the start of the next bucket is a corner, too */
+		time[n] = ended[n] = 0;
+		n++;
+		for (int i = 0; i < n; i++) {
+			ended[i] = gone + left * ended[i];
+			time[i] = gone / l + left * time[i];
 		}
-		n++; /* back to the best one */
-		ret[b] = (float)best;
-		hull[n++] = b;
+		while (n > 1 && ended[n - 2] * time[n - 1] >= ended[n - 1] * time[n - 2])
+			n--;
+		ret[b] = (float)(ended[n - 1] / time[n - 1]);
 	}
 }
 

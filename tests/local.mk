@@ -47,6 +47,12 @@ check_PROGRAMS += %D%/unit/t_intern
 %C%_unit_t_intern_LDADD = base/libbase.la -lm
 TESTS += %D%/unit/t_intern
 
+check_PROGRAMS += %D%/unit/t_reuse
+%C%_unit_t_reuse_SOURCES = %D%/unit/t_reuse.c
+%C%_unit_t_reuse_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_reuse_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_reuse
+
 check_PROGRAMS += %D%/unit/t_rng
 %C%_unit_t_rng_SOURCES = %D%/unit/t_rng.c
 %C%_unit_t_rng_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
