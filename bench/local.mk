@@ -4,6 +4,16 @@
 # and the optimum for them.
 EXTRA_DIST += %D%/README.md %D%/figures.py %D%/generate.py %D%/judge.py %D%/oracle.py %D%/simulate
 
+# Misses beside LRU and S3-FIFO; `make bench-evict` runs it, some minutes.
+EXTRA_PROGRAMS += %D%/evict
+%C%_evict_SOURCES = %D%/evict.c %D%/reference.h %D%/reference.c
+%C%_evict_CPPFLAGS = $(OS_CPPFLAGS) $(GSL_CFLAGS)
+%C%_evict_LDADD = $(SIM_LIBS)
+
+bench-evict: %D%/evict$(EXEEXT)
+	%D%/evict$(EXEEXT) 1 $(KEYS)
+.PHONY: bench-evict
+
 EXTRA_PROGRAMS += %D%/store
 %C%_store_SOURCES = %D%/store.c
 %C%_store_CPPFLAGS = $(OS_CPPFLAGS)

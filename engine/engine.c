@@ -136,8 +136,9 @@ static void reserve(struct engine *e)
 	}
 	intern_reserve(&e->key_name, (uint32_t)n);
 	heap_reserve(&e->refresh, n);
-	heap_reserve(&e->prewarm, n);
 	heap_reserve(&e->expiry, n);
+	if (e->evict.reuse)
+		reuse_reserve(e->evict.reuse, (uint32_t)n);
 }
 
 struct engine *engine_new(const struct engine_config *c, struct store *store, struct instant now)

@@ -341,6 +341,19 @@ struct reuse *reuse_new(void)
 	return r;
 }
 
+void reuse_reserve(struct reuse *r, uint32_t keys)
+{
+	struct reuse_key *key = r->key.cap < keys ? malloc(keys * sizeof(*key)) : NULL;
+
+	if (!key)
+		return;
+	if (r->key.n)
+		memcpy(key, r->key.v, r->key.n * sizeof(*key));
+	free(r->key.v);
+	r->key.v = key;
+	r->key.cap = keys;
+}
+
 void reuse_free(struct reuse **r)
 {
 	if (!*r)

@@ -55,6 +55,9 @@ struct reuse;
 struct reuse *reuse_new(void);
 void reuse_free(struct reuse **r);
 
+/* Takes address space for so many keys, so that they are not moved as more come. */
+void reuse_reserve(struct reuse *r, uint32_t keys);
+
 /*
  * How many entries the cache holds when full, about: the unit of gaps, and what sets how fast is
  * forgotten. Until it is told, 64.

@@ -268,6 +268,12 @@ check_PROGRAMS += %D%/unit/t_engine
 %C%_unit_t_engine_LDADD = $(ENGINE_LIBS)
 TESTS += %D%/unit/t_engine
 
+check_PROGRAMS += %D%/unit/t_evict
+%C%_unit_t_evict_SOURCES = %D%/unit/t_evict.c
+%C%_unit_t_evict_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
+%C%_unit_t_evict_LDADD = $(ENGINE_LIBS)
+TESTS += %D%/unit/t_evict
+
 # The engine in a made-up world; each prints its figures, which docs/robustness.md shows
 SCENARIO_SOURCES = %D%/scenario/world.h %D%/scenario/world.c
 check_PROGRAMS += %D%/scenario/calibration

@@ -195,6 +195,23 @@ TEST(unknown_and_forgotten_keys_are_worth_nothing)
 	reuse_free(&r);
 }
 
+TEST(reserved_keys_stay_where_they_are)
+{
+	struct reuse *r = reuse_new();
+	const struct reuse_key *before;
+
+	reuse_asked(r, 3, 1, false, true);
+	reuse_reserve(r, 1000);
+	before = r->key.v;
+	OK(reuse_look(r, 3).state == REUSE_ASKED, "what was known is");
+	for (uint32_t k = 0; k < 1000; k++)
+		reuse_put(r, k);
+	OK(r->key.v == before && r->key.n == 1000, "moved");
+	reuse_reserve(r, 10);
+	OK(r->key.v == before, "fewer are reserved already");
+	reuse_free(&r);
+}
+
 TEST(ages_stand_still_before_the_counter_wraps)
 {
 	struct reuse *r = reuse_new();
@@ -240,6 +257,7 @@ int main(int argc, char **argv)
 	RUN(keys_that_do_not_come_back_count_too);
 	RUN(what_is_put_is_no_request);
 	RUN(unknown_and_forgotten_keys_are_worth_nothing);
+	RUN(reserved_keys_stay_where_they_are);
 	RUN(ages_stand_still_before_the_counter_wraps);
 	RUN(counts_of_any_size_and_repeats_do_no_harm);
 	return tap_done();
