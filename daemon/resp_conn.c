@@ -19,6 +19,12 @@
 /* Replies beyond this are written before the next command, so that a batch does not pile up. */
 #define WRITE_AT (1024 * 1024)
 
+/* Replies of several connections are written together, up to what a core's cache holds. */
+#define BATCH_BYTES (128 * 1024)
+
+/* The common buffer, when it grew beyond this for one reply, is given back. */
+#define OUT_KEEP (4 * WRITE_AT)
+
 /* Buffers of a connection that grew beyond this are given back when they are empty. */
 #define KEEP_BYTES (16 * 1024)
 
@@ -308,7 +314,7 @@ void resp_conn_ready(struct resp_conn *c)
 
 static void maybe_free(struct resp_conn *c)
 {
-	if (c->dead && !c->tickets && !c->on_ready)
+	if (c->dead && !c->tickets && !c->on_ready && !c->batched)
 		free(c);
 }
 
@@ -369,11 +375,13 @@ void resp_conn_teardown(struct resp *r)
 	loop_timer_cancel(r->d->loop, &r->learn);
 	loop_timer_cancel(r->d->loop, &r->go_on);
 	loop_timer_cancel(r->d->loop, &r->pause);
+	r->batch.n = 0;
 	for (size_t i = 0; i < r->ready.n; i++) {
 		r->ready.v[i]->on_ready = false;
 		maybe_free(r->ready.v[i]);
 	}
 	vec_free(&r->ready);
+	vec_free(&r->batch);
 	for (size_t i = 0; i < RESP_KEYS; i++)
 		free(r->key[i]);
 	resp_out_release(&r->out);
@@ -414,44 +422,78 @@ void resp_conn_addr(const struct resp_conn *c, bool own, char *buf, size_t cap)
 
 /* -- Writing ---------------------------------------------------------------------------------- */
 
+/* Gives the peer what it takes of these bytes; how many. The connection may be closed then. */
+static size_t send_some(struct resp_conn *c, const char *p, size_t n)
+{
+	ssize_t sent = send(c->fd, p, n, MSG_NOSIGNAL);
+
+	if (sent < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			resp_conn_close(c);
+		return 0;
+	}
+	c->bytes_out += (uint64_t)sent;
+	c->r->bytes_out += (uint64_t)sent;
+	return (size_t)sent;
+}
+
 /*
- * Writes what there is. False: the peer does not take all of it now, the rest is in c->out; or the
- * connection is closed (c->dead).
+ * Writes what is in the connection's own buffer. False: the peer does not take all of it now, or
+ * the connection is closed (c->dead).
  */
+static bool write_own(struct resp_conn *c)
+{
+	struct resp_out *o = &c->out;
+
+	if (c->out_at < o->n)
+		c->out_at += send_some(c, o->p + c->out_at, o->n - c->out_at);
+	if (c->dead || c->out_at < o->n)
+		return false;
+	c->out_at = o->n = 0;
+	if (o->cap > KEEP_BYTES)
+		resp_out_release(o);
+	return true;
+}
+
+/*
+ * Writes the connection's share of the common buffer; what the peer does not take moves to its own,
+ * before what has come there since. False as in write_own().
+ */
+static bool write_share(struct resp_conn *c, size_t from, size_t to)
+{
+	const char *share = c->r->out.p;
+	size_t own = c->out.n - c->out_at, left;
+	char *p;
+
+	if (from < to)
+		from += send_some(c, share + from, to - from);
+	if (c->dead)
+		return false;
+	left = to - from;
+	if (!left)
+		return write_own(c);
+	p = resp_room(&c->out, left) - own;
+	memmove(p + left, p, own);
+	memcpy(p, share + from, left);
+	c->out.n += left;
+	return false;
+}
+
+/* What has been replied since choose_out(), or is in the connection's own buffer. */
+static size_t unwritten(const struct resp_conn *c)
+{
+	return c->w->n - (c->w == &c->out ? c->out_at : c->from);
+}
+
 static bool write_out(struct resp_conn *c)
 {
-	struct resp *r = c->r;
-	struct resp_out *o = c->w;
-	size_t at = o == &c->out ? c->out_at : 0;
-	ssize_t n;
+	size_t to = c->w->n;
 
-	if (at == o->n)
+	if (c->w == &c->out)
+		return write_own(c);
+	c->w->n = c->from;
+	if (write_share(c, c->from, to))
 		return true;
-	n = send(c->fd, o->p + at, o->n - at, MSG_NOSIGNAL);
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		resp_conn_close(c);
-		return false;
-	}
-	if (n > 0) {
-		at += (size_t)n;
-		c->bytes_out += (uint64_t)n;
-		r->bytes_out += (uint64_t)n;
-	}
-	if (at == o->n) {
-		o->n = 0;
-		c->out_at = 0;
-		if (o == &c->out && o->cap > KEEP_BYTES)
-			resp_out_release(o);
-		return true;
-	}
-	if (o == &c->out) {
-		c->out_at = at;
-		return false;
-	}
-	/* a peer that does not read: the rest becomes the connection's own */
-	c->out.n = c->out_at = 0;
-	resp_raw(&c->out, o->p + at, o->n - at);
-	o->n = 0;
 	c->w = &c->out;
 	return false;
 }
@@ -653,9 +695,9 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 			return at;
 		at += c->parser.pos;
 		resp_parser_next(&c->parser);
-		if (c->w->n <= WRITE_AT)
+		if (unwritten(c) <= WRITE_AT)
 			continue;
-		if (c->w->n - (c->w == &c->out ? c->out_at : 0) > (size_t)r->set.output_bytes) {
+		if (unwritten(c) > (size_t)r->set.output_bytes) {
 			output_too_long(c);
 			return at;
 		}
@@ -703,19 +745,14 @@ static void forget_input(struct resp_conn *c)
 		resp_parser_release(&c->parser);
 }
 
-/* After commands were carried out: writes, and says what to wait for next. */
-static void settle(struct resp_conn *c)
+/* After replies were written, all of them or not: what to wait for next. */
+static void settle(struct resp_conn *c, bool written)
 {
-	bool written;
 	uint32_t events = 0;
 
 	if (c->dead)
 		return;
-	written = write_out(c);
-	if (c->dead)
-		return;
-	if (c->w != &c->out && c->w->n == 0)
-		c->w = &c->out;
+	c->w = &c->out;
 	if (c->closing && written) {
 		resp_conn_close(c);
 		return;
@@ -729,16 +766,58 @@ static void settle(struct resp_conn *c)
 		resp_conn_ready(c);
 }
 
+void resp_conn_write_all(struct resp *r)
+{
+	for (size_t i = 0; i < r->batch.n; i++) {
+		struct resp_conn *c = r->batch.v[i];
+
+		c->batched = false;
+		if (!c->dead)
+			settle(c, write_share(c, c->from, c->to));
+	}
+	r->batch.n = 0;
+	r->out.n = 0;
+	if (r->out.cap > OUT_KEEP)
+		resp_out_release(&r->out);
+}
+
+/*
+ * After commands were carried out: their replies wait for those of the other connections of this
+ * turn. A peer that talks over many connections, as load generators and proxies do, is then woken
+ * once for all of them.
+ */
+static void conclude(struct resp_conn *c)
+{
+	struct resp *r = c->r;
+
+	if (c->dead)
+		return;
+	if (c->w == &c->out || r->out.n == c->from) {
+		settle(c, write_own(c));
+		return;
+	}
+	c->to = r->out.n;
+	c->w = &c->out;
+	c->batched = true;
+	*vec_push(&r->batch) = c;
+	if (r->out.n >= BATCH_BYTES)
+		resp_conn_write_all(r);
+}
+
 /* Replies go into the buffer that all share, unless some of its own wait already. */
 static void choose_out(struct resp_conn *c)
 {
+	struct resp *r = c->r;
+
+	if (c->batched)
+		resp_conn_write_all(r);
 	if (c->out.n > c->out_at) {
 		c->w = &c->out;
 		return;
 	}
 	c->out.n = c->out_at = 0;
-	c->w = &c->r->out;
-	c->w->n = 0;
+	c->w = &r->out;
+	c->from = r->out.n;
 	c->w->version = c->out.version;
 }
 
@@ -747,9 +826,12 @@ static void go_on(struct resp_conn *c)
 {
 	size_t n;
 
-	choose_out(c);
-	if (c->w == &c->out && c->out.n && !write_out(c)) {
-		settle(c);
+	if (c->batched)
+		resp_conn_write_all(c->r);
+	if (c->dead)
+		return;
+	if (!write_own(c)) {
+		settle(c, false);
 		return;
 	}
 	choose_out(c);
@@ -761,7 +843,7 @@ static void go_on(struct resp_conn *c)
 		if (c->in_at == c->in_n)
 			forget_input(c);
 	}
-	settle(c);
+	conclude(c);
 }
 
 /* Reads on into the connection's own buffer: a request that came in part. */
@@ -821,7 +903,7 @@ static void read_and_carry_out(struct resp_conn *c)
 		return;
 	if (done < (size_t)n && !c->closing && !keep(c, r->read + done, (size_t)n - done))
 		return;
-	settle(c);
+	conclude(c);
 }
 
 static void on_ready(void *arg, uint32_t events)
@@ -829,7 +911,6 @@ static void on_ready(void *arg, uint32_t events)
 	struct resp_conn *c = arg;
 
 	if (events & EPOLLOUT) {
-		c->w = &c->out;
 		go_on(c);
 		return;
 	}
@@ -849,6 +930,7 @@ void resp_turn_end(struct resp *r)
 
 	if (!r)
 		return;
+	resp_conn_write_all(r);
 	/* those that become ready now wait for the next turn: nobody starves the sockets */
 	n = r->ready.n;
 	for (size_t i = 0; i < n; i++) {
@@ -869,6 +951,7 @@ void resp_turn_end(struct resp *r)
 	if (n) {
 		r->ready.n -= n;
 		memmove(r->ready.v, r->ready.v + n, r->ready.n * sizeof(*r->ready.v));
+		resp_conn_write_all(r);
 	}
 	if (r->ready.n)
 		loop_timer_set(r->d->loop, &r->go_on, SPAN_ZERO);

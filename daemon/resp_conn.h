@@ -4,10 +4,11 @@
  * files named in resp.h have of each other.
  *
  * HOW IT WORKS when a connection is readable it is read once, into a buffer that all share; each
- * command in there is carried out on the spot, its arguments being views into that buffer; all
- * replies are written with one call. Only what is left over, a request in parts or a reply that the
- * peer does not take, gets memory of the connection's own. A connection whose peer does not read is
- * not read from either, so it cannot pile up replies; one reply above the cap ends it.
+ * command in there is carried out on the spot, its arguments being views into that buffer; its
+ * replies go into a buffer that all share, too, and are written with one call when all that were
+ * readable in this turn have been served. Only what is left over, a request in parts or a reply
+ * that the peer does not take, gets memory of the connection's own. A connection whose peer does
+ * not read is not read from either, so it cannot pile up replies; one reply above the cap ends it.
  *
  * A command that has to wait (for a load, or a KEYS over many keys) sets c->waits; nothing more of
  * that connection is looked at until it is cleared and the connection is put on the ready list.
@@ -98,6 +99,7 @@ struct resp_conn {
 	bool closing;  /* once all replies are written */
 	bool dead;     /* closed; freed when nothing refers to it any more */
 	bool on_ready; /* is in r->ready */
+	bool batched;  /* is in r->batch */
 	bool held_back; /* its next request, by CLIENT PAUSE */
 	bool stalled;  /* stopped between two commands, as the peer did not take its replies */
 	bool in_exec, dirty;
@@ -106,6 +108,7 @@ struct resp_conn {
 	char *in; /* what has been read and not carried out: from in_at to in_n */
 	size_t in_at, in_n, in_cap;
 	struct resp_out *w;  /* where replies go right now: r->out or out */
+	size_t from, to;     /* its share of r->out, older than what is in out */
 	struct resp_out out; /* what the peer has not taken: from out_at */
 	size_t out_at;
 	int64_t born_us, last_us; /* CLOCK_BOOTTIME */
@@ -149,10 +152,11 @@ struct resp {
 	size_t n_conns;
 	uint64_t next_id;
 	VEC(struct resp_conn *) ready; /* to be gone on with at the end of the turn */
+	VEC(struct resp_conn *) batch; /* have replies in out that are yet to be written */
 	size_t n_watching, n_monitors, n_jobs;
 	struct resp_limits limits;
 	struct resp_settings set;
-	struct resp_out out;            /* replies of the connection that is being served */
+	struct resp_out out;            /* replies of this turn, one connection's behind the other's */
 	struct resp_out text;           /* for putting texts together */
 	char *key[RESP_KEYS];           /* composed names */
 	size_t key_cap[RESP_KEYS];
@@ -182,6 +186,8 @@ void resp_conn_teardown(struct resp *r);
 void resp_conn_open(struct resp *r, int fd, bool is_unix);
 /* Closes it now; the memory goes when nothing refers to it any more. */
 void resp_conn_close(struct resp_conn *c);
+/* Writes the replies of this turn. */
+void resp_conn_write_all(struct resp *r);
 /* What it waited for is there: to be gone on with at the end of this turn. */
 void resp_conn_ready(struct resp_conn *c);
 void resp_conn_ready_all(struct resp *r);

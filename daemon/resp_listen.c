@@ -352,6 +352,7 @@ void resp_free(struct resp **rp)
 	if (!r)
 		return;
 	resp_stop_accepting(r);
+	resp_conn_write_all(r);
 	while (r->first)
 		resp_conn_close(r->first);
 	resp_conn_teardown(r);

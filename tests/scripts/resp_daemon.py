@@ -5,6 +5,7 @@ import os
 import random
 import resource
 import selectors
+import signal
 import socket
 import sys
 import threading
@@ -291,6 +292,27 @@ def who_does_not_read_is_not_read_from():
         assert w.reply() == b"x" * 1000000
     w.close()
     other.ask("DEL", "big")
+
+
+@test
+def what_one_connection_is_told_by_others_keeps_its_order():
+    # a MONITOR that does not read: in one of these turns of the loop its socket takes a part of a
+    # reply, and then there are lines about others
+    d = shared()
+    w, other = Wire(os.path.join(d.dir, "resp.sock")), connect(d)
+    large = b"y" * 60000
+    other.ask("SET", "large", large)
+    assert w.ask("MONITOR") == b"OK"
+    for turn in range(10):
+        d.signal(signal.SIGSTOP)
+        w.send(encode("GET", "large"))
+        other.send(encode("SET", "told", turn) * 5)
+        d.signal(signal.SIGCONT)
+        assert [other.reply() for _ in range(5)] == [b"OK"] * 5
+    got = [w.reply() for _ in range(60)]
+    told = [int(g.split(b'"')[5]) for g in got if g != large]
+    assert len(told) == 50 and told == sorted(told), [g[:60] for g in got]
+    other.ask("DEL", "large")
 
 
 @test
