@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: MIT
 """The same traffic on the usual API with each cache: hits, mean response, database queries, stale answers.
 
-	load.py [--build DIR] [--hours 6] [--kind KIND]...
+	load.py [--build DIR] [--hours 8] [--kind KIND]...
 
-Time runs `--scale` times as fast: users are asked for by Zipf's law, each changes at a rate of its own, from
-once in `--fastest` to once in `--slowest` seconds, and nobody tells the cache of it. All kinds get the same
+Time runs `--scale` times as fast: users are asked for by Zipf's law, each changes at a rate of its own (lognormal:
+half of them more often than once in `--median` seconds), and nobody tells the cache of it. All kinds get the same
 requests and the same changes. A query is a SELECT of the app, also one for a refresh, and takes `--db-ms`. An
-answer is stale if the database had another revision when it was asked for. Figures are of what comes
-after `--score-from` of the time, when every cache is warm.
+answer is stale if the database had another revision when it was asked for. forecached's objective is the share of
+stale answers that the timeout of 60 s gives on this traffic (computed beforehand), unless `--max-stale` says
+another. Figures are of what comes after `--score-from` of the time, when every cache is warm.
 """
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -24,6 +26,7 @@ import threading
 import time
 
 from flask_caching.backends.rediscache import RedisCache
+from flask_caching.backends.simplecache import SimpleCache
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KINDS = ("simple", "redis", "plain", "forecached")
@@ -38,15 +41,15 @@ WHAT = {
 def arguments():
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("--build", default=os.environ.get("top_builddir"), help="build tree (default: what is installed)")
-    p.add_argument("--hours", type=float, default=6, help="of traffic (default 6)")
-    p.add_argument("--scale", type=int, default=150, help="times as fast as the clock (default 150)")
-    p.add_argument("--rate", type=float, default=2.4, help="requests a second (default 2.4)")
-    p.add_argument("--users", type=int, default=50)
-    p.add_argument("--zipf", type=float, default=1.0)
-    p.add_argument("--fastest", type=float, default=60)
-    p.add_argument("--slowest", type=float, default=2592000)
-    p.add_argument("--db-ms", type=float, default=2.0)
-    p.add_argument("--max-stale", type=float, default=0.03, help="forecached's objective (default 0.03)")
+    p.add_argument("--hours", type=float, default=8, help="of traffic (default 8)")
+    p.add_argument("--scale", type=int, default=120, help="times as fast as the clock (default 120)")
+    p.add_argument("--rate", type=float, default=2, help="requests a second (default 2)")
+    p.add_argument("--users", type=int, default=200, help="(default 200)")
+    p.add_argument("--zipf", type=float, default=1.0, help="exponent of the popularity (default 1)")
+    p.add_argument("--median", type=float, default=86400, help="seconds between changes of a user, median (default a day)")
+    p.add_argument("--sigma", type=float, default=2, help="of the logarithm of the rates of change (default 2)")
+    p.add_argument("--db-ms", type=float, default=2.0, help="a query takes this long (default 2)")
+    p.add_argument("--max-stale", type=float, help="forecached's objective (default: what 60 s give)")
     p.add_argument("--latency-value", type=float, default=0, help="loads that a user's wait is worth (default 0: save queries)")
     p.add_argument("--score-from", type=float, default=0.5)
     p.add_argument("--seed", type=int, default=1)
@@ -68,7 +71,7 @@ def history(a):
     end_s = a.hours * 3600
     events = []
     for user in range(1, a.users + 1):
-        every_s = a.fastest * (a.slowest / a.fastest) ** rng.random()
+        every_s = a.median / math.exp(rng.gauss(0, a.sigma))
         t = rng.expovariate(1 / every_s)
         while t < end_s:
             events.append((t, user, True))
@@ -84,12 +87,35 @@ def history(a):
     return events
 
 
+def stale_by_timeout(a, timeout_s):
+    """The share of stale answers that a cache with this timeout and nothing else gives."""
+    made, changed = {}, {}
+    n = stale = 0
+    for t, user, is_change in history(a):
+        if is_change:
+            changed[user] = t
+            continue
+        if t - made.get(user, -math.inf) > timeout_s:
+            made[user] = t
+        if t >= a.score_from * a.hours * 3600:
+            n += 1
+            stale += changed.get(user, -math.inf) > made[user]
+    return stale / max(n, 1)
+
+
 class ScaledRedis(RedisCache):
     """With TTLs below a second, which Flask-Caching's own lacks."""
 
     def set(self, key, value, timeout=None):
         data = self.serializer.dumps(value)
         return self._write_client.set(self._get_prefix() + key, data, px=max(1, int(timeout * 1000)))
+
+
+class ScaledSimple(SimpleCache):
+    """The same: its own counts from the last whole second."""
+
+    def _normalize_timeout(self, timeout):
+        return time.time() + timeout if timeout else 0
 
 
 def run(a):
@@ -102,6 +128,7 @@ def run(a):
     scaled = a.one in ("plain", "forecached")  # the daemon's clock runs as fast as the traffic
     module.USERS = a.users
     options = {
+        "simple": {"CACHE_TYPE": "load.ScaledSimple"},
         "redis": {"CACHE_TYPE": "load.ScaledRedis"},
         "forecached": {"CACHE_OPTIONS": {"refresh": "thread", "concurrency": 4}},
     }
@@ -200,6 +227,7 @@ def answers(port):
 def measure(a, kind):
     """In a process of its own, with a server of its own."""
     base = tempfile.mkdtemp(prefix="flask-api-")
+    max_stale = a.max_stale or max(stale_by_timeout(a, 60), 1e-4)
     env = dict(os.environ, CACHE="redis" if kind == "plain" else kind)
     for name in ("FORECACHED_TRANSPORT", "FORECACHED_RESP"):
         env.pop(name, None)
@@ -213,7 +241,8 @@ def measure(a, kind):
             with open(conf, "w") as f:
                 json.dump({
                     "segment_bytes": "16MiB",
-                    "policy": {"max_stale": a.max_stale, "latency_value": a.latency_value},
+                    "http": "off",
+                    "policy": {"max_stale": max_stale, "latency_value": a.latency_value},
                     # these are waits for the app, whose clock does not run faster
                     "limits": {"lease_s": min(600, 10 * a.scale)},
                     "origins": {"app": {"timeout": min(600, 10 * a.scale)}},
