@@ -35,6 +35,7 @@ enum key_plain {
 	KEY_PLAIN_OWN = 2,     /* looks like a lock, a session or a counter: no rule applies */
 	KEY_PLAIN_WATCHED = 4, /* somebody wants to know of the next change */
 	KEY_PLAIN_GIVEN = 8,   /* client_ttl is what a plain client gave it last */
+	KEY_PLAIN_UNSET = 16,  /* who was told to load it did not set it: nobody waits for that */
 };
 
 enum key_peak {
@@ -76,6 +77,7 @@ struct key {
 	/* of plain clients (engine/plain.h) */
 	uint8_t plain; /* KEY_PLAIN_* */
 	uint8_t space; /* its database */
+	uint8_t flush; /* the last flush of it that this key has seen */
 	uint32_t
 	        counted; /* its place in the list of what is yet to be learned, plus 1; 0: not in it */
 };

@@ -229,11 +229,20 @@ static uint64_t miss_hash(const struct resp_conn *c, struct bytes key)
 	return hash_bytes(key, c->db) | 1;
 }
 
-void resp_missed(struct resp_conn *c, struct bytes key)
+void resp_missed(struct resp_conn *c, struct bytes key, uint64_t lease)
 {
 	uint64_t h = miss_hash(c, key);
 
-	c->miss[(h >> 32) % RESP_MISSES] = (struct resp_miss){h, resp_now(c).us};
+	c->miss[(h >> 32) % RESP_MISSES] = (struct resp_miss){h, resp_now(c).us, lease};
+	c->has_lease |= lease != 0;
+}
+
+uint64_t resp_lease(const struct resp_conn *c, struct bytes key)
+{
+	uint64_t h = miss_hash(c, key);
+	const struct resp_miss *m = &c->miss[(h >> 32) % RESP_MISSES];
+
+	return m->key == h ? m->lease : 0;
 }
 
 struct span resp_load_time(struct resp_conn *c, struct bytes key)
@@ -337,6 +346,9 @@ void resp_conn_close(struct resp_conn *c)
 		r->n_monitors--;
 	resp_multi_forget(c);
 	resp_job_free(c);
+	for (size_t i = 0; i < RESP_MISSES; i++)
+		if (c->miss[i].lease)
+			*vec_push(&r->lost) = c->miss[i].lease;
 	vec_free(&c->queue);
 	vec_free(&c->watch);
 	free(c->in);
@@ -382,6 +394,7 @@ void resp_conn_teardown(struct resp *r)
 	}
 	vec_free(&r->ready);
 	vec_free(&r->batch);
+	vec_free(&r->lost);
 	for (size_t i = 0; i < RESP_KEYS; i++)
 		free(r->key[i]);
 	resp_out_release(&r->out);
@@ -931,6 +944,12 @@ void resp_turn_end(struct resp *r)
 	if (!r)
 		return;
 	resp_conn_write_all(r);
+	if (r->flushing)
+		resp_flush_step(r);
+	while (r->lost.n)
+		plain_give_back(r->d->engine, clock_now(&r->d->clock), r->lost.v[--r->lost.n],
+		                &r->d->fx);
+	carry_out_effects(r->d);
 	/* those that become ready now wait for the next turn: nobody starves the sockets */
 	n = r->ready.n;
 	for (size_t i = 0; i < n; i++) {
@@ -943,7 +962,7 @@ void resp_turn_end(struct resp *r)
 		}
 		if (c->job)
 			resp_job_step(c);
-		else if (c->waits && !c->tickets)
+		else if (c->waits && !c->tickets && !c->flushes)
 			c->waits = false;
 		if (!c->dead)
 			go_on(c);
@@ -953,6 +972,6 @@ void resp_turn_end(struct resp *r)
 		memmove(r->ready.v, r->ready.v + n, r->ready.n * sizeof(*r->ready.v));
 		resp_conn_write_all(r);
 	}
-	if (r->ready.n)
+	if (r->ready.n || r->flushing)
 		loop_timer_set(r->d->loop, &r->go_on, SPAN_ZERO);
 }

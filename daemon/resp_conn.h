@@ -79,6 +79,7 @@ struct resp_watch {
 struct resp_miss {
 	uint64_t key; /* hash; 0: none */
 	int64_t at_us;
+	uint64_t lease; /* others wait for the load, or get the old value; 0: none */
 };
 #define RESP_MISSES 8 /* a power of two */
 
@@ -102,6 +103,7 @@ struct resp_conn {
 	bool batched;  /* is in r->batch */
 	bool held_back; /* its next request, by CLIENT PAUSE */
 	bool stalled;  /* stopped between two commands, as the peer did not take its replies */
+	bool flushes;  /* waits until all that it flushed is out of the store */
 	bool in_exec, dirty;
 	uint32_t tickets; /* yet to be answered */
 	struct resp_parser parser;
@@ -120,6 +122,7 @@ struct resp_conn {
 	VEC(struct resp_watch) watch;
 	struct resp_job *job;
 	struct resp_miss miss[RESP_MISSES];
+	bool has_lease; /* one of them may have one */
 	uint64_t bytes_in, bytes_out;
 };
 
@@ -153,6 +156,7 @@ struct resp {
 	uint64_t next_id;
 	VEC(struct resp_conn *) ready; /* to be gone on with at the end of the turn */
 	VEC(struct resp_conn *) batch; /* have replies in out that are yet to be written */
+	VEC(uint64_t) lost;            /* leases of connections that were closed */
 	size_t n_watching, n_monitors, n_jobs;
 	struct resp_limits limits;
 	struct resp_settings set;
@@ -163,6 +167,7 @@ struct resp {
 	unsigned next_key;
 	struct loop_timer accept_again, idle, learn, go_on, pause;
 	bool learning;                  /* the timer is set */
+	bool flushing;                  /* connections wait for a flush */
 	int64_t paused_until_us;        /* CLIENT PAUSE */
 	bool pause_all;
 	VEC(struct resp_slow) slow; /* oldest first */
@@ -234,8 +239,12 @@ bool resp_store(struct resp_conn *c, struct bytes key, struct bytes value, struc
 bool resp_delete(struct resp_conn *c, struct bytes key);
 void resp_expire(struct resp_conn *c, uint32_t id, struct instant at);
 
-/* Counts the miss of a key, or looks whether one of the last was of this key: how long ago. */
-void resp_missed(struct resp_conn *c, struct bytes key);
+/*
+ * Notes the miss of a key, with the lease that came with it or 0; or looks whether one of the last
+ * was of this key: how long ago, and with which lease.
+ */
+void resp_missed(struct resp_conn *c, struct bytes key, uint64_t lease);
+uint64_t resp_lease(const struct resp_conn *c, struct bytes key);
 struct span resp_load_time(struct resp_conn *c, struct bytes key);
 
 /* Makes sure that what was counted is learned soon. */
@@ -275,6 +284,7 @@ void resp_multi_forget(struct resp_conn *c); /* queue and watches */
 void resp_multi_touched(struct resp *r);     /* asks the engine which watched keys changed */
 void resp_job_step(struct resp_conn *c);
 void resp_job_free(struct resp_conn *c);
+void resp_flush_step(struct resp *r);
 void resp_monitor_feed(struct resp *r, const struct resp_conn *from, const struct bytes *arg,
                        size_t n);
 void resp_slow_add(struct resp_conn *c, const struct bytes *arg, size_t n, int64_t took_us);

@@ -33,7 +33,8 @@ void resp_do_touch(struct resp_conn *c, const struct bytes *arg, size_t n)
 		if (!resp_find(c, arg[i], &v))
 			continue;
 		there++;
-		plain_get(resp_engine(c), resp_now(c), resp_key(c, arg[i]), &v, &c->r->d->fx);
+		plain_get(resp_engine(c), resp_now(c), resp_key(c, arg[i]), 0, &v,
+		          &c->r->d->fx);
 	}
 	if (c->r->d->fx.list.n)
 		daemon_effects(c->r->d);

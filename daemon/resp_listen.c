@@ -353,6 +353,7 @@ void resp_free(struct resp **rp)
 		return;
 	resp_stop_accepting(r);
 	resp_conn_write_all(r);
+	plain_flush_step(r->d->engine, UINT32_MAX);
 	while (r->first)
 		resp_conn_close(r->first);
 	resp_conn_teardown(r);

@@ -282,16 +282,39 @@ void resp_do_dbsize(struct resp_conn *c, const struct bytes *arg, size_t n)
 	resp_number(c->w, (int64_t)plain_count(resp_engine(c), c->db));
 }
 
+void resp_flush_step(struct resp *r)
+{
+	if (plain_flush_step(r->d->engine, KEYS_PER_TURN))
+		return;
+	r->flushing = false;
+	for (struct resp_conn *c = r->first; c; c = c->next) {
+		if (!c->flushes)
+			continue;
+		c->flushes = c->waits = false;
+		resp_ok(c);
+		resp_conn_ready(c);
+	}
+}
+
+/*
+ * All is gone at once for those who ask here; the reply comes when it is also gone from the store,
+ * for those who read that without asking. Nobody else waits for it.
+ */
 static void flush(struct resp_conn *c, const struct bytes *arg, size_t n, unsigned space)
 {
+	struct engine *e = resp_engine(c);
+
 	if (n > 2 || (n == 2 && !resp_is(arg[1], "async") && !resp_is(arg[1], "sync"))) {
 		resp_syntax(c);
 		return;
 	}
-	plain_flush(resp_engine(c), space, &c->r->d->fx);
-	if (c->r->d->fx.list.n)
-		daemon_effects(c->r->d);
-	resp_ok(c);
+	plain_flush(e, space);
+	if (c->in_exec || plain_ids(e) <= KEYS_PER_TURN) {
+		plain_flush_step(e, UINT32_MAX);
+		resp_ok(c);
+		return;
+	}
+	c->flushes = c->waits = c->r->flushing = true;
 }
 
 void resp_do_flushdb(struct resp_conn *c, const struct bytes *arg, size_t n)

@@ -20,15 +20,21 @@ static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct e
 	c->tickets--;
 	c->waits = false;
 	resp_conn_ready(c); /* which frees it in the end, should it be closed by now */
-	if (c->dead)
+	if (c->dead) {
+		if (f->reply.status == REPLY_LEASE)
+			*vec_push(&c->r->lost) = f->reply.lease;
 		return;
+	}
 	switch (f->reply.status) {
 	case REPLY_OK:
 		resp_bulk(c->w, f->reply.value);
 		break;
+	case REPLY_LEASE: /* whoever was to load it has gone: now this one is */
+		resp_missed(c, resp_key_shown(f->key), f->reply.lease);
+		resp_null(c->w);
+		break;
 	case REPLY_ERROR:
 	case REPLY_ABSENT:
-	case REPLY_LEASE:
 	case REPLY_LEASE_LOST:
 	case REPLY_TOO_BIG:
 	case REPLY_BUSY:
@@ -41,7 +47,9 @@ static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct e
 static bool look(struct resp_conn *c, struct bytes key, struct plain_value *ret)
 {
 	struct daemon *d = c->r->d;
-	enum plain_got got = plain_get(d->engine, resp_now(c), resp_key(c, key), ret, &d->fx);
+	uint64_t lease = c->has_lease ? resp_lease(c, key) : 0;
+	enum plain_got got =
+	        plain_get(d->engine, resp_now(c), resp_key(c, key), lease, ret, &d->fx);
 
 	if (d->fx.list.n)
 		daemon_effects(d);
@@ -52,7 +60,7 @@ static bool look(struct resp_conn *c, struct bytes key, struct plain_value *ret)
 		return true;
 	}
 	c->r->n_misses++;
-	resp_missed(c, key);
+	resp_missed(c, key, got == PLAIN_MISS ? ret->lease : 0);
 	return false;
 }
 
@@ -60,19 +68,31 @@ void resp_do_get(struct resp_conn *c, const struct bytes *arg, size_t n)
 {
 	struct daemon *d = c->r->d;
 	struct bytes key = resp_key(c, arg[1]);
+	uint64_t lease = c->has_lease ? resp_lease(c, arg[1]) : 0;
 	struct plain_value v;
 	struct input in;
 
 	(void)n;
-	switch (plain_get(d->engine, resp_now(c), key, &v, &d->fx)) {
+	switch (plain_get(d->engine, resp_now(c), key, lease, &v, &d->fx)) {
 	case PLAIN_HIT:
 		c->r->n_hits++;
 		resp_bulk(c->w, v.value);
 		break;
 	case PLAIN_MISS:
 		c->r->n_misses++;
-		resp_missed(c, arg[1]);
+		resp_missed(c, arg[1], v.lease);
 		resp_null(c->w);
+		break;
+	case PLAIN_WAIT:
+		c->r->n_misses++;
+		resp_missed(c, arg[1], 0);
+		if (c->in_exec) {
+			resp_null(c->w);
+			break;
+		}
+		c->tickets++;
+		c->waits = true;
+		plain_wait(d->engine, v.id, daemon_ticket(d, on_loaded, c, 0), &d->fx);
 		break;
 	case PLAIN_ASK:
 		c->r->n_misses++;

@@ -230,8 +230,10 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 	struct place *p;
 	struct key *k;
 
-	if (id != INTERN_NONE)
+	if (id != INTERN_NONE) {
+		plain_settle(e, id);
 		return id;
+	}
 	if (!name.n || (double)name.n > e->limits.max_key_bytes ||
 	    (double)endpoint.n > e->limits.max_key_bytes)
 		return KEY_NONE;
@@ -260,6 +262,7 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 	};
 	hold_out(k, name, &p->policy);
 	plain_look_at(k, name);
+	k->flush = e->flushes.number[k->space];
 	*vec_push(&p->ep.keys) = id;
 	return id;
 }

@@ -286,7 +286,7 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 	if (k->entry != STORE_NONE) {
 		store_remove(e->store, k->entry);
 		k->entry = STORE_NONE;
-		e->held[k->space]--;
+		plain_unheld(e, k);
 	}
 	while ((rc = store_put(e->store, &item, &k->entry)) == -ENOSPC) {
 		k->entry = STORE_NONE;
@@ -585,8 +585,9 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	}
 	if (flight == FLIGHT_NONE || e->flight.v[flight].lease)
 		return; /* late, twice, or somebody else's: already answered */
+	key = e->flight.v[flight].key;
+	plain_settle(e, key);
 	f = &e->flight.v[flight];
-	key = f->key;
 	k = &e->key.v[key];
 	took = instant_diff(now, f->started);
 	got = (struct fetched){
@@ -662,17 +663,13 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	end_flight(e, flight);
 }
 
-void load_timeout(struct engine *e, struct instant now, uint32_t flight, struct effects *fx)
+/* Whoever had the lease has lost it: the first who waits for it and can load gets it. */
+void load_lost(struct engine *e, struct instant now, uint32_t flight, struct effects *fx)
 {
 	struct flight *f = &e->flight.v[flight];
 	uint32_t key = f->key;
 	struct waiter w;
 
-	if (!f->lease) {
-		failed(e, now, flight, bytes_str("no answer before the deadline"), SPAN_ZERO, fx);
-		return;
-	}
-	/* the lease is lost: the first who waits for it and can load gets it */
 	while (next_waiter(e, flight, &w)) {
 		struct effect *x;
 
@@ -683,10 +680,28 @@ void load_timeout(struct engine *e, struct instant now, uint32_t flight, struct 
 		f->generation++;
 		f->started = now;
 		f->voided = false;
-		heap_set(&e->deadline, flight, instant_add(now, span_from_s(e->limits.lease_s)));
+		heap_set(&e->deadline, flight,
+		         instant_add(now, f->plain ? plain_lease_time(e, now, &e->key.v[key])
+		                                   : span_from_s(e->limits.lease_s)));
 		x = serve_reply(e, fx, w.ticket, key, REPLY_LEASE, OUTCOME_MISS);
 		x->reply.lease = load_job(e, flight);
 		return;
 	}
 	end_flight(e, flight);
+}
+
+void load_timeout(struct engine *e, struct instant now, uint32_t flight, struct effects *fx)
+{
+	struct flight *f = &e->flight.v[flight];
+
+	if (!f->lease) {
+		failed(e, now, flight, bytes_str("no answer before the deadline"), SPAN_ZERO, fx);
+		return;
+	}
+	if (f->plain) {
+		/* plain clients do not wait for one after the other */
+		plain_unset(e, f->key);
+		answer_all(e, flight, REPLY_BUSY, bytes_str("not set in time"), NULL, fx);
+	}
+	load_lost(e, now, flight, fx);
 }

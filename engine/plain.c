@@ -227,22 +227,11 @@ bool plain_find(const struct engine *e, struct instant now, struct bytes key,
 {
 	uint32_t id = intern_find(&e->key_name, key);
 
-	if (id == INTERN_NONE || !is_live(&e->key.v[id], now) || !is_whole(e, &e->key.v[id]))
+	if (id == INTERN_NONE || !is_live(&e->key.v[id], now) ||
+	    plain_is_flushed(e, &e->key.v[id]) || !is_whole(e, &e->key.v[id]))
 		return false;
 	give(e, id, false, ret);
 	return true;
-}
-
-/* One client is told to load the value: the engine's lease, with the time that its loads take. */
-static void lend(struct engine *e, struct instant now, uint32_t key)
-{
-	struct key *k = &e->key.v[key];
-	double wait_us = LEASE_LOADS * (double)k->load_us + (double)LEASE_MOMENT.us;
-
-	load_lease(e, now, key);
-	if (k->load_us > 0 && wait_us < e->limits.lease_s * 1e6)
-		heap_set(&e->deadline, k->flight,
-		         instant_add(now, (struct span){(int64_t)wait_us}));
 }
 
 static void count_hit(struct engine *e, struct instant now, uint32_t id, enum outcome o)
@@ -251,19 +240,85 @@ static void count_hit(struct engine *e, struct instant now, uint32_t id, enum ou
 	serve_count(e, now, id, o, 1);
 }
 
-static void count_miss(struct engine *e, struct instant now, uint32_t id)
+static void count_miss(struct engine *e, struct instant now, uint32_t id, enum outcome o)
 {
 	note_of(e, id)->misses++;
-	serve_count(e, now, id, OUTCOME_MISS, 1);
+	serve_count(e, now, id, o, 1);
 }
 
-enum plain_got plain_get(struct engine *e, struct instant now, struct bytes key,
+struct span plain_lease_time(const struct engine *e, struct instant now, const struct key *k)
+{
+	double s = LEASE_LOADS * (double)k->load_us * 1e-6 + span_s(LEASE_MOMENT);
+
+	/* others wait for it */
+	if (!(k->flags & KEY_OURS) || now.us >= k->hard.us)
+		return span_from_s(
+		        fmin(k->load_us > 0 ? s : e->limits.redis_wait_s, e->limits.redis_wait_s));
+	return span_from_s(fmin(k->load_us > 0 ? s : e->limits.lease_s, e->limits.lease_s));
+}
+
+/* One client is told to load the value: the engine's lease, with the time that its loads take. */
+static enum plain_got lend(struct engine *e, struct instant now, uint32_t key,
+                           struct plain_value *ret)
+{
+	struct key *k = &e->key.v[key];
+
+	ret->lease = load_lease(e, now, key);
+	e->flight.v[k->flight].plain = true;
+	heap_set(&e->deadline, k->flight, instant_add(now, plain_lease_time(e, now, k)));
+	count_miss(e, now, key, OUTCOME_MISS);
+	return PLAIN_MISS;
+}
+
+void plain_unset(struct engine *e, uint32_t key)
+{
+	e->key.v[key].plain |= KEY_PLAIN_UNSET;
+}
+
+void plain_wait(struct engine *e, uint32_t id, uint64_t ticket, struct effects *fx)
+{
+	load_wait(e, id, ticket, false, true, fx);
+}
+
+void plain_give_back(struct engine *e, struct instant now, uint64_t lease, struct effects *fx)
+{
+	uint32_t flight = load_find(e, lease);
+
+	if (flight != FLIGHT_NONE && e->flight.v[flight].plain)
+		load_lost(e, now, flight, fx);
+}
+
+/* A rule says grace, and there is nothing to be served. */
+static enum plain_got cold(struct engine *e, struct instant now, uint32_t key, uint64_t lease,
+                           struct plain_value *ret)
+{
+	struct key *k = &e->key.v[key];
+
+	if (e->limits.redis_wait_s <= 0 || (k->plain & KEY_PLAIN_UNSET)) {
+		count_miss(e, now, key, OUTCOME_MISS);
+		return PLAIN_MISS;
+	}
+	if (k->flight == KEY_NONE)
+		return lend(e, now, key, ret);
+	if (lease && load_job(e, k->flight) == lease) {
+		/* nobody waits for itself */
+		count_miss(e, now, key, OUTCOME_MISS);
+		ret->lease = lease;
+		return PLAIN_MISS;
+	}
+	count_miss(e, now, key, OUTCOME_JOINED);
+	ret->id = key;
+	return PLAIN_WAIT;
+}
+
+enum plain_got plain_get(struct engine *e, struct instant now, struct bytes key, uint64_t lease,
                          struct plain_value *ret, struct effects *fx)
 {
 	uint32_t id = keyring_key(e, now, bytes_of(NULL, 0), key, fx);
 	struct place *p;
 	struct key *k;
 
+	ret->lease = 0;
 	if (id == KEY_NONE)
 		return PLAIN_MISS;
 	k = &e->key.v[id];
@@ -279,9 +334,7 @@ enum plain_got plain_get(struct engine *e, struct instant now, struct bytes key,
 			give(e, id, false, ret);
 			return PLAIN_HIT;
 		}
-		count_miss(e, now, id);
-		lend(e, now, id);
-		return PLAIN_MISS;
+		return lend(e, now, id, ret);
 	}
 	if (place_loads_from(p) != ORIGIN_NONE && !(k->plain & KEY_PLAIN_OWN))
 		return PLAIN_ASK;
@@ -291,11 +344,11 @@ enum plain_got plain_get(struct engine *e, struct instant now, struct bytes key,
 			give(e, id, true, ret);
 			return PLAIN_HIT;
 		}
-		count_miss(e, now, id);
-		lend(e, now, id);
-		return PLAIN_MISS;
+		return lend(e, now, id, ret);
 	}
-	count_miss(e, now, id);
+	if (grace_allowed(p, k))
+		return cold(e, now, id, lease, ret);
+	count_miss(e, now, id, OUTCOME_MISS);
 	return PLAIN_MISS;
 }
 
@@ -390,6 +443,7 @@ static int set_learned(struct engine *e, struct instant now, const struct plain_
 	};
 	int rc = load_accept(e, now, key, &f, fx);
 
+	e->key.v[key].plain &= (uint8_t)~KEY_PLAIN_UNSET;
 	end_flight(e, now, key, s->load, rc == 0, fx);
 	return rc;
 }
@@ -493,6 +547,7 @@ int plain_set(struct engine *e, struct instant now, const struct plain_set *s, s
 		if (rc)
 			serve_drop(e, key);
 	}
+	k->plain &= (uint8_t)~KEY_PLAIN_UNSET;
 	if (k->flight != KEY_NONE)
 		end_flight(e, now, key, s->load, rc == 0, fx);
 	return rc;
@@ -506,6 +561,7 @@ bool plain_delete(struct engine *e, struct instant now, struct bytes key, struct
 	(void)fx;
 	if (id == INTERN_NONE)
 		return false;
+	plain_settle(e, id);
 	live = is_live(&e->key.v[id], now);
 	load_void(e, id);
 	serve_drop(e, id);
@@ -534,21 +590,56 @@ void plain_expire(struct engine *e, struct instant now, uint32_t id, struct inst
 	}
 }
 
-void plain_flush(struct engine *e, unsigned space, struct effects *fx)
+/* -- Flushes ---------------------------------------------------------------------------------- */
+
+/* So many numbers of flushes are kept apart; a key may be as many behind, and no more. */
+enum { FLUSHES_APART = 200 };
+
+void plain_settle(struct engine *e, uint32_t id)
 {
-	(void)fx;
-	for (uint32_t id = 0; id < e->key_name.n_ids; id++) {
-		if (!intern_is_live(&e->key_name, id) ||
-		    (space < PLAIN_SPACES && e->key.v[id].space != space))
-			continue;
-		load_void(e, id);
-		serve_drop(e, id);
+	struct key *k = &e->key.v[id];
+
+	if (!plain_is_flushed(e, k))
+		return;
+	load_void(e, id);
+	serve_drop(e, id);
+	k->flush = e->flushes.number[k->space];
+}
+
+void plain_flush(struct engine *e, unsigned space)
+{
+	struct plain_flushes *f = &e->flushes;
+
+	if (++f->begun > FLUSHES_APART) {
+		plain_flush_step(e, UINT32_MAX);
+		f->begun = 1;
 	}
+	for (unsigned i = 0; i < PLAIN_SPACES; i++) {
+		if (space < PLAIN_SPACES && i != space)
+			continue;
+		f->number[i]++;
+		f->left[i] = e->held[i];
+	}
+	f->next = 0;
+	f->end = e->key_name.n_ids;
+}
+
+bool plain_flush_step(struct engine *e, uint32_t max)
+{
+	struct plain_flushes *f = &e->flushes;
+
+	for (; f->next < f->end && max; f->next++, max--)
+		if (intern_is_live(&e->key_name, f->next))
+			plain_settle(e, f->next);
+	if (f->next < f->end)
+		return true;
+	f->begun = 0;
+	return false;
 }
 
 uint64_t plain_count(const struct engine *e, unsigned space)
 {
-	return e->held[space];
+	return e->held[space] - e->flushes.left[space];
 }
 
 uint64_t plain_ending(const struct engine *e, unsigned space)
@@ -557,7 +648,8 @@ uint64_t plain_ending(const struct engine *e, unsigned space)
 
 	for (size_t id = 0; id < e->key.n; id++)
 		n += e->key.v[id].entry != STORE_NONE && (e->key.v[id].flags & KEY_OURS) &&
-		     e->key.v[id].space == space && instant_is_set(e->key.v[id].soft);
+		     e->key.v[id].space == space && instant_is_set(e->key.v[id].soft) &&
+		     !plain_is_flushed(e, &e->key.v[id]);
 	return n;
 }
 
@@ -575,7 +667,8 @@ bool plain_at(const struct engine *e, struct instant now, uint32_t id, unsigned 
               struct bytes *ret_key, struct plain_value *ret)
 {
 	if (!intern_is_live(&e->key_name, id) || e->key.v[id].space != space ||
-	    !is_live(&e->key.v[id], now) || !is_whole(e, &e->key.v[id]))
+	    !is_live(&e->key.v[id], now) || plain_is_flushed(e, &e->key.v[id]) ||
+	    !is_whole(e, &e->key.v[id]))
 		return false;
 	*ret_key = key_bytes(e, id);
 	give(e, id, false, ret);
@@ -586,6 +679,8 @@ bool plain_random(struct engine *e, struct instant now, unsigned space, struct b
 {
 	struct plain_value v;
 
+	if (!plain_count(e, space))
+		return false;
 	for (int i = 0; e->store && i < 100; i++) {
 		uint32_t entry = store_sample(e->store, &e->rng), id;
 

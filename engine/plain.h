@@ -17,7 +17,9 @@
  * An endpoint rule can allow more, for keys that do not look like a lock, a session or a counter:
  *	grace > 0	after its time, one client gets the miss (and thereby the lease to load it),
  *			the others the old value for as long as loads of it take, within grace; and
- *			shortly before its time, if loads are slow, one gets a miss early
+ *			shortly before its time, if loads are slow, one gets a miss early. Where there
+ *			is no old value the others wait for the new one, for as long as loads take, but
+ *			not for keys that the one before them did not set
  *	ttl "learn"	the client's own time to live is advice, as for everybody else: shorter where
  *			values change, longer up to max_age where there is an origin, a loader worker
  *			or change events
@@ -54,6 +56,8 @@ struct plain_value {
 	struct bytes value;
 	struct instant expires; /* NEVER: lives until it is evicted */
 	bool grace;             /* its time has passed; a rule says that it may be served */
+	/* with PLAIN_MISS: 0, or the lease of the key: the others wait, or get the old value */
+	uint64_t lease;
 };
 
 /* What a client would see, without any effect. False: nothing. */
@@ -65,11 +69,25 @@ enum plain_got {
 	PLAIN_HIT,
 	/* the engine can load it: hand in INPUT_GET, which counts it */
 	PLAIN_ASK,
+	/* another client was told to load it: plain_wait(), or take it for a miss */
+	PLAIN_WAIT,
 };
 
-/* A client asks for it. The key is remembered when it is new. */
-enum plain_got plain_get(struct engine *e, struct instant now, struct bytes key,
+/*
+ * A client asks for it; `lease` is what it was given with a miss of the key, 0: nothing. Nobody
+ * waits for a load of its own: it is a miss again. The key is remembered when it is new.
+ */
+enum plain_got plain_get(struct engine *e, struct instant now, struct bytes key, uint64_t lease,
                          struct plain_value *ret, struct effects *fx);
+
+/*
+ * The ticket gets the value once it is set: REPLY_OK; REPLY_LEASE: whoever was to load it has gone,
+ * so it is a miss, with the lease; anything else: a miss. `id` is that of PLAIN_WAIT.
+ */
+void plain_wait(struct engine *e, uint32_t id, uint64_t ticket, struct effects *fx);
+
+/* A client that was given a lease has gone. */
+void plain_give_back(struct engine *e, struct instant now, uint64_t lease, struct effects *fx);
 
 struct plain_set {
 	struct bytes key, value; /* not views of the store */
@@ -90,8 +108,13 @@ bool plain_delete(struct engine *e, struct instant now, struct bytes key, struct
 void plain_expire(struct engine *e, struct instant now, uint32_t id, struct instant at,
                   struct effects *fx);
 
-/* All values of a database, or of all (PLAIN_SPACES). */
-void plain_flush(struct engine *e, unsigned space, struct effects *fx);
+/*
+ * All values of a database, or of all (PLAIN_SPACES), are gone for whoever asks the engine. They are
+ * taken out of the store, where readers still find them, by plain_flush_step(), at most max keys at a
+ * time; false when it is done.
+ */
+void plain_flush(struct engine *e, unsigned space);
+bool plain_flush_step(struct engine *e, uint32_t max);
 
 /* Values held in a database; some of them may have expired a moment ago. */
 uint64_t plain_count(const struct engine *e, unsigned space);

@@ -106,6 +106,9 @@ struct origin_policy origin_policy_default(void);
 	  "then")                                                                                  \
 	X(lease_s, 10, 0.05, 600, "s",                                                             \
 	  "an app that took a lease and has not set the value by then loses it")                   \
+	X(redis_wait_s, 1, 0, 60, "s",                                                              \
+	  "a GET of a Redis client waits no longer than this for the load of another, where a "    \
+	  "rule says grace; 0: it does not wait")                                                  \
 	X(fit_every, 86400, 60, 31536000, "s", "how often request-rate models are fitted anew")    \
 	X(event_past, 3600, 0, 86400, "s", "older access events are refused")                      \
 	X(event_future, 1, 0, 3600, "s", "access events further in the future are refused")

@@ -62,7 +62,7 @@ void serve_drop(struct engine *e, uint32_t key)
 
 	if (e->store && k->entry != STORE_NONE) {
 		store_remove(e->store, k->entry);
-		e->held[k->space]--;
+		plain_unheld(e, k);
 	}
 	k->entry = STORE_NONE;
 	if (k->flags & KEY_OURS)
@@ -479,6 +479,7 @@ void serve_delete(struct engine *e, struct instant now, const struct input *in, 
 		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_ABSENT, OUTCOME_MISS);
 		return;
 	}
+	plain_settle(e, key);
 	held = e->key.v[key].flags & KEY_OURS;
 	load_void(e, key);
 	serve_drop(e, key);

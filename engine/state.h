@@ -106,6 +106,17 @@ struct plain_note {
 	struct instant loaded;
 };
 
+/*
+ * Flushes of plain clients' databases (plain.c). A key whose number of a flush is not that of its
+ * database holds what was flushed; those from `next` to `end` are yet to be looked at for that.
+ */
+struct plain_flushes {
+	uint32_t next, end;
+	unsigned begun;     /* since all keys were looked at last */
+	uint8_t number[16]; /* by database */
+	uint64_t left[16];  /* flushed values that are still in the store */
+};
+
 struct waiter {
 	uint64_t ticket;
 	uint32_t next;
@@ -129,6 +140,7 @@ struct flight {
 	double audit_weight, audit_said; /* inverse of its oversampling; P(stale) predicted */
 	uint8_t retries; /* how often a change during the load has made it start again */
 	bool lease;      /* an app loads, not we */
+	bool plain;      /* ... a plain client, which knows nothing of leases */
 	bool voided;     /* changed, set or purged since it started: what it brings is not kept */
 	bool late;       /* somebody waits for it who came after that */
 	bool stray;      /* voided, and another load of the key has taken its place */
@@ -239,6 +251,7 @@ struct engine {
 	struct heap expiry;          /* by key: the end of exact values */
 	VEC(uint32_t) touched;       /* watched keys that have changed */
 	uint64_t held[16];           /* values in each database of plain clients */
+	struct plain_flushes flushes;
 	uint64_t n_expired;
 
 	struct engine_stats stats;
@@ -353,6 +366,8 @@ void load_wait(struct engine *e, uint32_t key, uint64_t ticket, bool first, bool
 void load_ended(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
 /* The deadline of a flight has passed. */
 void load_timeout(struct engine *e, struct instant now, uint32_t flight, struct effects *fx);
+/* Whoever has the lease will not load: it goes to the first who waits and can, or ends. */
+void load_lost(struct engine *e, struct instant now, uint32_t flight, struct effects *fx);
 /* The flight with this job number, or FLIGHT_NONE. */
 uint32_t load_find(const struct engine *e, uint64_t job);
 uint64_t load_job(const struct engine *e, uint32_t flight);
@@ -406,6 +421,24 @@ bool plain_advises(struct engine *e, struct instant now, uint32_t key, double *r
                    enum ttl_reason *ret_reason);
 /* An exact value was found in the store at the start. */
 void plain_adopt(struct engine *e, uint32_t key);
+/* How long a plain client has for a load of the key before somebody else is told to. */
+struct span plain_lease_time(const struct engine *e, struct instant now, const struct key *k);
+/* The lease of a plain client has run out. */
+void plain_unset(struct engine *e, uint32_t key);
+/* What the key holds was flushed, and is yet to be taken out. */
+static inline bool plain_is_flushed(const struct engine *e, const struct key *k)
+{
+	return k->flush != e->flushes.number[k->space];
+}
+/* Takes it out now, before anything else is done with the key. */
+void plain_settle(struct engine *e, uint32_t id);
+/* One value less in the key's database. */
+static inline void plain_unheld(struct engine *e, const struct key *k)
+{
+	e->held[k->space]--;
+	if (plain_is_flushed(e, k))
+		e->flushes.left[k->space]--;
+}
 /* The value that is held is planned like any other from now on. */
 void plain_give_up(struct engine *e, uint32_t key);
 

@@ -254,6 +254,10 @@ check_PROGRAMS += %D%/peek
 %C%_peek_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_peek_LDADD = client/libforecache.la
 
+check_PROGRAMS += %D%/resp_herd
+%C%_resp_herd_SOURCES = %D%/resp_herd.c
+%C%_resp_herd_CPPFLAGS = $(UNIT_CPPFLAGS)
+
 check_PROGRAMS += %D%/herd
 %C%_herd_SOURCES = %D%/herd.c
 %C%_herd_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -396,11 +400,15 @@ TESTS += %D%/unit/t_resp
 # Redis clients. By hand: `make resp-random` sends a million random commands to both servers, and
 # tests/scripts/resp_suite.sh runs Redis' own tests.
 EXTRA_DIST += %D%/scripts/resp_wire.py
+dist_check_SCRIPTS += %D%/scripts/adopt_doc.py
+dist_check_SCRIPTS += %D%/scripts/example_flask_api.py
 dist_check_SCRIPTS += %D%/scripts/resp_clients.py
 dist_check_SCRIPTS += %D%/scripts/resp_daemon.py
 dist_check_SCRIPTS += %D%/scripts/resp_random.py
 dist_check_SCRIPTS += %D%/scripts/resp_suite.sh
 if HAVE_PYTHON3
+TESTS += %D%/scripts/adopt_doc.py
+TESTS += %D%/scripts/example_flask_api.py
 TESTS += %D%/scripts/resp_clients.py
 TESTS += %D%/scripts/resp_daemon.py
 TESTS += %D%/scripts/resp_random.py

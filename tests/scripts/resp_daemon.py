@@ -7,12 +7,13 @@ import resource
 import selectors
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fcd import Daemon, Loader, Refused, main, test, until
+from fcd import BUILD, Daemon, Loader, Refused, main, test, until
 from resp_wire import Closed, Error, Wire, connect, encode, port_of
 
 ON = {"redis": "127.0.0.1:0"}
@@ -464,6 +465,48 @@ def keys_holds_nobody_up():
         assert w.ask("DBSIZE") == n and w.ask("FLUSHALL") == b"OK" and w.ask("DBSIZE") == 0
 
 
+@test
+def a_flush_holds_nobody_up_and_is_seen_at_once():
+    with Daemon({**ON, "segment_bytes": "64MiB"}) as d:
+        w, other, watcher = connect(d), connect(d), connect(d)
+        n = 100000
+        for at in range(0, n, 5000):
+            w.ask_many([("SET", "f:%d" % i, "old") for i in range(at, at + 5000)])
+        other.ask_many([("SELECT", "1"), ("SET", "one", "kept"), ("SELECT", "0")])
+        watcher.ask("WATCH", "f:%d" % (n - 1))
+        for round_ in range(3):
+            w.send(encode("FLUSHDB"))
+            answers = 0
+            # the last keys are looked at last: for who asks they are gone as soon as any is
+            until("the flush has begun", lambda: other.ask("DBSIZE") == 0)
+            while not select_ready(w):
+                got = other.ask_many([("GET", "f:%d" % (n - 1)), ("EXISTS", "f:%d" % (n - 2)), ("DBSIZE",), ("RANDOMKEY",),
+                                      ("STRLEN", "f:%d" % (n - 3)), ("TTL", "f:%d" % (n - 4))])
+                assert got == [None, 0, 0, None, 0, -2], got
+                answers += 1
+                if answers == 2:
+                    break
+            # what is set while it goes on stays
+            other.ask("SET", "f:%d" % (n - 5), "new")
+            other.ask("SET", "brand new", "new")
+            assert w.reply() == b"OK"
+            assert other.ask("GET", "f:%d" % (n - 5)) == b"new" and other.ask("GET", "brand new") == b"new"
+            assert other.ask("DBSIZE") == 2 and sorted(other.ask("KEYS", "*")) == [b"brand new", b"f:%d" % (n - 5)]
+        assert patiently(d, "get", b"f:7", {"mode": "peek"})["outcome"] == "miss"
+        watcher.ask("MULTI")
+        watcher.ask("PING")
+        assert watcher.ask("EXEC") is None, "a watched key was flushed"
+        other.ask("SELECT", "1")
+        assert other.ask("GET", "one") == b"kept"
+        # two at once, and one whose client goes away
+        gone = connect(d)
+        gone.send(encode("FLUSHALL", "ASYNC"))
+        gone.close()
+        w.send(encode("FLUSHALL") + encode("SET", "after", "x") + encode("DBSIZE"))
+        assert [w.reply(), w.reply(), w.reply()] == [b"OK", b"OK", 1]
+        assert other.ask("GET", "one") is None
+
+
 def select_ready(w):
     s = selectors.DefaultSelector()
     s.register(w.socket, selectors.EVENT_READ)
@@ -516,44 +559,93 @@ RULES = {"endpoints": [{"match": "/grace/<k>", "grace": 60}, {"match": "/exact/<
                        {"match": "*", "grace": 30}]}
 
 
+def herd(d, key, for_ms=0, every_ms=0):
+    """Many clients at the same time who want the key, which takes 200 ms to load: what they say of it."""
+    clients = os.environ.get("RESP_HERD", "1000")
+    out = subprocess.run([os.path.join(BUILD, "tests", "resp_herd"), str(PORT(d)), key, clients, "200", str(for_ms), str(every_ms)],
+                         stdout=subprocess.PIPE, text=True, timeout=120, check=True).stdout
+    print("# %s clients, %s: %s" % (clients, "every %d ms" % every_ms if every_ms else "at once", out.strip()))
+    words = out.split()
+    got = {k: int(v) for k, v in zip(words[::2], words[1::2])}
+    assert got["errors"] == 0 and got["wrong"] == 0, got
+    return got
+
+
 @test
 def within_grace_one_loads_and_the_others_get_the_old_value():
-    clients = int(os.environ.get("RESP_HERD", "1000"))
     with Daemon({**ON, "segment_bytes": 4 << 20, **RULES}) as d:
-        port = PORT(d)
-        first = Wire(("127.0.0.1", port))
+        first = connect(d)
         # a load of 200 ms, learned from the first miss and set
         assert first.ask("GET", "/grace/1") is None
         asked = time.monotonic()
         until("a load", lambda: time.monotonic() > asked + 0.2)
-        first.ask("SET", "/grace/1", "old", "PX", 500)
-        herd = [Wire(("127.0.0.1", port)) for _ in range(clients)]
+        first.ask("SET", "/grace/1", "v-old", "PX", 300)
         until("it has ended", lambda: first.ask("EXISTS", "/grace/1") == 0)
-        loads, took, wrong, loading = 0, [], 0, None
-        request = encode("GET", "/grace/1")
-        begun = time.monotonic()
-        pending = list(herd)
-        while pending and time.monotonic() < begun + 30:
-            if loading and time.monotonic() > loading[0] + 0.2:
-                loading[1].ask("SET", "/grace/1", "new", "PX", 100000)
-                loading = None
-            w = pending.pop()
-            at = time.monotonic()
-            w.send(request)
-            got = w.reply()
-            if got is None:
-                loads += 1
-                loading = (time.monotonic(), w)
-            else:
-                took.append(time.monotonic() - at)
-                wrong += got not in (b"old", b"new")
-        if loading:
-            loading[1].ask("SET", "/grace/1", "new", "PX", 100000)
-        took.sort()
-        print("# %d clients on one ended key: %d loads, p99 of the others %.2f ms" %
-              (clients, loads, took[int(len(took) * 0.99)] * 1e3))
-        assert loads == 1 and not wrong, (loads, wrong)
-        assert first.ask("GET", "/grace/1") == b"new"
+        assert herd(d, "/grace/1")["loads"] == 1
+        assert first.ask("GET", "/grace/1") == b"v-new"
+        # its end is while they ask
+        first.ask("PEXPIRE", "/grace/1", 600)
+        assert herd(d, "/grace/1", 1500, 100)["loads"] == 1
+        assert first.ask("TTL", "/grace/1") > 3000
+
+
+@test
+def without_an_old_value_one_loads_and_the_others_wait():
+    with Daemon({**ON, "segment_bytes": 4 << 20, **RULES, "limits": {"redis_wait_s": 30}}) as d:
+        assert herd(d, "/grace/cold")["loads"] == 1
+        a, b, c = connect(d), connect(d), connect(d)
+        get = encode("GET", "/grace/2")
+        assert a.ask("GET", "/grace/2") is None
+        # who was told to load it is told so again, and a question about many keys waits for none
+        assert a.ask("GET", "/grace/2") is None and b.ask("MGET", "/grace/2", "/grace/3") == [None, None]
+        assert b.ask_many([("MULTI",), ("GET", "/grace/2"), ("EXEC",)])[2] == [None]
+        for w in (b, c):
+            w.send(get + encode("PING"))
+        until("both wait", lambda: patiently(d, "stats")["waiters"] == 2)
+        assert not select_ready(b) and not select_ready(c)
+        # it goes away: the next one is told to load it, the last one gets what that sets
+        a.close()
+        assert b.reply() is None and b.reply() == b"PONG"
+        assert not select_ready(c)
+        b.ask("SET", "/grace/2", "set", "PX", 100)
+        assert c.reply() == b"set" and c.reply() == b"PONG"
+        # one that waits goes away
+        assert a_miss(d, "/grace/4")
+        gone = connect(d)
+        gone.send(encode("GET", "/grace/4"))
+        until("it waits", lambda: patiently(d, "stats")["waiters"] == 1)
+        gone.close()
+        b.ask("SET", "/grace/4", "x")
+        assert c.ask("GET", "/grace/4") == b"x"
+        # what no rule is about
+        assert c.ask("GET", "/exact/1") is None and b.ask("GET", "/exact/1") is None
+        assert c.ask("GET", "lock:1") is None and b.ask("GET", "lock:1") is None
+
+
+HELD = []
+
+
+def a_miss(d, key):
+    HELD.append(connect(d))  # it stays open: nobody is told instead
+    return HELD[-1].ask("GET", key) is None
+
+
+@test
+def nobody_waits_twice_for_what_is_not_set():
+    with Daemon({**ON, "segment_bytes": 4 << 20, **RULES, "limits": {"redis_wait_s": 0.3}}) as d:
+        a, b, c = connect(d), connect(d), connect(d)
+        assert a.ask("GET", "/grace/none") is None
+        for w in (b, c):
+            w.send(encode("GET", "/grace/none"))
+        assert b.reply() is None and c.reply() is None
+        joined = patiently(d, "stats")["joined"]
+        assert joined == 2
+        for w in (a, b, c):
+            assert w.ask("GET", "/grace/none") is None
+        assert patiently(d, "stats")["joined"] == joined, "they have waited again"
+        # until somebody does set it
+        a.ask("SET", "/grace/none", "x", "PX", 20)
+        until("grace is over", lambda: a.ask("DEL", "/grace/none") == 0)
 
 
 @test
