@@ -431,8 +431,13 @@ static int ask_many(struct fc *fc, const char *endpoint, const void *const *keys
 	r.op = OP_MGET;
 	r.endpoint = bytes_str(endpoint);
 	r.get.mode = MODE_PEEK;
+	/* not vec_push, which ends the process when there is no memory */
+	r.pair.v = calloc(n, sizeof(*r.pair.v));
+	if (!r.pair.v)
+		return -ENOMEM;
+	r.pair.n = r.pair.cap = n;
 	for (i = 0; i < n; i++)
-		*vec_push(&r.pair) = (struct request_pair){bytes_of(keys[i], key_bytes[i]), {0}};
+		r.pair.v[i].key = bytes_of(keys[i], key_bytes[i]);
 	rc = fc_ask(fc, &r, fc->opt.timeout_s, &frame, &bytes);
 	request_release(&r);
 	if (rc)

@@ -493,12 +493,13 @@ static int send_loader(struct link *l, struct worker *w, const struct loader_mes
 static void send_register(struct link *l, struct worker *w, int64_t now)
 {
 	struct loader_message m = {.word = LOADER_REGISTER, .concurrency = w->concurrency};
+	struct bytes endpoint = bytes_str(w->endpoint);
 
-	*vec_push(&m.endpoint) = bytes_str(w->endpoint);
+	m.endpoint.v = &endpoint;
+	m.endpoint.n = 1;
 	w->unsent = send_loader(l, w, &m) == -EAGAIN; /* not connected yet: when it can be sent */
 	if (!w->unsent)
 		w->registered_us = now;
-	vec_free(&m.endpoint);
 }
 
 static void take_jobs(struct link *l, struct worker *w, int64_t now)

@@ -115,6 +115,13 @@ void segment_refresh(struct segment *s)
 		goto out;
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		goto out;
+	/*
+	 * The daemon never cuts its file; if somebody else has, what is missing must not be read
+	 * (SIGBUS). Until the next one is there, there is none.
+	 */
+	if (m && st.st_dev == m->dev && st.st_ino == m->ino &&
+	    (uint64_t)st.st_size < m->reader.bytes)
+		atomic_store(&s->current, NULL);
 	if (!m || st.st_dev != m->dev || st.st_ino != m->ino ||
 	    (uint64_t)st.st_size != m->reader.bytes)
 		map_file(s, fd, &st);

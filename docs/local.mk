@@ -5,6 +5,7 @@ dist_doc_DATA += %D%/getting-started.md
 dist_doc_DATA += %D%/metrics.md
 dist_doc_DATA += %D%/protocol.md
 dist_doc_DATA += %D%/robustness.md
+dist_doc_DATA += %D%/safety.md
 dist_doc_DATA += %D%/simulate.md
 dist_doc_DATA += %D%/learning-figures.md
 dist_doc_DATA += %D%/python.md

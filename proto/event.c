@@ -340,11 +340,15 @@ static size_t endpoint_number(const struct bytes *told, size_t n_told, struct by
 void events_write_columns(struct pack *w, const struct event *list, size_t n)
 {
 	enum { AT = 1, COUNT = 2, BYTES = 4, LOAD = 8, VERSION = 16, ENDPOINT = 32 };
-	struct bytes *told = mem_calloc(n, sizeof(*told));
-	uint32_t *number = mem_calloc(n, sizeof(*number));
+	struct bytes *told = calloc(n + 1, sizeof(*told));
+	uint32_t *number = calloc(n + 1, sizeof(*number));
 	unsigned have = 0;
 	size_t i, n_told = 0;
 
+	if (!told || !number) {
+		w->status = w->status ? w->status : -ENOMEM;
+		goto out;
+	}
 	for (i = 0; i < n; i++) {
 		const struct event *x = &list[i];
 
@@ -391,6 +395,7 @@ void events_write_columns(struct pack *w, const struct event *list, size_t n)
 	COLUMN("load_ms", LOAD, write_load_ms(w, list[i].load))
 	COLUMN("version", VERSION, write_version(w, list[i].version))
 #undef COLUMN
+out:
 	free(told);
 	free(number);
 }

@@ -143,6 +143,12 @@ check_PROGRAMS += %D%/unit/store_flips
 TESTS += %D%/unit/store_flips
 EXTRA_DIST += %D%/store_open.h
 
+check_PROGRAMS += %D%/unit/store_model
+%C%_unit_store_model_SOURCES = %D%/unit/store_model.c
+%C%_unit_store_model_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_store_model_LDADD = store/libstore.la -lm
+TESTS += %D%/unit/store_model
+
 check_PROGRAMS += %D%/unit/store_torture
 %C%_unit_store_torture_SOURCES = %D%/unit/store_torture.c
 %C%_unit_store_torture_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -167,6 +173,16 @@ check_PROGRAMS += %D%/unit/t_client
 %C%_unit_t_client_LDADD = client/libforecache.la proto/libproto.la store/libstore.la $(ZMQ_LIBS) \
 	-lpthread -lm
 TESTS += %D%/unit/t_client
+
+# The library's own objects once more, so that their allocations can be made to fail.
+check_PROGRAMS += %D%/unit/t_client_oom
+%C%_unit_t_client_oom_SOURCES = %D%/unit/t_client_oom.c $(client_libforecache_la_SOURCES)
+%C%_unit_t_client_oom_CPPFLAGS = $(UNIT_CPPFLAGS) $(ZMQ_CFLAGS)
+%C%_unit_t_client_oom_LDADD = proto/libproto.la store/libstore.la $(ZMQ_LIBS) $(MSGPACK_LIBS) \
+	$(XXHASH_LIBS) -lpthread -lm
+%C%_unit_t_client_oom_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free \
+	-Wl,--wrap=aligned_alloc,--wrap=strdup
+TESTS += %D%/unit/t_client_oom
 
 dist_check_SCRIPTS += %D%/scripts/client_links.sh
 TESTS += %D%/scripts/client_links.sh
@@ -417,3 +433,13 @@ resp-random: daemon/forecached
 	top_builddir=. RESP_RANDOM_COMMANDS=$${RESP_RANDOM_COMMANDS:-1000000} \
 		$(PYTHON3) $(srcdir)/tests/scripts/resp_random.py
 .PHONY: resp-random
+
+# The long forms of what make check does shortly; docs/safety.md has their figures. Flips belong in a
+# build with --enable-asan --enable-ubsan.
+kill-campaign: %D%/unit/store_torture
+	for seed in 11 12; do %D%/unit/store_torture $$seed 500 || exit 1; done
+flip-campaign: %D%/unit/store_flips
+	for seed in 1 2 3 4 5; do %D%/unit/store_flips $$seed 2000000 || exit 1; done
+model-campaign: %D%/unit/store_model
+	%D%/unit/store_model 7 10000000
+.PHONY: kill-campaign flip-campaign model-campaign

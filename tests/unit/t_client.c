@@ -1408,6 +1408,124 @@ TEST(a_child_goes_on_after_fork)
 	daemon_stop();
 }
 
+#define CHILDREN 4
+#define CHILD_THREADS 3
+
+static struct fc *inherited;
+static struct origin *child_origin;
+
+static void *work_in_child(void *arg)
+{
+	char key[32];
+	struct fc_value v;
+	uintptr_t bad = 0;
+
+	for (int i = 0; i < 200; i++) {
+		bad += GET(inherited, "stay", &v) != 0 || !is_value(&v, "value");
+		fc_value_release(&v);
+		snprintf(key, sizeof(key), "%p/%d", arg, i);
+		bad += GET(inherited, key, &v) != -ENOENT;
+		if (i % 20)
+			continue;
+		bad += fc_set(inherited, NULL, key, strlen(key), "x", 1, NULL) != 0;
+	}
+	return (void *)bad;
+}
+
+/* A worker of a prefork server: threads that get and set, and a loader of its own. */
+static _Noreturn void child_run(atomic_bool *go_home)
+{
+	pthread_t t[CHILD_THREADS];
+	uintptr_t bad = 0;
+	void *more;
+
+	bad += fc_register_loader(inherited, "/q", 2, load, child_origin) != 0;
+	for (uintptr_t i = 0; i < CHILD_THREADS; i++)
+		bad += pthread_create(&t[i], NULL, work_in_child,
+		                      (void *)((uintptr_t)getpid() << 8 | i)) != 0;
+	for (int i = 0; i < CHILD_THREADS; i++) {
+		pthread_join(t[i], &more);
+		bad += (uintptr_t)more;
+	}
+	bad += !EVENTUALLY(atomic_load(go_home), 30);
+	fc_close(&inherited);
+	_exit(bad != 0);
+}
+
+TEST(the_children_of_a_prefork_server_work)
+{
+	atomic_bool *go_home =
+	        mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned hits, sets, registered, answers;
+	pid_t child[CHILDREN];
+	int status;
+
+	daemon_start(true);
+	put("stay", "value");
+	child_origin = (struct origin *)(void *)((char *)go_home + 4096);
+	*child_origin = (struct origin){.value = "loaded"};
+	inherited = open_client();
+	OK(fc_set(inherited, NULL, "k", 1, "x", 1, NULL) == 0, "the parent's link is up");
+	hits = atomic_load(&d.events_seen[EVENT_HIT]);
+	sets = atomic_load(&d.sets_seen);
+	registered = atomic_load(&d.registered);
+	answers = atomic_load(&d.answers);
+	for (int i = 0; i < CHILDREN; i++) {
+		child[i] = fork();
+		if (child[i] == 0)
+			child_run(go_home);
+	}
+	OK(EVENTUALLY(atomic_load(&d.registered) >= registered + CHILDREN, 30), "%u loaders",
+	   atomic_load(&d.registered) - registered);
+	pthread_mutex_lock(&d.lock);
+	next_job = (struct told){.kind = TOLD_JOB,
+	                         .job = 5,
+	                         .endpoint = bytes_str("/q"),
+	                         .key = bytes_str("/q/1"),
+	                         .reason = bytes_str("refresh"),
+	                         .deadline = SPAN_S(30)};
+	pthread_mutex_unlock(&d.lock);
+	OK(EVENTUALLY(atomic_load(&d.answers) > answers, 30), "a child's loader answers");
+	atomic_store(go_home, true);
+	for (int i = 0; i < CHILDREN; i++)
+		OK(waitpid(child[i], &status, 0) == child[i] && WIFEXITED(status) &&
+		           WEXITSTATUS(status) == 0,
+		   "child %d: %x", i, (unsigned)status);
+	/* each hit of each thread of each child was told; each child's sets arrived */
+	OK(EVENTUALLY(atomic_load(&d.events_seen[EVENT_HIT]) >= hits, 10));
+	OK(atomic_load(&d.sets_seen) >= sets + CHILDREN * CHILD_THREADS * 10, "%u sets",
+	   atomic_load(&d.sets_seen) - sets);
+	OK(fc_set(inherited, NULL, "k", 1, "z", 1, NULL) == 0, "the parent goes on, too");
+	fc_close(&inherited);
+	daemon_stop();
+	munmap(go_home, 8192);
+	atomic_store(&d.registered, 0);
+	atomic_store(&d.answers, 0);
+}
+
+/* Nobody but its owner can cut the file; who finds it cut reads none of it. */
+TEST(a_segment_that_was_cut_is_read_no_more)
+{
+	struct fc_options o = {.size = sizeof(o), .dir = d.dir, .timeout_s = 0.2};
+	struct fc_value v;
+	struct fc *fc;
+
+	for (int i = 0; i < 4; i++) {
+		static const off_t cut[] = {0, 64, 4096, SEGMENT_BYTES / 2};
+
+		daemon_start(false);
+		put("k", "value");
+		OK(truncate(d.segment, cut[i]) == 0);
+		OK(fc_open(&o, &fc) == 0);
+		OK(GET(fc, "k", &v) != 0 && !v.data, "cut to %ld before it is mapped", (long)cut[i]);
+		OK(!fc_alive(fc));
+		fc_close(&fc);
+		/* the fixture still writes a heartbeat at its end */
+		OK(truncate(d.segment, SEGMENT_BYTES) == 0);
+		daemon_stop();
+	}
+}
+
 TEST(another_segment_is_found)
 {
 	struct fc_value v;
@@ -1589,6 +1707,8 @@ int main(int argc, char **argv)
 	RUN(without_daemons_the_apps_of_two_share_no_values);
 	RUN(a_lock_dies_with_its_holder);
 	RUN(a_child_goes_on_after_fork);
+	RUN(the_children_of_a_prefork_server_work);
+	RUN(a_segment_that_was_cut_is_read_no_more);
 	RUN(another_segment_is_found);
 	RUN(a_loader_serves_the_daemon);
 	RUN(notices_are_handed_out);
