@@ -448,7 +448,7 @@ void plain_give_up(struct engine *e, uint32_t key);
  * session move faster than its quarter of an hour does on average, and the loads that would show that
  * are the very ones that were made beforehand.
  */
-#define REPLAN_PEAK_PRICE 3
+#define REPLAN_PEAK_PRICE 10
 void replan(struct engine *e, struct instant now, uint32_t key);
 /* The plan for a value read at `loaded`, whether or not one is held; *ret_reason may be NULL. */
 struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key,

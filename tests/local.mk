@@ -233,6 +233,12 @@ check_PROGRAMS += %D%/unit/t_change
 %C%_unit_t_change_LDADD = $(MODELS_LIBS)
 TESTS += %D%/unit/t_change
 
+check_PROGRAMS += %D%/unit/t_rise
+%C%_unit_t_rise_SOURCES = %D%/unit/t_rise.c
+%C%_unit_t_rise_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_rise_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_rise
+
 check_PROGRAMS += %D%/unit/t_shape
 %C%_unit_t_shape_SOURCES = %D%/unit/t_shape.c
 %C%_unit_t_shape_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -293,6 +299,11 @@ check_PROGRAMS += %D%/unit/t_evict
 %C%_unit_t_evict_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
 %C%_unit_t_evict_LDADD = $(ENGINE_LIBS)
 TESTS += %D%/unit/t_evict
+check_PROGRAMS += %D%/unit/t_peak
+%C%_unit_t_peak_SOURCES = %D%/unit/t_peak.c
+%C%_unit_t_peak_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
+%C%_unit_t_peak_LDADD = $(ENGINE_LIBS)
+TESTS += %D%/unit/t_peak
 
 # The engine in a made-up world; each prints its figures, which docs/robustness.md shows
 SCENARIO_SOURCES = %D%/scenario/world.h %D%/scenario/world.c
@@ -375,6 +386,24 @@ check_PROGRAMS += %D%/unit/t_endpoint
 %C%_unit_t_endpoint_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_endpoint_LDADD = $(LEARNING_LIBS)
 TESTS += %D%/unit/t_endpoint
+
+check_PROGRAMS += %D%/unit/t_audience
+%C%_unit_t_audience_SOURCES = %D%/unit/t_audience.c
+%C%_unit_t_audience_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_audience_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_audience
+
+check_PROGRAMS += %D%/unit/t_guard
+%C%_unit_t_guard_SOURCES = %D%/unit/t_guard.c
+%C%_unit_t_guard_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_guard_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_guard
+
+check_PROGRAMS += %D%/unit/t_personal
+%C%_unit_t_personal_SOURCES = %D%/unit/t_personal.c
+%C%_unit_t_personal_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_personal_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_personal
 
 check_PROGRAMS += %D%/unit/t_plan
 %C%_unit_t_plan_SOURCES = %D%/unit/t_plan.c

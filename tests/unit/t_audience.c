@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "analyzer/audience.h"
+
+#include "base/rng.h"
+#include "tests/tap.h"
+
+#include <math.h>
+
+static struct rng rng;
+static const double WINDOW = 300;
+
+/* P(asked for within t s of the peak on that weekday). */
+static double p(const struct audience *a, uint32_t key, unsigned day, double t)
+{
+	double n, s;
+
+	audience_rate(a, key, day, 1e-6, WINDOW, &n, &s);
+	return -expm1(-n * log1p(t / s));
+}
+
+/* One peak: keys first .. last are asked for, each after delay_s. */
+static void peak(struct audience *a, unsigned day, uint32_t first, uint32_t last, double delay_s)
+{
+	audience_begin(a);
+	for (uint32_t k = first; k <= last; k++)
+		audience_asked(a, k, delay_s);
+	audience_end(a, day, WINDOW, 1000);
+}
+
+TEST(what_was_asked_for_then_is_expected_and_nothing_else)
+{
+	struct audience a = {0};
+
+	OK(p(&a, 1, 0, WINDOW) < 0.01, "nothing is known");
+	for (int d = 0; d < 5; d++)
+		peak(&a, d, 1, 10, 20);
+	OK(p(&a, 5, 0, WINDOW) > 0.9);
+	OK(p(&a, 5, 0, 5) < 0.5, "and not at once");
+	OK(p(&a, 11, 0, WINDOW) < 0.01);
+	audience_release(&a);
+}
+
+TEST(fashions_change)
+{
+	struct audience a = {0};
+
+	for (int d = 0; d < 20; d++)
+		peak(&a, d % 5, 1, 10, 20);
+	for (int d = 0; d < 10; d++)
+		peak(&a, d % 5, 11, 20, 20);
+	OK(p(&a, 5, 0, WINDOW) < 0.5 && p(&a, 15, 0, WINDOW) > 0.7, "%g %g", p(&a, 5, 0, WINDOW),
+	   p(&a, 15, 0, WINDOW));
+	for (int d = 0; d < 40; d++)
+		peak(&a, d % 5, 11, 20, 20);
+	OK(!audience_find(&a, 5), "at last it is not known any more");
+	audience_release(&a);
+}
+
+TEST(mondays_are_known_for_mondays)
+{
+	struct audience a = {0};
+
+	for (int d = 0; d < 30; d++)
+		peak(&a, d % 5, d % 5 ? 100 : 1, d % 5 ? 110 : 10, 10);
+	OK(p(&a, 5, 0, WINDOW) > 0.6 && p(&a, 5, 2, WINDOW) < 0.5, "%g %g", p(&a, 5, 0, WINDOW),
+	   p(&a, 5, 2, WINDOW));
+	OK(p(&a, 105, 2, WINDOW) > 0.8 && p(&a, 105, 0, WINDOW) < 0.7, "%g %g",
+	   p(&a, 105, 2, WINDOW), p(&a, 105, 0, WINDOW));
+	audience_release(&a);
+}
+
+TEST(rates_of_first_requests_are_found)
+{
+	struct audience a = {0};
+	double n, s;
+
+	/* a hundred peaks; keys 1 .. 20 come at rate k / 100 per second */
+	for (int d = 0; d < 100; d++) {
+		audience_begin(&a);
+		for (uint32_t k = 1; k <= 20; k++) {
+			double delay = rng_exponential(&rng, k / 100.0);
+
+			if (delay < WINDOW)
+				audience_asked(&a, k, delay);
+		}
+		audience_end(&a, d % 7, WINDOW, 1000);
+	}
+	for (uint32_t k = 5; k <= 20; k++) {
+		audience_rate(&a, k, 0, k / 100.0, WINDOW, &n, &s);
+		OK(n / s > k / 400.0 && n / s < k / 25.0, "key %u: %g", k, n / s);
+	}
+	audience_release(&a);
+}
+
+TEST(of_more_than_max_the_least_asked_for_go)
+{
+	struct audience a = {0};
+
+	for (int d = 0; d < 10; d++) {
+		audience_begin(&a);
+		for (uint32_t k = 0; k < 100; k++)
+			if (d % (k / 10 + 1) == 0)
+				audience_asked(&a, k, 1);
+		audience_end(&a, d % 7, WINDOW, 30);
+	}
+	OK(a.list.n == 30);
+	for (uint32_t k = 0; k < 10; k++)
+		OK(audience_find(&a, k) != NULL, "%u is asked for each time", k);
+	audience_forget(&a, 3);
+	OK(!audience_find(&a, 3) && audience_find(&a, 4) && a.list.n == 29);
+	audience_forget(&a, 3);
+	OK(a.list.n == 29);
+	audience_release(&a);
+}
+
+int main(int argc, char **argv)
+{
+	tap_start(argc, argv);
+	rng_init(&rng, tap_seed);
+	RUN(what_was_asked_for_then_is_expected_and_nothing_else);
+	RUN(fashions_change);
+	RUN(mondays_are_known_for_mondays);
+	RUN(rates_of_first_requests_are_found);
+	RUN(of_more_than_max_the_least_asked_for_go);
+	return tap_done();
+}

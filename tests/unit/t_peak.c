@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Peaks, scheduled and learned, in the virtual time of an engine with a recorded origin. */
+#include "engine/engine.h"
+
+#include "base/rng.h"
+#include "base/vec.h"
+#include "tests/tap.h"
+
+#include <string.h>
+
+static struct rng rng;
+
+/* 2026-11-02 00:00 UTC, a Monday */
+static const struct instant MONDAY = {INT64_C(1793577600) * 1000000};
+#define DAY_S 86400.0
+
+struct flight {
+	uint64_t job;
+	struct instant ends;
+};
+
+struct bench {
+	struct engine *e;
+	struct effects fx;
+	struct instant now;
+	VEC(struct flight) flight;
+	bool down; /* the origin answers with errors */
+	bool slow; /* it takes 20 s */
+	size_t prewarmed, demanded;
+	struct peak_report last;              /* the report that came last, */
+	size_t reports;                       /* of so many */
+	double first_before_s, last_before_s; /* of prewarm loads: to the next full day + 9 h */
+};
+
+static struct bench bench_new(const struct policy *y, double rate)
+{
+	struct engine_origin origin = {"api", origin_policy_default()};
+	struct engine_config c = {
+	        .seed = 7, .limits = engine_limits_default(), .policy = policy_default()};
+	struct bench b = {.now = MONDAY};
+
+	c.limits.audit_share = 0;
+	if (y)
+		c.policy = *y;
+	origin.policy.rate = rate;
+	c.origins = &origin;
+	c.n_origins = 1;
+	b.e = engine_new(&c, NULL, MONDAY);
+	return b;
+}
+
+static void bench_free(struct bench *b)
+{
+	engine_free(&b->e);
+	effects_release(&b->fx);
+	vec_free(&b->flight);
+}
+
+static void carry_out(struct bench *b)
+{
+	for (size_t i = 0; i < b->fx.list.n; i++) {
+		const struct effect *f = &b->fx.list.v[i];
+
+		if (f->kind == EFFECT_FIT) {
+			struct harmonic_data *d = f->fit.data;
+
+			harmonic_data_free(&d);
+		} else if (f->kind == EFFECT_LOAD) {
+			*vec_push(&b->flight) = (struct flight){
+			        f->load.job, instant_add(b->now, span_from_s(b->slow ? 5 : 0.1))};
+			b->prewarmed += f->load.reason == LOAD_PREWARM;
+			b->demanded += f->load.reason == LOAD_DEMAND;
+		} else if (f->kind == EFFECT_NOTICE && f->notice.what == NOTICE_PEAK) {
+			b->last = f->notice.peak;
+			b->reports++;
+		}
+	}
+	effects_clear(&b->fx);
+}
+
+/* Lets time pass; loads end, timers come, in their order. */
+static void until(struct bench *b, struct instant end)
+{
+	for (;;) {
+		struct instant t = engine_next(b->e);
+		size_t first = SIZE_MAX;
+
+		for (size_t i = 0; i < b->flight.n; i++)
+			if (b->flight.v[i].ends.us <= t.us) {
+				t = b->flight.v[i].ends;
+				first = i;
+			}
+		if (t.us > end.us)
+			break;
+		b->now = instant_max(b->now, t);
+		if (first == SIZE_MAX) {
+			engine_tick(b->e, b->now, 0, &b->fx);
+		} else {
+			struct input in = {.kind = INPUT_LOADED};
+
+			in.loaded.job = b->flight.v[first].job;
+			in.loaded.status = b->down ? LOADED_ERROR : LOADED_OK;
+			in.loaded.value = bytes_str("value");
+			in.loaded.last_modified = INSTANT_NONE;
+			in.loaded.error = bytes_str("it is down");
+			b->flight.v[first] = b->flight.v[--b->flight.n];
+			engine_input(b->e, b->now, &in, &b->fx);
+		}
+		carry_out(b);
+	}
+	b->now = end;
+}
+
+static void ask(struct bench *b, const char *key)
+{
+	struct input in = {.kind = INPUT_GET, .key = bytes_str(key)};
+
+	in.get.mode = GET_LOAD;
+	engine_input(b->e, b->now, &in, &b->fx);
+	carry_out(b);
+}
+
+static struct instant nine(int day)
+{
+	return instant_add(MONDAY, span_from_s(day * DAY_S + 9 * 3600));
+}
+
+static void schedule(struct bench *b, const char *name, const char *pattern, int days,
+                     double lead_s, uint32_t max_keys)
+{
+	struct instant at[40];
+	struct input in = {.kind = INPUT_SCHEDULE};
+
+	for (int d = 0; d < days; d++)
+		at[d] = nine(d);
+	in.schedule.name = bytes_str(name);
+	in.schedule.pattern = bytes_str(pattern);
+	in.schedule.at = at;
+	in.schedule.n_at = (size_t)days;
+	in.schedule.lead = span_from_s(lead_s);
+	in.schedule.max_keys = max_keys;
+	engine_input(b->e, b->now, &in, &b->fx);
+	carry_out(b);
+}
+
+/* A day until ten o'clock: at nine the n keys of the format are asked for, one a second. */
+static void morning(struct bench *b, int day, const char *format, int n)
+{
+	char key[64];
+
+	for (int i = 0; i < n; i++) {
+		until(b, instant_add(nine(day), span_from_s(i + 0.5)));
+		snprintf(key, sizeof(key), format, i);
+		ask(b, key);
+	}
+	until(b, instant_add(nine(day), span_from_s(3600)));
+}
+
+/* Values that are an hour old at most are refreshed each morning. */
+static struct policy hourly(void)
+{
+	struct policy y = policy_default();
+
+	y.max_age = 7200;
+	return y;
+}
+
+TEST(what_was_asked_for_then_is_warm_and_what_is_popular_elsewhen_is_not)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	char key[64];
+
+	schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+	for (int d = 0; d < 5; d++) {
+		size_t before = b.prewarmed;
+
+		/* others are asked for all night, three hundred times as often */
+		for (int i = 0; i < 300; i++) {
+			until(&b, instant_add(MONDAY, span_from_s(d * DAY_S + 60.0 * i)));
+			snprintf(key, sizeof(key), "/m/%d", 1000 + i % 3);
+			ask(&b, key);
+		}
+		morning(&b, d, "/m/%d", 10);
+		if (d >= 3)
+			OK(b.prewarmed - before == 10, "day %d: %zu", d, b.prewarmed - before);
+	}
+	OK(b.reports == 5 && b.last.source == PREFETCH_SCHEDULE);
+	OK(b.last.wanted == 10 && b.last.warm == 10 && b.last.late == 0, "%" PRIu64 " of %" PRIu64,
+	   b.last.warm, b.last.wanted);
+	OK(b.last.planned == 10 && b.last.loads == 10 && b.last.failed == 0);
+	OK(b.last.began.us < b.last.at.us &&
+	   b.last.began.us > b.last.at.us - 60 * INT64_C(1000000));
+	bench_free(&b);
+}
+
+TEST(a_name_that_says_whose_it_is_is_left_alone_unless_told)
+{
+	for (int mode = 0; mode < 3; mode++) {
+		struct policy y = hourly();
+		struct bench b;
+
+		y.prewarm = (enum prewarm_mode)mode;
+		b = bench_new(&y, 50);
+		schedule(&b, "nine", "*", 6, 0, 0);
+		for (int d = 0; d < 5; d++)
+			morning(&b, d, "/users/%d/orders", 10);
+		if (mode == PREWARM_ALWAYS)
+			OK(b.prewarmed >= 10 && b.last.warm == 10);
+		else
+			OK(b.prewarmed == 0 && b.last.wanted == 0);
+		if (mode == PREWARM_AUTO)
+			OK(b.last.skipped[SKIP_PERSONAL] == 10);
+		if (mode == PREWARM_NEVER)
+			OK(b.last.skipped[SKIP_FORBIDDEN] == 10);
+		bench_free(&b);
+	}
+}
+
+TEST(an_origin_that_dies_meanwhile_is_left_in_peace_and_reported)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	size_t before;
+
+	schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+	for (int d = 0; d < 4; d++)
+		morning(&b, d, "/m/%d", 200);
+	until(&b, instant_add(nine(4), span_from_s(-1800)));
+	before = b.prewarmed;
+	b.down = true;
+	until(&b, nine(4));
+	OK(b.reports == 5 && b.last.planned >= 190, "%" PRIu64, b.last.planned);
+	OK(b.last.late == b.last.planned && b.last.warm == 0);
+	OK(b.last.failed >= 1 && b.prewarmed - before < 60, "%zu loads of an origin that fails",
+	   b.prewarmed - before);
+	OK(b.last.loads == b.prewarmed - before);
+	bench_free(&b);
+}
+
+TEST(a_budget_of_nothing_is_reported_and_nothing_hangs)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 0);
+
+	schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+	for (int d = 0; d < 5; d++)
+		morning(&b, d, "/m/%d", 10);
+	OK(b.prewarmed == 0 && b.reports == 5);
+	OK(b.last.wanted == 10 && b.last.warm == 0 && b.last.skipped[SKIP_ORIGIN] == 10);
+	bench_free(&b);
+}
+
+TEST(loads_that_take_longer_begin_earlier)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+
+	b.slow = true;
+	schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+	for (int d = 0; d < 5; d++)
+		morning(&b, d, "/m/%d", 10);
+	OK(b.last.wanted == 10 && b.last.warm == 10, "%" PRIu64, b.last.warm);
+	OK(b.last.began.us < b.last.at.us - 6 * INT64_C(1000000));
+	bench_free(&b);
+}
+
+TEST(overlapping_and_contradictory_schedules_load_each_key_once)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	size_t before = 0;
+
+	schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+	schedule(&b, "nine again", "*", 6, 600, 3);
+	/* a lead longer than its period, and a pattern that matches nothing */
+	schedule(&b, "early", "/m/<id>", 6, 2 * DAY_S, 0);
+	schedule(&b, "nobody", "/none/<id>", 6, 0, 0);
+	for (int d = 0; d < 5; d++) {
+		before = b.prewarmed;
+		morning(&b, d, "/m/%d", 10);
+	}
+	OK(b.prewarmed - before == 10, "%zu", b.prewarmed - before);
+	OK(b.reports == 20, "%zu", b.reports);
+	bench_free(&b);
+}
+
+TEST(many_instants_a_minute_apart_are_reported_each)
+{
+	struct bench b = bench_new(NULL, 50);
+	struct instant at[50];
+	struct input in = {.kind = INPUT_SCHEDULE};
+
+	for (int i = 0; i < 50; i++)
+		at[i] = instant_add(MONDAY, span_from_s(3600 + 60 * i));
+	in.schedule.name = bytes_str("often");
+	in.schedule.pattern = bytes_str("*");
+	in.schedule.at = at;
+	in.schedule.n_at = 50;
+	engine_input(b.e, b.now, &in, &b.fx);
+	carry_out(&b);
+	until(&b, instant_add(MONDAY, span_from_s(9000)));
+	OK(b.reports == 50, "%zu", b.reports);
+	bench_free(&b);
+}
+
+/* Twenty keys; from nine to ten on weekdays one request a second, else one in five minutes. */
+static void learn_days(struct bench *b, int from, int to, double start_s)
+{
+	char key[64];
+
+	for (int d = from; d < to; d++) {
+		double t = d * DAY_S, end = (d + 1) * DAY_S, open = d * DAY_S + start_s;
+
+		while (t < end) {
+			bool busy = d % 7 < 5 && t >= open && t < open + 3600;
+			double next = t + rng_exponential(&rng, busy ? 1 : 1 / 300.0);
+
+			/* the bell is not missed by a long gap */
+			t = !busy && d % 7 < 5 && t < open && next > open ? open + 0.01 : next;
+			if (t >= end)
+				break;
+			until(b, instant_add(MONDAY, span_from_s(t)));
+			snprintf(key, sizeof(key), "/m/%d", (int)rng_below(&rng, 20));
+			ask(b, key);
+		}
+	}
+}
+
+struct found {
+	size_t n;
+	struct learned_row row;
+};
+
+static void note(void *arg, const struct learned_row *r)
+{
+	struct found *f = arg;
+
+	if (r->kind == ZONE_WEEKDAY) {
+		f->n++;
+		f->row = *r;
+	}
+}
+
+TEST(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	struct found f = {0};
+
+	y.max_age = 3600;
+	learn_days(&b, 0, 4, 9 * 3600);
+	engine_learned_peaks(b.e, b.now, note, &f);
+	OK(f.n == 1 && f.row.minute == 9 * 60, "%zu, at %d", f.n, f.row.minute);
+	OK(!f.row.proven && b.prewarmed == 0, "only watched: %zu loads", b.prewarmed);
+	learn_days(&b, 4, 12, 9 * 3600);
+	f = (struct found){0};
+	engine_learned_peaks(b.e, b.now, note, &f);
+	OK(f.n == 1 && f.row.proven && f.row.confidence > 0.8, "%g", f.row.confidence);
+	OK(b.prewarmed > 10 && b.last.source == PREFETCH_LEARNED);
+	OK(b.last.warm >= b.last.wanted * 9 / 10, "%" PRIu64 " of %" PRIu64, b.last.warm,
+	   b.last.wanted);
+	/* a weekend has no such peak */
+	b.prewarmed = 0;
+	learn_days(&b, 12, 14, 9 * 3600);
+	OK(b.prewarmed == 0, "%zu", b.prewarmed);
+	bench_free(&b);
+}
+
+TEST(traffic_without_a_rhythm_has_nothing_to_foresee)
+{
+	struct bench b = bench_new(NULL, 50);
+	struct engine_stats s;
+	struct found f = {0};
+	char key[64];
+
+	for (double t = 0; t < 6 * DAY_S; t += rng_exponential(&rng, 0.05)) {
+		until(&b, instant_add(MONDAY, span_from_s(t)));
+		snprintf(key, sizeof(key), "/m/%d", (int)rng_below(&rng, 500));
+		ask(&b, key);
+	}
+	engine_learned_peaks(b.e, b.now, note, &f);
+	engine_stats(b.e, &s);
+	OK(b.prewarmed == 0, "%zu", b.prewarmed);
+	OK(f.n == 0 || !f.row.proven);
+	OK((double)(s.loads[LOAD_REFRESH] + s.loads[LOAD_PREWARM]) <=
+	           0.02 * (double)(s.loads[LOAD_DEMAND] + 1),
+	   "%" PRIu64 " of %" PRIu64, s.loads[LOAD_REFRESH], s.loads[LOAD_DEMAND]);
+	bench_free(&b);
+}
+
+int main(int argc, char **argv)
+{
+	tap_start(argc, argv);
+	rng_init(&rng, tap_seed);
+	RUN(what_was_asked_for_then_is_warm_and_what_is_popular_elsewhen_is_not);
+	RUN(a_name_that_says_whose_it_is_is_left_alone_unless_told);
+	RUN(an_origin_that_dies_meanwhile_is_left_in_peace_and_reported);
+	RUN(a_budget_of_nothing_is_reported_and_nothing_hangs);
+	RUN(loads_that_take_longer_begin_earlier);
+	RUN(overlapping_and_contradictory_schedules_load_each_key_once);
+	RUN(many_instants_a_minute_apart_are_reported_each);
+	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
+	RUN(traffic_without_a_rhythm_has_nothing_to_foresee);
+	return tap_done();
+}
