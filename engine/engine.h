@@ -549,9 +549,9 @@ struct record_field {
 };
 
 struct record {
-	const char *kind; /* "key", "endpoint", "class" */
+	const char *kind; /* "key", "endpoint", "class", "peak" */
 	struct bytes name;
-	struct bytes endpoint; /* of a key, else empty */
+	struct bytes endpoint; /* of a key or a learned peak, else empty */
 	struct record_field field[RECORD_MAX_FIELDS];
 	size_t n_fields;
 };

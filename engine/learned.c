@@ -246,6 +246,10 @@ struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r)
 	struct peak *p;
 	int n;
 
+	if (count_learned(e) >= MAX_LEARNED) {
+		free(name);
+		return NULL;
+	}
 	memcpy(name, endpoint.p, endpoint.n);
 	n = snprintf(name + endpoint.n, 64, " %s %02d:%02d", kind_name(r->kind), r->slot / 4,
 	             r->slot % 4 * 15);
@@ -271,9 +275,10 @@ static void search(struct engine *e, struct instant now, uint32_t place)
 			continue;
 		if (p) {
 			p->learned.rise = found[i];
-		} else if (count_learned(e) < MAX_LEARNED) {
+		} else {
 			p = learned_add(e, place, &found[i]);
-			learned_seek(e, p, now);
+			if (p)
+				learned_seek(e, p, now);
 		}
 	}
 	for (size_t i = e->peak.n; i-- > 0;) {

@@ -32,6 +32,9 @@ static const struct span TRY_AGAIN = {1000000}, CHECK = {5 * 1000000LL};
 /* What was asked for by hand is tried for so long. */
 static const struct span MANUAL_FOR = {600 * 1000000LL};
 
+/* Peaks of which something was kept, and that nobody has named since. */
+static const size_t MAX_UNNAMED = 512;
+
 /* A key counts as wanted when it is more likely than this to be asked for, and has a chance from: */
 static const double WANTED = 0.5, CHANCE = 0.05;
 
@@ -67,6 +70,23 @@ struct peak *peak_find(struct engine *e, struct bytes name)
 	struct peak *p = peak_by_id(e, id_of(name));
 
 	return p && p->name && bytes_equal(bytes_str(p->name), name) ? p : NULL;
+}
+
+struct peak *peak_unnamed(struct engine *e, uint32_t id)
+{
+	struct peak *p;
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->peak.n; i++)
+		n += !e->peak.v[i]->name;
+	if (n >= MAX_UNNAMED)
+		return NULL;
+	p = mem_calloc(1, sizeof(*p));
+	*vec_push(&e->peak) = p;
+	p->id = id;
+	p->source = PREFETCH_SCHEDULE;
+	p->place = INTERN_NONE;
+	return p;
 }
 
 /* What is known of a peak of that name from an earlier life is taken over. */
@@ -311,7 +331,8 @@ static bool fresh_enough(struct engine *e, uint32_t key, struct instant at,
 	if (!(k->flags & KEY_OURS) || k->soft.us <= at.us)
 		return false;
 	rest = span_s(instant_diff(k->soft, at));
-	return prewarm_p(c, fmax(c->life_s, rest)) - prewarm_p(c, rest) <
+	return prewarm_p(c, fmin(fmax(c->life_s, rest), span_s(WATCH))) -
+	               prewarm_p(c, fmin(rest, span_s(WATCH))) <
 	       prewarm_worth(c->miss_value);
 }
 
@@ -663,6 +684,7 @@ static void after_peak(struct engine *e, struct peak *p, struct instant now)
 		if (p->audience.list.v[i].delay_s >= 0 || p->audience.list.v[i].n > 0)
 			e->key.v[p->audience.list.v[i].key].flags |= KEY_DIRTY;
 	audience_end(&p->audience, weekday_of(z, at), window, p->max_keys);
+	p->dirty = true;
 	drop_items(p);
 	p->next++;
 	p->phase = PEAK_IDLE;
@@ -764,7 +786,7 @@ bool peak_why(struct engine *e, struct instant now, uint32_t key, struct why_pea
 			ret->skip = SKIP_UNPROVEN;
 		}
 	}
-	ret->p_useful = c.trust * prewarm_p(&c, c.life_s);
+	ret->p_useful = c.trust * prewarm_p(&c, fmin(c.life_s, span_s(WATCH)));
 	return true;
 }
 

@@ -9,7 +9,10 @@
  *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [coefficients, step s, sd,
  *	          weekly], errors [profile, harmonic, n], spread (of the forecast's log error, squared)
  *	key       evidence [da, db, looks], rate [n, s, last_seen], load [us, bytes], version [hi, lo],
- *	          times [loaded, last_changed], client_ttl, asked [bits, peaks] (at scheduled peaks)
+ *	          times [loaded, last_changed], client_ttl, asked (at peaks: for each the number of its
+ *	          peak, peaks and seconds waited, the same for Monday to Sunday)
+ *	peak      id, peaks [all, Monday .. Sunday], and of a learned one: rise [kind, slot, days, held,
+ *	          factor], trials [all, kept, keys, keys used, proven], minute
  *
  * Numbers are doubles; a 64-bit version is two halves, an instant is seconds.
  */
@@ -122,9 +125,66 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 	fn(arg, &w.r);
 }
 
+/* What one key's audiences know of it: numbers for each peak. */
+#define ASKED_NUMBERS (3 + 2 * AUDIENCE_WEEKDAYS)
+#define ASKED_PEAKS   8
+
+static size_t asked_numbers(const struct engine *e, uint32_t key,
+                            double ret[ASKED_PEAKS * ASKED_NUMBERS])
+{
+	size_t n = 0;
+
+	if (!(e->key.v[key].at_peaks & KEY_PEAK_KNOWN))
+		return 0;
+	for (size_t i = 0; i < e->peak.n && n < ASKED_PEAKS * ASKED_NUMBERS; i++) {
+		const struct audience_key *k = audience_find(&e->peak.v[i]->audience, key);
+
+		if (!k || !(k->s > 0))
+			continue;
+		ret[n++] = e->peak.v[i]->id;
+		ret[n++] = k->n;
+		ret[n++] = k->s;
+		for (int d = 0; d < AUDIENCE_WEEKDAYS; d++) {
+			ret[n++] = k->day_n[d];
+			ret[n++] = k->day_s[d];
+		}
+	}
+	return n;
+}
+
+static void write_peak(struct engine *e, const struct peak *p, record_fn *fn, void *arg)
+{
+	const struct learned *l = &p->learned;
+	bool learned = p->source == PREFETCH_LEARNED;
+	double id = p->id, peaks[1 + AUDIENCE_WEEKDAYS], minute[PEAK_MINUTES];
+	double rise[5] = {l->rise.kind, l->rise.slot, l->rise.days, l->rise.held, l->rise.factor};
+	double trials[5] = {l->trials, l->kept, l->shadow, l->shadow_used, l->proven};
+	struct writer w;
+
+	if (!p->name || (p->source != PREFETCH_SCHEDULE && !learned))
+		return;
+	begin(&w, "peak", bytes_str(p->name),
+	      learned ? intern_name(&e->place_name, p->place) : bytes_of(NULL, 0));
+	peaks[0] = p->audience.peaks;
+	for (int d = 0; d < AUDIENCE_WEEKDAYS; d++)
+		peaks[d + 1] = p->audience.day_peaks[d];
+	put(&w, "id", &id, 1);
+	put(&w, "peaks", peaks, 1 + AUDIENCE_WEEKDAYS);
+	if (learned) {
+		for (int i = 0; i < PEAK_MINUTES; i++)
+			minute[i] = l->minute[i];
+		put(&w, "rise", rise, 5);
+		put(&w, "trials", trials, 5);
+		put(&w, "minute", minute, PEAK_MINUTES);
+	}
+	fn(arg, &w.r);
+}
+
 static void write_key(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct key *k = &e->key.v[id];
+	double asked[ASKED_PEAKS * ASKED_NUMBERS];
+	size_t n_asked = asked_numbers(e, id, asked);
 	struct writer w;
 
 	begin(&w, "key", key_bytes(e, id), intern_name(&e->place_name, k->endpoint));
@@ -135,6 +195,8 @@ static void write_key(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 	put3(&w, "times", 3, time_out(k->loaded), time_out(k->last_changed), k->modified_s);
 	if (k->flags & KEY_CLIENT_TTL)
 		put3(&w, "client_ttl", 1, k->client_ttl, 0, 0);
+	if (n_asked)
+		put(&w, "asked", asked, n_asked);
 	fn(arg, &w.r);
 }
 
@@ -153,6 +215,16 @@ size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn 
 		write_place(e, id, fn, arg);
 		write_class(&e->cls.v[e->place.v[id]->class_id], fn, arg);
 		out += 2;
+	}
+	for (size_t i = 0; i < e->peak.n && out < max; i++) {
+		struct peak *p = e->peak.v[(e->dirty_peak + i) % e->peak.n];
+
+		if (!p->dirty)
+			continue;
+		p->dirty = false;
+		write_peak(e, p, fn, arg);
+		e->dirty_peak++;
+		out++;
 	}
 	/* a bounded look around the table: what is not reached now comes next time */
 	for (; out < max && looked < e->key_name.n_ids && looked < 64 * max; looked++) {
@@ -176,6 +248,8 @@ void engine_export(struct engine *e, struct instant now, record_fn *fn, void *ar
 	for (uint32_t i = 0; i < e->place.n; i++)
 		if (e->place.v[i])
 			write_place(e, i, fn, arg);
+	for (size_t i = 0; i < e->peak.n; i++)
+		write_peak(e, e->peak.v[i], fn, arg);
 	for (uint32_t i = 0; i < e->key_name.n_ids; i++)
 		if (intern_is_live(&e->key_name, i))
 			write_key(e, i, fn, arg);
@@ -323,6 +397,45 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	return 0;
 }
 
+/* Numbers of any length that is a multiple of `of`; NULL: not there, or not finite. */
+static const double *get_some(const struct record *r, const char *name, size_t of, size_t *ret_n)
+{
+	for (size_t i = 0; i < r->n_fields; i++)
+		if (strcmp(r->field[i].name, name) == 0 && r->field[i].n &&
+		    r->field[i].n % of == 0) {
+			*ret_n = r->field[i].n;
+			return get(r, name, r->field[i].n);
+		}
+	return NULL;
+}
+
+/* What peaks know of the key. One that is not known yet waits under its number for its name. */
+static void read_asked(struct engine *e, uint32_t key, const struct record *r)
+{
+	size_t n = 0;
+	const double *v = get_some(r, "asked", ASKED_NUMBERS, &n);
+
+	for (; v && n; v += ASKED_NUMBERS, n -= ASKED_NUMBERS) {
+		struct audience_key *k;
+		struct peak *p;
+
+		if (!in_range(v, 1, 0, UINT32_MAX) || !in_range(v + 1, ASKED_NUMBERS - 1, 0, 1e6))
+			continue;
+		p = peak_by_id(e, (uint32_t)v[0]);
+		p = p ? p : peak_unnamed(e, (uint32_t)v[0]);
+		if (!p || p->audience.list.n >= PEAK_MAX_KEYS)
+			continue;
+		k = audience_add(&p->audience, key);
+		k->n = (float)v[1];
+		k->s = (float)v[2];
+		for (int d = 0; d < AUDIENCE_WEEKDAYS; d++) {
+			k->day_n[d] = (float)v[3 + 2 * d];
+			k->day_s[d] = (float)v[4 + 2 * d];
+		}
+		e->key.v[key].at_peaks |= KEY_PEAK_KNOWN;
+	}
+}
+
 static int read_key(struct engine *e, struct instant now, const struct record *r,
                     const char **ret_why)
 {
@@ -366,6 +479,54 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 		k->client_ttl = (float)ttl[0];
 		k->flags |= KEY_CLIENT_TTL;
 	}
+	read_asked(e, id, r);
+	return 0;
+}
+
+static int read_peak(struct engine *e, struct instant now, const struct record *r,
+                     const char **ret_why)
+{
+	const double *id = get(r, "id", 1), *peaks = get(r, "peaks", 1 + AUDIENCE_WEEKDAYS),
+	             *rise = get(r, "rise", 5), *trials = get(r, "trials", 5),
+	             *minute = get(r, "minute", PEAK_MINUTES);
+	struct peak *p;
+
+	if (!id || !in_range(id, 1, 0, UINT32_MAX))
+		return bad(ret_why, "peak.id: missing or out of range");
+	if (!peaks || !in_range(peaks, 1 + AUDIENCE_WEEKDAYS, 0, 1e6))
+		return bad(ret_why, "peak.peaks: missing or out of range");
+	if (rise && (!r->endpoint.n || !in_range(rise, 1, ZONE_WEEKDAY, ZONE_SUNDAY) ||
+	             !in_range(rise + 1, 1, 0, SHAPE_BINS - 1) || !in_range(rise + 2, 3, 0, 1e9)))
+		return bad(ret_why, "peak.rise: out of range, or without an endpoint");
+	p = peak_by_id(e, (uint32_t)id[0]);
+	if (rise && !(p && p->name)) {
+		struct rise x = {.kind = (int)rise[0],
+		                 .slot = (int)rise[1],
+		                 .days = rise[2],
+		                 .held = rise[3],
+		                 .factor = rise[4]};
+
+		p = learned_add(e, keyring_place(e, now, r->endpoint, NULL), &x);
+		if (!p)
+			return 0; /* there are as many as may be */
+		if (trials && in_range(trials, 5, 0, 1e9)) {
+			p->learned.trials = (float)trials[0];
+			p->learned.kept = (float)trials[1];
+			p->learned.shadow = (float)trials[2];
+			p->learned.shadow_used = (float)trials[3];
+			p->learned.proven = trials[4] > 0;
+		}
+		for (int i = 0;
+		     minute && in_range(minute, PEAK_MINUTES, 0, 1e9) && i < PEAK_MINUTES; i++)
+			p->learned.minute[i] = (float)minute[i];
+		learned_seek(e, p, now);
+	}
+	p = p ? p : peak_unnamed(e, (uint32_t)id[0]);
+	if (!p)
+		return 0;
+	p->audience.peaks = (float)peaks[0];
+	for (int d = 0; d < AUDIENCE_WEEKDAYS; d++)
+		p->audience.day_peaks[d] = (float)peaks[d + 1];
 	return 0;
 }
 
@@ -380,7 +541,9 @@ int engine_import(struct engine *e, struct instant now, const struct record *r,
 		return read_place(e, now, r, ret_why);
 	if (strcmp(r->kind, "key") == 0)
 		return read_key(e, now, r, ret_why);
-	return bad(ret_why, "kind: not class, endpoint or key");
+	if (strcmp(r->kind, "peak") == 0)
+		return read_peak(e, now, r, ret_why);
+	return bad(ret_why, "kind: not class, endpoint, key or peak");
 }
 
 struct adoption {

@@ -189,6 +189,7 @@ struct peak {
 	struct span lead;
 	uint32_t max_keys;
 	enum peak_phase phase;
+	bool dirty;            /* learned something that has not been handed out yet */
 	bool watch_only;       /* this time: plan, and do not load */
 	struct instant begin;  /* ROUGH: when to plan for good */
 	struct instant window; /* WATCHED: until then */
@@ -256,6 +257,7 @@ struct engine {
 
 	struct engine_stats stats;
 	uint32_t dirty_key, dirty_place; /* cursors of engine_dirty */
+	size_t dirty_peak;
 	char last_error[160];
 	uint32_t last_error_key;
 	struct effect unwanted; /* takes what is written into replies that nobody wants */
@@ -464,6 +466,8 @@ void replan_timer(struct engine *e, struct instant now, uint32_t key, struct eff
 struct peak *peak_new(struct engine *e, struct bytes name);
 struct peak *peak_find(struct engine *e, struct bytes name);
 struct peak *peak_by_id(struct engine *e, uint32_t id);
+/* Takes what is known of a peak whose name is still to come. NULL: there are too many. */
+struct peak *peak_unnamed(struct engine *e, uint32_t id);
 void peak_remove(struct engine *e, struct peak *p);
 void peak_release(struct peak **p);
 /* What is planned is off; goes to the first instant that is not over. */
@@ -503,7 +507,7 @@ void learned_prepare(struct engine *e, struct peak *p, struct instant now);
 void learned_search(struct engine *e, struct instant now);
 /* The watch of a learned or forecast peak has ended: did it come? */
 void learned_over(struct engine *e, struct peak *p, struct instant now);
-/* A new one, without an instant yet. */
+/* A new one, without an instant yet; NULL: there are as many as may be. */
 struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r);
 /* Sets its next instant after `after`. */
 void learned_seek(struct engine *e, struct peak *p, struct instant after);

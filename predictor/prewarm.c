@@ -73,7 +73,8 @@ static void judge(const struct prewarm_terms *t, double available_s, struct entr
 
 	c->at = INSTANT_NEVER;
 	c->verdict = PREWARM_LOAD;
-	c->p = c->trust * prewarm_p(c, c->life_s);
+	/* what is asked for later than that was not wanted at the peak */
+	c->p = c->trust * prewarm_p(c, fmin(c->life_s, t->watch_s));
 	x->gain = gain(c);
 	x->slots = SIZE_MAX;
 	if (c->p < worth) {

@@ -42,7 +42,8 @@ struct prewarm_candidate {
 	double changes_per_s; /* just before the peak */
 	double load_s;
 	/* results */
-	double p;          /* P(asked for within its life after the peak) at no lead */
+	/* P(asked for after the peak within its life, and within watch_s) when loaded at the peak */
+	double p;
 	struct instant at; /* when to load it; NEVER: not at all */
 	enum prewarm_verdict verdict;
 };
