@@ -299,6 +299,7 @@ check_PROGRAMS += %D%/unit/t_evict
 %C%_unit_t_evict_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
 %C%_unit_t_evict_LDADD = $(ENGINE_LIBS)
 TESTS += %D%/unit/t_evict
+
 check_PROGRAMS += %D%/unit/t_peak
 %C%_unit_t_peak_SOURCES = %D%/unit/t_peak.c
 %C%_unit_t_peak_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
