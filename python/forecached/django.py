@@ -8,23 +8,37 @@ HOW IT WORKS with the middleware, whole pages are learned by their routes, and o
 one, one runs the view. cache.get_or_set() learns, too: its function can make the value again, and one
 caller runs it for all. Every other key is plain: kept exactly as a Redis keeps it (see web.py). Values are
 pickles, and whole numbers as themselves, as Django's own Redis backend writes them.
+
+REFRESH the key of a page is a hash, so what was asked for is kept beside it: host, path, and the request's header
+fields that the response varies by. `python -m forecached.worker mysite.wsgi:application` registers the
+routes; when the daemon asks for a page, that request is made to the app itself, without a server, with a mark in its
+environment which no client can send. For it the page is a miss, so that the view runs, and what Django wants to
+keep is the answer to the daemon. What varies by cookies or credentials that a request had is not refreshed: they are
+not written down.
 """
 from __future__ import annotations
 
 import contextvars
+import functools
+import hashlib
+import json
 import logging
 import pickle
 import threading
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from wsgiref.util import setup_testing_defaults
 
 # Django says nothing of its types
+from django.conf import settings  # type: ignore
+from django.core.cache import caches  # type: ignore
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func  # type: ignore
 from django.http import HttpResponse  # type: ignore
-from django.urls import Resolver404, resolve  # type: ignore
+from django.urls import Resolver404, get_resolver, resolve  # type: ignore
 from django.utils.cache import patch_cache_control  # type: ignore
 
-from .client import Client, default_client
-from .errors import BadRequest, ForecachedError
+from .client import Client, Loaded, default_client
+from .decorator import Registered
+from .errors import BadRequest, ForecachedError, LoadFailed
 from .learned import LearnedTTL, ttl as learned_ttl
 from .serialize import PickleSerializer
 from .web import Answer, Learned, Plain, Shown, content_version, freshness_fields
@@ -33,6 +47,18 @@ log = logging.getLogger("forecached.django")
 
 _PAGE = "views.decorators.cache.cache_page."
 _OPTIONS = {"transport", "resp", "endpoint"}
+
+REFRESH = "forecached.refresh"  # in the environment of a request that refreshes
+REQUEST_KEPT_S = 7 * 86400.0  # what was asked for, since the page was last made
+MAX_ROUTES = 64  # that one loader can serve; the daemon's messages.max_loader_endpoints
+
+
+class _Job:
+    """A refresh that is under way."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.got: Optional[Loaded[bytes]] = None
 
 
 class _State:
@@ -44,6 +70,8 @@ class _State:
         self.shown: Optional[Shown] = None
         self._route: Optional[str] = None
         self.give_up: List[Callable[[], None]] = []
+        job = request.META.get(REFRESH)
+        self.job: Optional[_Job] = job if isinstance(job, _Job) else None
 
     @property
     def route(self) -> str:
@@ -51,10 +79,15 @@ class _State:
         if self._route is None:
             try:
                 match = self.request.resolver_match or resolve(self.request.path_info)
-                self._route = "/" + match.route.lstrip("^/").rstrip("$")
+                self._route = _template(match.route)
             except Resolver404:
                 self._route = "/<none>"
         return self._route
+
+
+def _template(route: str) -> str:
+    """The endpoint that a route's pages are learned under."""
+    return "/" + route.lstrip("^/").rstrip("$")
 
 
 _state: "contextvars.ContextVar[Optional[_State]]" = contextvars.ContextVar("forecached_django", default=None)
@@ -165,7 +198,7 @@ class ForecachedCache(BaseCache):  # type: ignore
         return self._load(self.plain.get_many([name])[0], default)
 
     def _page(self, name: str, state: _State) -> Optional[bytes]:
-        if name in state.asked:
+        if name in state.asked or (state.job is not None and state.job.key == name):
             return None
         answer = self.learned.get(name, state.route)
         if answer.data is not None:
@@ -186,10 +219,16 @@ class ForecachedCache(BaseCache):  # type: ignore
         ttl_s = None if isinstance(timeout, LearnedTTL) else self._seconds(timeout, name)
         if ttl_s is not None and ttl_s <= 0:
             return
+        if state.job is not None and state.job.key == name:
+            state.job.got = Loaded(data, self._version(value, data), ttl_s)
+            return
         answer = state.asked.get(name)
         kept = self.learned.set(name, state.route, data, ttl_s, self._version(value, data), answer)
         left = learned_ttl.of(name, endpoint=state.route, client=self.client) if kept else None
         state.shown = Shown("miss", left, stored=kept)
+        asked = _asked(state.request, value) if kept else None
+        if asked is not None:
+            self.plain.set(self._request_key(name), json.dumps(asked).encode(), REQUEST_KEPT_S)
 
     @staticmethod
     def _version(value: Any, data: bytes) -> int:
@@ -264,6 +303,32 @@ class ForecachedCache(BaseCache):  # type: ignore
         own = self.key_func is not default_key_func
         self.plain.clear("" if own else "%s:" % self.key_prefix)
 
+    # -- Refreshes --------------------------------------------------------------------------------
+
+    @staticmethod
+    def _request_key(name: str) -> str:
+        return "%s:request" % hashlib.md5(name.encode(errors="replace")).hexdigest()
+
+    def load(self, key: str) -> Loaded[bytes]:
+        """Makes a page, by a request to the app itself."""
+        known = self.plain.get_many([self._request_key(key)])[0]
+        if known is None:
+            raise LoadFailed("%r: what it was asked by is not known" % key)
+        asked = json.loads(known)
+        job = _Job(key)
+        environ = _environ(asked)
+        environ[REFRESH] = job
+        said: List[str] = []
+        response = _handler()(environ, lambda status, headers, exc_info=None: said.append(status))
+        try:
+            for _part in response:
+                pass
+        finally:
+            response.close()
+        if job.got is None:
+            raise LoadFailed("%s: %s: the cached page was not kept" % (asked["path"], said[0] if said else "?"))
+        return job.got
+
     # -- Changes ----------------------------------------------------------------------------------
 
     def changed(self, key: Any, version: Any = None) -> bool:
@@ -271,7 +336,85 @@ class ForecachedCache(BaseCache):  # type: ignore
         return self.learned.changed(self._name(key, version), self._endpoint_of(self._name(key, version)))
 
 
+# -- Requests that can be made again --------------------------------------------------------------
+
+
+def _asked(request: Any, response: Any) -> Optional[Dict[str, Any]]:
+    """What has to be asked for to get this response again; None: it cannot be."""
+    if request.method != "GET":
+        return None
+    headers = {}
+    for field in response.get("Vary", "").split(","):
+        name = "HTTP_" + field.strip().upper().replace("-", "_")
+        if name in ("HTTP_*", "HTTP_") or name not in request.META:
+            continue
+        if name in ("HTTP_COOKIE", "HTTP_AUTHORIZATION"):
+            return None
+        headers[name] = str(request.META[name])
+    return {"scheme": request.scheme, "host": request.get_host(), "path": request.get_full_path(), "headers": headers}
+
+
+def _environ(asked: Mapping[str, Any]) -> Dict[str, Any]:
+    from urllib.parse import unquote_to_bytes
+
+    path, _, query = str(asked["path"]).partition("?")
+    host, _, port = str(asked["host"]).partition(":")
+    environ: Dict[str, Any] = {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": query,
+        "HTTP_HOST": asked["host"],
+        "SERVER_NAME": host,
+        "SERVER_PORT": port or ("443" if asked["scheme"] == "https" else "80"),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.url_scheme": asked["scheme"],
+        **asked["headers"],
+    }
+    if asked["scheme"] == "https" and settings.SECURE_PROXY_SSL_HEADER:
+        name, value = settings.SECURE_PROXY_SSL_HEADER
+        environ[name] = value
+    setup_testing_defaults(environ)  # the rest of what WSGI wants
+    return environ
+
+
+@functools.lru_cache(maxsize=None)
+def _handler() -> Any:
+    from django.core.handlers.wsgi import WSGIHandler  # type: ignore
+
+    return WSGIHandler()
+
+
+def _routes(patterns: Any, before: str = "") -> Iterator[Tuple[str, str]]:
+    """(template, name of the view) of all routes, but those of Django's admin."""
+    for p in patterns:
+        route = before + str(p.pattern)
+        if hasattr(p, "url_patterns"):
+            if p.app_name != "admin":
+                yield from _routes(p.url_patterns, route)
+        else:
+            yield _template(route), p.lookup_str
+
+
+def loaders() -> List[Registered]:
+    """For the worker: one for each route, where pages are learned. Needs django.setup()."""
+    if __name__ + ".Middleware" not in settings.MIDDLEWARE:
+        return []
+    names = [settings.CACHE_MIDDLEWARE_ALIAS, *settings.CACHES]
+    backend = next((caches[n] for n in names if isinstance(caches[n], ForecachedCache)), None)
+    if backend is None:
+        return []
+    routes = dict(_routes(get_resolver().url_patterns))
+    if len(routes) > MAX_ROUTES:
+        log.warning("%d routes: the pages of only %d of them are refreshed", len(routes), MAX_ROUTES)
+    return [
+        Registered(template, backend.load, "view " + view, "bytes", None)
+        for template, view in list(routes.items())[:MAX_ROUTES]
+    ]
+
+
 _clients: Dict[Any, Client] = {}
 _clients_lock = threading.Lock()
 
-__all__ = ["ForecachedCache", "ForecachedError", "Middleware"]
+__all__ = ["ForecachedCache", "ForecachedError", "Middleware", "loaders"]

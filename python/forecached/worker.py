@@ -2,8 +2,8 @@
 """Runs an app's loaders in a process of its own: python -m forecached.worker app:create_app
 
 HOW IT WORKS imports the app, calls the factory if it is one, and serves every loader that its modules
-have registered (@forecached.cached, @forecached.loader) and the cached views of a Flask-Caching backend. A Flask app's loaders run within its
-app_context(), a Django app's connections are looked after as between requests, coroutines run in one
+have registered (@forecached.cached, @forecached.loader), the cached views of a Flask-Caching backend, and the pages
+of a Django app. A Flask app's loaders run within its app_context(), a Django app's connections are looked after as between requests, coroutines run in one
 event loop. SIGTERM and SIGINT: no more jobs; those that run are finished and told, then it ends.
 """
 from __future__ import annotations
@@ -59,6 +59,18 @@ def _django_request() -> Iterator[None]:
         yield
     finally:
         db.close_old_connections()
+
+
+def _django_pages() -> List[Registered]:
+    """Loaders for the pages of a Django app that keeps its cache here."""
+    conf = sys.modules.get("django.conf")
+    if conf is None or not conf.settings.configured or "forecached.django.Middleware" not in conf.settings.MIDDLEWARE:
+        return []
+    apps = importlib.import_module("django.apps").apps
+    if not apps.ready:
+        importlib.import_module("django").setup()
+    found: List[Registered] = importlib.import_module("forecached.django").loaders()
+    return found
 
 
 def app_context(app: Any) -> Callable[[], ContextManager[Any]]:
@@ -174,7 +186,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         log.error("cannot import the app %s: %s", given.app, e)
         return EX_USAGE
     backends = getattr(app, "extensions", {}).get("forecached", [])
-    loaders = registered() + [r for backend in backends for r in backend.loaders()]
+    loaders = registered() + [r for backend in backends for r in backend.loaders()] + _django_pages()
     if not loaders:
         log.error(
             "%s registers no loader: cached functions need a template as key and annotated parameters", given.app

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Django's cache on forecached: the contract, against Django's own backend call by call, pages and get_or_set."""
+import json
 import os
 import pickle
+import subprocess
 import sys
 import tempfile
 import threading
@@ -22,7 +24,7 @@ from django.conf import settings  # noqa: E402
 
 warnings.simplefilter("ignore")  # keys that memcached would not take
 
-from fcd import Daemon, main, test, until  # noqa: E402
+from fcd import Daemon, Refused, main, test, until  # noqa: E402
 
 import forecached  # noqa: E402
 
@@ -223,6 +225,101 @@ def the_example_runs():
             assert c.get("/v1/total").json() == c.get("/v1/total").json() == {"total": 499999500000}
         clear_url_caches()
         assert example.urlpatterns
+
+
+PAGES = '''
+import os
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import include, path
+from django.views.decorators.cache import cache_page
+from django.views.decorators.vary import vary_on_cookie, vary_on_headers
+
+settings.configure(ROOT_URLCONF=__name__, SECRET_KEY="x", ALLOWED_HOSTS=["*"], MIDDLEWARE=["forecached.django.Middleware"],
+                   CACHES={"default": {"BACKEND": "forecached.django.ForecachedCache"}})
+ran = []
+
+def answer(request, *more):
+    ran.append(request.path)
+    by = "worker" if os.environ.get("IS_WORKER") else "app"
+    return HttpResponse(" ".join([by, request.build_absolute_uri(), *more]))
+
+@cache_page(60)
+def user(request, id):
+    return answer(request)
+
+@cache_page(60)
+@vary_on_headers("Accept-Language")
+def translated(request):
+    return answer(request, request.headers.get("Accept-Language", "-"))
+
+@cache_page(60)
+@vary_on_cookie
+def personal(request):
+    return answer(request, request.COOKIES.get("who", "nobody"))
+
+urlpatterns = [path("v1/", include([path("users/<int:id>", user), path("translated", translated), path("personal", personal)]))]
+application = get_wsgi_application()
+'''
+
+ASK = '''
+import json, sys, theapp
+from django.test import Client
+c = Client()
+for url, headers in json.load(sys.stdin):
+    print(c.get(url, **headers).content.decode())
+'''
+
+
+@test
+def the_worker_makes_pages_anew():
+    learn = {"policy": {"ttl": "learn", "min_ttl": "1s", "max_age": "1h", "grace": "1s"}, "origins": {"app": {"rate": 50}},
+             "endpoints": [{"match": "/v1/*", "origin": "app"}]}
+    with Place(learn) as d, tempfile.TemporaryDirectory(prefix="pyfc-") as base:
+        with open(os.path.join(base, "theapp.py"), "w") as f:
+            f.write(PAGES)
+        env = dict(os.environ, FORECACHED_DIR=d.dir, PYTHONUNBUFFERED="1")
+
+        def ask(*requests):
+            out = subprocess.run([sys.executable, "-c", ASK], cwd=base, env=env, input=json.dumps(requests), stdout=subprocess.PIPE,
+                                 text=True, check=True).stdout
+            return out.splitlines()
+
+        german, cookie = {"HTTP_ACCEPT_LANGUAGE": "de"}, {"HTTP_COOKIE": "who=me"}
+        asked = [("/v1/users/7?q=%C3%A4%20b", {"HTTP_HOST": "a.example:81"}), ("/v1/translated", german), ("/v1/personal", cookie)]
+        made = ask(*asked)
+        assert made == ["app http://a.example:81/v1/users/7?q=%C3%A4%20b", "app http://testserver/v1/translated de",
+                        "app http://testserver/v1/personal me"], made
+        assert ask(*asked) == made
+        client = forecached.default_client()
+        keys = {e: client.ttls(e)[0]["key"] for e in ("/v1/users/<int:id>", "/v1/translated", "/v1/personal")}
+        log = os.path.join(base, "log")
+        with open(log, "w") as f:
+            p = subprocess.Popen([sys.executable, "-m", "forecached.worker", "theapp:application"], cwd=base,
+                                 env=dict(env, IS_WORKER="1"), stdout=f, stderr=f)
+        try:
+            until("the worker is ready", lambda: p.poll() is not None or "event=ready" in open(log).read())
+            assert p.poll() is None, open(log).read()
+            for endpoint, key in keys.items():
+                pyfc.patiently(lambda: client.changed(key, endpoint=endpoint))
+                load = lambda: d.ask("get", key.encode(), {"endpoint": endpoint, "mode": "load"})  # noqa: B023, E731
+                if endpoint != "/v1/personal":
+                    until("made by the worker", lambda: pyfc.patiently(load)["value"])
+                    continue
+                # nobody's cookies are written down
+                try:
+                    pyfc.patiently(load)
+                except Refused as e:
+                    assert e.status == 6, e
+                else:
+                    raise AssertionError("a page for one user was made for all")
+            got = ask(*asked)
+            assert got[:2] == [made[0].replace("app", "worker"), made[1].replace("app", "worker")], got
+            assert got[2] == made[2], got
+        finally:
+            p.terminate()
+            assert p.wait(60) == 0, open(log).read()
 
 
 if not os.path.exists(pyfc.LIBRARY):
