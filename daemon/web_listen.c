@@ -23,8 +23,14 @@
 
 #define BACKLOG 64
 
-/* Between two steps of one answer. */
+/* Between two turns of one answer. */
 static const struct span PAUSE = {1000};
+
+/* Steps of one turn: until they have taken so much of the thread's time. */
+static const double TURN_S = 0.0003;
+
+/* The kernel takes no more of an answer at once: copying it is work of this thread, too. */
+static const int SEND_BYTES = 65536;
 
 /* A request that is not complete after so many times http_idle_s is given up, however busy. */
 #define SLOW_IDLES 3
@@ -314,7 +320,10 @@ static void begin(struct web_answer *a)
 		r->start(a);
 }
 
-/* One step of the first answer, which then goes to the end of the queue: nobody waits for a long one. */
+/*
+ * Some steps of the first answer, which then goes to the end of the queue: nobody waits for a long
+ * one.
+ */
 static void on_work(void *arg)
 {
 	struct web *w = arg;
@@ -326,8 +335,9 @@ static void on_work(void *arg)
 	a->next = NULL;
 	if (!a->stepped)
 		begin(a);
-	else if (a->step && !a->step(a))
-		a->step = NULL;
+	while (a->step && cpu_s() - from < TURN_S)
+		if (!a->step(a))
+			a->step = NULL;
 	a->stepped = true;
 	note_step(w, from);
 	if (a->step) {
@@ -479,6 +489,9 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **context,
 		const union MHD_ConnectionInfo *info =
 		        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 
+		if (info)
+			setsockopt(info->connect_fd, SOL_SOCKET, SO_SNDBUF, &SEND_BYTES,
+			           sizeof(SEND_BYTES));
 		p = mem_calloc(1, sizeof(*p));
 		*p = (struct peer){.next = w->peers,
 		                   .fd = info ? info->connect_fd : -1,

@@ -37,9 +37,9 @@
 #define OTHER "<other>"
 
 /* Endpoints gathered in one step, entries of a directory, lines written. */
-#define ENDPOINTS_PER_STEP 512
-#define FILES_PER_STEP     512
-#define LINES_PER_STEP     400
+#define ENDPOINTS_PER_STEP 64
+#define FILES_PER_STEP     128
+#define LINES_PER_STEP     100
 
 enum type { COUNTER, GAUGE, HISTOGRAM };
 
@@ -337,6 +337,25 @@ static void write_engine(struct metrics *m)
 	one(m, "store_used_bytes", GAUGE, "bytes that values take up", (double)s.store.bytes_used);
 	one(m, "store_size_bytes", GAUGE, "bytes that values could take up",
 	    (double)s.store.bytes_total);
+	one(m, "damaged_entries_total", COUNTER,
+	    "values that had gone bad in memory: dropped when asked for", (double)s.damaged);
+	head(m, "prefetch_loads_total", COUNTER, "loads ahead of requests, by what asked for them");
+	for (int i = 0; i < PREFETCH_SOURCES; i++)
+		sample(m, "prefetch_loads_total", "source",
+		       prefetch_source_name((enum prefetch_source)i), NULL, NULL,
+		       (double)s.prefetch[i].loads);
+	head(m, "prefetch_useful_total", COUNTER,
+	     "of these, loads whose value was asked for in its time");
+	for (int i = 0; i < PREFETCH_SOURCES; i++)
+		sample(m, "prefetch_useful_total", "source",
+		       prefetch_source_name((enum prefetch_source)i), NULL, NULL,
+		       (double)s.prefetch[i].useful);
+	head(m, "prefetch_wasted_total", COUNTER,
+	     "of these, loads whose value nobody asked for in its time");
+	for (int i = 0; i < PREFETCH_SOURCES; i++)
+		sample(m, "prefetch_wasted_total", "source",
+		       prefetch_source_name((enum prefetch_source)i), NULL, NULL,
+		       (double)s.prefetch[i].wasted);
 	head(m, "holdout_requests_total", COUNTER,
 	     "requests of keys with a learned TTL, and of those held out with a static one");
 	sample(m, "holdout_requests_total", "arm", "learned", NULL, NULL,
