@@ -601,6 +601,26 @@ bad:
 	return ics_refuse(reterr, -EINVAL, "'%.40s' is not a time like 2026-11-23T09:30", text);
 }
 
+bool calendar_own_zone(const char *file_or_code, char *ret, size_t cap)
+{
+	struct calendar_error why;
+	icalcomponent *c = NULL;
+	const char *name;
+
+	if (ics_open(file_or_code, &c, &why))
+		return false;
+	name = ics_zone(c);
+	if (name)
+		snprintf(ret, cap, "%s", name);
+	icalcomponent_free(c);
+	return name;
+}
+
+const char *calendar_source(const char *rule)
+{
+	return events_source(rule);
+}
+
 int calendar_expand(const char *rule, const struct zone *z, struct instant dtstart,
                     struct instant from, struct instant to, unsigned flags, struct instant *ret,
                     size_t max, size_t *ret_n, struct calendar_error *reterr)

@@ -30,6 +30,7 @@
 #include "base/instant.h"
 #include "base/zone.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Why something was refused, fit to be shown: "FREQ: 'SECONDLY' is finer than HOURLY". */
@@ -74,6 +75,12 @@ void calendar_zone_free(struct zone **z);
  */
 int calendar_instant(const char *text, const struct zone *z, struct instant *ret,
                      struct calendar_error *reterr);
+
+/* The zone that a calendar is meant in (X-WR-TIMEZONE). False: it says none, or cannot be read. */
+bool calendar_own_zone(const char *file_or_code, char *ret, size_t cap);
+
+/* The file or market that a rule takes its instants from ("starts XTKS": XTKS); NULL: none. */
+const char *calendar_source(const char *rule);
 
 #define CALENDAR_SKIP_HOLIDAYS                                                                     \
 	1u /* leave out instants on days that the zone's table calls closed */

@@ -69,6 +69,17 @@ bool events_is_rule(const char *rule)
 	       (n > 4 && !strcasecmp(rule + n - 4, ".ics") && !strpbrk(rule, "=;\n"));
 }
 
+const char *events_source(const char *rule)
+{
+	const char *rest = rule;
+
+	if (!events_is_rule(rule) || word(rule, "at", &rest))
+		return NULL;
+	if (!word(rule, "starts", &rest))
+		word(rule, "ends", &rest);
+	return rest;
+}
+
 static int by_time(const void *a, const void *b)
 {
 	const struct instant *x = a, *y = b;

@@ -28,6 +28,9 @@
 
 bool events_is_rule(const char *rule);
 
+/* SOURCE, or NULL. */
+const char *events_source(const char *rule);
+
 /* As calendar_expand(), for such a rule. -EFBIG: more events or instants than the limits. */
 int events_expand(const char *rule, const struct zone *z, struct instant from, struct instant to,
                   bool skip_closed, struct instant *ret, size_t max, size_t *ret_n,

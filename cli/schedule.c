@@ -2,6 +2,7 @@
 /* schedule: peaks that are known beforehand, such as the opening bell. */
 #include "cli/cli.h"
 
+#include "base/text.h"
 #include "cli/ask.h"
 #include "cli/human.h"
 #include "cli/json.h"
@@ -72,25 +73,89 @@ static const struct usage add_usage = {
         .synopsis = "NAME RULE",
         .brief = "Adds a schedule, or replaces the one of that name: what matches the patterns is "
                  "warm at each of its instants.",
-        .examples = "forecache schedule add open 'weekdays 09:30' --tz America/New_York --pattern "
-                    "'/quotes/<symbol>'\n"
-                    "forecache schedule add open "
-                    "'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=30' \\\n"
-                    "    --tz America/New_York --calendar XNYS --pattern '/quotes/<symbol>' "
-                    "--lead 10m\n",
-        .details = "RULE is an RRULE of RFC 5545, a shorthand (daily 07:00, weekdays 09:30,16:00, "
-                   "mon,wed-fri 18:15, hourly :15) or the five fields of cron, in local time of "
-                   "the zone. Without --lead the start is computed from what the loads cost and "
-                   "what the origin's budget allows.",
+        .examples =
+                "forecache schedule add open 'weekdays 09:30' --tz America/New_York --pattern "
+                "'/quotes/<symbol>'\n"
+                "forecache schedule add open "
+                "'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=30' \\\n"
+                "    --tz America/New_York --calendar XNYS --pattern '/quotes/<symbol>' "
+                "--lead 10m\n"
+                "forecache schedule add tokyo 'starts XTKS' --pattern '/jp/<symbol>' --dry-run\n"
+                "forecache schedule add launch 'at 2026-12-24T18:00' --pattern '/shop/*'\n",
+        .details =
+                "RULE is an RRULE of RFC 5545, a shorthand (daily 07:00, weekdays 09:30,16:00, "
+                "mon,wed-fri 18:15, hourly :15), the five fields of cron, single times (at "
+                "2026-12-24T18:00,2026-12-31T18:00), or where the events of an .ics file or the "
+                "sessions of a market start or end (starts FILE.ics, ends XLON), in local time of "
+                "the zone. With --lead auto, the default, the start is computed from what the "
+                "loads cost and what the origin's budget allows. --dry-run keeps nothing and "
+                "prints the next ten instants and what would be loaded, as of now.",
         .min_args = 2,
         .max_args = 2,
 };
+
+/* What would be loaded for the pattern if its instant were now. */
+static int print_plan(const char *pattern)
+{
+	struct request r;
+	cJSON *keys;
+	int status, n, shown;
+
+	request_init(&r);
+	r.op = OP_PREWARM;
+	r.key = bytes_str(pattern);
+	r.prewarm.dry_run = true;
+	status = ask_json(&r, &keys);
+	request_release(&r);
+	if (status)
+		return status;
+	n = cJSON_GetArraySize(keys);
+	shown = n < 5 ? n : 5;
+	printf("%s: %d loads%s", pattern, n, shown ? ", first " : "");
+	for (int i = 0; i < shown; i++) {
+		const cJSON *key = cJSON_GetArrayItem(keys, i);
+		char *text = text_printable(bytes_str(cJSON_IsString(key) ? key->valuestring : ""));
+
+		printf("%s%s", i ? ", " : "", text);
+		free(text);
+	}
+	puts(n > shown ? ", ..." : "");
+	cJSON_Delete(keys);
+	return CLI_OK;
+}
+
+static int print_trial(const cJSON *trial, const struct option_list *patterns, double lead_s)
+{
+	const cJSON *next = cJSON_GetObjectItemCaseSensitive(trial, "next"), *at;
+	const char *tz = json_text(trial, "tz");
+	struct table t = {0};
+	char buf[HUMAN_MAX];
+	int status = CLI_OK;
+
+	table_column(&t, "local", TABLE_LEFT);
+	table_column(&t, "UTC", TABLE_LEFT);
+	cJSON_ArrayForEach(at, next)
+	{
+		table_cell(&t, "%s", local_time(buf, at->valuedouble, tz));
+		table_cell(&t, "%s", human_time(buf, at->valuedouble, true));
+	}
+	table_print(&t, stdout);
+	table_release(&t);
+	printf("\nloads begin %s%s; as of now they would be:\n",
+	       lead_s > 0 ? human_span(buf, lead_s) : "as early as they must",
+	       lead_s > 0 ? " before" : "");
+	for (size_t i = 0; i < patterns->n && !status; i++)
+		status = print_plan(patterns->item[i]);
+	return status;
+}
 
 static int add(int argc, char **argv)
 {
 	const char *tz = NULL, *calendar = NULL, *start = NULL;
 	struct option_list patterns = {0};
+	const char *lead = "auto";
 	double lead_s = 0, max_keys = 0;
+	bool dry_run = false;
 	const struct option_row rows[] = {
 	        {"pattern", 'p', OPTION_LIST, &patterns, 0, 0, "PATTERN",
 	         "endpoint or key template to warm; may be given again"},
@@ -99,10 +164,12 @@ static int add(int argc, char **argv)
 	        {"calendar", 0, OPTION_TEXT, &calendar, 0, 0, "MIC|FILE", "skip its holidays"},
 	        {"start", 0, OPTION_TEXT, &start, 0, 0, "TIME",
 	         "DTSTART of the rule, local time of the zone"},
-	        {"lead", 0, OPTION_SPAN, &lead_s, 1, 86400, "TIME",
-	         "warm this long before (else: computed)"},
+	        {"lead", 0, OPTION_TEXT, &lead, 0, 0, "TIME|auto",
+	         "warm this long before; auto (the default): computed"},
 	        {"max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N",
 	         "the N most wanted keys (10000)"},
+	        {"dry-run", 0, OPTION_FLAG, &dry_run, 0, 0, NULL,
+	         "only show when it would be due, and the plan"},
 	};
 	int status = options_parse(&add_usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct request r;
@@ -112,6 +179,9 @@ static int add(int argc, char **argv)
 		return status;
 	if (patterns.n == 0)
 		return cli_usage("schedule add needs --pattern: what is to be warm then?");
+	if (strcmp(lead, "auto") &&
+	    (human_parse_span(lead, &lead_s) || lead_s < 1 || lead_s > 86400))
+		return cli_usage("--lead: must be auto, or a time from 1s to 24h");
 	request_init(&r);
 	r.op = OP_SCHEDULE_ADD;
 	r.key = bytes_str(argv[0]);
@@ -124,12 +194,18 @@ static int add(int argc, char **argv)
 		r.schedule.pattern[r.schedule.n_patterns++] = bytes_str(patterns.item[i]);
 	r.schedule.lead = span_from_s(lead_s);
 	r.schedule.max_keys = (uint32_t)max_keys;
+	r.schedule.dry_run = dry_run;
 	status = ask_json(&r, &result);
 	request_release(&r);
 	if (status)
 		return status;
 	if (cli.json)
 		return json_print(result);
+	if (dry_run) {
+		status = print_trial(result, &patterns, lead_s);
+		cJSON_Delete(result);
+		return status;
+	}
 	cJSON_Delete(result);
 	cli_say("schedule \"%s\" is set; `forecache schedule next %s` shows when", argv[0],
 	        argv[0]);
@@ -318,11 +394,29 @@ static const struct usage report_usage = {
         .brief = "Shows how warm the cache was at past instants of one schedule or all.",
         .examples = "forecache schedule report\n"
                     "forecache schedule report open --json\n",
-        .details = "wanted: keys that were to be warm. warm: of those, held and fresh at that "
-                   "instant. left: those too volatile to load beforehand, left to the first "
-                   "request.",
+        .details =
+                "wanted: keys that were to be warm. warm: of those, held and fresh at that "
+                "instant. began: how long before it the first load started. late: loads that had "
+                "not ended by then. loads: spent on it. skipped: keys that were not loaded, and "
+                "why. Kept over restarts; --json has the counts by name.",
         .max_args = 1,
 };
+
+/* "volatile 12, unlikely 3" */
+static void cell_of_skipped(struct table *t, const cJSON *skipped)
+{
+	char text[256] = "";
+	const cJSON *reason;
+	size_t n = 0;
+
+	cJSON_ArrayForEach(reason, skipped)
+	{
+		if (n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %.0f",
+			                      n ? ", " : "", reason->string, reason->valuedouble);
+	}
+	table_cell(t, "%s", text);
+}
 
 static int report(int argc, char **argv)
 {
@@ -354,7 +448,10 @@ static int report(int argc, char **argv)
 	table_column(&t, "wanted", TABLE_RIGHT);
 	table_column(&t, "warm", TABLE_RIGHT);
 	table_column(&t, "warm %", TABLE_RIGHT);
-	table_column(&t, "left", TABLE_RIGHT);
+	table_column(&t, "began", TABLE_RIGHT);
+	table_column(&t, "late", TABLE_RIGHT);
+	table_column(&t, "loads", TABLE_RIGHT);
+	table_column(&t, "skipped", TABLE_LEFT);
 	cJSON_ArrayForEach(row, result)
 	{
 		double wanted = json_num(row, "wanted"), warm = json_num(row, "warm");
@@ -364,7 +461,11 @@ static int report(int argc, char **argv)
 		table_cell(&t, "%.0f", wanted);
 		table_cell(&t, "%.0f", warm);
 		table_cell(&t, "%s", human_number(buf, wanted > 0 ? 100 * warm / wanted : NAN));
-		table_cell(&t, "%.0f", json_num(row, "left"));
+		table_cell(&t, "%s",
+		           human_span(buf, json_num(row, "time_s") - json_num(row, "began_s")));
+		table_cell(&t, "%.0f", json_num(row, "late"));
+		table_cell(&t, "%.0f", json_num(row, "loads"));
+		cell_of_skipped(&t, cJSON_GetObjectItemCaseSensitive(row, "skipped"));
 	}
 	if (cJSON_GetArraySize(result) > 0)
 		table_print(&t, stdout);

@@ -597,7 +597,10 @@ static int parse_schedule(struct parse *p, const cJSON *v, const char *path,
 			rc = parse_texts(p, e, sub, &s->patterns);
 		else if (!strcmp(e->string, "skip_holidays"))
 			rc = parse_bool(p, e, sub, &s->skip_holidays);
-		else if (!strcmp(e->string, "lead")) {
+		else if (!strcmp(e->string, "lead") && cJSON_IsString(e) &&
+		         !strcmp(e->valuestring, "auto")) {
+			s->lead = SPAN_ZERO;
+		} else if (!strcmp(e->string, "lead")) {
 			rc = parse_number(p, e, sub, &lead, &d);
 			s->lead = rc ? SPAN_ZERO : span_from_s(d);
 		} else if (!strcmp(e->string, "max_keys")) {

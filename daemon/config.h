@@ -61,6 +61,8 @@
 	X(schedule_ahead, 691200, 3600, 31622400, "s", 1, "rules are expanded this far ahead")     \
 	X(schedule_instants, 10000, 1, 1000000, "instants", 1,                                     \
 	  "most instants of one schedule within that time; the later ones follow as time goes on") \
+	X(schedule_reports, 1000, 1, 100000, "reports", 0,                                         \
+	  "how the last instants of schedules went: so many are kept")                             \
 	X(unmatched_after, 3600, 1, 31536000, "s", 1,                                              \
 	  "warn about an endpoint pattern that has matched nothing for this long")                 \
 	X(max_endpoint_rows, 10000, 1, 1000000, "rows", 1, "rows that one question may ask for")   \

@@ -150,8 +150,7 @@ static void engine_notice(struct daemon *d, const struct effect *f)
 	char text[LOG_TEXT_BYTES];
 
 	if (f->notice.what == NOTICE_PEAK)
-		n.name = schedules_peak(d->schedules, f->notice.name, clock_now(&d->clock),
-		                        n.wanted, n.warm, n.left);
+		n.name = schedules_peak(d->schedules, f->notice.name, &f->notice.peak);
 	if (f->notice.what == NOTICE_ENDPOINT)
 		log_line(LOG_INFO, "endpoint", "name=%s", log_quote(f->endpoint, text));
 	daemon_notice(d, &n);

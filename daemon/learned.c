@@ -21,14 +21,60 @@ struct learned {
 	struct loop_timer timer;
 	struct instant history; /* when TTLs were noted last */
 	uint64_t warning;       /* the last one that was logged */
+	VEC(struct record) own; /* not the engine's; copies, until they are asked for */
 };
+
+static bool is_own(const char *kind)
+{
+	return !strcmp(kind, "peak");
+}
+
+static void own_release(struct learned *l)
+{
+	for (size_t i = 0; i < l->own.n; i++) {
+		struct record *r = &l->own.v[i];
+
+		free((void *)(uintptr_t)r->kind);
+		free((void *)(uintptr_t)r->name.p);
+		free((void *)(uintptr_t)r->endpoint.p);
+		for (size_t k = 0; k < r->n_fields; k++) {
+			free((void *)(uintptr_t)r->field[k].name);
+			free((void *)(uintptr_t)r->field[k].v);
+		}
+	}
+	vec_free(&l->own);
+}
+
+static void own_add(struct learned *l, const struct record *r)
+{
+	struct record *c = vec_push(&l->own);
+
+	*c = *r;
+	c->kind = mem_dup(r->kind, strlen(r->kind));
+	c->name.p = mem_dup(r->name.p, r->name.n);
+	c->endpoint.p = mem_dup(r->endpoint.p, r->endpoint.n);
+	for (size_t k = 0; k < r->n_fields; k++) {
+		double *v = mem_calloc(r->field[k].n + 1, sizeof(*v));
+
+		if (r->field[k].n)
+			memcpy(v, r->field[k].v, r->field[k].n * sizeof(*v));
+		c->field[k].name = mem_dup(r->field[k].name, strlen(r->field[k].name));
+		c->field[k].v = v;
+	}
+}
 
 static void take(void *arg, const struct record *r)
 {
-	struct daemon *d = arg;
+	struct learned *l = arg;
+	struct daemon *d = l->d;
 	const char *why = "";
 	char text[LOG_TEXT_BYTES];
 
+	if (is_own(r->kind)) {
+		own_add(l, r);
+		d->count.restored_records++;
+		return;
+	}
 	if (!engine_import(d->engine, clock_now(&d->clock), r, &why)) {
 		d->count.restored_records++;
 		return;
@@ -111,7 +157,7 @@ struct learned *learned_new(struct daemon *d)
 	if (*err.text)
 		log_line(LOG_WARN, "state_file", "path=%s why=\"%s\"", path, err.text);
 	err.text[0] = '\0';
-	if (state_db_load(l->db, take, d, &loaded, &err) || *err.text)
+	if (state_db_load(l->db, take, l, &loaded, &err) || *err.text)
 		log_line(LOG_WARN, "state_file", "path=%s why=\"%s\"", path, err.text);
 	d->count.rejected_records += loaded.dropped;
 	log_line(LOG_INFO, "restored_records", "taken=%" PRIu64 " rejected=%" PRIu64,
@@ -140,8 +186,23 @@ void learned_free(struct learned **lp)
 		return;
 	loop_timer_cancel(l->d->loop, &l->timer);
 	state_db_close(&l->db);
+	own_release(l);
 	free(l);
 	*lp = NULL;
+}
+
+void learned_put(struct learned *l, const struct record *r)
+{
+	if (l->db)
+		put(l, r);
+}
+
+void learned_give(struct learned *l, const char *kind, record_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < l->own.n; i++)
+		if (!strcmp(l->own.v[i].kind, kind))
+			fn(arg, &l->own.v[i]);
+	own_release(l);
 }
 
 bool learned_status(struct learned *l, struct state_db_status *ret)

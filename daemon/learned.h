@@ -8,6 +8,7 @@
 #define FORECACHED_DAEMON_LEARNED_H
 
 #include "daemon/state_db.h"
+#include "engine/engine.h"
 
 struct daemon;
 struct learned;
@@ -19,6 +20,13 @@ struct learned *learned_new(struct daemon *d);
 void learned_save(struct learned *l, double timeout_s);
 
 void learned_free(struct learned **l);
+
+/*
+ * Keeps a record of the daemon's own, not the engine's; learned_give() hands those of its kind back
+ * after a restart, once. Kinds: "peak" (schedules.c).
+ */
+void learned_put(struct learned *l, const struct record *r);
+void learned_give(struct learned *l, const char *kind, record_fn *fn, void *arg);
 
 /* False when there is no file. */
 bool learned_status(struct learned *l, struct state_db_status *ret);

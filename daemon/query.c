@@ -372,8 +372,9 @@ static void put_num(struct pack *w, const char *name, double v)
 	X(misses)                                                                                  \
 	X(joined)                                                                                  \
 	X(events)                                                                                  \
-	X(sets) X(changed) X(load_errors) X(skipped_for_budget) X(evicted) X(damaged)              \
-	        X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
+	X(sets)                                                                                    \
+	X(changed) X(load_errors) X(skipped_for_budget) X(evicted) X(damaged) X(events_refused)    \
+	        X(keys) X(endpoints) X(flights) X(waiters)
 
 #define ONE(...) +1
 
@@ -520,10 +521,9 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 	case OP_FORECAST:
 		return forecast(d, r, w);
 	case OP_SCHEDULE_ADD:
+		return schedules_add(d->schedules, r, w, ret_text, cap);
 	case OP_SCHEDULE_REMOVE:
-		status = r->op == OP_SCHEDULE_ADD
-		                 ? schedules_add(d->schedules, r, ret_text, cap)
-		                 : schedules_remove(d->schedules, r->key, ret_text, cap);
+		status = schedules_remove(d->schedules, r->key, ret_text, cap);
 		pack_map(w, 1);
 		put_uint(w, "count", status == STATUS_OK);
 		return status;

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "calendar/calendar.h"
 #include "daemon/daemon.h"
+#include "daemon/learned.h"
 #include "daemon/log.h"
 #include "daemon/pattern.h"
 #include "proto/row.h"
@@ -21,8 +22,14 @@
  * restart. */
 #define ANCHOR "2024-01-01T00:00"
 
-/* Peaks of one schedule that the report goes back. */
-#define REPORT_PEAKS 100
+/* How far ahead a rule is looked at to say that it never fires. */
+#define NEVER SPAN_S(INT64_C(5) * 31556952)
+
+/* Instants that are looked at for how far they are apart. */
+#define GAP_INSTANTS 64
+
+/* Instants that a dry run tells. */
+#define TRIAL_INSTANTS 10
 
 #define FILE_MAX_BYTES (1u << 20)
 
@@ -37,9 +44,11 @@ struct rule {
 	uint32_t max_keys;
 };
 
+/* How one instant went; instants of the wall clock. */
 struct peak {
-	struct instant at;
-	uint64_t wanted, warm, left;
+	char *name; /* of the schedule, or of what was learned */
+	struct peak_report report;
+	uint32_t slot; /* in the state file: its place in a ring of schedule_reports */
 };
 
 struct schedule {
@@ -48,15 +57,20 @@ struct schedule {
 	bool marked;            /* used while a reload compares */
 	uint32_t serial;        /* of the rule: an expansion of an earlier one is thrown away */
 	VEC(struct instant) at; /* the instants that the engine was told */
-	VEC(struct peak) peaks;
 };
 
 struct schedules {
 	struct daemon *d;
 	VEC(struct schedule *) list;
+	VEC(struct peak) peaks; /* the latest schedule_reports, oldest first */
 	uint32_t serial;
 	struct loop_timer timer;
 };
+
+static struct instant wall(const struct schedules *l, struct instant t)
+{
+	return instant_add(t, l->d->clock.offset);
+}
 
 /* -- Rules ------------------------------------------------------------------------------------ */
 
@@ -92,6 +106,23 @@ static struct rule rule_copy(const struct rule *r)
 	return x;
 }
 
+/* Events of a calendar leave out its holidays, in its own zone, where nothing else is said. */
+static void take_source(struct rule *r, bool has_tz)
+{
+	const char *source = calendar_source(r->rrule);
+	char zone[128];
+
+	if (!source || r->skip_holidays)
+		return;
+	free(r->calendar);
+	r->calendar = mem_dup(source, strlen(source));
+	r->skip_holidays = true;
+	if (!has_tz && calendar_own_zone(source, zone, sizeof(zone))) {
+		free(r->tz);
+		r->tz = mem_dup(zone, strlen(zone));
+	}
+}
+
 static struct rule rule_of_config(const struct config *c, const struct config_schedule *s)
 {
 	struct rule r = {.name = s->name,
@@ -104,7 +135,9 @@ static struct rule rule_of_config(const struct config *c, const struct config_sc
 	                 .lead = s->lead,
 	                 .max_keys = s->max_keys};
 
-	return rule_copy(&r);
+	r = rule_copy(&r);
+	take_source(&r, s->tz);
+	return r;
 }
 
 /* Reads zone files: for a worker, or to check a rule once. The instants are of the wall clock. */
@@ -130,6 +163,42 @@ static int expand(const struct rule *r, struct instant wall, struct span ahead, 
 	return rc;
 }
 
+/* The shortest time between two of the instants; SPAN_MAX with fewer than two. */
+static struct span shortest_gap(const struct instant *at, size_t n)
+{
+	struct span gap = SPAN_MAX;
+
+	for (size_t i = 1; i < n; i++)
+		if (at[i].us - at[i - 1].us < gap.us)
+			gap.us = at[i].us - at[i - 1].us;
+	return gap;
+}
+
+/*
+ * Reads the rule, and gives its next instants. 0 with *ret_n = 0: it does not fire within NEVER.
+ * -EINVAL, too, when its lead is longer than the time between two of them.
+ */
+static int try_rule(const struct rule *r, struct instant wall, struct span ahead,
+                    struct instant ret[GAP_INSTANTS], size_t *ret_n, struct calendar_error *err)
+{
+	struct span gap;
+	int rc = expand(r, wall, ahead, ret, GAP_INSTANTS, ret_n, err);
+
+	if (!rc && !*ret_n && ahead.us < NEVER.us)
+		rc = expand(r, wall, NEVER, ret, GAP_INSTANTS, ret_n, err);
+	if (rc)
+		return rc;
+	gap = shortest_gap(ret, *ret_n);
+	if (r->lead.us > gap.us) {
+		snprintf(err->text, sizeof(err->text),
+		         "lead: %.15g s is longer than the time between two instants, %.15g s: the "
+		         "loads for one would begin before the one before it",
+		         span_s(r->lead), span_s(gap));
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int schedules_check(struct setup *s, struct instant now, struct config_error *reterr)
 {
 	const struct config *c = s->config;
@@ -138,10 +207,10 @@ int schedules_check(struct setup *s, struct instant now, struct config_error *re
 	for (size_t i = 0; i < c->schedules.n; i++) {
 		struct rule r = rule_of_config(c, &c->schedules.v[i]);
 		struct calendar_error err = {""};
-		struct instant one;
+		struct instant next[GAP_INSTANTS];
 		char path[64];
 		size_t n;
-		int rc = expand(&r, now, span_from_s(c->schedule_ahead), &one, 1, &n, &err);
+		int rc = try_rule(&r, now, span_from_s(c->schedule_ahead), next, &n, &err);
 
 		names += r.patterns.n;
 		rule_free(&r);
@@ -193,6 +262,7 @@ struct expansion {
 	struct span ahead;
 	size_t max, n;
 	struct instant *at;
+	bool never; /* nor within NEVER */
 	int rc;
 	struct calendar_error err;
 };
@@ -202,6 +272,11 @@ static void expansion_work(void *job)
 	struct expansion *x = job;
 
 	x->rc = expand(&x->rule, x->wall, x->ahead, x->at, x->max, &x->n, &x->err);
+	if (!x->rc && !x->n) {
+		size_t n = 0;
+
+		x->never = !expand(&x->rule, x->wall, NEVER, x->at, 1, &n, &x->err) && !n;
+	}
 }
 
 static void expansion_drop(void *job)
@@ -245,6 +320,10 @@ static void expansion_done(void *job)
 		for (size_t i = 0; i < x->n; i++)
 			*vec_push(&s->at) = (struct instant){x->at[i].us - l->d->clock.offset.us};
 		tell_engine(l, s, false);
+		if (x->never)
+			log_line(LOG_WARN, "schedule", "name=%s why=\"%s\"",
+			         log_quote(bytes_str(s->rule.name), text),
+			         "its rule gives no instant within five years");
 		log_line(LOG_DEBUG, "schedule", "name=%s instants=%zu",
 		         log_quote(bytes_str(s->rule.name), text), x->n);
 	}
@@ -306,7 +385,6 @@ static void schedule_free(struct schedule *s)
 {
 	rule_free(&s->rule);
 	vec_free(&s->at);
-	vec_free(&s->peaks);
 	free(s);
 }
 
@@ -383,7 +461,8 @@ static cJSON *rule_json(const struct rule *r)
 
 	cJSON_AddStringToObject(o, "name", r->name);
 	cJSON_AddStringToObject(o, "rrule", r->rrule);
-	cJSON_AddStringToObject(o, "tz", r->tz);
+	if (r->tz)
+		cJSON_AddStringToObject(o, "tz", r->tz);
 	if (r->calendar)
 		cJSON_AddStringToObject(o, "calendar", r->calendar);
 	if (r->start)
@@ -468,12 +547,33 @@ static bool has_nul(struct bytes b)
 	return b.n && memchr(b.p, 0, b.n);
 }
 
-int schedules_add(struct schedules *l, const struct request *q, char *ret_text, size_t cap)
+/* What would be: nothing is kept. */
+static void write_trial(struct schedules *l, const struct rule *r, const struct instant *at,
+                        size_t n, struct pack *w)
+{
+	size_t shown = n < TRIAL_INSTANTS ? n : TRIAL_INSTANTS;
+
+	(void)l;
+	pack_map(w, 4);
+	pack_text(w, "count");
+	pack_uint(w, 0);
+	pack_text(w, "tz");
+	pack_text(w, r->tz ? r->tz : "");
+	pack_text(w, "calendar");
+	pack_text(w, r->calendar);
+	pack_text(w, "next");
+	pack_array(w, (uint32_t)shown);
+	for (size_t i = 0; i < shown; i++)
+		pack_instant(w, at[i]);
+}
+
+int schedules_add(struct schedules *l, const struct request *q, struct pack *w, char *ret_text,
+                  size_t cap)
 {
 	const struct config *c = l->d->setup->config;
 	struct schedule *s = find(l, q->key);
 	struct calendar_error err = {""};
-	struct instant now = clock_now(&l->d->clock), one;
+	struct instant now = wall(l, clock_now(&l->d->clock)), next[GAP_INSTANTS];
 	struct rule r;
 	const char *why;
 	size_t names = q->schedule.n_patterns, n;
@@ -504,6 +604,8 @@ int schedules_add(struct schedules *l, const struct request *q, char *ret_text, 
 	                  .skip_holidays = q->schedule.calendar.n > 0,
 	                  .lead = q->schedule.lead,
 	                  .max_keys = q->schedule.max_keys};
+	if (r.rrule)
+		take_source(&r, q->schedule.tz.n);
 	for (size_t i = 0; i < q->schedule.n_patterns; i++)
 		*vec_push(&r.patterns) =
 		        mem_dup(q->schedule.pattern[i].p, q->schedule.pattern[i].n);
@@ -514,13 +616,26 @@ int schedules_add(struct schedules *l, const struct request *q, char *ret_text, 
 			snprintf(err.text, sizeof(err.text), "patterns[%zu]: %s", i,
 			         has_nul(q->schedule.pattern[i]) ? "contains a NUL byte" : why);
 	/* once here, so that a bad rule is told to who asked; the worker does it in full */
-	if (*err.text || expand(&r, now, span_from_s(c->schedule_ahead), &one, 1, &n, &err)) {
+	if (!*err.text && !try_rule(&r, now, span_from_s(c->schedule_ahead), next, &n, &err) && !n)
+		snprintf(err.text, sizeof(err.text),
+		         "rrule: gives no instant within the next five years: is its day, its time "
+		         "or "
+		         "its UNTIL over?");
+	if (*err.text) {
 		snprintf(ret_text, cap, "%s", err.text);
 		rule_free(&r);
 		return STATUS_BAD_REQUEST;
 	}
+	if (q->schedule.dry_run) {
+		write_trial(l, &r, next, n, w);
+		rule_free(&r);
+		return STATUS_OK;
+	}
 	put(l, r, false);
 	save(l);
+	pack_map(w, 1);
+	pack_text(w, "count");
+	pack_uint(w, 1);
 	return STATUS_OK;
 }
 
@@ -540,43 +655,152 @@ int schedules_remove(struct schedules *l, struct bytes name, char *ret_text, siz
 	return STATUS_OK;
 }
 
-struct bytes schedules_peak(struct schedules *l, struct bytes name, struct instant at,
-                            uint64_t wanted, uint64_t warm, uint64_t left)
-{
-	struct schedule *s = find(l, name);
-	struct bytes base = name;
-	struct peak *p;
+/* -- How the last ones went ------------------------------------------------------------------- */
 
-	while (!s && base.n) { /* "bell#2" belongs to "bell" */
-		base.n--;
-		if (((const char *)base.p)[base.n] == '#')
-			s = find(l, base);
+static const char PEAK_KIND[] = "peak";
+
+/* The counts of a report, as they are kept and told. */
+#define REPORT_COUNTS(X) X(wanted) X(warm) X(planned) X(late) X(loads)
+
+static void peak_free(struct peak *p)
+{
+	free(p->name);
+}
+
+/* Drops the oldest beyond what is to be kept. */
+static void trim_peaks(struct schedules *l)
+{
+	size_t most = (size_t)l->d->setup->config->schedule_reports, over;
+
+	over = l->peaks.n > most ? l->peaks.n - most : 0;
+	for (size_t i = 0; i < over; i++)
+		peak_free(&l->peaks.v[i]);
+	if (over)
+		memmove(l->peaks.v, l->peaks.v + over, (l->peaks.n - over) * sizeof(*l->peaks.v));
+	l->peaks.n -= over;
+}
+
+/*
+ * Each report is a record of its own, named by its slot: in the state file a new one takes the place
+ * of the one that is schedule_reports older.
+ */
+static void keep_peak(struct schedules *l, const struct peak *p)
+{
+	const struct peak_report *r = &p->report;
+	double at[2] = {instant_s(r->at), instant_is_set(r->began) ? instant_s(r->began) : -1};
+	double counts[] = {
+#define X(name) (double)r->name,
+	        REPORT_COUNTS(X)
+#undef X
+	};
+	double skipped[PREWARM_SKIPS], source = r->source;
+	char slot[16];
+	struct record rec = {.kind = PEAK_KIND,
+	                     .endpoint = bytes_str(p->name),
+	                     .field = {{"times", at, 2},
+	                               {"counts", counts, sizeof(counts) / sizeof(*counts)},
+	                               {"skipped", skipped, PREWARM_SKIPS},
+	                               {"source", &source, 1}},
+	                     .n_fields = 4};
+
+	for (int i = 0; i < PREWARM_SKIPS; i++)
+		skipped[i] = (double)r->skipped[i];
+	snprintf(slot, sizeof(slot), "%u", (unsigned)p->slot);
+	rec.name = bytes_str(slot);
+	learned_put(l->d->learned, &rec);
+}
+
+static uint64_t count_of(double v)
+{
+	return v >= 0 && v < 1e15 ? (uint64_t)v : 0;
+}
+
+/* Takes a report of an earlier run back; one that is not whole is left out. */
+static void restore_peak(void *arg, const struct record *rec)
+{
+	struct schedules *l = arg;
+	struct peak p = {.name = dup_or_null((const char *)rec->endpoint.p)};
+	const struct record_field *at = NULL, *counts = NULL, *skipped = NULL, *source = NULL;
+	size_t k = 0, i;
+
+	for (i = 0; i < rec->n_fields; i++) {
+		const struct record_field *f = &rec->field[i];
+
+		at = !strcmp(f->name, "times") && f->n == 2 ? f : at;
+		counts = !strcmp(f->name, "counts") && f->n == 5 ? f : counts;
+		skipped = !strcmp(f->name, "skipped") && f->n <= PREWARM_SKIPS ? f : skipped;
+		source = !strcmp(f->name, "source") && f->n == 1 ? f : source;
 	}
-	if (!s)
-		return name;
-	p = s->peaks.n ? &s->peaks.v[s->peaks.n - 1] : NULL;
-	if (!p || at.us - p->at.us > 1000000) {
-		if (s->peaks.n == REPORT_PEAKS) {
-			memmove(s->peaks.v, s->peaks.v + 1,
-			        (REPORT_PEAKS - 1) * sizeof(*s->peaks.v));
-			s->peaks.n--;
-		}
-		p = vec_push(&s->peaks);
-		*p = (struct peak){.at = at};
+	if (!p.name || !at || !counts || !skipped || !source ||
+	    !(source->v[0] >= 0 && source->v[0] < PREFETCH_SOURCES)) {
+		peak_free(&p);
+		return;
 	}
-	/* the patterns of one schedule come one after the other */
-	p->wanted += wanted;
-	p->warm += warm;
-	p->left += left;
-	return bytes_str(s->rule.name);
+	p.slot = (uint32_t)strtoul((const char *)rec->name.p, NULL, 10);
+	p.report.at = instant_from_s(at->v[0]);
+	p.report.began = at->v[1] < 0 ? INSTANT_NONE : instant_from_s(at->v[1]);
+	p.report.source = (enum prefetch_source)source->v[0];
+#define X(name) p.report.name = count_of(counts->v[k++]);
+	REPORT_COUNTS(X)
+#undef X
+	for (i = 0; i < skipped->n; i++)
+		p.report.skipped[i] = count_of(skipped->v[i]);
+	/* the file gives them in no order */
+	for (i = l->peaks.n; i && l->peaks.v[i - 1].report.at.us > p.report.at.us; i--)
+		;
+	vec_push(&l->peaks);
+	memmove(l->peaks.v + i + 1, l->peaks.v + i, (l->peaks.n - 1 - i) * sizeof(*l->peaks.v));
+	l->peaks.v[i] = p;
+}
+
+/* "bell#2" belongs to "bell". */
+static struct bytes base_name(const struct schedules *l, struct bytes name)
+{
+	struct bytes base = name;
+
+	while (!find(l, base) && base.n)
+		if (((const char *)base.p)[--base.n] == '#' && find(l, base))
+			return base;
+	return base.n ? base : name;
+}
+
+struct bytes schedules_peak(struct schedules *l, struct bytes name, const struct peak_report *r)
+{
+	struct bytes base = base_name(l, name);
+	/* who did not say when speaks of now */
+	struct instant at = wall(l, r->at.us ? r->at : clock_now(&l->d->clock));
+	struct peak *p = NULL;
+	uint32_t slots = (uint32_t)l->d->setup->config->schedule_reports;
+
+	/* the patterns of one schedule come one after the other, for the same instant */
+	for (size_t i = l->peaks.n; i-- && !p && l->peaks.v[i].report.at.us >= at.us - 1000000;)
+		if (bytes_equal(bytes_str(l->peaks.v[i].name), base) &&
+		    l->peaks.v[i].report.at.us == at.us)
+			p = &l->peaks.v[i];
+	if (!p) {
+		uint32_t slot = l->peaks.n ? (l->peaks.v[l->peaks.n - 1].slot + 1) % slots : 0;
+
+		p = vec_push(&l->peaks);
+		*p = (struct peak){.name = mem_dup(base.p, base.n), .report = *r, .slot = slot};
+		p->report.at = at;
+		if (instant_is_set(r->began))
+			p->report.began = wall(l, r->began);
+	} else {
+#define X(name) p->report.name += r->name;
+		REPORT_COUNTS(X)
+#undef X
+		for (int i = 0; i < PREWARM_SKIPS; i++)
+			p->report.skipped[i] += r->skipped[i];
+		if (instant_is_set(r->began) &&
+		    (!instant_is_set(p->report.began) || wall(l, r->began).us < p->report.began.us))
+			p->report.began = wall(l, r->began);
+	}
+	keep_peak(l, p);
+	trim_peaks(l);
+	return base;
 }
 
 /* -- Answers ---------------------------------------------------------------------------------- */
-
-static struct instant wall(const struct schedules *l, struct instant t)
-{
-	return instant_add(t, l->d->clock.offset);
-}
 
 /* Index of the first instant that is not over. */
 static size_t first_ahead(const struct schedules *l, const struct schedule *s)
@@ -655,26 +879,54 @@ void schedules_write_next(struct schedules *l, struct bytes name, size_t max, st
 	vec_free(&due);
 }
 
+/* A row of the report: row_peak, and what that cannot say. */
+static void write_peak(const struct peak *p, struct pack *w)
+{
+	const struct peak_report *r = &p->report;
+	struct row_peak row = {.name = bytes_str(p->name),
+	                       .time_s = r->at,
+	                       .wanted = r->wanted,
+	                       .warm = r->warm,
+	                       .left = r->skipped[SKIP_VOLATILE]};
+	uint32_t reasons = 0;
+
+	for (int i = 0; i < PREWARM_SKIPS; i++)
+		reasons += r->skipped[i] > 0;
+	pack_map(w, (uint32_t)row_peak.n + 6);
+	for (size_t i = 0; i < row_peak.n; i++)
+		row_write_field(w, &row_peak.field[i], &row);
+	pack_text(w, "source");
+	pack_text(w, prefetch_source_name(r->source));
+	pack_text(w, "began_s");
+	pack_instant(w, r->began);
+	pack_text(w, "planned");
+	pack_uint(w, r->planned);
+	pack_text(w, "late");
+	pack_uint(w, r->late);
+	pack_text(w, "loads");
+	pack_uint(w, r->loads);
+	pack_text(w, "skipped");
+	pack_map(w, reasons);
+	for (int i = 0; i < PREWARM_SKIPS; i++)
+		if (r->skipped[i]) {
+			pack_text(w, prewarm_skip_name((enum prewarm_skip)i));
+			pack_uint(w, r->skipped[i]);
+		}
+}
+
 void schedules_write_report(struct schedules *l, struct bytes name, size_t max, struct pack *w)
 {
-	size_t n = 0;
+	size_t n = 0, from = l->peaks.n;
 
-	for (size_t i = 0; i < l->list.n; i++)
-		if (asked(l->list.v[i], name))
-			n += l->list.v[i]->peaks.n < max ? l->list.v[i]->peaks.n : max;
-	pack_array(w, (uint32_t)n);
-	for (size_t i = 0; i < l->list.n; i++) {
-		const struct schedule *s = l->list.v[i];
-		size_t from = s->peaks.n > max ? s->peaks.n - max : 0;
+	while (from && n < max) {
+		const struct peak *p = &l->peaks.v[--from];
 
-		for (size_t k = from; asked(s, name) && k < s->peaks.n; k++) {
-			const struct peak *p = &s->peaks.v[k];
-			struct row_peak row = {bytes_str(s->rule.name), wall(l, p->at), p->wanted,
-			                       p->warm, p->left};
-
-			row_write(w, &row_peak, &row);
-		}
+		n += !name.n || bytes_equal(name, bytes_str(p->name));
 	}
+	pack_array(w, (uint32_t)n);
+	for (size_t i = from; i < l->peaks.n && n; i++)
+		if (!name.n || bytes_equal(name, bytes_str(l->peaks.v[i].name)))
+			write_peak(&l->peaks.v[i], w);
 }
 
 bool schedules_state(const struct schedules *l, size_t i, struct schedule_state *ret)
@@ -689,13 +941,13 @@ bool schedules_state(const struct schedules *l, size_t i, struct schedule_state 
 	*ret = (struct schedule_state){.name = s->rule.name,
 	                               .next = k < s->at.n ? wall(l, s->at.v[k]) : INSTANT_NONE,
 	                               .last = INSTANT_NONE};
-	if (s->peaks.n) {
-		const struct peak *p = &s->peaks.v[s->peaks.n - 1];
-
-		ret->last = wall(l, p->at);
-		ret->wanted = p->wanted;
-		ret->warm = p->warm;
-	}
+	for (k = l->peaks.n; k--;)
+		if (!strcmp(l->peaks.v[k].name, s->rule.name)) {
+			ret->last = l->peaks.v[k].report.at;
+			ret->wanted = l->peaks.v[k].report.wanted;
+			ret->warm = l->peaks.v[k].report.warm;
+			break;
+		}
 	return true;
 }
 
@@ -705,6 +957,8 @@ struct schedules *schedules_new(struct daemon *d)
 
 	l->d = d;
 	l->timer = (struct loop_timer){on_timer, l, 0};
+	learned_give(d->learned, PEAK_KIND, restore_peak, l);
+	trim_peaks(l);
 	take_config(l, d->setup->config, true);
 	load(l);
 	warn_of_calendars(l);
@@ -721,6 +975,9 @@ void schedules_free(struct schedules **lp)
 	for (size_t i = 0; i < l->list.n; i++)
 		schedule_free(l->list.v[i]);
 	vec_free(&l->list);
+	for (size_t i = 0; i < l->peaks.n; i++)
+		peak_free(&l->peaks.v[i]);
+	vec_free(&l->peaks);
 	free(l);
 	*lp = NULL;
 }

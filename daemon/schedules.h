@@ -33,20 +33,26 @@ void schedules_configure(struct schedules *s);
 /* All rules once more, e.g. because the wall clock was stepped. */
 void schedules_expand(struct schedules *s);
 
-/* 0, or a status of the protocol with the text. */
-int schedules_add(struct schedules *s, const struct request *r, char *ret_text, size_t cap);
+/*
+ * 0, or a status of the protocol with the text. Writes the result: {"count": 1}, or for a dry run
+ * {"count": 0, "tz", "calendar", "next": [ten instants]}.
+ */
+int schedules_add(struct schedules *s, const struct request *r, struct pack *w, char *ret_text,
+                  size_t cap);
 int schedules_remove(struct schedules *s, struct bytes name, char *ret_text, size_t cap);
 
-/* A peak has come: keeps the figures for the report. Gives the schedule's name without the "#2". */
-struct bytes schedules_peak(struct schedules *s, struct bytes name, struct instant at,
-                            uint64_t wanted, uint64_t warm, uint64_t left);
+/*
+ * A peak has come: keeps how it went, here and in the state file. Gives the schedule's name without
+ * the "#2".
+ */
+struct bytes schedules_peak(struct schedules *s, struct bytes name, const struct peak_report *r);
 
 /* Write the rows of the protocol as an array. An empty name: all. */
 void schedules_write_list(struct schedules *s, struct pack *w);
 void schedules_write_next(struct schedules *s, struct bytes name, size_t max, struct pack *w);
 void schedules_write_report(struct schedules *s, struct bytes name, size_t max, struct pack *w);
 
-/* For metrics; instants of the wall clock, NONE: there is none. The last is of this run. */
+/* For metrics; instants of the wall clock, NONE: there is none. */
 struct schedule_state {
 	const char *name;
 	struct instant next, last;

@@ -187,10 +187,15 @@ static void by_hand_rest(void)
 	     ".It Cm rrule , tz , calendar , skip_holidays , start\n"
 	     "When: a rule of RFC 5545, a shorthand such as\n"
 	     ".Qq weekdays 09:30 ,\n"
-	     "or the five fields of cron, in local time of a zone; from a local time on.\n"
+	     "the five fields of cron, single times such as\n"
+	     ".Qq at 2026\\-12\\-24T18:00 ,\n"
+	     "or where the sessions of a market or the events of a file begin or end, such as\n"
+	     ".Qq starts XTKS , ends XLON , starts /etc/forecached/own.ics ;\n"
+	     "in local time of a zone; from a local time on.\n"
 	     ".It Cm lead , max_keys\n"
-	     "Warm this long before (default: computed from cost and budget), and how many keys at "
-	     "most.\n"
+	     "Warm this long before (default, or\n"
+	     ".Qq auto :\n"
+	     "computed from cost and budget), and how many keys at most.\n"
 	     ".El");
 }
 

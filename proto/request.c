@@ -361,7 +361,7 @@ static int read_start(struct reading *x, const struct msgpack_object *v)
 
 static int read_schedule_add(struct reading *x)
 {
-	const struct msgpack_object *start = option(x, "start");
+	const struct msgpack_object *start = option(x, "start"), *dry = option(x, "dry_run");
 	struct cursor c = {0};
 	int rc = option_name(x, "name", &x->r->key);
 
@@ -374,6 +374,7 @@ static int read_schedule_add(struct reading *x)
 	rc = rc ? rc : option_span(x, "lead_s", &x->r->schedule.lead);
 	rc = rc ? rc : option_count(x, "max_keys", MAX_KEYS_WARMED, &x->r->schedule.max_keys);
 	rc = rc || !start ? rc : read_start(x, start);
+	rc = rc || !dry ? rc : value_bool(dry, "dry_run", &x->r->schedule.dry_run, x->err);
 	rc = rc ? rc
 	        : value_array(option(x, "patterns"), "patterns", 1, REQUEST_MAX_PATTERNS, &c,
 	                      x->err);
@@ -537,7 +538,7 @@ static const struct rule {
         [OP_SCHEDULE_ADD] = {0,
                              read_schedule_add,
                              {"name", "rrule", "start", "tz", "calendar", "patterns", "lead_s",
-                              "max_keys"}},
+                              "max_keys", "dry_run"}},
         [OP_SCHEDULE_LIST] = {0, read_schedule_list, {"learned"}},
         [OP_SCHEDULE_REMOVE] = {1, read_named, {NULL}},
         [OP_SCHEDULE_NEXT] = {0, read_schedule_next, {"name", "steps"}},
@@ -681,6 +682,8 @@ static void put_schedule(struct options *o, const struct request *r)
 		put_name(o, "start", r->schedule.start_local);
 	put_span(o, "lead_s", r->schedule.lead);
 	put_uint(o, "max_keys", r->schedule.max_keys, 0);
+	if (r->schedule.dry_run && put(o, "dry_run"))
+		pack_bool(o->w, true);
 	if (r->schedule.n_patterns && put(o, "patterns")) {
 		pack_array(o->w, (uint32_t)r->schedule.n_patterns);
 		for (i = 0; i < r->schedule.n_patterns; i++)

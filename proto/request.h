@@ -14,7 +14,7 @@
  *	ttls {endpoint, max} · endpoints {max} · why NAME
  *	forecast ENDPOINT {step_s, steps}
  *	prewarm PATTERN {dry_run, reasons, max_keys}
- *	schedule.add {name, rrule, start, tz, calendar, patterns, lead_s, max_keys}
+ *	schedule.add {name, rrule, start, tz, calendar, patterns, lead_s, max_keys, dry_run}
  *	schedule.list {learned} · schedule.remove NAME · schedule.next {name, steps} · schedule.report {name, max}
  *	purge NAME {what}				what: "key" (default), "endpoint", "all"
  *	pause {what, for_s} · resume {what}		what: "all" (default), "learning", "prefetch"
@@ -142,6 +142,7 @@ struct request {
 			uint32_t max_keys; /* 0: not said */
 		} prewarm;
 		struct {
+			bool dry_run; /* add: say when it would be due, keep nothing */
 			struct bytes rrule, tz, calendar; /* empty: not said */
 			struct instant start;             /* INSTANT_NONE: not said */
 			/* start as text, "2026-11-23T09:30": local to tz; or empty */

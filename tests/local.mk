@@ -257,12 +257,14 @@ dist_check_SCRIPTS += %D%/scripts/daemon_config.py
 dist_check_SCRIPTS += %D%/scripts/daemon_loaders.py
 dist_check_SCRIPTS += %D%/scripts/daemon_requests.py
 dist_check_SCRIPTS += %D%/scripts/daemon_start.py
+dist_check_SCRIPTS += %D%/scripts/schedules_daemon.py
 dist_check_SCRIPTS += %D%/scripts/web_daemon.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/daemon_config.py
 TESTS += %D%/scripts/daemon_loaders.py
 TESTS += %D%/scripts/daemon_requests.py
 TESTS += %D%/scripts/daemon_start.py
+TESTS += %D%/scripts/schedules_daemon.py
 TESTS += %D%/scripts/web_daemon.py
 endif
 check_PROGRAMS += %D%/unit/t_timetable

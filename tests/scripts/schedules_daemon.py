@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Schedules of a running daemon: rules, files, single times, reports that last, and what is asked badly."""
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fcd import BUILD, Daemon, main, test, until
+
+START = ["--time-start", "2026-12-23T12:00:00Z"]
+
+
+def forecache(d, *args, status=0):
+    run = subprocess.run([os.path.join(BUILD, "cli", "forecache"), *args], capture_output=True,
+                         env={**os.environ, "FORECACHED_DIR": d.dir}, check=False)
+    assert run.returncode == status, (run.returncode, run.stdout, run.stderr)
+    return (run.stdout + run.stderr).decode()
+
+
+def add(d, name, rule, **more):
+    return d.ask("schedule.add", {"name": name, "rrule": rule, "patterns": ["/q/<s>"], **more})
+
+
+def refused(d, words, rule, **more):
+    got = d.refused("schedule.add", {"name": "bad", "rrule": rule, "patterns": ["/q/<s>"], **more})
+    assert words in got.text, (rule, got.text)
+
+
+def trial(d, rule, **more):
+    """The next instants of a dry run, in UTC."""
+    got = add(d, "trial", rule, dry_run=True, **more)
+    assert got["count"] == 0
+    return [datetime.datetime.utcfromtimestamp(t).strftime("%m-%d %H:%M") for t in got["next"]]
+
+
+@test
+def rules_say_when_they_would_be_due_and_keep_nothing():
+    with Daemon(args=START) as d:
+        assert trial(d, "starts XTKS")[:4] == ["12-24 00:00", "12-24 03:30", "12-25 00:00", "12-25 03:30"]
+        assert trial(d, "ends XLON")[:4] == ["12-23 16:30", "12-24 12:30", "12-29 16:30", "12-30 16:30"]
+        assert trial(d, "weekdays 09:30", tz="America/New_York", calendar="XNYS")[:3] == \
+            ["12-23 14:30", "12-24 14:30", "12-28 14:30"]
+        assert trial(d, "at 2027-07-01T09:30", tz="Europe/London") == ["07-01 08:30"], "beyond schedule_ahead"
+        assert len(trial(d, "hourly")) == 10
+        assert d.ask("schedule.list") == [] and not os.path.exists(d.base + "/run/state/schedules.json")
+        text = forecache(d, "schedule", "add", "tokyo", "starts XTKS", "-p", "/q/<s>", "--lead", "auto", "--dry-run")
+        assert "Thu 2026-12-24 09:00 JST" in text and "/q/<s>: 0 loads" in text, text
+        got = json.loads(forecache(d, "schedule", "add", "t", "hourly", "-p", "/q/<s>", "--dry-run", "--json"))
+        assert len(got["next"]) == 10, got
+
+
+@test
+def events_of_a_file_are_schedules_too():
+    with tempfile.TemporaryDirectory() as t, Daemon(args=START) as d:
+        path = os.path.join(t, "own.ics")
+        with open(path, "w") as f:
+            f.write("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nX-WR-TIMEZONE:Europe/Berlin\r\nBEGIN:VEVENT\r\nUID:1\r\n"
+                    "DTSTART;TZID=Europe/Berlin:20261221T080000\r\nRRULE:FREQ=DAILY;COUNT=6\r\n"
+                    "EXDATE;TZID=Europe/Berlin:20261225T080000\r\nSUMMARY:Sale\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+        assert trial(d, path) == trial(d, "starts " + path) == ["12-24 07:00", "12-26 07:00"]
+        add(d, "sale", "starts " + path)
+        until("expanded", lambda: len(d.ask("schedule.next", {"name": "sale"})) == 2)
+        # it lasts over a restart; a file that is gone by then is told of, and hurts nobody
+        d.stop()
+        os.unlink(path)
+        d.start()
+        d.wait_log("warn event=schedule name=sale .*own.ics")
+        assert d.ask("health")["status"] == "ready"
+
+
+@test
+def reports_outlive_the_daemon():
+    bell = {"name": "bell", "rrule": "hourly", "patterns": ["/q/<s>", "/r/<s>"]}
+    config = {"schedules": [bell], "schedule_reports": 3, "flush_s": 0.1}
+    with Daemon(config, args=["--time-scale", "3000"]) as d:
+        until("four bells", lambda: len(d.ask("schedule.next")) and d.ask("stats")["daemon"]["notices"] >= 8)
+        before = d.ask("schedule.report", {"name": "bell"})
+        assert 1 <= len(before) <= 3, before
+        for row in before:
+            assert row["name"] == "bell" and row["time_s"] % 3600 < 1 and row["source"] == "schedule", row
+            assert {"wanted", "warm", "late", "loads", "planned", "skipped", "began_s"} <= set(row), row
+        assert len({r["time_s"] for r in before}) == len(before), "the patterns of one instant are one row"
+        d.stop()
+        d.args = []
+        d.start()
+        after = d.ask("schedule.report", {"name": "bell"})
+        assert len(after) == 3 and after[-1]["time_s"] >= before[-1]["time_s"], (before, after)
+        assert [r["time_s"] for r in after] == sorted(r["time_s"] for r in after)
+        assert d.ask("schedule.report", {"name": "none"}) == []
+        assert len(d.ask("schedule.report", {"max": 1})) == 1
+        assert "bell" in forecache(d, "schedule", "report")
+
+
+@test
+def what_cannot_be_is_refused_with_the_reason():
+    with Daemon(args=START) as d:
+        refused(d, "five years", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")
+        refused(d, "five years", "at 2020-01-01T00:00")
+        refused(d, "five years", "FREQ=DAILY;UNTIL=20200101T000000Z", start="2019-01-01T00:00")
+        refused(d, "Mars/Phobos", "weekdays 09:30", tz="Mars/Phobos")
+        refused(d, "XXXX", "starts XXXX")
+        refused(d, "XXXX", "weekdays 09:30", calendar="XXXX")
+        refused(d, "/no/such.ics", "starts /no/such.ics")
+        refused(d, "SECONDLY", "FREQ=SECONDLY")
+        refused(d, "lead: 7200 s is longer than the time between two instants, 3600 s", "hourly", lead_s=7200)
+        refused(d, "9:60", "weekdays 9:60")
+        assert "lead" in forecache(d, "schedule", "add", "x", "hourly", "-p", "/q", "--lead", "soon", status=2)
+        assert d.ask("schedule.list") == []
+        code, log = 0, ""
+        with Daemon({"schedules": [{"name": "x", "rrule": "hourly", "lead": "2h", "patterns": ["/q"]}]}, start=False) as e:
+            code, log = e.run()
+        assert code == 78 and "schedules[0]" in log and "lead" in log, log
+        with Daemon({"schedules": [{"name": "x", "rrule": "at 2020-01-01T00:00", "lead": "auto", "patterns": ["/q"]}]}) as e:
+            e.wait_log("warn event=schedule name=x .*no instant within five years")
+
+
+@test
+def a_file_of_50_megabytes_is_refused_at_once():
+    with tempfile.TemporaryDirectory() as t, Daemon(args=START) as d:
+        path = os.path.join(t, "big.ics")
+        with open(path, "w") as f:
+            f.write("BEGIN:VCALENDAR\r\n")
+            f.write("BEGIN:VEVENT\r\nDTSTART:20261224T100000Z\r\nEND:VEVENT\r\n" * 800000)
+            f.write("END:VCALENDAR\r\n")
+        assert os.path.getsize(path) > 40e6
+        refused(d, "larger than 4194304 bytes", "starts " + path)
+        refused(d, "larger than 4194304 bytes", "weekdays 09:30", calendar=path)
+
+
+@test
+def schedules_that_overlap_or_say_the_opposite_are_all_carried_out():
+    same = {"rrule": "hourly", "patterns": ["/q/<s>"]}
+    config = {"schedules": [{"name": "a", **same}, {"name": "b", **same, "lead": "30m"},
+                            {"name": "c", **same, "max_keys": 1, "lead": "1m"}]}
+    with Daemon(config, args=["--time-scale", "3000"]) as d:
+        for i in range(20):
+            d.ask("event", [[None, "/q/<s>", "/q/%d" % i, "miss"]])
+        until("each was reported", lambda: {r["name"] for r in d.ask("schedule.report")} == {"a", "b", "c"}, 60)
+        assert d.ask("health")["status"] == "ready"
+
+
+@test
+def thousands_of_instants_follow_as_time_goes_on():
+    minutes = ",".join(str(m) for m in range(60))
+    with Daemon({"schedule_instants": 500}, args=START) as d:
+        add(d, "often", "FREQ=HOURLY;BYMINUTE=" + minutes)
+        rows = until("expanded", lambda: d.ask("schedule.next", {"name": "often", "steps": 1000}))
+        assert len(rows) == 500 and rows[1]["time_s"] - rows[0]["time_s"] == 60, len(rows)
+        for i in range(63):
+            add(d, "s%d" % i, "hourly")
+        assert "max_schedules" in d.refused("schedule.add", {"name": "one more", "rrule": "hourly", "patterns": ["/q"]}).text
+
+
+if __name__ == "__main__":
+    main()
