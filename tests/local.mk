@@ -41,6 +41,12 @@ check_PROGRAMS += %D%/unit/t_http_rules
 %C%_unit_t_http_rules_LDADD = daemon/libio.la base/libbase.la $(CURL_LIBS) -lm
 TESTS += %D%/unit/t_http_rules
 
+check_PROGRAMS += %D%/unit/t_hash
+%C%_unit_t_hash_SOURCES = %D%/unit/t_hash.c
+%C%_unit_t_hash_CPPFLAGS = $(UNIT_CPPFLAGS) $(XXHASH_CFLAGS)
+%C%_unit_t_hash_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_hash
+
 check_PROGRAMS += %D%/unit/t_intern
 %C%_unit_t_intern_SOURCES = %D%/unit/t_intern.c
 %C%_unit_t_intern_CPPFLAGS = $(UNIT_CPPFLAGS)
