@@ -141,6 +141,25 @@ TEST(what_is_due_later_stays_in)
 	heap_release(&h);
 }
 
+TEST(room_taken_ahead_changes_nothing)
+{
+	struct heap h = {0};
+	uint32_t item;
+
+	for (uint32_t i = 0; i < 100; i++)
+		heap_set(&h, i, (struct instant){1000 - i});
+	heap_reserve(&h, 10000);
+	heap_reserve(&h, 10);
+	for (uint32_t i = 100; i < 12000; i++)
+		heap_set(&h, i, (struct instant){20000 - i});
+	for (uint32_t i = 0; i < 100; i++)
+		OK(heap_pop(&h, INSTANT_NEVER, &item) && item == 99 - i);
+	for (uint32_t i = 100; i < 12000; i++)
+		OK(heap_pop(&h, INSTANT_NEVER, &item) && item == 11999 - (i - 100));
+	OK(!heap_pop(&h, INSTANT_NEVER, &item));
+	heap_release(&h);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -148,5 +167,6 @@ int main(int argc, char **argv)
 	RUN(does_what_a_sorted_list_does);
 	RUN(equal_instants_come_out_in_the_order_set);
 	RUN(what_is_due_later_stays_in);
+	RUN(room_taken_ahead_changes_nothing);
 	return tap_done();
 }

@@ -122,6 +122,30 @@ TEST(one_name_added_and_removed_for_ever_stays_small)
 	OK(intern_find(&t, bytes_str("1")) == INTERN_NONE);
 }
 
+/* The table grows many times; all along, old names are found, new ones are not, and some go. */
+TEST(names_are_found_while_the_table_grows)
+{
+	struct intern t;
+	char buf[64];
+
+	intern_init(&t, tap_seed);
+	intern_reserve(&t, 1000);
+	intern_reserve(&t, 10);
+	for (uint32_t i = 3; i < 100000; i++) {
+		uint32_t id = intern_add(&t, name_of(i, buf, sizeof(buf)), NULL), other = 3 + i / 2;
+
+		if (i % 64 == 0)
+			intern_remove(&t, id);
+		OK((intern_find(&t, name_of(other, buf, sizeof(buf))) == INTERN_NONE) ==
+		           (other % 64 == 0 || other > i),
+		   "%u at %u", other, i);
+		OK(intern_find(&t, name_of(i + 1, buf, sizeof(buf))) == INTERN_NONE, "%u", i + 1);
+		if (tap_bad_here)
+			break;
+	}
+	intern_release(&t);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -129,5 +153,6 @@ int main(int argc, char **argv)
 	RUN(ids_follow_first_sight_whatever_the_seed);
 	RUN(the_name_forgotten_last_gives_its_id_first);
 	RUN(one_name_added_and_removed_for_ever_stays_small);
+	RUN(names_are_found_while_the_table_grows);
 	return tap_done();
 }
