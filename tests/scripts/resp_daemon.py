@@ -713,6 +713,40 @@ def a_get_waits_for_a_loader():
         until("it is kept", lambda: other.ask("GET", "/load/2") == b"for nobody")
 
 
+@test
+def a_learned_ttl_takes_the_place_of_the_clients():
+    # minutes of the daemon's clock pass in seconds
+    conf = {**ON, "segment_bytes": 4 << 20, "policy": {"jitter": 0, "min_ttl": "1s"},
+            "endpoints": [{"match": "/learn/<k>", "ttl": "learn"}, {"match": "/loaded/<k>", "ttl": "learn"}, {"match": "/obey/<k>", "ttl": "obey"}]}
+    with Daemon(conf, args=["--time-scale", "60"]) as d:
+        w = connect(d)
+        loader = Loader(d, ["/loaded/<k>"])
+        for i in range(12):
+            # a tenth of a second: 6 s of its
+            begun = time.monotonic()
+            for key, value in (("/learn/moves", i), ("/learn/stands", "same"), ("/obey/moves", i), ("/loaded/stands", "same"), ("/learn/lock", i)):
+                w.ask("SET", key, value, "EX", 20 if key.startswith("/loaded") else 600)
+            until("some seconds have passed", lambda: time.monotonic() > begun + 0.15)
+        w.ask("SET", "/learn/moves", "last", "EX", 600)
+        w.ask("SET", "/learn/stands", "same", "EX", 600)
+        w.ask("SET", "/obey/moves", "last", "EX", 600)
+        w.ask("SET", "/learn/lock", "last", "EX", 600)
+        w.ask("SET", "/loaded/stands", "same", "EX", 20)
+        ttl = {key: w.ask("TTL", key) for key in ("/learn/moves", "/learn/stands", "/obey/moves", "/learn/lock", "/loaded/stands")}
+        print("# %r" % ttl)
+        # what changed with each set lives shorter, unless it is a lock; where nobody can look again, nothing lives longer
+        assert ttl["/learn/moves"] < 120 and ttl["/learn/moves"] < ttl["/learn/stands"] <= 600, ttl
+        assert ttl["/obey/moves"] > 500 and ttl["/learn/lock"] > 500, ttl
+        # a loader can: it stands still, so it lives longer than its client thought
+        assert ttl["/loaded/stands"] > 20, ttl
+        assert why(w, "/loaded/stands")[b"reason"] != b"client", why(w, "/loaded/stands")
+        # and at its end a get has the loader make it, or gets what that has refreshed
+        w.ask("DEL", "/loaded/stands")
+        w.send(encode("GET", "/loaded/stands"))
+        loader.say("value", loader.job()[0], b"made")
+        assert w.reply() == b"made"
+
+
 # -- Restart, transactions, locks ----------------------------------------------------------------
 
 @test
