@@ -23,7 +23,7 @@ ours_pid= theirs_pid=
 trap finish EXIT
 trap 'exit 1' INT TERM
 
-echo '{ "segment_bytes": "512MiB", "log_level": "info" }' >"$run/conf"
+echo '{ "segment_bytes": "512MiB", "log_level": "info", "http": "off" }' >"$run/conf"
 "$program" --config "$run/conf" --dir "$run/run" --redis 127.0.0.1:0 --http off >"$run/log" 2>&1 &
 ours_pid=$!
 tries=0
