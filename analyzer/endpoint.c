@@ -74,8 +74,12 @@ void endpoint_release(struct endpoint *ep)
 
 struct change endpoint_posterior(const struct endpoint *ep, const struct key *k)
 {
-	struct change c = {ep->prior.a + k->da, ep->prior.b + k->db};
+	struct change c = {k->da, k->db};
 
+	if (!k->looks) {
+		c.a += ep->prior.a;
+		c.b += ep->prior.b;
+	}
 	if (c.a < CHANGE_MIN_A)
 		c.a = CHANGE_MIN_A;
 	if (c.b < 1e-3 * ep->prior.b)
@@ -85,8 +89,8 @@ struct change endpoint_posterior(const struct endpoint *ep, const struct key *k)
 
 void endpoint_set_posterior(const struct endpoint *ep, struct key *k, struct change c)
 {
-	k->da = (float)(c.a - ep->prior.a);
-	k->db = (float)(c.b - ep->prior.b);
+	k->da = (float)(c.a - (k->looks ? 0 : ep->prior.a));
+	k->db = (float)(c.b - (k->looks ? 0 : ep->prior.b));
 }
 
 /* Requests per second of the demand clock that a key of the endpoint gets in the mean. */
@@ -188,9 +192,9 @@ static void forget(const struct endpoint *ep, struct change *c, double tau)
 /* The key's posterior after one more look. */
 static void learned(struct endpoint *ep, struct key *k, struct change c)
 {
-	endpoint_set_posterior(ep, k, c);
 	if (k->looks < UINT16_MAX)
 		k->looks++;
+	endpoint_set_posterior(ep, k, c);
 	ep->looks_since_pool++;
 	k->flags |= KEY_DIRTY;
 	ep->dirty = true;
@@ -409,16 +413,7 @@ void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent)
 			pool_add(&sum, endpoint_posterior(ep, &keys[ep->keys.v[i]]));
 	ep->prior = pool_fit(&sum, parent);
 	ep->pool_keys = sum.n * (double)stride;
-	if (old.a == ep->prior.a && old.b == ep->prior.b)
-		return;
-	/* What keys with evidence have learned stays theirs: hold their posterior. */
-	for (size_t i = 0; i < ep->keys.n; i++) {
-		struct key *k = &keys[ep->keys.v[i]];
-
-		if (k->looks) {
-			k->da += (float)(old.a - ep->prior.a);
-			k->db += (float)(old.b - ep->prior.b);
-		}
-	}
-	ep->dirty = true;
+	/* what keys with evidence have learned stays theirs, see key.h */
+	if (old.a != ep->prior.a || old.b != ep->prior.b)
+		ep->dirty = true;
 }

@@ -3,8 +3,9 @@
  * What is known of one key: how often it is asked for, how often it changes, what a load costs, and
  * how the value now held has fared since it was loaded.
  *
- * HOW IT WORKS the change rate is kept as what the key itself has shown beyond its endpoint's prior
- * (da, db), so that a better prior improves old keys at once. The request rate is a Gamma too, on
+ * HOW IT WORKS the change rate of a key without a look is its endpoint's prior and what else is known
+ * (da, db), so that a better prior is a better guess; from the first look on it is the key's own, (da,
+ * db) alone, whatever becomes of the prior. The request rate is a Gamma too, on
  * the endpoint's demand clock, with its evidence halved every KEY_RATE_HALF_S.
  */
 #ifndef FORECACHED_ANALYZER_KEY_H
@@ -49,7 +50,7 @@ struct key {
 	uint32_t place;           /* in the endpoint's list of keys */
 	uint32_t entry;           /* of the store */
 	uint32_t flight;          /* load in flight, or KEY_NONE */
-	float da, db;             /* change-rate evidence beyond the prior */
+	float da, db;             /* change-rate evidence; without looks: beyond the prior */
 	struct surprise surprise; /* has the rate become another one? */
 	double rate_n;    /* requests, decayed, at last_seen; a float holds still at 100 a second */
 	double rate_s;    /* demand-clock seconds they were counted in, decayed */

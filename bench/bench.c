@@ -6,6 +6,7 @@
 
 #include <ftw.h>
 #include <gsl/gsl_errno.h>
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,21 +65,24 @@ static int by_size(const void *a, const void *b)
 
 double bench_p50_ns(bench_fn *before, bench_fn *fn, void *arg, size_t batches)
 {
-	double *ns = mem_calloc(batches, sizeof(*ns)), p50;
+	size_t n = batches / BENCH_ROUNDS + 1;
+	double *ns = mem_calloc(n, sizeof(*ns)), best = HUGE_VAL;
 
-	for (size_t i = 0; i < batches; i++) {
-		int64_t start;
+	for (int round = 0; round < BENCH_ROUNDS; round++) {
+		for (size_t i = 0; i < n; i++) {
+			int64_t start;
 
-		if (before)
-			before(arg, BENCH_BATCH);
-		start = bench_ns();
-		fn(arg, BENCH_BATCH);
-		ns[i] = (double)(bench_ns() - start) / BENCH_BATCH;
+			if (before)
+				before(arg, BENCH_BATCH);
+			start = bench_ns();
+			fn(arg, BENCH_BATCH);
+			ns[i] = (double)(bench_ns() - start) / BENCH_BATCH;
+		}
+		qsort(ns, n, sizeof(*ns), by_size);
+		best = fmin(best, ns[n / 2]);
 	}
-	qsort(ns, batches, sizeof(*ns), by_size);
-	p50 = ns[batches / 2];
 	free(ns);
-	return p50;
+	return best;
 }
 
 void bench_pin(int cpu)

@@ -4,9 +4,9 @@
  *
  *	what was measured             figure unit    ratio  beside what
  *
- * HOW IT WORKS what takes nanoseconds is timed BENCH_BATCH at a time, many thousand times, of which
- * the median is printed (p50); other figures are the best of BENCH_ROUNDS rounds: what else runs on
- * the machine only ever adds to them. The ratio is to another row of the same run on the same machine, because figures of
+ * HOW IT WORKS what takes nanoseconds is timed BENCH_BATCH at a time, thousands of times in a round,
+ * and a round's figure is the median of them (p50). Of each figure the best of BENCH_ROUNDS rounds
+ * is printed: what else runs on the machine only ever adds to it. The ratio is to another row of the same run on the same machine, because figures of
  * different machines do not compare. Nothing here passes or fails.
  */
 #ifndef FORECACHED_BENCH_BENCH_H
@@ -32,7 +32,8 @@ double bench_cpu_ns(bench_fn *fn, void *arg, size_t n);
 double bench_wall_ns(bench_fn *fn, void *arg, size_t n);
 
 /*
- * Nanoseconds per piece of work at the median of so many batches of BENCH_BATCH pieces. before is
+ * Nanoseconds per piece of work at the median of a round of batches of BENCH_BATCH pieces each, of
+ * the best round; so many batches in all rounds together. before is
  * called ahead of each batch, outside the time (NULL: nothing).
  */
 double bench_p50_ns(bench_fn *before, bench_fn *fn, void *arg, size_t batches);

@@ -138,7 +138,7 @@ static double peer_p50(const char *name, unsigned keys, struct bytes value)
 	g->peer = p;
 	g->keys = keys;
 	g->value_bytes = value.n;
-	ns = bench_p50_ns(name_keys, ask_peer, g, strcmp(name, "LMDB") ? 300 : 3000);
+	ns = bench_p50_ns(name_keys, ask_peer, g, strcmp(name, "LMDB") ? 700 : 14000);
 	free(g);
 	peer_stop(&p);
 	return ns;
@@ -190,9 +190,9 @@ static void hot(size_t value_bytes)
 	host_start(&h, NULL, 64 * MIB, NULL, NULL);
 	fc = open_client();
 	fill(&h, HOT, value);
-	ns = p50(fc, GET, HOT, 50000);
-	into = p50(fc, INTO, HOT, 50000);
-	peek = p50(fc, PEEK, HOT, 50000);
+	ns = p50(fc, GET, HOT, 100000);
+	into = p50(fc, INTO, HOT, 100000);
+	peek = p50(fc, PEEK, HOT, 100000);
 	fc_close(&fc);
 	host_stop(&h);
 	snprintf(title, sizeof(title), "get of %zu bytes, hot: %u keys in turn, one thread",
@@ -227,7 +227,7 @@ static double uniform_in(const char *dir, struct bytes value)
 	host_start(&h, dir, 1200 * MIB, NULL, NULL);
 	fc = open_client();
 	fill(&h, MANY, value);
-	ns = p50(fc, GET, MANY, 20000);
+	ns = p50(fc, GET, MANY, 50000);
 	fc_close(&fc);
 	host_stop(&h);
 	return ns;

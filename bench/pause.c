@@ -18,15 +18,23 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define ENTRIES 10000000u
-#define VALUE   100u
-#define START   ((struct instant){INT64_C(1800000000000000)})
+#define VALUE 100u
+#define START ((struct instant){INT64_C(1800000000000000)})
 
 struct pauses {
 	int64_t cost; /* of the clock */
 	int64_t worst, over;
 	uint64_t n;
 };
+
+/* Ten million, or what $FC_BENCH_ENTRIES says: a thousand at least. */
+static uint64_t wanted(void)
+{
+	const char *said = getenv("FC_BENCH_ENTRIES");
+	uint64_t n = said ? strtoull(said, NULL, 10) : 10000000;
+
+	return n < 1000 ? 1000 : n > 10000000 ? 10000000 : n;
+}
 
 static int64_t cpu_ns(void)
 {
@@ -102,13 +110,62 @@ static void ticks(struct writer *w, struct pauses *p)
 	}
 }
 
+/* A large value is hashed and copied in one go. */
+static void large(void)
+{
+	static const unsigned mib[] = {1, 8, 64};
+	uint64_t bytes = UINT64_C(256) << 20;
+	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	                 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	struct engine_config c = {.seed = 1,
+	                          .limits = engine_limits_default(),
+	                          .policy = policy_default(),
+	                          .origin = ORIGIN_NONE};
+	struct writer w = {.now = START};
+	struct pauses p;
+	struct store *s;
+	char text[64], *value;
+
+	if (mem == MAP_FAILED ||
+	    store_create(mem, bytes, 1, (struct store_clock){0, START, 1, 0}, &s))
+		bench_die("store_create");
+	c.limits.max_value_bytes = 64 << 20;
+	w.engine = engine_new(&c, s, w.now);
+	if (!w.engine)
+		bench_die("engine_new");
+	value = mem_calloc(1, 64u << 20);
+	for (size_t i = 0; i < sizeof(mib) / sizeof(mib[0]); i++) {
+		struct input in = {.kind = INPUT_SET, .key = bytes_str("large")};
+		int64_t begun;
+
+		in.set.value = bytes_of(value, (size_t)mib[i] << 20);
+		in.set.read = INSTANT_NONE;
+		pauses_init(&p);
+		for (int k = 0; k < BENCH_ROUNDS; k++) {
+			value[0]++;
+			effects_clear(&w.fx);
+			w.now.us++;
+			begun = cpu_ns();
+			engine_input(w.engine, w.now, &in, &w.fx);
+			pauses_add(&p, begun);
+		}
+		snprintf(text, sizeof(text), "set of %u MiB", mib[i]);
+		bench_row(text, (double)p.worst * 1e-3, "us", 0, NULL);
+	}
+	free(value);
+	engine_free(&w.engine);
+	effects_release(&w.fx);
+	store_release(&s);
+	munmap(mem, bytes);
+}
+
 void bench_pause(void)
 {
 	struct engine_config c = {.seed = 1,
 	                          .limits = engine_limits_default(),
 	                          .policy = policy_default(),
 	                          .origin = ORIGIN_NONE};
-	uint64_t bytes = UINT64_C(2300) << 20;
+	uint64_t entries = wanted(), bytes = ((entries * 230) + (8u << 20)) / 4096 * 4096;
 	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 	                 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	struct store *s;
@@ -120,7 +177,7 @@ void bench_pause(void)
 
 	if (mem == MAP_FAILED)
 		bench_die("mmap");
-	c.limits.max_keys = 12000000;
+	c.limits.max_keys = (double)(entries + entries / 5);
 	c.reserve = true;
 	if (store_create(mem, bytes, 1, (struct store_clock){0, START, 1, 0}, &s))
 		bench_die("store_create");
@@ -129,7 +186,7 @@ void bench_pause(void)
 		bench_die("engine_new");
 	pauses_init(&fill);
 	evict = expire = tick = fill;
-	for (uint64_t k = 0; k < ENTRIES; k++) {
+	for (uint64_t k = 0; k < entries; k++) {
 		w.now.us += 2;
 		begun = cpu_ns();
 		set(&w, k, k % 2 ? 3600 : 86400);
@@ -137,10 +194,10 @@ void bench_pause(void)
 	}
 	store_stats(s, &st);
 	/* one that is replaced, one that is new and makes another go */
-	for (uint64_t k = 0; k < ENTRIES / 10; k++) {
+	for (uint64_t k = 0; k < entries / 10; k++) {
 		w.now.us += 2;
 		begun = cpu_ns();
-		set(&w, k % 2 ? hash_u64(k) % ENTRIES : ENTRIES + k, 3600);
+		set(&w, k % 2 ? hash_u64(k) % entries : entries + k, 3600);
 		pauses_add(&evict, begun);
 		if (k % 16 == 0)
 			ticks(&w, &tick);
@@ -148,10 +205,10 @@ void bench_pause(void)
 	/* half of them have expired: their room is taken by new ones */
 	w.now.us += INT64_C(7200) * 1000000;
 	ticks(&w, &tick);
-	for (uint64_t k = 0; k < ENTRIES / 10; k++) {
+	for (uint64_t k = 0; k < entries / 10; k++) {
 		w.now.us += 2;
 		begun = cpu_ns();
-		set(&w, 2 * (uint64_t)ENTRIES + k, 3600);
+		set(&w, 2 * entries + k, 3600);
 		pauses_add(&expire, begun);
 	}
 	engine_stats(w.engine, &es);
@@ -162,6 +219,7 @@ void bench_pause(void)
 	pauses_row("set of a new key where half have expired", &expire);
 	pauses_row("timers", &tick);
 	bench_row("evicted on the way", (double)es.evicted, "", 0, NULL);
+	large();
 	engine_free(&w.engine);
 	effects_release(&w.fx);
 	store_release(&s);

@@ -208,41 +208,34 @@ static void changes(const struct row_why *w, struct instant now)
 	put("changes", &t, TERM_PLAIN);
 }
 
-/* Of the endpoint: what its keys have in common is learned from all of them. */
-static void evidence(const struct row_why *w)
-{
-	struct text t = {0};
-
-	if (!w->seen_same && !w->seen_changed && !w->announced)
-		return;
-	add(&t, "%" PRIu64 " looks%s found no change, %" PRIu64 " a change", w->seen_same,
-	    w->is_endpoint ? "" : " at its endpoint's keys", w->seen_changed);
-	if (w->told)
-		add(&t, " (the origin said when or how often for %" PRIu64 ")", w->told);
-	if (w->announced)
-		add(&t, "; %" PRIu64 " change event%s", w->announced, w->announced == 1 ? "" : "s");
-	if (bytes_equal(w->last_modified, bytes_str("not believed")))
-		add(&t, "; its Last-Modified does not go with what changes, and is not used");
-	put("evidence", &t, TERM_PLAIN);
-}
-
-static void time_of_day(const struct row_why *w)
+/* What is learned of all keys of the endpoint together: from how many looks, and at which hours. */
+static void endpoint(const struct row_why *w)
 {
 	char factor[HUMAN_MAX], rate[HUMAN_MAX], pool[HUMAN_MAX], n[HUMAN_MAX];
 	struct text t = {0};
 
-	if (!isfinite(w->shape_now))
-		return;
-	if (fabs(w->shape_now - 1) < 0.05)
+	if (isfinite(w->shape_now) && fabs(w->shape_now - 1) < 0.05)
 		add(&t, "changes now as often as on average over the week");
-	else
+	else if (isfinite(w->shape_now))
 		add(&t, "changes now %s times as often as on average over the week: %s",
 		    human_number(factor, w->shape_now),
 		    human_rate(rate, w->change_rate_per_s.mean));
 	if (!w->is_endpoint && w->pool_n > 0 && known(w->change_rate_mean))
-		add(&t, "; the %s keys of its endpoint: %s", human_number(n, w->pool_n),
+		add(&t, "%sits %s keys: %s", t.n ? "; " : "", human_number(n, w->pool_n),
 		    human_rate(pool, w->pool_mean));
-	put("time of day", &t, TERM_PLAIN);
+	if (w->seen_same || w->seen_changed)
+		add(&t, "%s%" PRIu64 " looks found no change, %" PRIu64 " a change",
+		    t.n ? "; " : "", w->seen_same, w->seen_changed);
+	if (w->told)
+		add(&t, " (the origin said when or how often for %" PRIu64 ")", w->told);
+	if (w->announced)
+		add(&t, "%s%" PRIu64 " change event%s", t.n ? "; " : "", w->announced,
+		    w->announced == 1 ? "" : "s");
+	if (bytes_equal(w->last_modified, bytes_str("not believed")))
+		add(&t, "%sits Last-Modified does not go with what changes, and is not used",
+		    t.n ? "; " : "");
+	if (t.n)
+		put("endpoint", &t, TERM_PLAIN);
 }
 
 static void requests(const struct row_why *w)
@@ -306,12 +299,18 @@ static void freshness(const struct row_why *w)
 	put("freshness", &t, w->measured > w->objective ? TERM_WARN : TERM_PLAIN);
 }
 
-static void decision(const struct row_why *w, bool brief)
+static const struct reason *reason_of(const struct row_why *w)
 {
 	bool none_given = !learns(w) && bytes_equal(w->reason, bytes_str("static"));
-	const struct reason *reason = none_given ? &no_ttl_given : find_reason(w->reason);
+
+	return none_given ? &no_ttl_given : find_reason(w->reason);
+}
+
+static void decision(const struct row_why *w)
+{
+	const struct reason *reason = reason_of(w);
 	char *name = text_printable(w->reason), p[HUMAN_MAX];
-	struct text t = {0}, limit = {0};
+	struct text t = {0};
 
 	add(&t, "%s", reason ? reason->sentence : name);
 	if (w->p_stale_at_end > 0 && learns(w)) /* it is of the TTL that would be learned */
@@ -320,9 +319,6 @@ static void decision(const struct row_why *w, bool brief)
 	if (w->refresh_ahead)
 		add(&t, "; refreshed ahead, as requests will come");
 	put("decision", &t, TERM_PLAIN);
-	add(&limit, "%s", reason ? reason->limit : name);
-	if (!brief)
-		put("limit", &limit, TERM_PLAIN);
 	free(name);
 }
 
@@ -330,39 +326,47 @@ static void decision(const struct row_why *w, bool brief)
  * What mode advise is for: the TTL of the measured rate alone. Not that of the price, which is
  * steered by stale answers and has nothing to hold on to where TTLs do not follow it.
  */
-static void advice(const struct row_why *w)
+static void advice(struct text *t, const struct row_why *w)
 {
 	struct estimate e = w->change_rate_mean;
 	char ttl[HUMAN_MAX], share[HUMAN_MAX];
-	struct text t = {0};
 	struct change rate;
 
 	if (!known(e) || !(e.mean > 0) || !(e.sd > 0) || !(w->objective > 0 && w->objective < 1))
 		return;
 	rate.a = e.mean * e.mean / (e.sd * e.sd);
 	rate.b = e.mean / (e.sd * e.sd);
-	add(&t, "by its rate of changes alone, a TTL of %s would have %s of answers stale",
-	    human_span(ttl, watch_advised_ttl(rate, w->objective)),
+	add(t, "%sby its rate of changes alone, a TTL of %s would have %s of answers stale",
+	    t->n ? "; " : "", human_span(ttl, watch_advised_ttl(rate, w->objective)),
 	    human_share(share, w->objective));
-	put("advice", &t, TERM_PLAIN);
 }
 
-static void what_if(const struct row_why *w)
+/* Which limit applied, and what would move the TTL. */
+static void to_change(const struct row_why *w)
 {
+	const struct reason *reason = reason_of(w);
 	char half[HUMAN_MAX], dbl[HUMAN_MAX];
 	struct text t = {0};
 
-	if (!learns(w)) {
-		advice(w);
-		return;
-	}
-	if (w->is_endpoint) /* a price sets the TTL of a key */
-		return;
-	if (!isfinite(w->ttl_at_half_price_s) || !isfinite(w->ttl_at_double_price_s))
-		return;
-	add(&t, "stale answers at half the price: TTL %s; at twice the price: %s",
-	    human_span(half, w->ttl_at_half_price_s), human_span(dbl, w->ttl_at_double_price_s));
-	put("what if", &t, TERM_PLAIN);
+	if (reason)
+		add(&t, "%s", reason->limit);
+	if (!learns(w))
+		advice(&t, w);
+	else if (!w->is_endpoint && isfinite(w->ttl_at_half_price_s) &&
+	         isfinite(w->ttl_at_double_price_s)) /* a price sets the TTL of a key */
+		add(&t, "%sstale answers at half the price: TTL %s; at twice the price: %s",
+		    t.n ? "; " : "", human_span(half, w->ttl_at_half_price_s),
+		    human_span(dbl, w->ttl_at_double_price_s));
+	if (t.n)
+		put("to change", &t, TERM_PLAIN);
+}
+
+static void say(struct text *t, const char *before, struct bytes what, const char *behind)
+{
+	char *text = text_printable(what);
+
+	add(t, "%s%s%s%s", t->n ? "; " : "", before, text, behind);
+	free(text);
 }
 
 /* What the next peak means to do about it. */
@@ -404,30 +408,18 @@ static void peak(const struct row_why *w, struct instant now)
 static void trouble(const struct row_why *w)
 {
 	struct text t = {0};
-	char *text;
 
-	if (w->paused.n) {
-		text = text_printable(w->paused);
-		add(&t, "%s; `forecache resume` ends it", text);
-		put("paused", &t, TERM_WARN);
-		free(text);
-	}
-	if (w->hint.n) {
-		text = text_printable(w->hint);
-		t = (struct text){0};
-		add(&t, "%s", text);
-		put("hint", &t, TERM_WARN);
-		free(text);
-	}
-	if (w->last_error.n) {
-		text = text_printable(w->last_error);
-		t = (struct text){0};
-		add(&t, "%s", text);
-		put("last error", &t, TERM_BAD);
-		free(text);
-	}
+	if (w->last_error.n)
+		say(&t, "last error: ", w->last_error, "");
+	if (w->paused.n)
+		say(&t, "", w->paused, "; `forecache resume` ends it");
+	if (w->hint.n)
+		say(&t, "", w->hint, "");
+	if (t.n)
+		put("attention", &t, w->last_error.n ? TERM_BAD : TERM_WARN);
 }
 
+/* Ten lines at most; five when brief. */
 static void explain(const char *name, const struct row_why *w, struct instant now, bool brief)
 {
 	head(name, w);
@@ -435,16 +427,14 @@ static void explain(const char *name, const struct row_why *w, struct instant no
 		held(w, now);
 	changes(w, now);
 	if (!brief)
-		evidence(w);
-	if (!brief)
-		time_of_day(w);
+		endpoint(w);
 	requests(w);
 	if (!brief)
 		cost(w, now);
 	freshness(w);
-	decision(w, brief);
+	decision(w);
 	if (!brief)
-		what_if(w);
+		to_change(w);
 	if (!brief)
 		peak(w, now);
 	if (!brief)

@@ -1,6 +1,8 @@
 # Manual pages and guides. forecached.conf(5) is made from the tables that the daemon reads.
 dist_doc_DATA += %D%/adopt.md
+dist_doc_DATA += %D%/benchmarks.md
 dist_doc_DATA += %D%/configuration.md
+dist_doc_DATA += %D%/eviction.md
 dist_doc_DATA += %D%/getting-started.md
 dist_doc_DATA += %D%/metrics.md
 dist_doc_DATA += %D%/protocol.md

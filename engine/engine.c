@@ -289,6 +289,7 @@ void engine_input(struct engine *e, struct instant now, const struct input *in, 
 	case INPUT_CLOCK:
 		e->wall_offset = in->clock.offset;
 		shift_zones(e);
+		learned_clock(e, now);
 		return;
 	}
 	BUG_ON(true);

@@ -106,6 +106,13 @@ void learned_seek(struct engine *e, struct peak *p, struct instant after)
 	e->peak_due = INSTANT_NONE;
 }
 
+void learned_clock(struct engine *e, struct instant now)
+{
+	for (size_t i = 0; i < e->peak.n; i++)
+		if (e->peak.v[i]->source == PREFETCH_LEARNED && e->peak.v[i]->phase == PEAK_IDLE)
+			learned_seek(e, e->peak.v[i], now);
+}
+
 /* -- Is it right? ------------------------------------------------------------------------------ */
 
 static double kept_share(const struct learned *l)

@@ -72,14 +72,20 @@ struct peak *peak_find(struct engine *e, struct bytes name)
 	return p && p->name && bytes_equal(bytes_str(p->name), name) ? p : NULL;
 }
 
-struct peak *peak_unnamed(struct engine *e, uint32_t id)
+static bool room_for_unnamed(const struct engine *e)
 {
-	struct peak *p;
 	size_t n = 0;
 
 	for (size_t i = 0; i < e->peak.n; i++)
 		n += !e->peak.v[i]->name;
-	if (n >= MAX_UNNAMED)
+	return n < MAX_UNNAMED;
+}
+
+struct peak *peak_unnamed(struct engine *e, uint32_t id)
+{
+	struct peak *p;
+
+	if (!room_for_unnamed(e))
 		return NULL;
 	p = mem_calloc(1, sizeof(*p));
 	*vec_push(&e->peak) = p;
@@ -167,6 +173,20 @@ void peak_seek(struct engine *e, struct peak *p, struct instant now)
 	drop_items(p);
 	count_watching(e);
 	e->peak_due = INSTANT_NONE; /* to be found out */
+}
+
+/* A schedule may come back: each reload of the configuration sets all of them anew. */
+void peak_retire(struct engine *e, struct peak *p)
+{
+	if (!p->audience.list.n || !room_for_unnamed(e)) {
+		peak_remove(e, p);
+		return;
+	}
+	free(p->name);
+	free(p->pattern);
+	p->name = p->pattern = NULL;
+	p->at.n = 0;
+	peak_seek(e, p, INSTANT_NONE);
 }
 
 static struct instant peak_at(const struct peak *p)

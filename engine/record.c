@@ -183,12 +183,15 @@ static void write_peak(struct engine *e, const struct peak *p, record_fn *fn, vo
 static void write_key(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct key *k = &e->key.v[id];
+	struct change prior = e->place.v[k->endpoint]->ep.prior;
 	double asked[ASKED_PEAKS * ASKED_NUMBERS];
 	size_t n_asked = asked_numbers(e, id, asked);
 	struct writer w;
 
 	begin(&w, "key", key_bytes(e, id), intern_name(&e->place_name, k->endpoint));
-	put3(&w, "evidence", 3, k->da, k->db, k->looks);
+	/* beyond the prior, which is in another record and may come after this one */
+	put3(&w, "evidence", 3, k->da - (k->looks ? prior.a : 0), k->db - (k->looks ? prior.b : 0),
+	     k->looks);
 	put3(&w, "rate", 3, k->rate_n, k->rate_s, time_out(k->last_seen));
 	put3(&w, "load", 2, k->load_us, k->bytes, 0);
 	put3(&w, "version", 2, (double)(k->version >> 32), (double)(k->version & UINT32_MAX), 0);
@@ -349,6 +352,15 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		return bad(ret_why, "endpoint.demand: out of range");
 	place = keyring_place(e, now, r->name, NULL); /* moves place.v: not in one expression */
 	ep = &e->place.v[place]->ep;
+	/* what keys that came before this record are said to know is beyond this prior */
+	for (size_t i = 0; i < ep->keys.n; i++) {
+		struct key *k = &e->key.v[ep->keys.v[i]];
+
+		if (k->looks) {
+			k->da += (float)(prior[0] - ep->prior.a);
+			k->db += (float)(prior[1] - ep->prior.b);
+		}
+	}
 	ep->prior = (struct change){prior[0], prior[1]};
 	ep->pool_keys = prior[2];
 	if (tempo && in_range(tempo, 1, -3, 3) && in_range(tempo + 1, 1, 0, 1e6)) {
@@ -443,6 +455,7 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	             *load = get(r, "load", 2), *version = get(r, "version", 2),
 	             *times = get(r, "times", 2), *modified = get(r, "times", 3),
 	             *ttl = get(r, "client_ttl", 1);
+	struct change prior;
 	uint32_t id;
 	struct key *k;
 
@@ -454,9 +467,10 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	if (id == KEY_NONE)
 		return bad(ret_why, "key: its name is too long, or max_keys is reached");
 	k = &e->key.v[id];
-	k->da = (float)ev[0];
-	k->db = (float)ev[1];
 	k->looks = (uint16_t)ev[2];
+	prior = e->place.v[k->endpoint]->ep.prior;
+	k->da = (float)(ev[0] + (k->looks ? prior.a : 0));
+	k->db = (float)(ev[1] + (k->looks ? prior.b : 0));
 	k->rate_n = rate[0];
 	k->rate_s = rate[1];
 	k->last_seen = instant_min(time_in(rate[2]), now);

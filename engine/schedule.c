@@ -24,7 +24,7 @@ void schedule_set(struct engine *e, struct instant now, const struct input *in, 
 	}
 	if (!in->schedule.n_at) {
 		if (p)
-			peak_remove(e, p);
+			peak_retire(e, p);
 		serve_reply(e, fx, in->ticket, KEY_NONE, p ? REPLY_OK : REPLY_ABSENT, OUTCOME_MISS);
 		return;
 	}

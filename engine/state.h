@@ -450,7 +450,7 @@ void plain_give_up(struct engine *e, uint32_t key);
  * session move faster than its quarter of an hour does on average, and the loads that would show that
  * are the very ones that were made beforehand.
  */
-#define REPLAN_PEAK_PRICE 10
+#define REPLAN_PEAK_PRICE 3
 void replan(struct engine *e, struct instant now, uint32_t key);
 /* The plan for a value read at `loaded`, whether or not one is held; *ret_reason may be NULL. */
 struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t key,
@@ -469,6 +469,8 @@ struct peak *peak_by_id(struct engine *e, uint32_t id);
 /* Takes what is known of a peak whose name is still to come. NULL: there are too many. */
 struct peak *peak_unnamed(struct engine *e, uint32_t id);
 void peak_remove(struct engine *e, struct peak *p);
+/* The same, but what was learned of its keys waits for another of its name. */
+void peak_retire(struct engine *e, struct peak *p);
 void peak_release(struct peak **p);
 /* What is planned is off; goes to the first instant that is not over. */
 void peak_seek(struct engine *e, struct peak *p, struct instant now);
@@ -505,6 +507,8 @@ void schedule_set(struct engine *e, struct instant now, const struct input *in, 
 void learned_prepare(struct engine *e, struct peak *p, struct instant now);
 /* Looks for peaks in some endpoints' demand, and for rises that are forecast. */
 void learned_search(struct engine *e, struct instant now);
+/* Local clocks have been stepped: when do they come now? */
+void learned_clock(struct engine *e, struct instant now);
 /* The watch of a learned or forecast peak has ended: did it come? */
 void learned_over(struct engine *e, struct peak *p, struct instant now);
 /* A new one, without an instant yet; NULL: there are as many as may be. */

@@ -14,7 +14,7 @@
  * So any size can be placed again after enough was evicted, no matter what sizes were there before.
  * An entry takes 40 bytes plus key and value, rounded up to 16, and 8 more if its version is not the
  * hash of its value; a 24th of the segment is the index, which has room for an entry per 213 bytes of
- * segment. What the writer keeps of an entry outside the segment takes 54 bytes.
+ * segment. What the writer keeps of an entry outside the segment takes 56 bytes.
  *
  * Instants are kept to 250 us, rounded down.
  *

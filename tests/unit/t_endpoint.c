@@ -61,6 +61,25 @@ TEST(a_posterior_is_kept_and_comes_back)
 	}
 }
 
+TEST(what_a_key_has_learned_stays_when_the_prior_moves)
+{
+	struct endpoint ep;
+	struct key k = fresh(), untouched = fresh();
+	struct change before, guess;
+
+	endpoint_init(&ep, PRIOR);
+	endpoint_look(&ep, &zone_utc, &k, at(0), at(100), true, NULL);
+	before = endpoint_posterior(&ep, &k);
+	guess = endpoint_posterior(&ep, &untouched);
+	ep.prior.a *= 3;
+	ep.prior.b *= 5;
+	OK(k.looks == 1 && endpoint_posterior(&ep, &k).a == before.a &&
+	   endpoint_posterior(&ep, &k).b == before.b);
+	OK(endpoint_posterior(&ep, &untouched).a > guess.a &&
+	   endpoint_posterior(&ep, &untouched).b > guess.b);
+	endpoint_release(&ep);
+}
+
 TEST(no_record_makes_a_posterior_that_is_none)
 {
 	static const float bad[] = {-1e15f, -1, 0, 1e15f};
@@ -559,17 +578,22 @@ TEST(a_first_last_modified_counts_where_it_is_believed)
 	for (int i = 0; i < 1000; i++) {
 		struct key fresh_one = fresh();
 		double age = rng_exponential(&rng, 1.0 / 7200);
+		struct change c;
 
 		endpoint_first(&ep, &zone_utc, &fresh_one, at(0), at(-age));
-		sum += fresh_one.da / 1000;
+		c = endpoint_posterior(&ep, &fresh_one);
+		sum += (c.a - ep.prior.a) / 1000;
 		if (age > 3)
-			NEAR(fresh_one.db, shape_mass(ep.shape, &zone_utc, at(-age), at(0)),
+			NEAR(c.b - ep.prior.b, shape_mass(ep.shape, &zone_utc, at(-age), at(0)),
 			     1 + age * 1e-5);
 	}
 	NEAR(sum, 1, 0.01);
 	k = fresh();
 	endpoint_first(&ep, &zone_utc, &k, at(0), at(-3e8));
-	OK(k.da == 0 && k.db > 0 && k.db < 40 * 86400.0 * shape_pace(ep.shape) + 1,
+	OK(endpoint_posterior(&ep, &k).a == ep.prior.a &&
+	           endpoint_posterior(&ep, &k).b > ep.prior.b &&
+	           endpoint_posterior(&ep, &k).b - ep.prior.b <
+	                   40 * 86400.0 * shape_pace(ep.shape) + 1,
 	   "ten years ago is long ago, no more");
 	endpoint_release(&ep);
 }
@@ -969,6 +993,7 @@ int main(int argc, char **argv)
 	rng_init(&rng, tap_seed);
 	RUN(a_new_key_is_what_its_endpoint_says);
 	RUN(a_posterior_is_kept_and_comes_back);
+	RUN(what_a_key_has_learned_stays_when_the_prior_moves);
 	RUN(no_record_makes_a_posterior_that_is_none);
 	RUN(the_rate_of_requests_comes_back);
 	RUN(a_hot_key_is_not_too_hot_to_be_counted);

@@ -123,7 +123,7 @@ static uint32_t room_for(size_t bytes)
 
 TEST(of_a_loop_one_longer_than_the_cache_nearly_all_is_kept)
 {
-	/* few entries, so that newcomers must not be spared; and enough for some to be */
+	/* few entries, and enough for some newcomers to be spared */
 	for (size_t bytes = 16000; bytes >= 1000; bytes /= 16) {
 		uint32_t room = room_for(bytes), rounds = 60;
 		struct cache c = cache_new();
@@ -174,6 +174,25 @@ TEST(scans_do_not_wash_out_what_is_used)
 		n += i > 100000;
 	}
 	OK((double)of_used / (double)n < 0.005, "%" PRIu64 " of %" PRIu64, of_used, n);
+	cache_free(&c);
+}
+
+TEST(of_few_entries_none_are_lost_to_newcomers)
+{
+	uint32_t room = room_for(16000), used = room - 8, next = 1000000;
+	struct cache c = cache_new();
+	uint64_t of_used = 0, n = 0;
+
+	/* two of five requests are for keys that never come again */
+	for (uint32_t i = 0; i < 40000; i++) {
+		if (i % 5 < 2) {
+			ask(&c, next++, 16000, 0);
+			continue;
+		}
+		of_used += !ask(&c, (uint32_t)rng_below(&rng, used), 16000, 0) && i > 20000;
+		n += i > 20000;
+	}
+	OK((double)of_used / (double)n < 0.1, "%" PRIu64 " of %" PRIu64, of_used, n);
 	cache_free(&c);
 }
 
@@ -317,6 +336,7 @@ int main(int argc, char **argv)
 	RUN(of_a_loop_one_longer_than_the_cache_nearly_all_is_kept);
 	RUN(of_a_loop_twice_as_long_about_half_is_kept);
 	RUN(scans_do_not_wash_out_what_is_used);
+	RUN(of_few_entries_none_are_lost_to_newcomers);
 	RUN(what_was_used_yesterday_makes_way);
 	RUN(what_costs_more_to_load_is_kept);
 	RUN(of_alike_keys_the_small_are_kept);

@@ -194,6 +194,46 @@ TEST(what_was_asked_for_then_is_warm_and_what_is_popular_elsewhen_is_not)
 	bench_free(&b);
 }
 
+struct kept {
+	struct engine *to;
+	struct instant now;
+	size_t n;
+};
+
+static void keep(void *arg, const struct record *r)
+{
+	struct kept *k = arg;
+	const char *why = "";
+
+	OK(engine_import(k->to, k->now, r, &why) == 0, "%s %s", r->kind, why);
+	k->n++;
+}
+
+TEST(what_was_learned_survives_a_reload_and_a_restart)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50), after = bench_new(&y, 50);
+	struct kept k = {.to = after.e};
+
+	schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+	for (int d = 0; d < 4; d++)
+		morning(&b, d, "/m/%d", 10);
+	/* removed and set again, as a reload does */
+	schedule(&b, "nine", "/m/<id>", 0, 0, 0);
+	schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+	after.now = k.now = b.now;
+	engine_export(b.e, b.now, keep, &k);
+	OK(k.n >= 12);
+	morning(&b, 4, "/m/%d", 10);
+	OK(b.last.warm == 10, "%" PRIu64, b.last.warm);
+	schedule(&after, "nine", "/m/<id>", 6, 0, 0);
+	morning(&after, 4, "/m/%d", 10);
+	OK(after.last.wanted == 10 && after.last.warm == 10, "%" PRIu64 " of %" PRIu64,
+	   after.last.warm, after.last.wanted);
+	bench_free(&b);
+	bench_free(&after);
+}
+
 TEST(a_name_that_says_whose_it_is_is_left_alone_unless_told)
 {
 	for (int mode = 0; mode < 3; mode++) {
@@ -394,6 +434,7 @@ int main(int argc, char **argv)
 	tap_start(argc, argv);
 	rng_init(&rng, tap_seed);
 	RUN(what_was_asked_for_then_is_warm_and_what_is_popular_elsewhen_is_not);
+	RUN(what_was_learned_survives_a_reload_and_a_restart);
 	RUN(a_name_that_says_whose_it_is_is_left_alone_unless_told);
 	RUN(an_origin_that_dies_meanwhile_is_left_in_peace_and_reported);
 	RUN(a_budget_of_nothing_is_reported_and_nothing_hangs);
