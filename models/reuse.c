@@ -27,6 +27,9 @@ static const double PRIOR = 0.5;
 /* All tables are renewed in a quarter of a cache size, within these bounds, in requests. */
 static const double RENEW_MIN = 1024, RENEW_MAX = 65536;
 
+/* Classes that no key was ever in are renewed in one round of so many. */
+#define UNUSED_ROUNDS 8u
+
 /* Keys the census takes per request, and how many requests a round of it takes at least. */
 #define CENSUS_KEYS  8u
 #define CENSUS_ROUND 512u
@@ -55,6 +58,7 @@ struct table {
 	float waiting[2][REUSE_BUCKETS]; /* that go on: in the last census, and in this one */
 	float rate[REUSE_BUCKETS];       /* ends per request, of those that got so far */
 	uint32_t faded;                  /* when ended[] was last made to fade */
+	bool used;                       /* something was ever counted in it */
 };
 
 struct reuse {
@@ -65,7 +69,7 @@ struct reuse {
 	unsigned census; /* which waiting[] is being counted */
 	uint32_t census_next, census_began;
 	uint32_t renew_every, renew_in;
-	unsigned renew_next;
+	unsigned renew_next, renew_round;
 	float start[REUSE_BUCKETS + 1]; /* ages */
 	float keep[REUSE_BUCKETS];      /* what a spell that began so long ago counts */
 	float freq_keep[REUSE_BUCKETS];
@@ -131,7 +135,7 @@ static void find_worth(const struct reuse *r, const float *rate, float *ret)
 	int n = 0;
 
 	for (int b = REUSE_BUCKETS - 1; b >= 0; b--) {
-		double l = (double)rate[b], m = l * width(r, b), left = exp(-m), gone = -expm1(-m);
+		double l = (double)rate[b], gone = -expm1(-l * width(r, b)), left = 1 - gone;
 
 		/* the start of the next bucket is a corner, too */
 		time[n] = ended[n] = 0;
@@ -176,8 +180,13 @@ static void renew(struct reuse *r)
 	if (--r->renew_in)
 		return;
 	r->renew_in = r->renew_every;
-	renew_table(r, r->renew_next);
-	r->renew_next = r->renew_next + 1 < TABLES ? r->renew_next + 1 : 0;
+	/* of classes without keys only what they borrow moves, and that little */
+	if (r->table[r->renew_next].used || r->renew_round % UNUSED_ROUNDS == 0)
+		renew_table(r, r->renew_next);
+	if (++r->renew_next == TABLES) {
+		r->renew_next = 0;
+		r->renew_round++;
+	}
 }
 
 /* -- Counting ---------------------------------------------------------------------------------- */
@@ -186,6 +195,7 @@ static void count_ended(struct reuse *r, unsigned class, unsigned b)
 {
 	float w = r->keep[b];
 
+	r->table[BY_CLASS + class].used = true;
 	r->table[ALL].ended[b] += w;
 	r->table[BY_FREQ + class / REUSE_GAPS].ended[b] += w;
 	r->table[BY_GAP + class % REUSE_GAPS].ended[b] += w;
@@ -197,6 +207,7 @@ static void count_waiting(struct reuse *r, unsigned class, unsigned b)
 	unsigned c = r->census;
 	float w = r->keep[b];
 
+	r->table[BY_CLASS + class].used = true;
 	r->table[ALL].waiting[c][b] += w;
 	r->table[BY_FREQ + class / REUSE_GAPS].waiting[c][b] += w;
 	r->table[BY_GAP + class % REUSE_GAPS].waiting[c][b] += w;
@@ -205,7 +216,10 @@ static void count_waiting(struct reuse *r, unsigned class, unsigned b)
 
 static void census(struct reuse *r, bool learn)
 {
-	for (unsigned i = 0; i < CENSUS_KEYS && r->census_next < r->key.n; i++) {
+	/* where nothing is learned all there is to do is to keep ages from wrapping */
+	unsigned most = learn ? CENSUS_KEYS : 1;
+
+	for (unsigned i = 0; i < most && r->census_next < r->key.n; i++) {
 		uint32_t id = r->census_next++;
 		struct reuse_key *k = &r->key.v[id];
 		uint32_t age = r->now - k->last;
@@ -336,8 +350,10 @@ struct reuse *reuse_new(void)
 		r->start[b] = b < 2 ? (float)b : (float)ldexp(b % 2 ? 1.5 : 1, b / 2);
 	r->renew_in = 1;
 	reuse_resize(r, 64);
-	for (unsigned i = 0; i < TABLES; i++)
+	for (unsigned i = 0; i < TABLES; i++) {
+		r->table[i].used = i < BY_CLASS;
 		renew_table(r, i);
+	}
 	return r;
 }
 
