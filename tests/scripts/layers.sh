@@ -22,8 +22,9 @@ sim       | base models analyzer predictor store engine proto calendar | zlib.h 
 cli       | base models engine proto client sim calendar daemon    | cjson/* curl/* zmq.h msgpack.h gsl/gsl_errno.h
 '
 pure='base models analyzer predictor store engine proto'
-# What C11 has, without clocks (time.h), signals and the environment's language.
-iso='assert.h ctype.h errno.h float.h inttypes.h limits.h math.h stdalign.h stdarg.h stdatomic.h stdbool.h
+# What C11 has, without clocks (time.h), signals and the environment's language; and the compiler's
+# intrinsics (immintrin.h).
+iso='assert.h ctype.h errno.h float.h immintrin.h inttypes.h limits.h math.h stdalign.h stdarg.h stdatomic.h stdbool.h
 stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h'
 libraries='xxhash.h gsl/* msgpack.h msgpack/* libical/* ical.h zmq.h curl/* microhttpd.h sqlite3.h cjson/* zlib.h
 lzma.h zstd.h'
