@@ -373,8 +373,9 @@ static void put_num(struct pack *w, const char *name, double v)
 	X(joined)                                                                                  \
 	X(events)                                                                                  \
 	X(sets)                                                                                    \
-	X(changed) X(load_errors) X(skipped_for_budget) X(evicted) X(damaged) X(events_refused)    \
-	        X(keys) X(endpoints) X(flights) X(waiters)
+	X(changed)                                                                                 \
+	X(load_errors) X(skipped_for_budget) X(evicted) X(damaged) X(events_refused) X(keys)       \
+	        X(endpoints) X(flights) X(waiters)
 
 #define ONE(...) +1
 
@@ -520,8 +521,6 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 		return why(d, r, w);
 	case OP_FORECAST:
 		return forecast(d, r, w);
-	case OP_SCHEDULE_ADD:
-		return schedules_add(d->schedules, r, w, ret_text, cap);
 	case OP_SCHEDULE_REMOVE:
 		status = schedules_remove(d->schedules, r->key, ret_text, cap);
 		pack_map(w, 1);

@@ -7,6 +7,7 @@
 #include "daemon/loaders.h"
 #include "daemon/log.h"
 #include "daemon/query.h"
+#include "daemon/schedules.h"
 #include "proto/notice.h"
 #include "proto/reply.h"
 
@@ -483,6 +484,36 @@ static void question(struct daemon *d, const struct wire_item *i)
 	pack_release(&p);
 }
 
+static void on_added(struct daemon *d, void *arg, int status, const char *text, struct bytes result)
+{
+	struct call *c = arg;
+	struct pack p;
+
+	if (status) {
+		send_error(d, &c->peer, c->id, c->has_id, status, text);
+	} else {
+		pack_init(&p, reply_limit(d));
+		reply_start(&p, c->id, c->has_id);
+		pack_raw(&p, result);
+		send(d, &c->peer, &p, c->id, c->has_id);
+		pack_release(&p);
+	}
+	free(c);
+}
+
+/* A rule is read by a worker: files and years take their time. */
+static void add_schedule(struct daemon *d, const struct wire_item *i)
+{
+	struct call *c = mem_calloc(1, sizeof(*c));
+	char text[300] = "";
+	int status;
+
+	*c = (struct call){.peer = i->peer, .id = i->request.id, .has_id = i->request.has_id};
+	status = schedules_add(d->schedules, &i->request, on_added, c, text, sizeof(text));
+	if (status)
+		on_added(d, c, status, text, bytes_of(NULL, 0));
+}
+
 static void request(struct daemon *d, struct wire_item *i)
 {
 	static const enum purge_what what[] = {[PURGE_ONE_KEY] = PURGE_KEY,
@@ -542,6 +573,9 @@ static void request(struct daemon *d, struct wire_item *i)
 		                       r->purge.what == PURGE_ONE_ENDPOINT ? r->key : r->endpoint,
 		               .key = r->purge.what == PURGE_ONE_KEY ? r->key : bytes_of(NULL, 0),
 		               .purge.what = what[r->purge.what]});
+		break;
+	case OP_SCHEDULE_ADD:
+		add_schedule(d, i);
 		break;
 	case OP_PAUSE:
 	case OP_RESUME:

@@ -548,12 +548,10 @@ static bool has_nul(struct bytes b)
 }
 
 /* What would be: nothing is kept. */
-static void write_trial(struct schedules *l, const struct rule *r, const struct instant *at,
-                        size_t n, struct pack *w)
+static void write_trial(const struct rule *r, const struct instant *at, size_t n, struct pack *w)
 {
 	size_t shown = n < TRIAL_INSTANTS ? n : TRIAL_INSTANTS;
 
-	(void)l;
 	pack_map(w, 4);
 	pack_text(w, "count");
 	pack_uint(w, 0);
@@ -567,33 +565,113 @@ static void write_trial(struct schedules *l, const struct rule *r, const struct 
 		pack_instant(w, at[i]);
 }
 
-int schedules_add(struct schedules *l, const struct request *q, struct pack *w, char *ret_text,
-                  size_t cap)
+/* A rule that was asked for, while a worker reads it. */
+struct addition {
+	struct schedules *list;
+	struct rule rule;
+	bool has_tz, dry_run;
+	struct instant wall, next[GAP_INSTANTS];
+	struct span ahead;
+	size_t n;
+	struct calendar_error err;
+	schedules_added_fn *fn;
+	void *arg;
+};
+
+/* Reads files and walks over years: not for the engine's thread. */
+static void addition_work(void *job)
 {
-	const struct config *c = l->d->setup->config;
-	struct schedule *s = find(l, q->key);
-	struct calendar_error err = {""};
-	struct instant now = wall(l, clock_now(&l->d->clock)), next[GAP_INSTANTS];
-	struct rule r;
-	const char *why;
-	size_t names = q->schedule.n_patterns, n;
+	struct addition *a = job;
+
+	take_source(&a->rule, a->has_tz);
+	if (!try_rule(&a->rule, a->wall, a->ahead, a->next, &a->n, &a->err) && !a->n)
+		snprintf(a->err.text, sizeof(a->err.text),
+		         "rrule: gives no instant within the next five years: is its day, its time "
+		         "or "
+		         "its UNTIL over?");
+}
+
+static void addition_drop(void *job)
+{
+	struct addition *a = job;
+
+	rule_free(&a->rule);
+	free(a->arg);
+	free(a);
+}
+
+/* May a schedule of that name, with so many patterns, be set at run time? */
+static int may_add(const struct schedules *l, struct bytes name, size_t patterns, char *ret_text,
+                   size_t cap)
+{
+	const struct schedule *s = find(l, name);
+	double most = l->d->setup->config->max_schedules;
 
 	if (s && s->configured) {
 		snprintf(ret_text, cap,
 		         "name: this schedule is in the configuration: change it there");
 		return STATUS_DENIED;
 	}
+	for (size_t i = 0; i < l->list.n; i++)
+		patterns += l->list.v[i] == s ? 0 : l->list.v[i]->rule.patterns.n;
+	if ((double)patterns > most) {
+		snprintf(ret_text, cap, "more than %.15g patterns of schedules (max_schedules)",
+		         most);
+		return STATUS_BUSY;
+	}
+	return STATUS_OK;
+}
+
+static void addition_done(void *job)
+{
+	struct addition *a = job;
+	struct schedules *l = a->list;
+	char text[300] = "";
+	struct pack w;
+	int status = STATUS_OK;
+
+	l->d->open_tickets--;
+	pack_init(&w, 1u << 16);
+	if (*a->err.text) {
+		snprintf(text, sizeof(text), "%s", a->err.text);
+		status = STATUS_BAD_REQUEST;
+	} else if (a->dry_run) {
+		write_trial(&a->rule, a->next, a->n, &w);
+	} else {
+		/* others may have been set meanwhile */
+		status =
+		        may_add(l, bytes_str(a->rule.name), a->rule.patterns.n, text, sizeof(text));
+	}
+	if (!status && !a->dry_run) {
+		put(l, a->rule, false);
+		a->rule = (struct rule){0};
+		save(l);
+		pack_map(&w, 1);
+		pack_text(&w, "count");
+		pack_uint(&w, 1);
+	}
+	a->fn(l->d, a->arg, status, text, pack_bytes(&w));
+	a->arg = NULL;
+	pack_release(&w);
+	addition_drop(a);
+}
+
+int schedules_add(struct schedules *l, const struct request *q, schedules_added_fn *fn, void *arg,
+                  char *ret_text, size_t cap)
+{
+	const struct config *c = l->d->setup->config;
+	struct addition *a;
+	struct rule r;
+	const char *why = NULL;
+	size_t bad = 0;
+	int status = may_add(l, q->key, q->schedule.n_patterns, ret_text, cap);
+
+	if (status)
+		return status;
 	if (has_nul(q->key) || has_nul(q->schedule.rrule) || has_nul(q->schedule.tz) ||
 	    has_nul(q->schedule.calendar) || has_nul(q->schedule.start_local)) {
 		snprintf(ret_text, cap, "a text contains a NUL byte");
 		return STATUS_BAD_REQUEST;
-	}
-	for (size_t i = 0; i < l->list.n; i++)
-		names += l->list.v[i] == s ? 0 : l->list.v[i]->rule.patterns.n;
-	if ((double)names > c->max_schedules) {
-		snprintf(ret_text, cap, "more than %.15g patterns of schedules (max_schedules)",
-		         c->max_schedules);
-		return STATUS_BUSY;
 	}
 	r = (struct rule){.name = text_of(q->key),
 	                  .rrule = text_of(q->schedule.rrule),
@@ -604,38 +682,34 @@ int schedules_add(struct schedules *l, const struct request *q, struct pack *w, 
 	                  .skip_holidays = q->schedule.calendar.n > 0,
 	                  .lead = q->schedule.lead,
 	                  .max_keys = q->schedule.max_keys};
-	if (r.rrule)
-		take_source(&r, q->schedule.tz.n);
-	for (size_t i = 0; i < q->schedule.n_patterns; i++)
+	for (size_t i = 0; i < q->schedule.n_patterns; i++) {
 		*vec_push(&r.patterns) =
 		        mem_dup(q->schedule.pattern[i].p, q->schedule.pattern[i].n);
-	if (!r.name || !r.rrule || !r.patterns.n)
-		snprintf(err.text, sizeof(err.text), "name, rrule and patterns must be given");
-	for (size_t i = 0; i < r.patterns.n && !*err.text; i++)
-		if (has_nul(q->schedule.pattern[i]) || !pattern_is_valid(r.patterns.v[i], &why))
-			snprintf(err.text, sizeof(err.text), "patterns[%zu]: %s", i,
-			         has_nul(q->schedule.pattern[i]) ? "contains a NUL byte" : why);
-	/* once here, so that a bad rule is told to who asked; the worker does it in full */
-	if (!*err.text && !try_rule(&r, now, span_from_s(c->schedule_ahead), next, &n, &err) && !n)
-		snprintf(err.text, sizeof(err.text),
-		         "rrule: gives no instant within the next five years: is its day, its time "
-		         "or "
-		         "its UNTIL over?");
-	if (*err.text) {
-		snprintf(ret_text, cap, "%s", err.text);
+		if (!why && has_nul(q->schedule.pattern[i]))
+			why = "contains a NUL byte";
+		else if (!why && pattern_is_valid(r.patterns.v[i], &why))
+			why = NULL;
+		bad += !why;
+	}
+	if (!r.name || !r.rrule || !r.patterns.n || why) {
+		if (why)
+			snprintf(ret_text, cap, "patterns[%zu]: %s", bad, why);
+		else
+			snprintf(ret_text, cap, "name, rrule and patterns must be given");
 		rule_free(&r);
 		return STATUS_BAD_REQUEST;
 	}
-	if (q->schedule.dry_run) {
-		write_trial(l, &r, next, n, w);
-		rule_free(&r);
-		return STATUS_OK;
-	}
-	put(l, r, false);
-	save(l);
-	pack_map(w, 1);
-	pack_text(w, "count");
-	pack_uint(w, 1);
+	a = mem_calloc(1, sizeof(*a));
+	*a = (struct addition){.list = l,
+	                       .rule = r,
+	                       .has_tz = q->schedule.tz.n,
+	                       .dry_run = q->schedule.dry_run,
+	                       .wall = wall(l, clock_now(&l->d->clock)),
+	                       .ahead = span_from_s(c->schedule_ahead),
+	                       .fn = fn,
+	                       .arg = arg};
+	l->d->open_tickets++; /* the end of the daemon waits for it */
+	workers_put(l->d->workers, addition_work, addition_done, addition_drop, a);
 	return STATUS_OK;
 }
 

@@ -34,11 +34,19 @@ void schedules_configure(struct schedules *s);
 void schedules_expand(struct schedules *s);
 
 /*
- * 0, or a status of the protocol with the text. Writes the result: {"count": 1}, or for a dry run
- * {"count": 0, "tz", "calendar", "next": [ten instants]}.
+ * Called once on the engine's thread: status of the protocol, its text, or the result, packed:
+ * {"count": 1}, or for a dry run {"count": 0, "tz", "calendar", "next": [ten instants]}. Frees arg.
  */
-int schedules_add(struct schedules *s, const struct request *r, struct pack *w, char *ret_text,
-                  size_t cap);
+typedef void schedules_added_fn(struct daemon *d, void *arg, int status, const char *text,
+                                struct bytes result);
+
+/*
+ * 0: fn is called when a worker has read the rule; arg is then its own, and freed with free() if
+ * the daemon ends before. Else a status with its text, and fn is not called.
+ */
+int schedules_add(struct schedules *s, const struct request *r, schedules_added_fn *fn, void *arg,
+                  char *ret_text, size_t cap);
+/* 0, or a status of the protocol with the text. */
 int schedules_remove(struct schedules *s, struct bytes name, char *ret_text, size_t cap);
 
 /*

@@ -132,6 +132,21 @@ def a_file_of_50_megabytes_is_refused_at_once():
 
 
 @test
+def who_adds_a_large_file_holds_nobody_up():
+    with tempfile.TemporaryDirectory() as t, Daemon(args=START) as d:
+        path = os.path.join(t, "large.ics")
+        with open(path, "w") as f:
+            f.write("BEGIN:VCALENDAR\r\n")
+            f.write("BEGIN:VEVENT\r\nDTSTART:20261224T100000Z\r\nSUMMARY:x\r\nEND:VEVENT\r\n" * 9999)
+            f.write("END:VCALENDAR\r\n")
+        added = d.client.send("schedule.add", {"name": "large", "rrule": "starts " + path, "patterns": ["/q"]})
+        health = d.client.send("health")
+        first, second = d.client.receive(), d.client.receive()
+        assert first[0] == health and first[1] == 0, "a worker reads the file, and takes its time: " + repr(first)
+        assert second[:2] == [added, 0] and d.ask("schedule.list")[0]["name"] == "large", second
+
+
+@test
 def schedules_that_overlap_or_say_the_opposite_are_all_carried_out():
     same = {"rrule": "hourly", "patterns": ["/q/<s>"]}
     config = {"schedules": [{"name": "a", **same}, {"name": "b", **same, "lead": "30m"},
