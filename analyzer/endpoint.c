@@ -107,10 +107,11 @@ static double decay(double s)
 	return exp2(-s / KEY_RATE_HALF_S);
 }
 
-void endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, struct instant t,
+bool endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, struct instant t,
                       double count)
 {
-	demand_count(&ep->demand, z, t, count);
+	bool jumped = demand_count(&ep->demand, z, t, count);
+
 	if (instant_is_set(k->last_seen) && t.us > k->last_seen.us) {
 		double s = shape_mass(ep->demand.shape, z, k->last_seen, t), keep = decay(s);
 
@@ -121,6 +122,7 @@ void endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, 
 	if (!instant_is_set(k->last_seen) || t.us > k->last_seen.us)
 		k->last_seen = t;
 	ep->requests += (uint64_t)count;
+	return jumped;
 }
 
 double endpoint_key_rate(const struct endpoint *ep, const struct zone *z, const struct key *k,

@@ -69,9 +69,9 @@ void endpoint_set_posterior(const struct endpoint *ep, struct key *k, struct cha
 
 /*
  * count requests for the key at t: demand and the key's share of it. Late ones count as of the
- * latest.
+ * latest. True when the endpoint's requests have just jumped beyond what was forecast.
  */
-void endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, struct instant t,
+bool endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, struct instant t,
                       double count);
 
 /* The key's requests per second of the demand clock, as of t. */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <gsl/gsl_errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,15 @@ static int write_forecasts(const char *path, const struct forecast *f, size_t n)
 	return CLI_OK;
 }
 
+/* null where there was nothing to compare */
+static void add_error(cJSON *o, const char *name, double v)
+{
+	if (isfinite(v))
+		cJSON_AddNumberToObject(o, name, v);
+	else
+		cJSON_AddNullToObject(o, name);
+}
+
 static void print_json(const struct series *s, double horizon_s, const struct backtest_score *r)
 {
 	cJSON *o = cJSON_CreateObject();
@@ -48,12 +58,24 @@ static void print_json(const struct series *s, double horizon_s, const struct ba
 	cJSON_AddNumberToObject(o, "targets", (double)r->targets);
 	cJSON_AddNumberToObject(o, "mae", r->mae);
 	cJSON_AddNumberToObject(o, "mae_yesterday", r->mae_yesterday);
+	add_error(o, "mae_last_week", r->mae_last_week);
+	add_error(o, "mae_last_value", r->mae_last_value);
+	add_error(o, "mae_ewma", r->mae_ewma);
 	cJSON_AddNumberToObject(o, "mase", r->mase);
 	cJSON_AddNumberToObject(o, "inside_80", r->inside_80);
 	text = cJSON_Print(o);
 	puts(text ? text : "{}");
 	free(text);
 	cJSON_Delete(o);
+}
+
+static void print_beside(const char *what, double mae, double other)
+{
+	char a[HUMAN_MAX], b[HUMAN_MAX];
+
+	if (isfinite(other))
+		printf("%-18s %s requests per step; ours is %s of that\n", what,
+		       human_number(a, other), other > 0 ? human_number(b, mae / other) : "-");
 }
 
 static void print_text(const struct series *s, double horizon_s, const struct backtest_score *r)
@@ -67,9 +89,10 @@ static void print_text(const struct series *s, double horizon_s, const struct ba
 		return;
 	}
 	printf("mean error         %s requests per step\n", human_number(a, r->mae));
-	printf("same as yesterday  %s requests per step\n", human_number(a, r->mae_yesterday));
-	printf("ratio (MASE)       %s   (below 1 is better than saying what was yesterday)\n",
-	       human_number(a, r->mase));
+	print_beside("as yesterday", r->mae, r->mae_yesterday);
+	print_beside("as last week", r->mae, r->mae_last_week);
+	print_beside("as the last step", r->mae, r->mae_last_value);
+	print_beside("moving mean", r->mae, r->mae_ewma);
 	printf("within 80 %% range  %s   (80 %% is right)\n", human_share(a, r->inside_80));
 }
 

@@ -60,6 +60,37 @@ static int draw(const char *name, const struct answer *a, double step_s, int hei
 	return CLI_OK;
 }
 
+/* How good forecasts of this endpoint have been. Nothing when that cannot be had. */
+static void say_how_good(const char *name)
+{
+	char yesterday[HUMAN_MAX], last[HUMAN_MAX], ewma[HUMAN_MAX];
+	struct proto_error err;
+	struct request r;
+	struct row_why why;
+	struct answer a;
+	char *by;
+
+	request_init(&r);
+	r.op = OP_WHY;
+	r.key = bytes_str(name);
+	if (ask(&r, &a) == CLI_OK) {
+		if (!row_read(&row_why, a.reply.result, &why, &err)) {
+			by = text_printable(why.forecast_by);
+			if (isfinite(why.forecast_mase))
+				printf("errors 30 min ahead of late: %s times those of \"as "
+				       "yesterday\", "
+				       "%s of \"as now\", %s of a moving mean\n",
+				       human_number(yesterday, why.forecast_mase),
+				       human_number(last, why.forecast_vs_last),
+				       human_number(ewma, why.forecast_vs_ewma));
+			printf("forecast by %s\n", by);
+			free(by);
+		}
+		answer_release(&a);
+	}
+	request_release(&r);
+}
+
 int cmd_forecast(int argc, char **argv)
 {
 	static const struct usage usage = {
@@ -110,5 +141,7 @@ int cmd_forecast(int argc, char **argv)
 	status = cli.json ? json_print(message_to_json(a.reply.result))
 	                  : draw(argv[0], &a, step_s, (int)height);
 	answer_release(&a);
+	if (status == CLI_OK && !cli.json)
+		say_how_good(argv[0]);
 	return status;
 }

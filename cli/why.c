@@ -240,7 +240,7 @@ static void endpoint(const struct row_why *w)
 
 static void requests(const struct row_why *w)
 {
-	char rate[HUMAN_MAX], factor[HUMAN_MAX], mase[HUMAN_MAX], hits[HUMAN_MAX];
+	char rate[HUMAN_MAX], factor[HUMAN_MAX], hits[HUMAN_MAX];
 	double r = known(w->request_rate) ? w->request_rate.mean : w->request_rate_per_s;
 	struct text t = {0};
 
@@ -254,10 +254,29 @@ static void requests(const struct row_why *w)
 		add(&t, "; %" PRIu64 " so far", w->requests);
 	if (isfinite(w->hit_ratio))
 		add(&t, ", %s hits", human_share(hits, w->hit_ratio));
-	if (isfinite(w->forecast_mase))
-		add(&t, "; forecast error %s times that of \"as yesterday\"",
-		    human_number(mase, w->forecast_mase));
 	put("requests", &t, TERM_PLAIN);
+}
+
+static void forecast(const struct row_why *w)
+{
+	char yesterday[HUMAN_MAX], last[HUMAN_MAX], ewma[HUMAN_MAX], period[HUMAN_MAX];
+	struct text t = {0};
+	char *by;
+
+	if (isfinite(w->forecast_mase))
+		add(&t,
+		    "30 min ahead %s times the error of \"as yesterday\", %s of \"as now\", %s of "
+		    "a "
+		    "moving mean; ",
+		    human_number(yesterday, w->forecast_mase),
+		    human_number(last, w->forecast_vs_last),
+		    human_number(ewma, w->forecast_vs_ewma));
+	by = text_printable(w->forecast_by);
+	add(&t, "by %s", by);
+	free(by);
+	if (w->period_s > 0)
+		add(&t, "; repeats each %s", human_span(period, w->period_s));
+	put("forecast", &t, TERM_PLAIN);
 }
 
 static void cost(const struct row_why *w, struct instant now)
@@ -429,6 +448,8 @@ static void explain(const char *name, const struct row_why *w, struct instant no
 	if (!brief)
 		endpoint(w);
 	requests(w);
+	if (!brief && w->is_endpoint && w->forecast_by.n)
+		forecast(w);
 	if (!brief)
 		cost(w, now);
 	freshness(w);

@@ -137,7 +137,8 @@ static void engine_notice(struct daemon *d, const struct effect *f)
 {
 	static const char *const what[] = {[NOTICE_CHANGED] = "changed",
 	                                   [NOTICE_PEAK] = "peak",
-	                                   [NOTICE_ENDPOINT] = "endpoint"};
+	                                   [NOTICE_ENDPOINT] = "endpoint",
+	                                   [NOTICE_JUMP] = "jump"};
 	struct row_notice n = {.what = bytes_str(what[f->notice.what]),
 	                       .endpoint = f->endpoint,
 	                       .key = f->key,
@@ -146,13 +147,17 @@ static void engine_notice(struct daemon *d, const struct effect *f)
 	                       .wanted = f->notice.peak.wanted,
 	                       .warm = f->notice.peak.warm,
 	                       .left = f->notice.peak.skipped[SKIP_VOLATILE],
-	                       .value = f->notice.value};
+	                       .value = f->notice.value,
+	                       .count = f->notice.loads};
 	char text[LOG_TEXT_BYTES];
 
 	if (f->notice.what == NOTICE_PEAK)
 		n.name = schedules_peak(d->schedules, f->notice.name, &f->notice.peak);
 	if (f->notice.what == NOTICE_ENDPOINT)
 		log_line(LOG_INFO, "endpoint", "name=%s", log_quote(f->endpoint, text));
+	if (f->notice.what == NOTICE_JUMP)
+		log_line(LOG_INFO, "jump", "endpoint=%s per_s=%.3g loads=%" PRIu64,
+		         log_quote(f->endpoint, text), f->notice.value, f->notice.loads);
 	daemon_notice(d, &n);
 }
 

@@ -104,13 +104,42 @@ static int ttls(struct daemon *d, const struct request *r, struct pack *w)
 	return STATUS_OK;
 }
 
+/* Who has how much say in the forecasts of 30 minutes ahead, and who has lost it. */
+static struct bytes forecast_by(const struct why *y, char *text, size_t size)
+{
+	size_t n = 0;
+
+	if (!y->own_forecast)
+		return bytes_str("the rhythm and levels of all quiet endpoints");
+	for (int round = 0; round < 2; round++) {
+		bool silent = round == 1, first = true;
+
+		for (int i = 0; i < ENSEMBLE_EXPERTS && n < size; i++) {
+			const char *name = ensemble_expert_name((enum ensemble_expert)i);
+
+			if ((y->say[i] < 0.005) != silent)
+				continue;
+			n += (size_t)snprintf(text + n, size - n, "%s%s",
+			                      !first            ? ", "
+			                      : silent && n > 0 ? "; no say: "
+			                                        : "",
+			                      name);
+			if (!silent && n < size)
+				n += (size_t)snprintf(text + n, size - n, " %.0f %%",
+				                      100 * y->say[i]);
+			first = false;
+		}
+	}
+	return bytes_str(text);
+}
+
 static int why(struct daemon *d, const struct request *r, struct pack *w)
 {
 	static const char *const paused[] = {"", "learning", "prefetch", "learning and prefetch"};
 	struct row_why row = {.peak_s = INSTANT_NONE};
 	unsigned alone, compared;
 	const char *field;
-	char hint[512];
+	char hint[512], by[256];
 	struct why y;
 
 	if (!engine_why(d->engine, now(d), r->key, &y))
@@ -126,6 +155,9 @@ static int why(struct daemon *d, const struct request *r, struct pack *w)
 	COPY(request_rate)
 	COPY(demand_shape_now)
 	COPY(forecast_mase)
+	COPY(forecast_vs_last)
+	COPY(forecast_vs_ewma)
+	COPY(period_s)
 	COPY(refresh_ahead)
 	COPY(price)
 	COPY(p_stale_at_end)
@@ -149,6 +181,7 @@ static int why(struct daemon *d, const struct request *r, struct pack *w)
 	row.last_load = wall(d, y.last_load);
 	row.soft = wall(d, y.soft);
 	row.hard = wall(d, y.hard);
+	row.forecast_by = forecast_by(&y, by, sizeof(by));
 	row.paused = bytes_str(paused[y.paused & (PAUSE_LEARNING | PAUSE_PREFETCH)]);
 	field = origins_noise(d->origins, row.endpoint, &alone, &compared);
 	if (field) {
@@ -196,6 +229,7 @@ static int forecast(struct daemon *d, const struct request *r, struct pack *w)
 	for (size_t i = 0; known && i < n; i++) {
 		struct row_forecast row = {.time_s = wall(d, f[i].at),
 		                           .per_s = f[i].per_s,
+		                           .median = f[i].median,
 		                           .lo80 = f[i].lo80,
 		                           .hi80 = f[i].hi80,
 		                           .volatility = f[i].volatility};

@@ -6,12 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Slow work (asking for fits, renewing the common prior) is looked for this often. */
-static const struct span HOUSEKEEPING = {60 * 1000000LL};
-
-/* A fit that has not come back by then will not come any more. */
-static const double FIT_LOST_S = 86400;
-
 /* Before anything is known a change rate may be anything around one in a static TTL. */
 static const double PRIOR_A = 0.5;
 
@@ -96,6 +90,7 @@ static void free_rules(struct engine *e)
 void engine_configure(struct engine *e, struct instant now, const struct engine_config *c)
 {
 	e->limits = c->limits;
+	e->demand.max_models = (uint32_t)c->limits.max_forecasts;
 	e->policy = c->policy;
 	e->pool = c->pool;
 	free_rules(e);
@@ -154,10 +149,11 @@ struct engine *engine_new(const struct engine_config *c, struct store *store, st
 	e->free_flight = FLIGHT_NONE;
 	e->free_waiter = WAITER_NONE;
 	e->paused_until[0] = e->paused_until[1] = INSTANT_NONE;
-	e->housekeeping = instant_add(now, HOUSEKEEPING);
+	round_init(e, now);
 	e->last_error_key = KEY_NONE;
 	e->peak_due = INSTANT_NEVER;
 	e->prior = (struct change){PRIOR_A, PRIOR_A * fmax(c->policy.static_ttl, 1)};
+	demand_pool_init(&e->demand, 0);
 	engine_configure(e, now, c);
 	if (c->reserve)
 		reserve(e);
@@ -196,6 +192,7 @@ void engine_free(struct engine **ep)
 	vec_free(&e->peak);
 	evict_release(e);
 	heap_release(&e->refresh);
+	heap_release(&e->jump);
 	heap_release(&e->expiry);
 	vec_free(&e->note);
 	vec_free(&e->touched);
@@ -295,50 +292,6 @@ void engine_input(struct engine *e, struct instant now, const struct input *in, 
 	BUG_ON(true);
 }
 
-/* Asks for a fit of each endpoint whose model is due. */
-static void ask_for_fits(struct engine *e, struct instant now, struct effects *fx)
-{
-	for (uint32_t i = 0; i < e->place.n; i++) {
-		struct place *p = e->place.v[i];
-		struct harmonic_data *data;
-		struct effect *f;
-		double since;
-
-		if (!p)
-			continue;
-		since = span_s(instant_diff(now, p->fitted));
-		if (since < e->limits.fit_every || (p->fit && since < FIT_LOST_S))
-			continue;
-		p->fitted = now;
-		p->fit = 0;
-		data = demand_data(&p->ep.demand);
-		if (!data)
-			continue;
-		p->fit = ++e->last_fit << 32 | i;
-		f = effect_add(fx, EFFECT_FIT);
-		f->endpoint = intern_name(&e->place_name, i);
-		f->fit.fit = p->fit;
-		f->fit.data = data;
-	}
-}
-
-/* What all endpoints have in common, for the next new one: the mean of their log mean rates. */
-static void renew_common_prior(struct engine *e)
-{
-	double sum = 0, n = 0;
-
-	for (uint32_t i = 0; i < e->place.n; i++) {
-		struct place *p = e->place.v[i];
-
-		if (p && p->ep.pool_keys >= 5) {
-			sum += log(p->ep.prior.a / p->ep.prior.b * shape_pace(p->ep.shape));
-			n++;
-		}
-	}
-	if (n > 0)
-		e->prior.b = e->prior.a / exp(sum / n);
-}
-
 void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct effects *fx)
 {
 	unsigned done = 0;
@@ -353,24 +306,24 @@ void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct
 		replan_timer(e, now, id, fx);
 		done++;
 	}
+	while ((!max_work || done < max_work) && heap_pop(&e->jump, now, &id)) {
+		jump_timer(e, now, id, fx);
+		done++;
+	}
 	while ((!max_work || done < max_work) && heap_pop(&e->expiry, now, &id)) {
 		plain_timer(e, now, id);
 		done++;
 	}
-	if (now.us >= e->housekeeping.us) {
-		renew_common_prior(e);
-		ask_for_fits(e, now, fx);
-		learned_search(e, now);
-		e->housekeeping = instant_add(now, HOUSEKEEPING);
-	}
+	round_tick(e, now, fx);
 }
 
 struct instant engine_next(const struct engine *e)
 {
-	struct instant t = e->housekeeping;
+	struct instant t = e->round.due;
 
 	t = instant_min(t, heap_next(&e->deadline));
 	t = instant_min(t, heap_next(&e->refresh));
+	t = instant_min(t, heap_next(&e->jump));
 	t = instant_min(t, heap_next(&e->expiry));
 	return instant_min(t, peak_next(e));
 }

@@ -30,6 +30,7 @@
 #include "base/vec.h"
 #include "base/zone.h"
 #include "engine/policy.h"
+#include "models/ensemble.h"
 #include "models/harmonic.h"
 #include "store/store.h"
 
@@ -263,6 +264,7 @@ enum prefetch_source {
 	PREFETCH_FORECAST, /* a rise that is forecast for the next half hour */
 	PREFETCH_EVENT,    /* a change event, because requests will come */
 	PREFETCH_MANUAL,   /* INPUT_PREWARM */
+	PREFETCH_JUMP,     /* a jump of the request rate that nothing had foretold */
 	PREFETCH_SOURCES
 };
 const char *prefetch_source_name(enum prefetch_source s); /* "ahead", "schedule", ... */
@@ -302,6 +304,8 @@ enum notice_kind {
 	NOTICE_CHANGED,  /* a load or event found a new version of the key */
 	NOTICE_PEAK,     /* a scheduled or learned instant has come: `peak` says how it went */
 	NOTICE_ENDPOINT, /* a new endpoint was seen */
+	/* the request rate of an endpoint has jumped beyond the forecast: to `value` */
+	NOTICE_JUMP,
 };
 
 struct effect {
@@ -345,7 +349,8 @@ struct effect {
 			/* PEAK: the schedule, or what is learned of (then `endpoint` is set, too) */
 			struct bytes name;
 			struct peak_report peak;
-			double value;
+			double value;   /* JUMP: requests per second */
+			uint64_t loads; /* JUMP: planned */
 		} notice;
 	};
 };
@@ -363,6 +368,9 @@ void engine_input(struct engine *e, struct instant now, const struct input *in, 
 
 /* Carries out what is due at or before now, at most max_work items (0: all). */
 void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct effects *fx);
+
+/* Does at once what ticks do bit by bit: the forecasts know of all that has ended by now. */
+void engine_settle(struct engine *e, struct instant now);
 
 /* When engine_tick wants to be called next; NEVER when nothing is planned. */
 struct instant engine_next(const struct engine *e);
@@ -432,8 +440,14 @@ struct why {
 	/* demand */
 	struct estimate request_rate; /* per second over the next minute */
 	double demand_shape_now;
-	/* of the endpoint's forecast; NAN before the first score */
-	double forecast_mase;
+	/*
+	 * errors of the endpoint's forecasts of 30 minutes ahead, over those of "as yesterday", "as
+	 * now" and a moving mean; NAN before the first comparison
+	 */
+	double forecast_mase, forecast_vs_last, forecast_vs_ewma;
+	bool own_forecast; /* it has a model of its own: these are the shares of the experts */
+	double say[ENSEMBLE_EXPERTS];
+	double period_s; /* found beside day and week; 0: none */
 	/* decision */
 	struct instant soft, hard;
 	bool refresh_ahead;
@@ -476,7 +490,9 @@ void engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, si
 /* Forecast of an endpoint's requests per second for n steps from now. False: unknown endpoint. */
 struct forecast_row {
 	struct instant at;
-	double per_s, lo80, hi80;
+	double per_s; /* mean */
+	/* per second over five minutes: half of what may come is below, 80 % within */
+	double median, lo80, hi80;
 	double volatility; /* the time-of-day factor of its change rate, mean 1 */
 };
 bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint, struct span step,
@@ -521,6 +537,7 @@ struct engine_stats {
 	uint64_t requests, hits, grace, misses, joined, events, sets, changed;
 	uint64_t loads[LOAD_REASONS], load_errors, skipped_for_budget, evicted, events_refused;
 	uint64_t damaged; /* entries that had gone bad in memory: dropped when asked for */
+	uint64_t jumps; /* of request rates beyond what was forecast */
 	uint64_t keys, endpoints, flights, waiters, schedules;
 	struct prefetch_count prefetch[PREFETCH_SOURCES];
 	struct estimate stale; /* per request, over all classes */
@@ -540,7 +557,7 @@ void engine_stats(struct engine *e, struct engine_stats *ret);
  * an earlier one of the same kind and name), the fields are its content: a name and one or more
  * doubles. The daemon keeps them in SQLite as JSON, `export` and `import` carry them as a file.
  */
-#define RECORD_MAX_FIELDS 16
+#define RECORD_MAX_FIELDS 24
 
 struct record_field {
 	const char *name;

@@ -183,6 +183,7 @@ static void why_place(struct engine *e, struct instant now, uint32_t place, stru
 	struct place *p = e->place.v[place];
 	struct class_state *c = &e->cls.v[p->class_id];
 	struct estimate m = price_measured(&c->price);
+	struct demand_forecast f = demand_at(&p->ep.demand, p->zone, now);
 	uint32_t origin = place_loads_from(p);
 
 	w->known = true;
@@ -193,11 +194,17 @@ static void why_place(struct engine *e, struct instant now, uint32_t place, stru
 	w->change_rate_mean.sd *= shape_pace(p->ep.shape);
 	w->pool_mean = p->ep.prior.a / p->ep.prior.b * shape_pace(p->ep.shape);
 	w->pool_n = p->ep.pool_keys;
-	w->request_rate.mean = demand_rate(&p->ep.demand, p->zone, now);
-	w->request_rate.sd = w->request_rate.mean * (demand_spread80(&p->ep.demand) - 1) / 1.2816;
+	w->request_rate.mean = f.per_s;
+	w->request_rate.sd = (f.hi80_per_s - f.lo80_per_s) / (2 * 1.2816);
 	w->request_rate.n = (double)p->ep.requests;
 	w->demand_shape_now = shape_at(p->ep.demand.shape, p->zone, now);
-	w->forecast_mase = demand_mase(&p->ep.demand);
+	w->forecast_mase = demand_error(&p->ep.demand, EXPERT_YESTERDAY);
+	w->forecast_vs_last = demand_error(&p->ep.demand, EXPERT_LAST);
+	w->forecast_vs_ewma = demand_error(&p->ep.demand, EXPERT_EWMA);
+	w->own_forecast = p->ep.demand.ensemble != NULL;
+	if (w->own_forecast)
+		ensemble_weights(p->ep.demand.ensemble, HORIZON_30M, w->say);
+	w->period_s = demand_period_s(&p->ep.demand);
 	w->price = price_now(&c->price);
 	w->objective = c->price.objective;
 	w->measured = m.mean;
@@ -316,21 +323,21 @@ bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint
 {
 	uint32_t place = intern_find(&e->place_name, endpoint);
 	struct place *p;
-	double spread;
 
 	if (place == INTERN_NONE)
 		return false;
 	p = e->place.v[place];
-	spread = demand_spread80(&p->ep.demand);
 	for (size_t i = 0; i < n; i++) {
 		struct instant at = instant_add(now, (struct span){step.us * (int64_t)i});
-		double rate = demand_rate(&p->ep.demand, p->zone, at);
+		struct demand_forecast f = demand_at(&p->ep.demand, p->zone, at);
 
 		ret[i] = (struct forecast_row){
 		        .at = at,
-		        .per_s = rate,
-		        .lo80 = rate / spread,
-		        .hi80 = rate * spread,
+		        .per_s = f.per_s,
+		        .median = f.median_per_s,
+		        /* a mean of many empty buckets and a full one can lie above both */
+		        .lo80 = fmin(f.lo80_per_s, f.per_s),
+		        .hi80 = fmax(f.hi80_per_s, f.per_s),
 		        .volatility = shape_at(p->ep.shape, p->zone, at) / shape_pace(p->ep.shape),
 		};
 	}

@@ -146,6 +146,7 @@ uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, 
 	p = mem_calloc(1, sizeof(*p));
 	e->place.v[id] = p;
 	endpoint_init(&p->ep, e->prior);
+	p->ep.demand.pool = &e->demand;
 	p->loader_origin = ORIGIN_NONE;
 	p->fitted = now;
 	p->searched = INSTANT_NONE;
@@ -278,6 +279,7 @@ void keyring_forget(struct engine *e, uint32_t key)
 	if (e->store)
 		reuse_forget(e->evict.reuse, key);
 	heap_cancel(&e->refresh, key);
+	heap_cancel(&e->jump, key);
 	peak_forget_key(e, key);
 	if (e->last_error_key == key)
 		e->last_error_key = KEY_NONE; /* its id may be another key's soon */

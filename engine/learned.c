@@ -323,13 +323,13 @@ static void look_ahead(struct engine *e, struct instant now, uint32_t place)
 	const struct demand *d = &pl->ep.demand;
 	int64_t bin = (int64_t)floor(zone_local_s(pl->zone, now) / SHAPE_BIN_S);
 	double x = demand_past(d, bin - 2), y = demand_past(d, bin - 1);
-	double recent = (x + y) / 2, spread = demand_spread80(d);
+	double recent = (x + y) / 2;
 
 	if (!d->profile || x < 0 || y < 0)
 		return;
 	for (int i = 1; i <= FORECAST_QUARTERS; i++) {
 		struct instant at = from_local(pl->zone, (double)(bin + i) * SHAPE_BIN_S);
-		double count = demand_rate(d, pl->zone, at) * SHAPE_BIN_S / spread;
+		double count = demand_at(d, pl->zone, at).lo80_per_s * SHAPE_BIN_S;
 		char name[64];
 		struct peak *p;
 

@@ -4,6 +4,7 @@ noinst_LTLIBRARIES += %D%/libengine.la
 	%D%/effects.c \
 	%D%/evict.c \
 	%D%/explain.c \
+	%D%/jump.c \
 	%D%/keyring.c \
 	%D%/learned.c \
 	%D%/load.c \
@@ -14,6 +15,7 @@ noinst_LTLIBRARIES += %D%/libengine.la
 	%D%/prefetch.c \
 	%D%/record.c \
 	%D%/replan.c \
+	%D%/round.c \
 	%D%/schedule.c \
 	%D%/serve.c \
 	%D%/state.h \

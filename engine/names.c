@@ -34,8 +34,8 @@ const char *ttl_reason_name(enum ttl_reason r)
 
 const char *prefetch_source_name(enum prefetch_source s)
 {
-	static const char *const name[] = {"ahead",    "schedule", "learned",
-	                                   "forecast", "event",    "manual"};
+	static const char *const name[] = {"ahead", "schedule", "learned", "forecast",
+	                                   "event", "manual",   "jump"};
 
 	BUG_ON((unsigned)s >= sizeof(name) / sizeof(name[0]));
 	return name[s];

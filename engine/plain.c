@@ -176,7 +176,8 @@ bool plain_learn(struct engine *e, struct instant now, unsigned max, struct effe
 		k->counted = 0;
 		e->stats.requests += n.hits + n.misses;
 		if (n.hits + n.misses) {
-			endpoint_request(&p->ep, p->zone, k, now, n.hits + n.misses);
+			if (endpoint_request(&p->ep, p->zone, k, now, n.hits + n.misses))
+				jump_found(e, now, k->endpoint, fx);
 			evict_asked(e, n.key, n.hits + n.misses, n.hits > 0);
 		}
 		if (n.hits)

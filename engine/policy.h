@@ -96,6 +96,8 @@ struct origin_policy origin_policy_default(void);
 	  "keys that are remembered; the least asked for go first")                                \
 	X(max_endpoints, 10000, 1, 1000000, "endpoints",                                           \
 	  "further endpoints share one that is called <other>")                                    \
+	X(max_forecasts, 2000, 0, 1000000, "endpoints",                                            \
+	  "the busiest have a forecast model of their own, of 60 KiB each; the others share one")  \
 	X(max_key_bytes, 1024, 16, 65536, "bytes", "longer keys are refused")                      \
 	X(max_value_bytes, 8388608, 64, 536870912, "bytes", "larger values are refused")           \
 	X(max_waiters, 65536, 1, 10000000, "requests",                                             \

@@ -7,7 +7,7 @@
  *	endpoint  prior [a, b, keys behind it], tempo [log, information], recent [requests, hits, stale],
  *	          load_us [mean, n], theta (volatility shape), timetable [period s, theta of its phases],
  *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [coefficients, step s, sd,
- *	          weekly], errors [profile, harmonic, n], spread (of the forecast's log error, squared)
+ *	          weekly, period s], errors [profile, harmonic, n], forecast (ensemble_state)
  *	key       evidence [da, db, looks], rate [n, s, last_seen], load [us, bytes], version [hi, lo],
  *	          times [loaded, last_changed], client_ttl, asked (at peaks: for each the number of its
  *	          peak, peaks and seconds waited, the same for Monday to Sunday)
@@ -83,7 +83,8 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct endpoint *ep = &e->place.v[id]->ep;
 	double theta[DEMAND_STATE], sum[DEMAND_STATE], days[DEMAND_STATE],
-	        model[HARMONIC_TERMS + 3], ticks[TIMETABLE_BINS + 1];
+	        model[HARMONIC_TERMS + 4], forecast[ENSEMBLE_STATE], ticks[TIMETABLE_BINS + 1];
+	const struct harmonic *harmonic = demand_harmonic(&ep->demand);
 	struct writer w;
 
 	begin(&w, "endpoint", intern_name(&e->place_name, id), bytes_of(NULL, 0));
@@ -112,16 +113,18 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 		put(&w, "demand_days", days, DEMAND_STATE);
 		put3(&w, "demand_mean", 2, ep->demand.mean, ep->demand.mean_n, 0);
 	}
-	if (ep->demand.harmonic.valid) {
-		memcpy(model, ep->demand.harmonic.coef, sizeof(ep->demand.harmonic.coef));
-		model[HARMONIC_TERMS] = ep->demand.harmonic.step_s;
-		model[HARMONIC_TERMS + 1] = ep->demand.harmonic.sd;
-		model[HARMONIC_TERMS + 2] = ep->demand.harmonic.weekly;
-		put(&w, "harmonic", model, HARMONIC_TERMS + 3);
+	if (harmonic->valid) {
+		memcpy(model, harmonic->coef, sizeof(harmonic->coef));
+		model[HARMONIC_TERMS] = harmonic->step_s;
+		model[HARMONIC_TERMS + 1] = harmonic->sd;
+		model[HARMONIC_TERMS + 2] = harmonic->weekly;
+		model[HARMONIC_TERMS + 3] = harmonic->period_s;
+		put(&w, "harmonic", model, HARMONIC_TERMS + 4);
 		put3(&w, "errors", 3, ep->demand.error[EXPERT_PROFILE],
 		     ep->demand.error[EXPERT_HARMONIC], ep->demand.error_n);
-		put3(&w, "spread", 1, ep->demand.spread, 0, 0);
 	}
+	if (demand_forecast_state(&ep->demand, forecast))
+		put(&w, "forecast", forecast, ENSEMBLE_STATE);
 	fn(arg, &w.r);
 }
 
@@ -338,7 +341,8 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	             *sum = get(r, "demand_sum", DEMAND_STATE),
 	             *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
 	             *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
-	             *spread = get(r, "spread", 1), *recent = get(r, "recent", 3),
+	             *period = get(r, "harmonic", HARMONIC_TERMS + 4),
+	             *forecast = get(r, "forecast", ENSEMBLE_STATE), *recent = get(r, "recent", 3),
 	             *load = get(r, "load_us", 2), *ticks = get(r, "timetable", TIMETABLE_BINS + 1);
 	struct endpoint *ep;
 	uint32_t place;
@@ -390,6 +394,9 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		struct harmonic h = {.step_s = model[HARMONIC_TERMS],
 		                     .sd = model[HARMONIC_TERMS + 1],
 		                     .weekly = model[HARMONIC_TERMS + 2] != 0,
+		                     .period_s = period && in_range(period + HARMONIC_TERMS + 3, 1, 0, 86400 * 7)
+		                                         ? period[HARMONIC_TERMS + 3]
+		                                         : 0,
 		                     .valid = true};
 
 		memcpy(h.coef, model, sizeof(h.coef));
@@ -398,14 +405,10 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 			ep->demand.error[EXPERT_PROFILE] = errors[0];
 			demand_set_harmonic(&ep->demand, &h);
 			ep->demand.error[EXPERT_HARMONIC] = errors[1];
-			/*
-			 * without it an interval would have no width: the better expert's is wider
-			 */
-			ep->demand.spread = spread && in_range(spread, 1, 0, 1e9)
-			                            ? spread[0]
-			                            : fmin(errors[0], errors[1]);
 		}
 	}
+	if (forecast)
+		demand_forecast_restore(&ep->demand, forecast);
 	return 0;
 }
 

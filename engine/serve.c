@@ -289,7 +289,8 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	}
 	k = &e->key.v[key];
 	p = key_place(e, k);
-	endpoint_request(&p->ep, p->zone, k, now, 1);
+	if (endpoint_request(&p->ep, p->zone, k, now, 1))
+		jump_found(e, now, k->endpoint, fx);
 	if (e->n_watching)
 		peak_asked(e, now, key);
 	evict_asked(e, key, 1, k->flags & KEY_OURS);
@@ -390,7 +391,8 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 
 		e->stats.requests += (uint64_t)count;
 		serve_count(e, at, key, o, (uint64_t)count);
-		endpoint_request(&p->ep, p->zone, k, at, count);
+		if (endpoint_request(&p->ep, p->zone, k, at, count))
+			jump_found(e, now, k->endpoint, fx);
 		if (e->n_watching)
 			peak_asked(e, at, key);
 		evict_asked(e, key, count, hit);

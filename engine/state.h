@@ -12,6 +12,8 @@
  *	peak.c      peaks: which keys they want, loading these before them, how it went
  *	schedule.c  peaks that somebody has scheduled
  *	learned.c   peaks that were found in the demand, and rises that are forecast
+ *	round.c     slow work on endpoints: forecasts, fits, the common prior
+ *	jump.c      what to load when an endpoint's request rate jumps
  *	explain.c   questions
  *	survey.c    questions that look at every endpoint or key, in pieces
  *	plain.c     values whose clients say when they end
@@ -40,6 +42,7 @@
 #define FLIGHT_NONE UINT32_MAX
 #define WAITER_NONE UINT32_MAX
 #define RULE_NONE   UINT32_MAX
+#define PLACE_NONE  UINT32_MAX
 
 /* What became of the background loads of one source for one endpoint. */
 struct prefetched {
@@ -213,6 +216,14 @@ struct evict {
 	unsigned n_pool, n_newest, newest_at;
 };
 
+/* Slow work on all endpoints, a slice of them at a time (round.c). */
+struct round {
+	struct instant due; /* the next slice */
+	uint32_t next;      /* the endpoint it begins with */
+	double sum, n;      /* of those so far: log rates, for the common prior */
+	uint32_t quietest, busiest; /* endpoints with a forecast model of their own, and without */
+};
+
 struct engine {
 	struct engine_limits limits;
 	struct policy policy;
@@ -231,6 +242,7 @@ struct engine {
 	VEC(struct key) key;       /* by id of key_name */
 	VEC(struct place *) place; /* by id of place_name */
 	struct change prior;       /* of all endpoints together */
+	struct demand_pool demand; /* what their forecasts share */
 
 	VEC(struct flight) flight;
 	uint32_t free_flight, n_flights, n_strays;
@@ -238,13 +250,14 @@ struct engine {
 	uint32_t free_waiter, n_waiters;
 
 	struct heap refresh;  /* by key: refresh-ahead */
+	struct heap jump;     /* by key: load after a jump of the demand */
 	struct heap deadline; /* by flight */
 	VEC(struct peak *) peak;
 	struct peak *manual;            /* INPUT_PREWARM; NULL: never yet */
 	struct instant peak_due;        /* the first thing that a peak wants done */
 	size_t n_watching;              /* peaks that want to know of requests */
 	uint32_t search_place;          /* cursor of the search for learned peaks */
-	struct instant housekeeping;    /* next round of slow work */
+	struct round round;             /* of slow work */
 	struct instant paused_until[2]; /* by bit of PAUSE_* */
 	uint64_t last_fit; /* its number; a fit's id is this and, in the low half, its endpoint */
 
@@ -498,6 +511,17 @@ bool prefetch_allowed(struct engine *e, struct instant now, uint32_t place,
                       enum prefetch_source source, double worth);
 /* The load that has just been started for the key is the source's. */
 void prefetch_started(struct engine *e, uint32_t key, enum prefetch_source source, double p);
+
+/* round.c */
+void round_init(struct engine *e, struct instant now);
+/* A slice of the work, if it is due. */
+void round_tick(struct engine *e, struct instant now, struct effects *fx);
+
+/* jump.c */
+/* The endpoint is asked for far more than was to be foreseen: warms what is most asked for. */
+void jump_found(struct engine *e, struct instant now, uint32_t place, struct effects *fx);
+/* Loads one of them. */
+void jump_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx);
 
 /* schedule.c */
 void schedule_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx);

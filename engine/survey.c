@@ -49,7 +49,7 @@ uint32_t survey_endpoints(struct engine *e, struct instant now, uint32_t from, u
 		        .requests_per_s = demand_rate(&p->ep.demand, p->zone, now),
 		        .stale_share = explain_stale_share(p),
 		        .objective = e->cls.v[p->class_id].price.objective,
-		        .forecast_mase = demand_mase(&p->ep.demand),
+		        .forecast_mase = demand_error(&p->ep.demand, EXPERT_YESTERDAY),
 		};
 		fn(arg, &row);
 	}

@@ -10,25 +10,53 @@
 static const double DAY_KEEP = 0.93;      /* a day counts half after ten more of its kind */
 static const double MEAN_BINS = 3 * 96.0; /* the mean forgets over three days */
 static const double ERROR_BINS = 96.0;    /* errors over one */
-static const double LEVEL_KEEP = 0.78;    /* per bin: the level halves in 40 minutes */
-static const double LEVEL_GAIN = 0.35;
 static const double ENOUGH = 200; /* requests: below that an endpoint has no rhythm worth memory */
+
+static const struct span BUCKET = {ENSEMBLE_STEP_S * INT64_C(1000000)};
+
+/*
+ * A silence that nobody has watched (the daemon stood still, the clock was stepped) is walked
+ * bucket by bucket up to a day; beyond, what lies in between is missing.
+ */
+static const int64_t MAX_SILENCE = ENSEMBLE_DAY;
 
 struct demand_profile {
 	double sum[ZONE_DAY_KINDS][SHAPE_BINS], days[ZONE_DAY_KINDS][SHAPE_BINS];
+	struct harmonic harmonic;
 };
+
+void demand_pool_init(struct demand_pool *pool, uint32_t max_models)
+{
+	*pool = (struct demand_pool){.max_models = max_models};
+	tail_pool_init(&pool->tail);
+}
 
 void demand_init(struct demand *d)
 {
-	*d = (struct demand){.bin = INT64_MIN, .latest = INSTANT_NONE};
+	*d = (struct demand){
+	        .bin = INT64_MIN,
+	        .latest = INSTANT_NONE,
+	        .settled = {INT64_MIN},
+	};
+	jump_init(&d->jump);
 }
 
 void demand_release(struct demand *d)
 {
-	free(d->shape);
-	free(d->profile);
-	free(d->history);
+	demand_take_model(d);
 	demand_init(d);
+}
+
+static const struct harmonic NO_HARMONIC = {0};
+
+const struct harmonic *demand_harmonic(const struct demand *d)
+{
+	return d->profile ? &d->profile->harmonic : &NO_HARMONIC;
+}
+
+double demand_period_s(const struct demand *d)
+{
+	return demand_harmonic(d)->period_s;
 }
 
 static int64_t local_bin(const struct zone *z, struct instant t)
@@ -74,7 +102,7 @@ static double profile_at(const struct demand *d, int kind, int slot)
 
 static double harmonic_count(const struct demand *d, int64_t bin)
 {
-	return harmonic_at(&d->harmonic, (double)bin * SHAPE_BIN_S);
+	return harmonic_at(demand_harmonic(d), (double)bin * SHAPE_BIN_S);
 }
 
 /* Weight of the harmonic model: by inverse squared mean squared error, 0 while it has none. */
@@ -82,17 +110,9 @@ static double harmonic_weight(const struct demand *d)
 {
 	double p = d->error[EXPERT_PROFILE] + 1e-3, h = d->error[EXPERT_HARMONIC] + 1e-3;
 
-	if (!d->harmonic.valid || d->error_n < SHAPE_BINS / 4)
+	if (!demand_harmonic(d)->valid || d->error_n < SHAPE_BINS / 4)
 		return 0;
 	return p * p / (p * p + h * h);
-}
-
-/* Log count of a bin, both experts combined, before the level. */
-static double log_count(const struct demand *d, const struct zone *z, int64_t bin)
-{
-	double w = harmonic_weight(d), x = log1p(profile_at(d, kind_of(z, bin), slot_of(bin)));
-
-	return w > 0 ? (1 - w) * x + w * log1p(harmonic_count(d, bin)) : x;
 }
 
 /* Compiles the combination into the demand clock. */
@@ -128,30 +148,18 @@ static void decay_to(double *mean, double x, double keep)
 static void close_bin(struct demand *d, const struct zone *z)
 {
 	int kind = kind_of(z, d->bin), slot = slot_of(d->bin);
-	double said = log_count(d, z, d->bin), got = log1p(d->count), keep;
+	double got = log1p(d->count), keep;
 
 	if (d->profile) {
-		double e = got - said - d->level;
+		double e = got - log1p(profile_at(d, kind, slot));
 
 		keep = d->error_n < ERROR_BINS ? d->error_n / (d->error_n + 1) : 1 - 1 / ERROR_BINS;
-		decay_to(&d->spread, e * e, keep);
-		e = got - log1p(profile_at(d, kind, slot));
 		decay_to(&d->error[EXPERT_PROFILE], e * e, keep);
-		if (d->harmonic.valid) {
+		if (demand_harmonic(d)->valid) {
 			e = got - log1p(harmonic_count(d, d->bin));
 			decay_to(&d->error[EXPERT_HARMONIC], e * e, keep);
 		}
-		if (d->history && d->bin - d->first_bin >= SHAPE_BINS) {
-			double y = d->history[ring(d->bin - SHAPE_BINS)];
-
-			if (y >= 0) {
-				decay_to(&d->abs_error, fabs(d->count - expm1(said + d->level)),
-				         keep);
-				decay_to(&d->naive_error, fabs(d->count - y), keep);
-			}
-		}
 		d->error_n++;
-		d->level = LEVEL_KEEP * d->level + LEVEL_GAIN * (got - said - d->level);
 		d->profile->sum[kind][slot] = DAY_KEEP * d->profile->sum[kind][slot] + d->count;
 		d->profile->days[kind][slot] = DAY_KEEP * d->profile->days[kind][slot] + 1;
 	}
@@ -183,6 +191,33 @@ static void close_until(struct demand *d, const struct zone *z, int64_t bin)
 	}
 }
 
+/* Closes five minutes after five minutes. */
+static void close_buckets(struct demand *d, const struct zone *z, struct instant t)
+{
+	int64_t n = instant_diff(t, d->bucket).us / BUCKET.us;
+
+	if (n > MAX_SILENCE) {
+		d->bucket = instant_add(d->bucket, (struct span){n * BUCKET.us});
+		d->bucket_count = 0;
+		if (d->ensemble)
+			ensemble_skip(d->ensemble, ensemble_bucket(d->ensemble, d->bucket));
+		return;
+	}
+	for (; n > 0; n--) {
+		if (d->ensemble)
+			ensemble_add(d->ensemble, z, demand_harmonic(d), d->bucket_count);
+		else
+			tail_add(&d->tail, d->pool ? &d->pool->tail : NULL, z,
+			         d->bucket.us / BUCKET.us,
+			         zone_local_s(z, d->bucket) + ENSEMBLE_STEP_S / 2.0,
+			         d->bucket_count);
+		d->bucket = instant_add(d->bucket, BUCKET);
+		d->bucket_count = 0;
+		if (n == 1)
+			jump_expect(&d->jump, demand_rate(d, z, d->bucket));
+	}
+}
+
 /*
  * Closes what has ended by t, not before d->latest. Where clocks are put forward an hour is not
  * there, and nobody can have asked in it; where they are put back one comes twice, and is learned
@@ -201,7 +236,6 @@ static void go_to(struct demand *d, const struct zone *z, struct instant t)
 		 */
 		jump_to(d, bin);
 		d->latest = t;
-		d->level = 0;
 		d->count = 0;
 	}
 	for (zone_offset_at(z, d->latest, &until); until.us <= t.us;
@@ -211,6 +245,11 @@ static void go_to(struct demand *d, const struct zone *z, struct instant t)
 	}
 	close_until(d, z, bin);
 	d->latest = t;
+	close_buckets(d, z, t);
+	/* the local quarter of an hour ends with one of UTC: offsets are multiples of that */
+	d->settled = instant_min(
+	        instant_add(d->bucket, BUCKET),
+	        instant_add(t, span_from_s(SHAPE_BIN_S - fmod(zone_local_s(z, t), SHAPE_BIN_S))));
 }
 
 static float *new_history(void)
@@ -222,49 +261,127 @@ static float *new_history(void)
 	return h;
 }
 
-void demand_count(struct demand *d, const struct zone *z, struct instant t, double n)
+void demand_give_model(struct demand *d)
 {
-	int64_t before;
+	if (d->profile)
+		return;
+	d->profile = mem_calloc(1, sizeof(*d->profile));
+	d->history = new_history();
+	d->ensemble = mem_calloc(1, sizeof(*d->ensemble));
+	ensemble_init(d->ensemble, d->bucket);
+	if (d->pool)
+		d->pool->models++;
+}
 
+size_t demand_model_bytes(void)
+{
+	return sizeof(struct shape) + sizeof(struct demand_profile) + sizeof(struct ensemble) +
+	       DEMAND_BINS * sizeof(float);
+}
+
+void demand_take_model(struct demand *d)
+{
+	if (d->profile && d->pool)
+		d->pool->models--;
+	free(d->shape);
+	free(d->profile);
+	free(d->history);
+	free(d->ensemble);
+	d->shape = NULL;
+	d->profile = NULL;
+	d->history = NULL;
+	d->ensemble = NULL;
+	d->error_n = 0;
+	d->tail = (struct tail){0};
+}
+
+static bool has_room(const struct demand *d)
+{
+	return !d->pool || d->pool->models < d->pool->max_models;
+}
+
+enum demand_work demand_settle(struct demand *d, const struct zone *z, struct instant now)
+{
+	int64_t before = d->bin;
+
+	if (d->bin == INT64_MIN || now.us < d->settled.us || now.us < d->latest.us)
+		return DEMAND_UNCHANGED;
+	go_to(d, z, now);
+	if (!d->profile)
+		return DEMAND_TAIL;
+	if (d->bin / 4 == before / 4)
+		return DEMAND_MODEL;
+	compile(d);
+	return DEMAND_CLOCK;
+}
+
+bool demand_count(struct demand *d, const struct zone *z, struct instant t, double n)
+{
 	if (d->bin == INT64_MIN) {
 		d->bin = d->first_bin = local_bin(z, t);
-		d->latest = t;
+		d->latest = d->bucket = t;
+		if (d->ensemble) /* from an earlier run */
+			d->ensemble->start = t;
 	}
-	before = d->bin;
-	go_to(d, z, instant_max(t, d->latest));
-	if (d->profile && d->bin / 4 != before / 4) /* each hour */
-		compile(d);
+	t = instant_max(t, d->latest);
+	if (t.us >= d->settled.us)
+		demand_settle(d, z, t);
+	d->latest = t;
 	d->count += n;
+	d->bucket_count += n;
 	d->requests += n;
-	if (!d->profile && d->requests >= ENOUGH) {
-		d->profile = mem_calloc(1, sizeof(*d->profile));
-		d->history = new_history();
-	}
+	if (!d->profile && d->requests >= ENOUGH && has_room(d))
+		demand_give_model(d);
+	return jump_count(&d->jump, t, n);
+}
+
+struct demand_forecast demand_at(const struct demand *d, const struct zone *z, struct instant t)
+{
+	struct ensemble_forecast f = {0};
+	double per_s = 1.0 / ENSEMBLE_STEP_S;
+	int64_t ahead = t.us >= d->bucket.us ? (t.us - d->bucket.us) / BUCKET.us + 1 : 1;
+	struct instant start = instant_add(d->bucket, (struct span){(ahead - 1) * BUCKET.us});
+
+	if (d->ensemble && d->ensemble->mean_n > 0)
+		f = ensemble_at(d->ensemble, z, demand_harmonic(d),
+		                ensemble_bucket(d->ensemble, t));
+	else if (d->tail.buckets > 0)
+		f = tail_at(&d->tail, d->pool ? &d->pool->tail : NULL, z, ahead,
+		            zone_local_s(z, start) + ENSEMBLE_STEP_S / 2.0);
+	else /* the first five minutes: what has come so far, spread over all of them */
+		f = (struct ensemble_forecast){d->bucket_count, 0, 2 * d->bucket_count,
+		                               d->bucket_count};
+	return (struct demand_forecast){f.mean * per_s, f.median * per_s, f.lo80 * per_s,
+	                                f.hi80 * per_s};
 }
 
 double demand_rate(const struct demand *d, const struct zone *z, struct instant t)
 {
-	int64_t bin = local_bin(z, t);
-	double level = d->level;
+	return demand_at(d, z, t).per_s;
+}
 
-	if (!d->mean_n) {
-		/* the first quarter of an hour: what has come so far, spread over all of it */
-		return d->count / SHAPE_BIN_S;
+bool demand_rises(const struct demand *d, const struct zone *z, struct instant now,
+                  struct span within, double per_s, struct instant *ret_at)
+{
+	for (int64_t us = 0; us <= within.us; us += BUCKET.us) {
+		struct instant at = instant_add(now, (struct span){us});
+
+		if (demand_at(d, z, at).lo80_per_s > per_s) {
+			*ret_at = at;
+			return true;
+		}
 	}
-	/* the level is as of the latest request: silence since then makes it say less, too */
-	if (d->bin != INT64_MIN && bin > d->bin)
-		level *= pow(LEVEL_KEEP, (double)(bin - d->bin));
-	return fmax(expm1(log_count(d, z, bin) + level), 0) / SHAPE_BIN_S;
+	return false;
 }
 
-double demand_spread80(const struct demand *d)
+double demand_error(const struct demand *d, enum ensemble_expert beside)
 {
-	return d->error_n > 0 ? exp(1.2816 * sqrt(d->spread)) : 1;
+	return d->ensemble ? ensemble_error(d->ensemble, beside) : NAN;
 }
 
-double demand_mase(const struct demand *d)
+double demand_weight(const struct demand *d)
 {
-	return d->naive_error > 0 ? d->abs_error / d->naive_error : NAN;
+	return (d->mean_n > 0 ? d->mean : d->count) / SHAPE_BIN_S;
 }
 
 struct harmonic_data *demand_data(const struct demand *d)
@@ -282,6 +399,9 @@ struct harmonic_data *demand_data(const struct demand *d)
 	data->step_s = SHAPE_BIN_S;
 	for (int64_t b = first; b < d->bin; b++)
 		data->count[b - first] = d->history[ring(b)];
+	data->fine = mem_calloc(ENSEMBLE_RING, sizeof(*data->fine));
+	data->n_fine = ensemble_counts(d->ensemble, data->fine);
+	data->fine_step_s = ENSEMBLE_STEP_S;
 	return data;
 }
 
@@ -294,12 +414,11 @@ double demand_past(const struct demand *d, int64_t bin)
 
 void demand_set_harmonic(struct demand *d, const struct harmonic *h)
 {
-	if (h->valid && h->step_s == SHAPE_BIN_S) {
-		if (!d->harmonic.valid)
+	if (h->valid && h->step_s == SHAPE_BIN_S && d->profile) {
+		if (!d->profile->harmonic.valid)
 			d->error[EXPERT_HARMONIC] = d->error[EXPERT_PROFILE];
-		d->harmonic = *h;
-		if (d->profile)
-			compile(d);
+		d->profile->harmonic = *h;
+		compile(d);
 	}
 }
 
@@ -315,14 +434,24 @@ bool demand_state(const struct demand *d, double sum[DEMAND_STATE], double days[
 void demand_restore(struct demand *d, const double sum[DEMAND_STATE],
                     const double days[DEMAND_STATE], double mean, double mean_n)
 {
-	if (!d->profile)
-		d->profile = mem_calloc(1, sizeof(*d->profile));
-	if (!d->history)
-		d->history = new_history();
+	demand_give_model(d);
 	memcpy(d->profile->sum, sum, sizeof(d->profile->sum));
 	memcpy(d->profile->days, days, sizeof(d->profile->days));
 	d->mean = mean;
 	d->mean_n = mean_n;
 	d->requests = fmax(d->requests, ENOUGH);
 	compile(d);
+}
+
+bool demand_forecast_state(const struct demand *d, double ret[ENSEMBLE_STATE])
+{
+	if (!d->ensemble)
+		return false;
+	ensemble_state(d->ensemble, ret);
+	return true;
+}
+
+bool demand_forecast_restore(struct demand *d, const double v[ENSEMBLE_STATE])
+{
+	return d->ensemble && ensemble_restore(d->ensemble, v);
 }

@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "models/period.h"
 
 #include <errno.h>
 #include <gsl/gsl_blas.h>
@@ -67,6 +68,7 @@ void harmonic_data_free(struct harmonic_data **d)
 	if (!*d)
 		return;
 	free((*d)->count);
+	free((*d)->fine);
 	free(*d);
 	*d = NULL;
 }
@@ -363,6 +365,9 @@ int harmonic_fit(const struct harmonic_data *d, struct harmonic *ret)
 		rc = fit_robust(&s, &h);
 	if (rc)
 		goto out;
+	if (d->n_fine)
+		h.period_s = period_find(d->fine, d->n_fine, (size_t)(DAY_S / d->fine_step_s)) *
+		             d->fine_step_s;
 	h.valid = true;
 	*ret = h;
 out:

@@ -24,13 +24,18 @@ struct harmonic_data {
 	double step_s;
 	size_t n;
 	double *count;
+	/* the latest part of it in finer steps, to look for periods of hours and minutes */
+	double fine_step_s;
+	size_t n_fine; /* 0: none */
+	float *fine;
 };
 
 struct harmonic {
 	double coef[HARMONIC_TERMS]; /* of log1p(count per step) */
 	double step_s;
-	double sd;   /* robust scale of the residual */
-	bool weekly; /* the weekly terms were fitted: 14 days or more of data */
+	double sd;       /* robust scale of the residual */
+	double period_s; /* another period that was found in the finer steps (period.h); 0: none */
+	bool weekly;     /* the weekly terms were fitted: 14 days or more of data */
 	bool valid;
 };
 

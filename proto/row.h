@@ -46,8 +46,9 @@ struct row_table {
 	X(KEY, key)                                                                                \
 	X(NUM, ttl_s)                                                                              \
 	X(NUM, age_s)                                                                              \
-	X(EST, change_rate_per_s) X(NUM, request_rate_per_s) X(NUM, load_ms) X(NUM, stale_share)   \
-	        X(NUM, hit_ratio) X(UINT, requests) X(UINT, loads) X(TEXT, mode) X(TEXT, reason)
+	X(EST, change_rate_per_s)                                                                  \
+	X(NUM, request_rate_per_s) X(NUM, load_ms) X(NUM, stale_share) X(NUM, hit_ratio)           \
+	        X(UINT, requests) X(UINT, loads) X(TEXT, mode) X(TEXT, reason)
 
 /* Of `why`: engine.h, struct why, its row included. */
 #define ROW_WHY_TABLE(X)                                                                           \
@@ -57,23 +58,26 @@ struct row_table {
 	X(EST, change_rate_mean)                                                                   \
 	X(NUM, shape_now)                                                                          \
 	X(TIME, last_changed)                                                                      \
-	X(TIME, last_load) X(NUM, pool_mean) X(NUM, pool_n) X(EST, request_rate) X(                \
-	        NUM, demand_shape_now) X(NUM, forecast_mase) X(TIME, soft) X(TIME, hard)           \
-	        X(BOOL, refresh_ahead) X(NUM, price) X(NUM, p_stale_at_end) X(                     \
-	                NUM, ttl_at_half_price_s) X(NUM, ttl_at_double_price_s) X(NUM, objective)  \
-	                X(NUM, measured) X(NUM, measured_sd) X(UINT, audits) X(UINT, audits_stale) \
-	                        X(NUM, origin_rate_used) X(NUM, origin_rate_limit) X(              \
-	                                TEXT, paused) X(TEXT, last_error) X(UINT, seen_same)       \
-	                                X(UINT, seen_changed) X(UINT, told) X(UINT, announced) X(  \
-	                                        TEXT, last_modified) X(TEXT, hint) X(TEXT, peak)   \
-	                                        X(TEXT, peak_source) X(TIME, peak_s) X(            \
-	                                                NUM, peak_p_wanted) X(NUM, peak_p_useful)  \
-	                                                X(NUM, peak_worth) X(BOOL, peak_loaded)    \
-	                                                        X(TEXT, peak_skip)
+	X(TIME, last_load)                                                                         \
+	X(NUM, pool_mean) X(NUM, pool_n) X(EST, request_rate) X(NUM, demand_shape_now) X(          \
+	        NUM, forecast_mase) X(TIME, soft) X(TIME, hard) X(BOOL, refresh_ahead)             \
+	        X(NUM, price) X(NUM, p_stale_at_end) X(NUM, ttl_at_half_price_s) X(                \
+	                NUM, ttl_at_double_price_s) X(NUM, objective) X(NUM, measured)             \
+	                X(NUM, measured_sd) X(UINT, audits) X(UINT, audits_stale) X(               \
+	                        NUM, origin_rate_used) X(NUM, origin_rate_limit) X(TEXT, paused)   \
+	                        X(TEXT, last_error) X(UINT, seen_same) X(UINT, seen_changed) X(    \
+	                                UINT, told) X(UINT, announced) X(TEXT, last_modified)      \
+	                                X(NUM, forecast_vs_last) X(NUM, forecast_vs_ewma) X(       \
+	                                        TEXT, forecast_by) X(NUM, period_s) X(TEXT, hint)  \
+	                                        X(TEXT, peak) X(TEXT, peak_source) X(              \
+	                                                TIME, peak_s) X(NUM, peak_p_wanted)        \
+	                                                X(NUM, peak_p_useful) X(NUM, peak_worth)   \
+	                                                        X(BOOL, peak_loaded)               \
+	                                                                X(TEXT, peak_skip)
 
 /* Of `forecast`. */
 #define ROW_FORECAST_TABLE(X)                                                                      \
-	X(TIME, time_s) X(NUM, per_s) X(NUM, lo80) X(NUM, hi80) X(NUM, volatility)
+	X(TIME, time_s) X(NUM, per_s) X(NUM, median) X(NUM, lo80) X(NUM, hi80) X(NUM, volatility)
 
 /* Of `ttl`. */
 #define ROW_ADVICE_TABLE(X) X(KEY, endpoint) X(NUM, ttl_s) X(TEXT, reason)
@@ -84,7 +88,8 @@ struct row_table {
 	X(TEXT, version)                                                                           \
 	X(UINT, protocol)                                                                          \
 	X(TEXT, segment)                                                                           \
-	X(UINT, boot_id) X(UINT, pid) X(TIME, time_s) X(NUM, time_scale) X(UINT, max_frame_bytes)  \
+	X(UINT, boot_id)                                                                           \
+	X(UINT, pid) X(TIME, time_s) X(NUM, time_scale) X(UINT, max_frame_bytes)                   \
 	        X(UINT, max_key_bytes) X(UINT, max_value_bytes) X(UINT, max_events)                \
 	                X(UINT, max_keys)
 

@@ -2,6 +2,7 @@
 #include "sim/backtest.h"
 
 #include "engine/engine.h"
+#include "models/interval.h"
 #include "sim/source.h"
 #include "sim/trace.h"
 
@@ -9,15 +10,22 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define DAY SPAN_S(86400)
+#define DAY       SPAN_S(86400)
+#define EWMA_GAIN 0.3
 
 static const struct span FIT_TAKES = {1000000};
 
 /*
- * So finely a step is looked at: its count comes in equal parts, and its forecast is their sum. The
- * engine counts by the quarter of an hour, which a step may be longer than.
+ * So finely a step is looked at: its count comes in equal parts, and its forecast is their sum. Parts
+ * are not longer than what the engine counts by, so that none of that stays empty in between.
  */
-#define PARTS 6
+#define MIN_PARTS 6
+#define PART_S    300
+
+static int parts_of(struct span step)
+{
+	return (int)fmax(MIN_PARTS, ceil(span_s(step) / PART_S));
+}
 
 /*
  * -- The series
@@ -163,23 +171,26 @@ static void advance(struct run *r, struct instant until)
 	}
 }
 
-static struct instant part_middle(struct instant start, struct span step, int part)
+/* Where a part of a step begins: the engine's five minutes begin with the first of all. */
+static struct instant part_start(struct instant start, struct span step, int part, int parts)
 {
-	return (struct instant){start.us + step.us * (2 * part + 1) / (2 * PARTS)};
+	return (struct instant){start.us + step.us / parts * part};
 }
 
 static void feed_step(struct run *r, struct instant start, struct span step, double count)
 {
-	uint64_t n = (uint64_t)round(count);
+	uint64_t n = (uint64_t)round(count), parts = (uint64_t)parts_of(step);
 
-	for (uint64_t i = 0; i < PARTS; i++) {
-		struct instant at = part_middle(start, step, (int)i);
+	for (uint64_t i = 0; i < parts; i++) {
+		struct instant at = part_start(start, step, (int)i, (int)parts);
 		struct input in = {
 		        .kind = INPUT_EVENT, .endpoint = SERIES_NAME, .key = SERIES_NAME};
 
 		in.event.outcome = OUTCOME_HIT;
 		in.event.at = INSTANT_NONE;
-		in.event.count = (uint32_t)((i + 1) * n / PARTS - i * n / PARTS);
+		/* rounded up: the first of all comes when the series begins */
+		in.event.count =
+		        (uint32_t)(((i + 1) * n + parts - 1) / parts - (i * n + parts - 1) / parts);
 		advance(r, at);
 		if (in.event.count == 0) /* would count as one */
 			continue;
@@ -188,34 +199,48 @@ static void feed_step(struct run *r, struct instant start, struct span step, dou
 	}
 }
 
-/* A count scatters around its rate as Poisson does; the engine's interval is that of the rate. */
-static void widen(struct forecast *f)
-{
-	static const double Z80 = 1.2815515655446004; /* 80 % of a normal lie within +-Z80 sd */
-	double up = f->hi80 - f->median, down = f->median - f->lo80, noise = Z80 * Z80 * f->median;
-
-	f->hi80 = f->median + sqrt(up * up + noise);
-	f->lo80 = fmax(0, f->median - sqrt(down * down + noise));
-}
-
 static struct forecast forecast_step(struct run *r, struct instant now, struct instant issued,
                                      struct instant target, struct span step)
 {
 	struct forecast f = {.issued = issued, .target = target};
-	double part_s = span_s(step) / PARTS;
+	int parts = parts_of(step);
+	double part_s = span_s(step) / parts;
 
-	for (int i = 0; i < PARTS; i++) {
-		struct instant at = part_middle(target, step, i);
+	for (int i = 0; i < parts; i++) {
+		struct instant at = part_start(target, step, i, parts);
 		struct forecast_row row[2];
 
 		if (!engine_forecast(r->engine, now, SERIES_NAME, instant_diff(at, now), 2, row))
 			return f; /* nothing but zeros so far */
-		f.median += row[1].per_s * part_s;
+		f.median += row[1].median * part_s;
 		f.lo80 += row[1].lo80 * part_s;
 		f.hi80 += row[1].hi80 * part_s;
 	}
-	widen(&f);
 	return f;
+}
+
+/*
+ * The engine's intervals are of counts of five minutes; those of other steps are found in the same
+ * way, by what fell outside.
+ */
+struct widener {
+	struct interval interval;
+	size_t next; /* the first forecast whose count has not come */
+};
+
+static void widen(struct widener *w, const struct series *s, struct forecast *f, size_t now)
+{
+	struct instant known = s->at.v[now];
+
+	for (; w->next < now && f[w->next].target.us <= known.us; w->next++) {
+		const struct forecast *x = &f[w->next];
+		double count = series_count(s, x->target);
+
+		if (!isnan(count))
+			interval_learn(&w->interval, x->median, x->lo80, x->hi80, count,
+			               INTERVAL_GAIN);
+	}
+	interval_at(&w->interval, f[now].median, &f[now].lo80, &f[now].hi80);
 }
 
 int backtest_run(const struct series *s, const struct backtest *b, struct forecast *ret)
@@ -227,16 +252,20 @@ int backtest_run(const struct series *s, const struct backtest *b, struct foreca
 	        .zone = b->zone,
 	};
 	struct run r = {.engine = engine_new(&c, NULL, s->at.v[0])};
+	struct widener w = {.next = 0};
 	size_t i;
 
+	interval_init(&w.interval);
 	for (i = 0; i < s->at.n && !(b->interrupted && b->interrupted()); i++) {
 		struct instant start = s->at.v[i];
-		/* still in the step */
-		struct instant end = instant_add(start, SPAN_US(s->step.us - 1));
+		struct instant end = instant_add(start, s->step);
 
 		feed_step(&r, start, s->step, s->count.v[i]);
 		advance(&r, end);
+		engine_settle(r.engine, end);
 		ret[i] = forecast_step(&r, end, start, instant_add(start, b->horizon), s->step);
+		if (s->step.us != SPAN_S(PART_S).us)
+			widen(&w, s, ret, i);
 	}
 	engine_free(&r.engine);
 	effects_release(&r.fx);
@@ -244,19 +273,43 @@ int backtest_run(const struct series *s, const struct backtest *b, struct foreca
 	return i < s->at.n ? -EINTR : 0;
 }
 
+/* Absolute errors of one of the ways to forecast that need no model. */
+struct simple {
+	double sum, n;
+};
+
+static void add_simple(struct simple *x, double said, double truth)
+{
+	if (!isnan(said)) {
+		x->sum += fabs(said - truth);
+		x->n++;
+	}
+}
+
 struct backtest_score backtest_score(const struct series *s, struct span horizon,
                                      const struct forecast *f)
 {
 	struct backtest_score r = {0};
+	struct simple week = {0}, last = {0}, mean = {0};
+	double ewma = 0;
 	uint64_t inside = 0;
 
+	for (size_t i = 0; i < s->at.n / 2; i++)
+		ewma = i ? ewma + EWMA_GAIN * (s->count.v[i] - ewma) : s->count.v[i];
 	for (size_t i = s->at.n / 2; i < s->at.n; i++) {
 		double truth = series_count(s, instant_add(s->at.v[i], horizon));
 		double yesterday =
 		        series_count(s, instant_add(s->at.v[i], SPAN_US(horizon.us - DAY.us)));
 
+		ewma = i ? ewma + EWMA_GAIN * (s->count.v[i] - ewma) : s->count.v[i];
 		if (isnan(truth) || isnan(yesterday))
 			continue;
+		add_simple(
+		        &week,
+		        series_count(s, instant_add(s->at.v[i], SPAN_US(horizon.us - 7 * DAY.us))),
+		        truth);
+		add_simple(&last, s->count.v[i], truth);
+		add_simple(&mean, ewma, truth);
 		r.targets++;
 		r.mae += fabs(f[i].median - truth);
 		r.mae_yesterday += fabs(yesterday - truth);
@@ -266,5 +319,8 @@ struct backtest_score backtest_score(const struct series *s, struct span horizon
 	r.mae /= (double)r.targets;
 	r.mae_yesterday /= (double)r.targets;
 	r.inside_80 = (double)inside / (double)r.targets;
+	r.mae_last_week = week.n > 0 ? week.sum / week.n : NAN;
+	r.mae_last_value = last.n > 0 ? last.sum / last.n : NAN;
+	r.mae_ewma = mean.n > 0 ? mean.sum / mean.n : NAN;
 	return r;
 }

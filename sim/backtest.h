@@ -3,8 +3,9 @@
  * How good are the engine's demand forecasts on a series that somebody has kept? Each is made from
  * the past alone, by the engine that the daemon runs.
  *
- * HOW IT WORKS the counts enter as requests of one endpoint, each step's when it has ended; then
- * the step that starts `horizon` after it is forecast. Fits take one second of the series' time.
+ * HOW IT WORKS the counts enter as requests of one endpoint, spread over their step; when it has
+ * ended the step that starts `horizon` after it is forecast. Fits take one second of the series'
+ * time.
  *
  * INVARIANTS cutting the series at t changes no forecast issued before t.
  */
@@ -59,7 +60,9 @@ struct backtest_score {
 	uint64_t targets;
 	double mae, mae_yesterday; /* mean absolute errors, in counts */
 	double mase;               /* mae / mae_yesterday */
-	double inside_80;          /* share of counts within lo80 .. hi80 */
+	/* of other ways, each over the targets that it can speak of; NAN: none */
+	double mae_last_week, mae_last_value, mae_ewma;
+	double inside_80; /* share of counts within lo80 .. hi80 */
 };
 struct backtest_score backtest_score(const struct series *s, struct span horizon,
                                      const struct forecast *f);

@@ -19,7 +19,7 @@ TESTS += %D%/unit/t_calendar
 check_PROGRAMS += %D%/unit/t_harmonic
 %C%_unit_t_harmonic_SOURCES = %D%/unit/t_harmonic.c
 %C%_unit_t_harmonic_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
-%C%_unit_t_harmonic_LDADD = base/libbase.la $(GSL_LIBS)
+%C%_unit_t_harmonic_LDADD = models/libmodels.la base/libbase.la $(GSL_LIBS) -lm
 TESTS += %D%/unit/t_harmonic
 
 check_PROGRAMS += %D%/unit/t_heap
@@ -362,6 +362,30 @@ check_PROGRAMS += %D%/unit/t_demand
 %C%_unit_t_demand_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_t_demand_LDADD = $(MODELS_LIBS)
 TESTS += %D%/unit/t_demand
+
+check_PROGRAMS += %D%/unit/t_ensemble
+%C%_unit_t_ensemble_SOURCES = %D%/unit/t_ensemble.c
+%C%_unit_t_ensemble_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_ensemble_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_ensemble
+
+check_PROGRAMS += %D%/unit/t_jump
+%C%_unit_t_jump_SOURCES = %D%/unit/t_jump.c
+%C%_unit_t_jump_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_jump_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_jump
+
+check_PROGRAMS += %D%/unit/t_period
+%C%_unit_t_period_SOURCES = %D%/unit/t_period.c
+%C%_unit_t_period_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_period_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_period
+
+check_PROGRAMS += %D%/unit/t_tail
+%C%_unit_t_tail_SOURCES = %D%/unit/t_tail.c
+%C%_unit_t_tail_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_tail_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_tail
 
 check_PROGRAMS += %D%/parity
 %C%_parity_SOURCES = %D%/parity.c

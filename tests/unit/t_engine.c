@@ -933,6 +933,91 @@ TEST(rules_and_mining_name_endpoints)
 	bench_free(&b);
 }
 
+/* One request a second for 40 keys whose values are good for 20 s; then ten a second. */
+TEST(a_jump_of_requests_loads_what_is_most_asked_for)
+{
+	struct policy y = policy_default();
+	size_t jumps = 0, prewarm = 0;
+	struct effect *f;
+	struct bench b;
+	char key[32];
+
+	y.ttl = TTL_OBEY;
+	y.static_ttl = 20;
+	b = bench_policy(&y);
+	for (int s = 0; s < 3600; s++) {
+		snprintf(key, sizeof(key), "/j/%d", s * 7 % 40);
+		warm(&b, key, "value", 0.1);
+		for (size_t i = 0; (f = find(&b, EFFECT_NOTICE, i)); i++)
+			jumps += f->notice.what == NOTICE_JUMP;
+		pass(&b, 0.9);
+		OK(!find(&b, EFFECT_LOAD, 0));
+	}
+	OK(jumps == 0);
+	for (int s = 0; s < 100; s++) {
+		uint64_t job[64];
+		size_t n = 0;
+
+		pass(&b, 0.1);
+		for (size_t i = 0; n < 64 && (f = find(&b, EFFECT_LOAD, i)); i++) {
+			prewarm += f->load.reason == LOAD_PREWARM;
+			job[n++] = f->load.job;
+		}
+		while (n > 0)
+			loaded(&b, job[--n], LOADED_OK, "value");
+		snprintf(key, sizeof(key), "/j/%d", s * 3 % 5);
+		get(&b, key, GET_LOAD);
+		for (size_t i = 0; (f = find(&b, EFFECT_NOTICE, i)); i++)
+			if (f->notice.what == NOTICE_JUMP) {
+				jumps++;
+				NEAR(f->notice.value, 10, 3);
+				OK(f->notice.loads > 10 && f->notice.loads <= 40, "%" PRIu64,
+				   f->notice.loads);
+				OK(bytes_equal(f->endpoint, bytes_str("/j/<id>")));
+			}
+		if ((f = find(&b, EFFECT_LOAD, 0)))
+			loaded(&b, f->load.job, LOADED_OK, "value");
+	}
+	OK(jumps == 1, "%zu within ten seconds", jumps);
+	OK(prewarm > 10, "%zu", prewarm);
+	bench_free(&b);
+}
+
+/* As many models as the limit allows; the busier endpoint gets the place of the quieter. */
+TEST(forecast_models_go_to_the_busiest)
+{
+	struct engine_config c = config_of(NULL);
+	struct bench b;
+
+	c.limits.max_forecasts = 1;
+	b = bench_new(&c);
+	for (int s = 0; s < 3 * 86400 / 300; s++) {
+		for (int e = 0; e < 3; e++) {
+			struct input in = {.kind = INPUT_EVENT};
+
+			in.endpoint = bytes_str(e == 0 ? "a" : e == 1 ? "b" : "c");
+			in.key = in.endpoint;
+			in.event.at = INSTANT_NONE;
+			in.event.outcome = OUTCOME_HIT;
+			/* a comes first, b is the busiest */
+			in.event.count = e == 0 ? 300 : e == 1 && s > 5 ? 900 : 30;
+			input(&b, &in);
+		}
+		if (s == 2)
+			OK(why(&b, "a").own_forecast && !why(&b, "b").own_forecast);
+		pass(&b, 300);
+	}
+	OK(!why(&b, "a").own_forecast && why(&b, "b").own_forecast && !why(&b, "c").own_forecast);
+	/* the one without is forecast, too */
+	NEAR(why(&b, "a").row.request_rate_per_s, 1, 0.3);
+	NEAR(why(&b, "b").row.request_rate_per_s, 3, 0.5);
+	c.limits.max_forecasts = 0;
+	engine_configure(b.e, b.now, &c);
+	pass(&b, 300);
+	OK(!why(&b, "b").own_forecast);
+	bench_free(&b);
+}
+
 /* Three days on which ten keys are asked for right after nine o'clock, and otherwise seldom. */
 TEST(a_schedule_warms_what_was_wanted_on_like_days)
 {
@@ -1747,6 +1832,8 @@ int main(int argc, char **argv)
 	RUN(events_outside_the_window_are_refused);
 	RUN(an_app_with_a_cache_of_its_own_gets_advice);
 	RUN(rules_and_mining_name_endpoints);
+	RUN(a_jump_of_requests_loads_what_is_most_asked_for);
+	RUN(forecast_models_go_to_the_busiest);
 	RUN(a_schedule_warms_what_was_wanted_on_like_days);
 	RUN(a_purge_empties_and_what_was_learned_stays);
 	RUN(what_was_learned_survives_a_restart);
