@@ -599,6 +599,7 @@ static void adopt_one(void *arg, uint32_t entry)
 	k->bytes = (uint32_t)item.value.n;
 	k->flags |= KEY_HELD | KEY_OURS;
 	e->held[k->space]++;
+	evict_kept(e, id);
 	if (item.max_age.us == SPAN_MAX.us) {
 		plain_adopt(e, id);
 		return;

@@ -329,6 +329,28 @@ TEST(a_large_value_finds_room_among_small_ones)
 	cache_free(&c);
 }
 
+TEST(what_an_earlier_daemon_left_is_not_the_first_to_go)
+{
+	struct engine_config config = {
+	        .seed = tap_seed,
+	        .limits = engine_limits_default(),
+	        .policy = policy_default(),
+	        .origin = ORIGIN_NONE,
+	};
+	struct cache c = cache_new();
+	uint32_t id, key = 7;
+
+	set(&c, key, 1000, 0, 0);
+	engine_free(&c.e);
+	c.e = engine_new(&config, c.store, c.now);
+	engine_adopt(c.e, c.now);
+	id = intern_find(&c.e->key_name, bytes_of(&key, sizeof(key)));
+	OK(id != INTERN_NONE && holds(&c, key), "taken over");
+	OK(reuse_look(c.e->evict.reuse, id).state == REUSE_PUT, "as put just now");
+	OK(evict_worth(c.e, c.now, id) > 0, "and worth something");
+	cache_free(&c);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -344,5 +366,6 @@ int main(int argc, char **argv)
 	RUN(the_last_few_that_were_put_are_spared);
 	RUN(a_key_that_comes_back_is_no_stranger);
 	RUN(a_large_value_finds_room_among_small_ones);
+	RUN(what_an_earlier_daemon_left_is_not_the_first_to_go);
 	return tap_done();
 }
