@@ -431,7 +431,7 @@ static void trouble(const struct row_why *w)
 	if (w->last_error.n)
 		say(&t, "last error: ", w->last_error, "");
 	if (w->paused.n)
-		say(&t, "", w->paused, "; `forecache resume` ends it");
+		say(&t, "paused: ", w->paused, "; `forecache resume` ends it");
 	if (w->hint.n)
 		say(&t, "", w->hint, "");
 	if (t.n)
