@@ -63,7 +63,8 @@ size_t rise_find(const struct demand *d, const struct zone *z, double least_days
 	struct rise found[ZONE_DAY_KINDS * SHAPE_BINS];
 	size_t n = 0;
 
-	if (!d->history)
+	/* what was restored may have a history, and no request yet */
+	if (!d->history || d->bin == INT64_MIN)
 		return 0;
 	for (int kind = ZONE_WEEKDAY; kind <= ZONE_SUNDAY; kind++) {
 		struct rise at[SHAPE_BINS];

@@ -72,6 +72,19 @@ TEST(few_requests_are_no_evidence)
 	OK(!rise_held(10, 22), "twice as many, but by chance");
 }
 
+TEST(a_history_without_a_request_since_has_none)
+{
+	struct demand d;
+	struct rise r[10];
+
+	/* as an endpoint is restored: all that it knows is of an earlier run */
+	demand_init(&d);
+	demand_give_model(&d);
+	OK(d.history && d.bin == INT64_MIN);
+	OK(rise_find(&d, &zone_utc, 2, 0.6, r, 10) == 0);
+	demand_release(&d);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -80,5 +93,6 @@ int main(int argc, char **argv)
 	RUN(flat_traffic_has_none);
 	RUN(what_came_once_does_not_recur);
 	RUN(few_requests_are_no_evidence);
+	RUN(a_history_without_a_request_since_has_none);
 	return tap_done();
 }
