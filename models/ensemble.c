@@ -25,7 +25,7 @@ static const double ERROR_BUCKETS = 2 * ENSEMBLE_DAY;
 /* Below so many comparisons the recent mean is all that is believed. */
 static const float BEGINNER = 10;
 
-static const double RESTORED_COV = 0.01; /* as after about 100 observations */
+static const double RESTORED_VARIANCE = 0.01; /* of a weight: as after about 100 observations */
 
 /*
  * The largest count of late, doubled, is the most that is forecast; it is forgotten by half in a
@@ -630,11 +630,10 @@ bool ensemble_restore(struct ensemble *f, const double v[ENSEMBLE_STATE])
 	if (!is_state(&new))
 		return false;
 	/* how sure the lines are is not kept: enough to go on with them, not to be stuck */
-	for (int h = 0; h < HORIZONS; h++)
-		for (int i = 0; i < RLS_COV; i++) {
-			new.model[h].slow.cov[i] *= RESTORED_COV;
-			new.model[h].quick.cov[i] *= RESTORED_COV;
-		}
+	for (int h = 0; h < HORIZONS; h++) {
+		rls_trust(&new.model[h].slow, RESTORED_VARIANCE);
+		rls_trust(&new.model[h].quick, RESTORED_VARIANCE);
+	}
 	*f = new;
 	return true;
 }

@@ -18,6 +18,13 @@ void rls_init(struct rls *r, const double w[RLS_TERMS])
 		r->cov[i * (i + 1) / 2 + i] = 1;
 }
 
+void rls_trust(struct rls *r, double variance)
+{
+	memset(r->cov, 0, sizeof(r->cov));
+	for (int i = 0; i < RLS_TERMS; i++)
+		r->cov[i * (i + 1) / 2 + i] = variance;
+}
+
 double rls_say(const struct rls *r, const float x[RLS_TERMS])
 {
 	double sum = 0;

@@ -26,6 +26,9 @@ struct rls {
 /* Begins with these weights, each known to within 1 or so. */
 void rls_init(struct rls *r, const double w[RLS_TERMS]);
 
+/* Its weights are known as well as that from now on: the variance of each, > 0, and no covariance. */
+void rls_trust(struct rls *r, double variance);
+
 double rls_say(const struct rls *r, const float x[RLS_TERMS]);
 
 /* y was seen at x; keep: the share of evidence that is left per observation, in (0, 1]. */

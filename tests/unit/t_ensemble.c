@@ -277,13 +277,24 @@ TEST(a_fifth_lies_outside_of_an_interval_wherever_it_began)
 TEST(what_is_kept_comes_back_and_nonsense_does_not)
 {
 	static double v[ENSEMBLE_STATE], w[ENSEMBLE_STATE];
-	struct ensemble *f = new_ensemble(), *g = new_ensemble();
+	struct ensemble *f = new_ensemble(), *g = new_ensemble(), *once = new_ensemble();
 
 	feed(f, daily, &NONE, 10 * ENSEMBLE_DAY);
 	ensemble_state(f, v);
 	OK(ensemble_restore(g, v));
 	ensemble_state(g, w);
 	OK(!memcmp(v, w, sizeof(v)));
+	/* how sure it is of that does not depend on how often it was restored, nor into what */
+	*once = *g;
+	OK(ensemble_restore(g, v) && ensemble_restore(f, v));
+	for (int h = 0; h < HORIZONS; h++) {
+		OK(!memcmp(&g->model[h].slow, &once->model[h].slow, sizeof(struct rls)));
+		OK(!memcmp(g->model[h].quick.cov, once->model[h].quick.cov,
+		           sizeof(once->model[h].quick.cov)));
+		OK(!memcmp(f->model[h].slow.cov, once->model[h].slow.cov,
+		           sizeof(once->model[h].slow.cov)));
+	}
+	free(once);
 	feed(g, daily, &NONE, 3 * ENSEMBLE_DAY);
 	NEAR(ensemble_at(g, &zone_utc, &NONE, g->at + 6).median, daily(g->at + 6), 20);
 	for (int i = 0; i < ENSEMBLE_STATE; i++) {
