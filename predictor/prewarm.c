@@ -20,6 +20,9 @@ double prewarm_p(const struct prewarm_candidate *c, double t)
 
 static double gain(const struct prewarm_candidate *c)
 {
+	/* where any chance pays, the chances are in order */
+	if (isinf(c->miss_value))
+		return c->p;
 	return c->p * (1 + c->miss_value) - 1;
 }
 

@@ -146,6 +146,22 @@ TEST(the_most_wanted_are_taken_when_there_is_no_room_for_all)
 		OK((c[i].key * 7 % 50 >= 40) == (i < 10) && (c[i].at.us != INT64_MAX) == (i < 10));
 }
 
+TEST(where_any_chance_pays_the_most_wanted_are_taken_too)
+{
+	struct prewarm_terms t = terms(10, 0);
+	struct prewarm_candidate c[50];
+	size_t ten = 10;
+
+	for (uint32_t i = 0; i < 50; i++) {
+		c[i] = of(i, 0.001 * (1 + i * 7 % 50), 10, 0);
+		c[i].miss_value = INFINITY;
+	}
+	t.max_keys = &ten;
+	OK(prewarm_plan(&t, c, 50) == 10);
+	for (int i = 0; i < 10; i++)
+		OK(c[i].key * 7 % 50 == (unsigned)(49 - i), "%d: %u", i, c[i].key);
+}
+
 TEST(each_of_several_peaks_keeps_to_its_own_limit)
 {
 	struct prewarm_terms t = terms(10, 1800);
@@ -281,6 +297,7 @@ int main(int argc, char **argv)
 	RUN(the_stable_go_first_and_the_volatile_and_wanted_last);
 	RUN(a_short_life_takes_a_late_slot_and_the_worth_most_gets_it);
 	RUN(the_most_wanted_are_taken_when_there_is_no_room_for_all);
+	RUN(where_any_chance_pays_the_most_wanted_are_taken_too);
 	RUN(each_of_several_peaks_keeps_to_its_own_limit);
 	RUN(a_late_start_takes_the_most_wanted_that_fit);
 	RUN(a_peak_that_is_now_or_over_is_loaded_for_at_once);
