@@ -208,7 +208,7 @@ static void write_key(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 
 size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn *fn, void *arg)
 {
-	size_t out = 0, looked = 0;
+	size_t out = 0, looked = 0, first_peak = e->dirty_peak;
 
 	(void)now;
 	for (size_t i = 0; i < e->place.n && out < max; i++) {
@@ -223,13 +223,13 @@ size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn 
 		out += 2;
 	}
 	for (size_t i = 0; i < e->peak.n && out < max; i++) {
-		struct peak *p = e->peak.v[(e->dirty_peak + i) % e->peak.n];
+		struct peak *p = e->peak.v[(first_peak + i) % e->peak.n];
 
+		e->dirty_peak = (first_peak + i + 1) % e->peak.n;
 		if (!p->dirty)
 			continue;
 		p->dirty = false;
 		write_peak(e, p, fn, arg);
-		e->dirty_peak++;
 		out++;
 	}
 	/* a bounded look around the table: what is not reached now comes next time */
@@ -391,13 +391,14 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	if (sum)
 		demand_restore(&ep->demand, sum, days, mean[0], mean[1]);
 	if (model && model[HARMONIC_TERMS] > 0) {
-		struct harmonic h = {.step_s = model[HARMONIC_TERMS],
-		                     .sd = model[HARMONIC_TERMS + 1],
-		                     .weekly = model[HARMONIC_TERMS + 2] != 0,
-		                     .period_s = period && in_range(period + HARMONIC_TERMS + 3, 1, 0, 86400 * 7)
-		                                         ? period[HARMONIC_TERMS + 3]
-		                                         : 0,
-		                     .valid = true};
+		struct harmonic h = {
+		        .step_s = model[HARMONIC_TERMS],
+		        .sd = model[HARMONIC_TERMS + 1],
+		        .weekly = model[HARMONIC_TERMS + 2] != 0,
+		        .period_s = period && in_range(period + HARMONIC_TERMS + 3, 1, 0, 86400 * 7)
+		                            ? period[HARMONIC_TERMS + 3]
+		                            : 0,
+		        .valid = true};
 
 		memcpy(h.coef, model, sizeof(h.coef));
 		if (errors && in_range(errors, 3, 0, 1e9)) {
