@@ -187,25 +187,34 @@ void learned_over(struct engine *e, struct peak *p, struct instant now)
 {
 	struct place *place = e->place.v[p->place];
 	struct learned *l = &p->learned;
-	const struct demand *d = &place->ep.demand;
+	struct demand *d = &place->ep.demand;
 	int64_t bin = (int64_t)floor(zone_local_s(place->zone, l->quarter) / SHAPE_BIN_S);
-	double x = demand_past(d, bin - 2), y = demand_past(d, bin - 1),
-	       after = d->bin == bin ? d->count : demand_past(d, bin);
-	bool held = after >= 0 && rise_held((fmax(x, 0) + fmax(y, 0)) / 2, after);
+	double x, y, after;
+	bool known, held;
 
-	(void)now;
-	if (!held)
+	/* that nobody has asked for anything in it is to be known, too */
+	demand_settle(d, place->zone, now);
+	x = demand_past(d, bin - 2);
+	y = demand_past(d, bin - 1);
+	after = d->bin == bin ? d->count : demand_past(d, bin);
+	known = x >= 0 && y >= 0 && after >= 0;
+	held = known && rise_held((x + y) / 2, after);
+	if (known && !held)
 		place->quiet_day = (int32_t)local_day(place->zone, l->quarter);
 	if (p->source == PREFETCH_FORECAST) {
 		enum zone_day_kind kind =
 		        zone_day_kind(place->zone, (int32_t)local_day(place->zone, l->quarter));
 
-		place->told[kind] = TRIAL_KEEP * place->told[kind] + 1;
-		place->came[kind] = TRIAL_KEEP * place->came[kind] + held;
+		if (known) {
+			place->told[kind] = TRIAL_KEEP * place->told[kind] + 1;
+			place->came[kind] = TRIAL_KEEP * place->came[kind] + held;
+		}
 		return;
 	}
-	l->trials = TRIAL_KEEP * l->trials + 1;
-	l->kept = TRIAL_KEEP * l->kept + held;
+	if (known) {
+		l->trials = TRIAL_KEEP * l->trials + 1;
+		l->kept = TRIAL_KEEP * l->kept + held;
+	}
 	for (int i = 0; i < PEAK_MINUTES; i++)
 		l->minute[i] *= MINUTE_KEEP;
 	l->shadow *= TRIAL_KEEP;

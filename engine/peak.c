@@ -167,7 +167,7 @@ static void drop_items(struct peak *p)
 void peak_seek(struct engine *e, struct peak *p, struct instant now)
 {
 	p->next = 0;
-	while (p->next < p->at.n && p->at.v[p->next].us + WATCH.us <= now.us)
+	while (p->next < p->at.n && p->at.v[p->next].us <= now.us)
 		p->next++;
 	p->phase = PEAK_IDLE;
 	drop_items(p);
@@ -226,6 +226,30 @@ static struct instant window_of(const struct peak *p)
 	if (p->next + 1 < p->at.n)
 		end = instant_min(end, p->at.v[p->next + 1]);
 	return end;
+}
+
+bool peak_goes_on(struct engine *e, struct peak *p, struct instant now, const struct instant *at,
+                  size_t n)
+{
+	struct instant running;
+	size_t i = 0;
+
+	if (p->phase == PEAK_IDLE || p->next >= p->at.n)
+		return false;
+	running = p->at.v[p->next];
+	while (i < n && at[i].us <= (p->phase == PEAK_WATCHED ? running : now).us)
+		i++;
+	/* what is watched goes on being watched, whether the list still has it or not */
+	if (p->phase != PEAK_WATCHED && (i == n || at[i++].us != running.us))
+		return false;
+	p->at.n = p->next = 0;
+	*vec_push(&p->at) = running;
+	for (; i < n; i++)
+		*vec_push(&p->at) = at[i];
+	if (p->phase == PEAK_WATCHED)
+		p->window = window_of(p);
+	e->peak_due = INSTANT_NONE;
+	return true;
 }
 
 struct instant peak_next(const struct engine *e)
@@ -481,6 +505,7 @@ void peak_plan(struct engine *e, struct instant now, struct peak **p, size_t n)
 	                          .watch_s = span_s(WATCH),
 	                          .max_keys = max_keys,
 	                          .n_peaks = n};
+	bool is_automatic = false;
 
 	for (size_t i = 0; i < n; i++) {
 		drop_items(p[i]);
@@ -488,8 +513,11 @@ void peak_plan(struct engine *e, struct instant now, struct peak **p, size_t n)
 		        .source = p[i]->source, .at = peak_at(p[i]), .began = INSTANT_NONE};
 		max_keys[i] = p[i]->max_keys;
 		t.lead_s = fmax(t.lead_s, span_s(p[i]->lead));
+		is_automatic |= !p[i]->lead.us;
 		collect(e, now, p[i], (uint32_t)i, &all);
 	}
+	if (is_automatic) /* a short lead of another peak is no limit to it */
+		t.lead_s = 0;
 	some = mem_calloc(all.list.n, sizeof(*some));
 	for (uint32_t origin = 0; origin < e->origin.n; origin++) {
 		size_t m = 0;
@@ -500,7 +528,8 @@ void peak_plan(struct engine *e, struct instant now, struct peak **p, size_t n)
 		if (!m)
 			continue;
 		t.rate = rate_of(e, origin, some, m);
-		prewarm_plan(&t, some, m);
+		for (size_t i = 0, planned = prewarm_plan(&t, some, m); i < planned; i++)
+			max_keys[some[i].peak]--; /* it is the peak's, not one of each origin */
 		take(e, p, some, m);
 	}
 	free(some);
@@ -726,6 +755,20 @@ static void after_peak(struct engine *e, struct peak *p, struct instant now)
 	count_watching(e);
 }
 
+/*
+ * Nobody lived through it, since the machine slept or its clock was set: there is nothing to prepare,
+ * and that nobody asked says nothing.
+ */
+static void miss(struct engine *e, struct peak *p, struct instant now)
+{
+	drop_items(p);
+	p->next++;
+	p->phase = PEAK_IDLE;
+	if (p->source == PREFETCH_LEARNED)
+		learned_seek(e, p, now);
+	count_watching(e);
+}
+
 void peak_tick(struct engine *e, struct instant now, unsigned max_work, unsigned *done,
                struct effects *fx)
 {
@@ -735,6 +778,11 @@ void peak_tick(struct engine *e, struct instant now, unsigned max_work, unsigned
 		struct peak *p = e->peak.v[i];
 
 		while (due(p).us <= now.us) {
+			if (p->phase != PEAK_WATCHED &&
+			    instant_add(peak_at(p), WATCH).us <= now.us) {
+				miss(e, p, now);
+				continue;
+			}
 			switch (p->phase) {
 			case PEAK_IDLE:
 				plan_together(e, now, p, PEAK_ROUGH);
@@ -839,8 +887,8 @@ static void say(struct engine *e, const struct input *in, uint32_t key, const ch
 /* The peak is now: the most wanted first, as fast as the budget allows. */
 void peak_by_hand(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
-	size_t max = in->prewarm.max_keys ? in->prewarm.max_keys : PEAK_MAX_KEYS, planned = 0,
-	       said = 0;
+	size_t max = in->prewarm.max_keys ? in->prewarm.max_keys : PEAK_MAX_KEYS, left = max,
+	       planned = 0, said = 0;
 	struct prewarm_candidate *some;
 	struct candidates all = {0};
 	struct peak *p = e->manual;
@@ -880,7 +928,11 @@ void peak_by_hand(struct engine *e, struct instant now, const struct input *in, 
 	}
 	some = mem_calloc(all.list.n, sizeof(*some));
 	for (uint32_t origin = 0; origin < e->origin.n; origin++) {
-		struct prewarm_terms t = {.now = now, .peak = now, .max_keys = &max, .n_peaks = 1};
+		struct prewarm_terms t = {.now = now,
+		                          .peak = now,
+		                          .watch_s = span_s(WATCH),
+		                          .max_keys = &left,
+		                          .n_peaks = 1};
 		size_t m = 0, n;
 
 		for (size_t i = 0; i < all.list.n; i++)
@@ -908,6 +960,7 @@ void peak_by_hand(struct engine *e, struct instant now, const struct input *in, 
 			         instant_add(now, span_from_s((double)i / t.rate)));
 		}
 		planned += n;
+		left -= n;
 	}
 	free(some);
 	vec_free(&all.list);

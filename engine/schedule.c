@@ -14,6 +14,18 @@ static size_t count_schedules(const struct engine *e)
 	return n;
 }
 
+static uint32_t max_keys_of(const struct input *in)
+{
+	return in->schedule.max_keys ? in->schedule.max_keys : PEAK_MAX_KEYS;
+}
+
+/* Would it do the same as now, other times aside? */
+static bool is_same_rule(const struct peak *p, const struct input *in)
+{
+	return p->pattern && bytes_equal(bytes_str(p->pattern), in->schedule.pattern) &&
+	       p->lead.us == in->schedule.lead.us && p->max_keys == max_keys_of(in);
+}
+
 void schedule_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
 	struct peak *p = peak_find(e, in->schedule.name);
@@ -36,13 +48,18 @@ void schedule_set(struct engine *e, struct instant now, const struct input *in, 
 		p = peak_new(e, in->schedule.name);
 		p->source = PREFETCH_SCHEDULE;
 	}
+	/* sent again, as reloads do */
+	if (is_same_rule(p, in) && peak_goes_on(e, p, now, in->schedule.at, in->schedule.n_at)) {
+		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_OK, OUTCOME_MISS);
+		return;
+	}
 	free(p->pattern);
 	p->pattern = mem_dup(in->schedule.pattern.p, in->schedule.pattern.n);
 	p->at.n = 0;
 	for (size_t i = 0; i < in->schedule.n_at; i++)
 		*vec_push(&p->at) = in->schedule.at[i];
 	p->lead = in->schedule.lead;
-	p->max_keys = in->schedule.max_keys ? in->schedule.max_keys : PEAK_MAX_KEYS;
+	p->max_keys = max_keys_of(in);
 	peak_seek(e, p, now);
 	serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_OK, OUTCOME_MISS);
 }

@@ -218,9 +218,9 @@ struct evict {
 
 /* Slow work on all endpoints, a slice of them at a time (round.c). */
 struct round {
-	struct instant due; /* the next slice */
-	uint32_t next;      /* the endpoint it begins with */
-	double sum, n;      /* of those so far: log rates, for the common prior */
+	struct instant due;         /* the next slice */
+	uint32_t next;              /* the endpoint it begins with */
+	double sum, n;              /* of those so far: log rates, for the common prior */
 	uint32_t quietest, busiest; /* endpoints with a forecast model of their own, and without */
 };
 
@@ -485,8 +485,14 @@ void peak_remove(struct engine *e, struct peak *p);
 /* The same, but what was learned of its keys waits for another of its name. */
 void peak_retire(struct engine *e, struct peak *p);
 void peak_release(struct peak **p);
-/* What is planned is off; goes to the first instant that is not over. */
+/* What is planned is off; goes to the first instant that is still to come. */
 void peak_seek(struct engine *e, struct peak *p, struct instant now);
+/*
+ * Takes n other instants, ascending, and goes on with the one that is planned or watched. False, and
+ * nothing was done: there is none, or it is not the first of them that is to come.
+ */
+bool peak_goes_on(struct engine *e, struct peak *p, struct instant now, const struct instant *at,
+                  size_t n);
 void peak_tick(struct engine *e, struct instant now, unsigned max_work, unsigned *done,
                struct effects *fx);
 struct instant peak_next(const struct engine *e);

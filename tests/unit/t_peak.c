@@ -367,6 +367,92 @@ static void learn_days(struct bench *b, int from, int to, double start_s)
 	}
 }
 
+TEST(by_hand_the_most_wanted_come_first)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	struct input in = {.kind = INPUT_PREWARM, .ticket = 1};
+	char key[64];
+	size_t n = 0;
+
+	/* the last are asked for the most; a day later nothing of it is fresh */
+	for (int round = 0; round < 20; round++)
+		for (int i = 0; i < 20; i++) {
+			until(&b, instant_add(b.now, span_from_s(30)));
+			snprintf(key, sizeof(key), "/m/%d", i);
+			if (i > round)
+				ask(&b, key);
+		}
+	until(&b, instant_add(MONDAY, span_from_s(DAY_S)));
+	in.prewarm.pattern = bytes_str("/m/<id>");
+	in.prewarm.max_keys = 3;
+	in.prewarm.dry_run = true;
+	engine_input(b.e, b.now, &in, &b.fx);
+	for (size_t i = 0; i < b.fx.list.n; i++) {
+		const struct effect *f = &b.fx.list.v[i];
+
+		if (f->reply.count != UINT64_MAX || f->reply.error.n)
+			continue;
+		snprintf(key, sizeof(key), "/m/%d", 19 - (int)n++);
+		OK(bytes_equal(f->key, bytes_str(key)), "%s: %.*s", key, (int)f->key.n,
+		   (const char *)f->key.p);
+	}
+	OK(n == 3, "%zu", n);
+	bench_free(&b);
+}
+
+TEST(a_schedule_that_is_sent_again_goes_on)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	char key[64];
+
+	schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+	for (int d = 0; d < 5; d++) {
+		/* before the plan is made, between plan and bell, and while it is watched */
+		until(&b, instant_add(nine(d), span_from_s(-1700)));
+		schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+		until(&b, instant_add(nine(d), span_from_s(-0.1)));
+		schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+		for (int i = 0; i < 10; i++) {
+			until(&b, instant_add(nine(d), span_from_s(i + 0.5)));
+			snprintf(key, sizeof(key), "/m/%d", i);
+			ask(&b, key);
+		}
+		schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+		until(&b, instant_add(nine(d), span_from_s(3600)));
+		OK(b.reports == (size_t)d + 1, "day %d: %zu", d, b.reports);
+	}
+	OK(b.last.wanted == 10 && b.last.warm == 10, "%" PRIu64 " of %" PRIu64, b.last.warm,
+	   b.last.wanted);
+	/* another rule makes no second bell of the one that has been */
+	until(&b, instant_add(nine(5), span_from_s(1)));
+	OK(b.reports == 6);
+	schedule(&b, "nine", "/m/*", 6, 0, 0);
+	until(&b, instant_add(nine(5), span_from_s(3600)));
+	OK(b.reports == 6, "%zu", b.reports);
+	bench_free(&b);
+}
+
+TEST(an_instant_that_nobody_lived_through_is_no_experience)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+
+	schedule(&b, "nine", "/m/<id>", 8, 0, 0);
+	for (int d = 0; d < 4; d++)
+		morning(&b, d, "/m/%d", 10);
+	/* asleep for three days, from before the first of the plans to long after the last bell */
+	b.now = instant_add(nine(6), span_from_s(3 * 3600));
+	engine_tick(b.e, b.now, 0, &b.fx);
+	carry_out(&b);
+	OK(b.reports == 4, "%zu", b.reports);
+	morning(&b, 7, "/m/%d", 10);
+	OK(b.reports == 5 && b.last.wanted == 10 && b.last.warm == 10, "%" PRIu64 " of %" PRIu64,
+	   b.last.warm, b.last.wanted);
+	bench_free(&b);
+}
+
 struct found {
 	size_t n;
 	struct learned_row row;
@@ -451,6 +537,9 @@ int main(int argc, char **argv)
 	RUN(loads_that_take_longer_begin_earlier);
 	RUN(overlapping_and_contradictory_schedules_load_each_key_once);
 	RUN(many_instants_a_minute_apart_are_reported_each);
+	RUN(by_hand_the_most_wanted_come_first);
+	RUN(a_schedule_that_is_sent_again_goes_on);
+	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
 	RUN(traffic_without_a_rhythm_has_nothing_to_foresee);
 	return tap_done();
