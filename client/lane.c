@@ -28,6 +28,7 @@ static _Thread_local struct {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t at_exit;
+static bool have_key; /* an app may have used them all up */
 static pthread_mutex_t sets_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct lanes *sets;
 static _Atomic uint64_t last_number, last_id;
@@ -82,7 +83,7 @@ static void after_fork(void)
 
 static void start(void)
 {
-	pthread_key_create(&at_exit, give_back);
+	have_key = !pthread_key_create(&at_exit, give_back);
 	pthread_atfork(before_fork, after_fork, after_fork);
 }
 
@@ -171,7 +172,8 @@ static struct lane *look_for(struct lanes *s)
 	if (!self.number) {
 		self.number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
 		/* without it the lane stays taken when the thread ends, which does no harm */
-		pthread_setspecific(at_exit, (void *)(uintptr_t)self.number);
+		if (have_key)
+			pthread_setspecific(at_exit, (void *)(uintptr_t)self.number);
 	}
 	pthread_mutex_lock(&s->lock);
 	l = take(s);

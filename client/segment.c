@@ -36,9 +36,13 @@ void segment_init(struct segment *s, const char *path, struct lanes *lanes)
 
 static void unmap(struct segment_map *m)
 {
-	if (m->reader.mem)
-		munmap((void *)m->reader.mem, m->reader.bytes);
+	struct store_reader old = m->reader;
+
 	m->reader = (struct store_reader){0};
+	/* a fork in between may leak the mapping in the child, not unmap there what came in its place */
+	atomic_signal_fence(memory_order_seq_cst);
+	if (old.mem)
+		munmap((void *)old.mem, old.bytes);
 }
 
 void segment_release(struct segment *s)

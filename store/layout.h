@@ -4,7 +4,7 @@
  * words are read and written while the other side is at work. See store.h for what the store is
  * for.
  *
- *	header | buckets: 1/16 of the segment | arena: entries, in granules of 16 bytes
+ *	header | buckets: 1/24 of the segment | arena: entries, in granules of 16 bytes
  *
  * HOW IT WORKS Everything but the header's content follows from the size of the segment, so a
  * reader that knows how much it has mapped can check every offset before it uses it. A key hashes
@@ -27,7 +27,9 @@
  * it lives no longer, and a renewed one ages no slower.
  *
  * INVARIANTS every word of the segment that a reader looks at is written with an atomic store and
- * read with an atomic load. A reader acts on nothing that it has not checked or compared.
+ * read with an atomic load, but for a value that is hashed in its place: what comes of torn bytes
+ * there is thrown away by the look at the sequence number that follows. A reader acts on nothing
+ * that it has not checked or compared.
  */
 #ifndef FORECACHED_STORE_LAYOUT_H
 #define FORECACHED_STORE_LAYOUT_H

@@ -100,6 +100,9 @@ void store_reader_clock(const struct store_reader *r, int64_t boottime_us, struc
 		*ret_silence = silence(w[5], boottime_us);
 	else
 		*ret_silence = store_reader_silence(r, boottime_us);
+	/* a whole heartbeat of the future: this is not the writer's clock, ages would come out too small */
+	if (ret_silence->us == SPAN_MAX.us && w[6] == layout_heartbeat_check(w[5]))
+		*ret_now = INSTANT_NEVER;
 	if (same && w[5] == c->word[5])
 		return;
 	memcpy(c->word, w, sizeof(w));

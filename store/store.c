@@ -453,11 +453,13 @@ static bool verify(const struct store *s, uint32_t slot, struct referred *ret)
 	return e->sum == layout_word_sum(&f, tag, value_hash);
 }
 
-/* Whether it is one that may be served at now. */
+/* Whether it is one that may still be served, at now, after nobody wrote for a while. */
 static bool may_serve(const struct store *s, uint32_t slot, struct instant now,
                       struct referred *ret)
 {
-	return verify(s, slot, ret) && instant_before(now, layout_instant(ret->expiry.hard)) &&
+	/* what is pushed may have changed while nobody listened, and readers see it before the engine */
+	return verify(s, slot, ret) && !ret->expiry.pushed &&
+	       instant_before(now, layout_instant(ret->expiry.hard)) &&
 	       ret->fixed.loaded <= layout_ticks(now) && ret->fixed.dies &&
 	       !instant_before(layout_instant(ret->fixed.dies), now);
 }

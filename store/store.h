@@ -19,8 +19,8 @@
  * Instants are kept to 250 us, rounded down.
  *
  * INVARIANTS entries keep their handle until they are removed or replaced. The writer can be killed
- * between any two of its stores: what it was putting may be lost, and one entry that it was moving
- * to make room, no other, and none is wrong.
+ * between any two of its stores: what it was putting, renewing or giving another expiry may be lost,
+ * and one entry that it was moving to make room, no other, and none is wrong.
  *
  * Times are instants of the writer's clock. The header tells readers how to get the same clock from
  * CLOCK_BOOTTIME: instant = base + (boottime - boottime at base) * scale.
@@ -58,7 +58,7 @@ struct store_item {
 	uint64_t version;
 	struct instant loaded; /* when the origin was read */
 	struct instant soft;   /* fresh before this instant */
-	struct instant hard;   /* grace before this instant, never served after it */
+	struct instant hard;   /* grace before this instant; after it only where loads fail */
 	struct span max_age;   /* never served at an age (now - loaded) above this */
 	uint32_t owner;        /* the engine's number for the key, given back by store_owner */
 	/*
@@ -86,8 +86,9 @@ int store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock
                  struct store **ret);
 
 /*
- * Takes over a segment that an earlier writer left, verifies every entry, drops what is torn or
- * past its hard expiry or max_age at `now`, and evens what that writer left half done. Drops
+ * Takes over a segment that an earlier writer left, verifies every entry, drops what is torn, past
+ * its hard expiry or max_age at `now`, or pushed (its change may have been told to nobody), and
+ * evens what that writer left half done. Drops
  * everything when the new clock is behind the one in the segment by more than 100 ms: ages would
  * come out too small; and when it is of another boot of the host: then nobody knows how much time
  * lies between. Every owner is STORE_NONE then. ret_kept and ret_dropped (may be NULL) say how many.

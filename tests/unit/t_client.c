@@ -700,11 +700,19 @@ TEST(a_view_is_right_until_the_writer_is_at_it)
 	daemon_stop();
 }
 
+static bool reads(struct fc *fc, const char *key, const char *value)
+{
+	struct fc_value v;
+	bool is = !GET(fc, key, &v) && is_value(&v, value);
+
+	fc_value_release(&v);
+	return is;
+}
+
 /* The daemon goes, with the file, and its segment is replaced: a view stays readable. */
 TEST(a_view_outlives_the_segment_it_is_of)
 {
 	struct fc_view w;
-	struct fc_value v;
 	struct fc *fc;
 	int i, sum = 0;
 
@@ -715,8 +723,7 @@ TEST(a_view_outlives_the_segment_it_is_of)
 	daemon_stop();
 	daemon_start(true);
 	put("k", "newer");
-	OK(EVENTUALLY(!GET(fc, "k", &v) && is_value(&v, "newer"), 10));
-	fc_value_release(&v);
+	OK(EVENTUALLY(reads(fc, "k", "newer"), 10));
 	for (i = 0; i < (int)w.bytes; i++)
 		sum += ((const char *)w.data)[i];
 	OK(sum == 'v' + 'a' + 'l' + 'u' + 'e');
@@ -1408,7 +1415,7 @@ TEST(a_child_goes_on_after_fork)
 	daemon_stop();
 }
 
-#define CHILDREN 4
+#define CHILDREN      4
 #define CHILD_THREADS 3
 
 static struct fc *inherited;
@@ -1517,7 +1524,8 @@ TEST(a_segment_that_was_cut_is_read_no_more)
 		put("k", "value");
 		OK(truncate(d.segment, cut[i]) == 0);
 		OK(fc_open(&o, &fc) == 0);
-		OK(GET(fc, "k", &v) != 0 && !v.data, "cut to %ld before it is mapped", (long)cut[i]);
+		OK(GET(fc, "k", &v) != 0 && !v.data, "cut to %ld before it is mapped",
+		   (long)cut[i]);
 		OK(!fc_alive(fc));
 		fc_close(&fc);
 		/* the fixture still writes a heartbeat at its end */
