@@ -9,12 +9,12 @@ one, one runs the view. cache.get_or_set() learns, too: its function can make th
 caller runs it for all. Every other key is plain: kept exactly as a Redis keeps it (see web.py). Values are
 pickles, and whole numbers as themselves, as Django's own Redis backend writes them.
 
-REFRESH the key of a page is a hash, so what was asked for is kept beside it: host, path, and the request's header
-fields that the response varies by. `python -m forecached.worker mysite.wsgi:application` registers the
+REFRESH the key of a page is a hash, so what was asked for is kept beside it: host, path, and those of the request's
+header fields that the response varies by. `python -m forecached.worker mysite.wsgi:application` registers the
 routes; when the daemon asks for a page, that request is made to the app itself, without a server, with a mark in its
 environment which no client can send. For it the page is a miss, so that the view runs, and what Django wants to
-keep is the answer to the daemon. What varies by cookies or credentials that a request had is not refreshed: they are
-not written down.
+keep is the answer to the daemon. Only fields that say which form of a page is wanted (_FIELDS_KEPT) are written down: what
+varies by any other that the request had, such as a cookie, a token or a user's name from a proxy, is not refreshed.
 """
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ import hashlib
 import json
 import logging
 import pickle
+import re
 import threading
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 from wsgiref.util import setup_testing_defaults
@@ -51,6 +52,16 @@ _OPTIONS = {"transport", "resp", "endpoint"}
 REFRESH = "forecached.refresh"  # in the environment of a request that refreshes
 REQUEST_KEPT_S = 7 * 86400.0  # what was asked for, since the page was last made
 MAX_ROUTES = 64  # that one loader can serve; the daemon's messages.max_loader_endpoints
+
+
+# Of what a page may vary by: fields that many visitors send alike, and that open nothing.
+_FIELDS_KEPT = {
+    "HTTP_ACCEPT", "HTTP_ACCEPT_CHARSET", "HTTP_ACCEPT_ENCODING", "HTTP_ACCEPT_LANGUAGE", "HTTP_DNT", "HTTP_DOWNLINK",
+    "HTTP_DPR", "HTTP_ECT", "HTTP_HX_REQUEST", "HTTP_ORIGIN", "HTTP_RTT", "HTTP_SAVE_DATA", "HTTP_SEC_CH_UA",
+    "HTTP_SEC_CH_UA_MOBILE", "HTTP_SEC_CH_UA_PLATFORM", "HTTP_SEC_FETCH_DEST", "HTTP_SEC_FETCH_MODE",
+    "HTTP_SEC_FETCH_SITE", "HTTP_SEC_GPC", "HTTP_USER_AGENT", "HTTP_VIEWPORT_WIDTH", "HTTP_WIDTH",
+    "HTTP_X_REQUESTED_WITH",
+}  # fmt: skip
 
 
 class _Job:
@@ -348,24 +359,34 @@ def _asked(request: Any, response: Any) -> Optional[Dict[str, Any]]:
         name = "HTTP_" + field.strip().upper().replace("-", "_")
         if name in ("HTTP_*", "HTTP_") or name not in request.META:
             continue
-        if name in ("HTTP_COOKIE", "HTTP_AUTHORIZATION"):
+        if name not in _FIELDS_KEPT:
             return None
         headers[name] = str(request.META[name])
-    return {"scheme": request.scheme, "host": request.get_host(), "path": request.get_full_path(), "headers": headers}
+    return {
+        "scheme": request.scheme,
+        "host": request.get_host(),
+        "script": request.META.get("SCRIPT_NAME", ""),
+        "path": request.path_info,
+        "query": request.META.get("QUERY_STRING", ""),
+        "headers": headers,
+    }
+
+
+def _wsgi(text: str) -> str:
+    """As WSGI has it: the bytes, each as one character."""
+    return text.encode().decode("latin-1")
 
 
 def _environ(asked: Mapping[str, Any]) -> Dict[str, Any]:
-    from urllib.parse import unquote_to_bytes
-
-    path, _, query = str(asked["path"]).partition("?")
-    host, _, port = str(asked["host"]).partition(":")
+    where = re.match(r"(\[[^]]*\]|[^:]*)(?::([0-9]+))?", str(asked["host"]))
+    host, port = where.groups() if where else ("", None)
     environ: Dict[str, Any] = {
         "REQUEST_METHOD": "GET",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-        "QUERY_STRING": query,
+        "SCRIPT_NAME": _wsgi(asked["script"]),
+        "PATH_INFO": _wsgi(asked["path"]),
+        "QUERY_STRING": asked["query"],
         "HTTP_HOST": asked["host"],
-        "SERVER_NAME": host,
+        "SERVER_NAME": host.strip("[]"),
         "SERVER_PORT": port or ("443" if asked["scheme"] == "https" else "80"),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",

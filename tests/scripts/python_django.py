@@ -259,7 +259,13 @@ def translated(request):
 def personal(request):
     return answer(request, request.COOKIES.get("who", "nobody"))
 
-urlpatterns = [path("v1/", include([path("users/<int:id>", user), path("translated", translated), path("personal", personal)]))]
+@cache_page(60)
+@vary_on_headers("X-Api-Key")
+def private(request):
+    return answer(request, request.headers.get("X-Api-Key", "-"))
+
+urlpatterns = [path("v1/", include([path("users/<int:id>", user), path("translated", translated), path("personal", personal),
+                                    path("private", private), path("below/<str:id>", user)]))]
 application = get_wsgi_application()
 '''
 
@@ -286,14 +292,22 @@ def the_worker_makes_pages_anew():
                                  text=True, check=True).stdout
             return out.splitlines()
 
-        german, cookie = {"HTTP_ACCEPT_LANGUAGE": "de"}, {"HTTP_COOKIE": "who=me"}
-        asked = [("/v1/users/7?q=%C3%A4%20b", {"HTTP_HOST": "a.example:81"}), ("/v1/translated", german), ("/v1/personal", cookie)]
+        german, cookie, secret = {"HTTP_ACCEPT_LANGUAGE": "de"}, {"HTTP_COOKIE": "who=me"}, {"HTTP_X_API_KEY": "s3cret"}
+        prefix = {"SCRIPT_NAME": "/shop/\u00c3\u00a4", "HTTP_HOST": "[::1]:8000"}
+        asked = [("/v1/users/7?q=%C3%A4%20b", {"HTTP_HOST": "a.example:81"}), ("/v1/translated", german),
+                 ("/v1/below/%C3%A4?q=%C3%A4", prefix), ("/v1/personal", cookie), ("/v1/private", secret)]
         made = ask(*asked)
         assert made == ["app http://a.example:81/v1/users/7?q=%C3%A4%20b", "app http://testserver/v1/translated de",
-                        "app http://testserver/v1/personal me"], made
+                        "app http://[::1]:8000/shop/%C3%A4/v1/below/%C3%A4?q=%C3%A4",
+                        "app http://testserver/v1/personal me", "app http://testserver/v1/private s3cret"], made
         assert ask(*asked) == made
         client = forecached.default_client()
-        keys = {e: client.ttls(e)[0]["key"] for e in ("/v1/users/<int:id>", "/v1/translated", "/v1/personal")}
+        keys = {e: client.ttls(e)[0]["key"] for e in (
+            "/v1/users/<int:id>", "/v1/translated", "/v1/below/<str:id>", "/v1/personal", "/v1/private")}
+        plain = caches["default"].plain
+        assert plain.get_many([caches["default"]._request_key(keys["/v1/translated"])])[0]
+        for endpoint in ("/v1/personal", "/v1/private"):
+            assert plain.get_many([caches["default"]._request_key(keys[endpoint])]) == [None]
         log = os.path.join(base, "log")
         with open(log, "w") as f:
             p = subprocess.Popen([sys.executable, "-m", "forecached.worker", "theapp:application"], cwd=base,
@@ -304,10 +318,10 @@ def the_worker_makes_pages_anew():
             for endpoint, key in keys.items():
                 pyfc.patiently(lambda: client.changed(key, endpoint=endpoint))
                 load = lambda: d.ask("get", key.encode(), {"endpoint": endpoint, "mode": "load"})  # noqa: B023, E731
-                if endpoint != "/v1/personal":
+                if endpoint not in ("/v1/personal", "/v1/private"):
                     until("made by the worker", lambda: pyfc.patiently(load)["value"])
                     continue
-                # nobody's cookies are written down
+                # nobody's cookies or tokens are written down
                 try:
                     pyfc.patiently(load)
                 except Refused as e:
@@ -315,8 +329,8 @@ def the_worker_makes_pages_anew():
                 else:
                     raise AssertionError("a page for one user was made for all")
             got = ask(*asked)
-            assert got[:2] == [made[0].replace("app", "worker"), made[1].replace("app", "worker")], got
-            assert got[2] == made[2], got
+            assert got[:3] == [m.replace("app", "worker") for m in made[:3]], got
+            assert got[3:] == made[3:], got
         finally:
             p.terminate()
             assert p.wait(60) == 0, open(log).read()
