@@ -596,6 +596,7 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, boo
 	bool rejected = true; /* before it was carried out or queued */
 
 	c->held_back = false;
+	c->mute = c->reply == RESP_REPLY_OFF || c->reply == RESP_REPLY_SKIP;
 	c->sub = NULL;
 	if (n == 3 && is_line && is_http(arg[2])) {
 		resp_do_crossprotocol(c, arg, n);
@@ -972,6 +973,6 @@ void resp_turn_end(struct resp *r)
 		memmove(r->ready.v, r->ready.v + n, r->ready.n * sizeof(*r->ready.v));
 		resp_conn_write_all(r);
 	}
-	if (r->ready.n || r->flushing)
+	if (r->ready.n || r->flushing || r->lost.n)
 		loop_timer_set(r->d->loop, &r->go_on, SPAN_ZERO);
 }

@@ -103,6 +103,7 @@ struct resp_conn {
 	bool batched;  /* is in r->batch */
 	bool held_back; /* its next request, by CLIENT PAUSE */
 	bool stalled;  /* stopped between two commands, as the peer did not take its replies */
+	bool mute;     /* CLIENT REPLY: the command that is carried out, or waits, is not answered */
 	bool flushes;  /* waits until all that it flushed is out of the store */
 	bool in_exec, dirty;
 	uint32_t tickets; /* yet to be answered */
@@ -206,6 +207,16 @@ void resp_conn_addr(const struct resp_conn *c, bool own, char *buf, size_t cap);
 static inline struct engine *resp_engine(const struct resp_conn *c)
 {
 	return c->r->d->engine;
+}
+
+/*
+ * Behind the reply to a command that had waited: takes it back from `before`, where c->w ended, if
+ * its client wants none.
+ */
+static inline void resp_late(struct resp_conn *c, size_t before)
+{
+	if (c->mute)
+		c->w->n = before;
 }
 
 static inline struct instant resp_now(const struct resp_conn *c)

@@ -169,6 +169,7 @@ void resp_do_fc_forecast(struct resp_conn *c, const struct bytes *arg, size_t n)
 static void on_prewarmed(struct daemon *d, void *arg, uint32_t part, const struct effect *f)
 {
 	struct resp_conn *c = arg;
+	size_t before;
 
 	(void)d;
 	(void)part;
@@ -177,8 +178,11 @@ static void on_prewarmed(struct daemon *d, void *arg, uint32_t part, const struc
 	c->tickets--;
 	c->waits = false;
 	resp_conn_ready(c);
-	if (!c->dead)
-		resp_number(c->w, (int64_t)f->reply.count);
+	if (c->dead)
+		return;
+	before = c->w->n;
+	resp_number(c->w, (int64_t)f->reply.count);
+	resp_late(c, before);
 }
 
 /* FC.PREWARM pattern [COUNT n]: how many loads it starts. */

@@ -157,6 +157,7 @@ void resp_job_step(struct resp_conn *c)
 {
 	struct resp_job *j = c->job;
 	bool done = keys_slice(c, j, KEYS_PER_TURN);
+	size_t before = c->w->n;
 
 	if (j->keys.n > (size_t)c->r->set.output_bytes) {
 		resp_error(c->w, "ERR more keys than redis_output_bytes has room for: use SCAN");
@@ -168,6 +169,7 @@ void resp_job_step(struct resp_conn *c)
 		resp_conn_ready(c);
 		return;
 	}
+	resp_late(c, before);
 	resp_job_free(c);
 	c->waits = false;
 }
@@ -288,10 +290,13 @@ void resp_flush_step(struct resp *r)
 		return;
 	r->flushing = false;
 	for (struct resp_conn *c = r->first; c; c = c->next) {
+		size_t before = c->w->n;
+
 		if (!c->flushes)
 			continue;
 		c->flushes = c->waits = false;
 		resp_ok(c);
+		resp_late(c, before);
 		resp_conn_ready(c);
 	}
 }

@@ -14,6 +14,7 @@
 static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct effect *f)
 {
 	struct resp_conn *c = arg;
+	size_t before;
 
 	(void)d;
 	(void)part;
@@ -25,6 +26,7 @@ static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct e
 			*vec_push(&c->r->lost) = f->reply.lease;
 		return;
 	}
+	before = c->w->n;
 	switch (f->reply.status) {
 	case REPLY_OK:
 		resp_bulk(c->w, f->reply.value);
@@ -41,6 +43,7 @@ static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct e
 		resp_null(c->w); /* a cache that has nothing has nothing: the app loads by itself */
 		break;
 	}
+	resp_late(c, before);
 }
 
 /* The value of a key for a client that asks for it: counted, and under the rules. */
@@ -181,10 +184,10 @@ static bool end_of(struct resp_conn *c, enum unit unit, struct bytes arg, const 
 		if (v > INT64_MAX - now)
 			goto wrong;
 		/* from this very instant: the millisecond that has begun is not lost */
-		*ret = instant_min(instant_add(resp_now(c), (struct span){v > INT64_MAX / 4000
-		                                                                  ? INT64_MAX / 4
-		                                                                  : v * 1000}),
-		                   resp_from_wall_ms(c, INT64_MAX));
+		*ret = instant_min(
+		        instant_add(resp_now(c),
+		                    (struct span){v > INT64_MAX / 4000 ? INT64_MAX / 4 : v * 1000}),
+		        resp_from_wall_ms(c, INT64_MAX));
 		return true;
 	}
 	*ret = resp_from_wall_ms(c, v);

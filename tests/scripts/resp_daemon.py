@@ -507,6 +507,22 @@ def a_flush_holds_nobody_up_and_is_seen_at_once():
         assert other.ask("GET", "one") is None
 
 
+@test
+def late_replies_are_not_heard_when_none_are_wanted():
+    with Daemon({**ON, "segment_bytes": "64MiB"}) as d:
+        w, n = connect(d), 20000
+        fill = [("SET", "f:%d" % i, "x") for i in range(n)]
+        for late in (("FLUSHALL",), ("KEYS", "f:1*"), ("FC.PREWARM", "f:*")):
+            w.ask_many(fill)
+            w.send(encode("CLIENT", "REPLY", "SKIP") + encode(*late) + encode("ECHO", "heard"))
+            assert w.reply() == b"heard", late
+            w.send(encode("CLIENT", "REPLY", "OFF") + encode(*late) + encode("CLIENT", "REPLY", "ON") + encode("ECHO", "again"))
+            assert [w.reply(), w.reply()] == [b"OK", b"again"], late
+            w.send(encode(*late) + encode("ECHO", "last"))
+            w.reply()
+            assert w.reply() == b"last", late
+
+
 def select_ready(w):
     s = selectors.DefaultSelector()
     s.register(w.socket, selectors.EVENT_READ)
