@@ -31,6 +31,9 @@
 /* Instants that a dry run tells. */
 #define TRIAL_INSTANTS 10
 
+/* Additions that workers read at once: each may keep one busy for a while. */
+#define MAX_ADDITIONS 16
+
 #define FILE_MAX_BYTES (1u << 20)
 
 #define DAY SPAN_S(86400)
@@ -64,6 +67,7 @@ struct schedules {
 	VEC(struct schedule *) list;
 	VEC(struct peak) peaks; /* the latest schedule_reports, oldest first */
 	uint32_t serial;
+	size_t n_additions; /* under way */
 	struct loop_timer timer;
 };
 
@@ -631,6 +635,7 @@ static void addition_done(void *job)
 	int status = STATUS_OK;
 
 	l->d->open_tickets--;
+	l->n_additions--;
 	pack_init(&w, 1u << 16);
 	if (*a->err.text) {
 		snprintf(text, sizeof(text), "%s", a->err.text);
@@ -668,6 +673,11 @@ int schedules_add(struct schedules *l, const struct request *q, schedules_added_
 
 	if (status)
 		return status;
+	if (l->n_additions >= MAX_ADDITIONS) {
+		snprintf(ret_text, cap, "%d rules are being read already: try again in a moment",
+		         MAX_ADDITIONS);
+		return STATUS_BUSY;
+	}
 	if (has_nul(q->key) || has_nul(q->schedule.rrule) || has_nul(q->schedule.tz) ||
 	    has_nul(q->schedule.calendar) || has_nul(q->schedule.start_local)) {
 		snprintf(ret_text, cap, "a text contains a NUL byte");
@@ -708,6 +718,7 @@ int schedules_add(struct schedules *l, const struct request *q, schedules_added_
 	                       .ahead = span_from_s(c->schedule_ahead),
 	                       .fn = fn,
 	                       .arg = arg};
+	l->n_additions++;
 	l->d->open_tickets++; /* the end of the daemon waits for it */
 	workers_put(l->d->workers, addition_work, addition_done, addition_drop, a);
 	return STATUS_OK;

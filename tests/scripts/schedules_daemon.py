@@ -4,6 +4,7 @@
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,20 @@ def rules_say_when_they_would_be_due_and_keep_nothing():
         assert "Thu 2026-12-24 09:00 JST" in text and "/q/<s>: 0 loads" in text, text
         got = json.loads(forecache(d, "schedule", "add", "t", "hourly", "-p", "/q/<s>", "--dry-run", "--json"))
         assert len(got["next"]) == 10, got
+
+
+@test
+def only_so_many_rules_are_read_at_once():
+    with Daemon(args=START) as d:
+        # all in one go: each looks five years ahead, and is not done before the last has come
+        never = {"rrule": "FREQ=MINUTELY;BYMONTH=2;BYMONTHDAY=30", "patterns": ["/q/<s>"]}
+        d.signal(signal.SIGSTOP)
+        for i in range(200):
+            d.client.send("schedule.add", dict(never, name="n%d" % i))
+        d.signal(signal.SIGCONT)
+        status = [d.client.receive()[1] for _ in range(200)]
+        assert set(status) == {1, 5} and status.count(1) >= 16, status
+        assert add(d, "later", "hourly")["count"] == 1
 
 
 @test
