@@ -82,7 +82,8 @@
 	  "connections of HTTP clients; more wait until one is closed")                            \
 	X(http_idle_s, 10, 1, 3600, "s", 0,                                                        \
 	  "a connection of an HTTP client that says nothing for this long is closed, and one "     \
-	  "whose request takes three times as long to come")                                       \
+	  "whose request takes three times as long to come, or to which the answer takes three "   \
+	  "times as long to go")                                                                   \
 	X(http_request_bytes, 16384, 4096, 1048576, "bytes", 0,                                    \
 	  "of a request's lines and the answer's headers, per connection; longer ones are "        \
 	  "refused")                                                                               \

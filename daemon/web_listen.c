@@ -32,7 +32,10 @@ static const double TURN_S = 0.0003;
 /* The kernel takes no more of an answer at once: copying it is work of this thread, too. */
 static const int SEND_BYTES = 65536;
 
-/* A request that is not complete after so many times http_idle_s is given up, however busy. */
+/*
+ * A request that is not complete, or an answer that is not taken, after so many times http_idle_s is
+ * given up, however busy.
+ */
 #define SLOW_IDLES 3
 
 /* How often slow connections are looked for. */
@@ -42,8 +45,8 @@ static const struct span LOOK = {1000 * 1000};
 struct peer {
 	struct peer *prev, *next;
 	int fd;
-	int64_t since_us; /* of its last complete request, or its beginning */
-	bool busy;        /* a request of it is being answered */
+	int64_t since_us; /* of its beginning, its last answer, or that answer's end */
+	bool busy;        /* an answer for it is being made */
 };
 
 struct web {
@@ -366,6 +369,23 @@ static void enqueue(struct web *w, struct web_answer *a)
 	wake(w);
 }
 
+static struct peer *peer_of(struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *info =
+	        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+/* From now on it is the peer that is waited for. */
+static void peer_waits(struct web *w, struct peer *p)
+{
+	if (!p)
+		return;
+	p->busy = false;
+	p->since_us = clock_boot_us(&w->d->clock);
+}
+
 static enum MHD_Result send_answer(struct web *w, struct web_answer *a)
 {
 	struct MHD_Response *r;
@@ -387,6 +407,7 @@ static enum MHD_Result send_answer(struct web *w, struct web_answer *a)
 		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
 	rc = MHD_queue_response(a->connection, a->status, r);
 	MHD_destroy_response(r);
+	peer_waits(w, peer_of(a->connection));
 	return rc;
 }
 
@@ -420,7 +441,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 	                              nothing = {"", "*", "", not_found};
 	struct web *w = arg;
 	struct web_answer *a = *per_request;
-	const union MHD_ConnectionInfo *info;
+	struct peer *p;
 
 	(void)version;
 	(void)upload;
@@ -440,9 +461,9 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 		return MHD_YES;
 	}
 	if (a->phase == WEB_READ) {
-		info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-		if (info && info->socket_context)
-			((struct peer *)info->socket_context)->busy = true;
+		p = peer_of(c);
+		if (p)
+			p->busy = true;
 		enqueue(w, a);
 		return MHD_YES;
 	}
@@ -454,15 +475,9 @@ static void on_completed(void *arg, struct MHD_Connection *c, void **per_request
 {
 	struct web *w = arg;
 	struct web_answer *a = *per_request;
-	const union MHD_ConnectionInfo *info =
-	        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct peer *p = info ? info->socket_context : NULL;
 
 	(void)how;
-	if (p) {
-		p->busy = false;
-		p->since_us = clock_boot_us(&w->d->clock);
-	}
+	peer_waits(w, peer_of(c));
 	if (!a)
 		return;
 	for (struct web_answer **q = &w->first; *q; q = &(*q)->next)
@@ -517,7 +532,7 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **context,
 	*context = NULL;
 }
 
-/* Who sends a byte now and then is never idle, and never done. */
+/* Who sends or takes a byte now and then is never idle, and never done. */
 static void on_look(void *arg)
 {
 	struct web *w = arg;

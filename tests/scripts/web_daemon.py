@@ -500,6 +500,31 @@ def who_does_not_read_holds_nobody_up():
         until("they are gone", lambda: value(scrape(d), "forecached_http_connections") <= 2)
 
 
+@test
+def who_takes_an_answer_a_byte_now_and_then_is_sent_away():
+    with Daemon({**WEB, "http_rows": 5000, "http_idle_s": 1, "segment_bytes": 16 << 20}) as d:
+        for i in range(5000):
+            d.client.send("set", "/big/%05d/" % i + "k" * 300, b"v")
+        for i in range(5000):
+            assert d.client.receive()[1] == 0
+        s = raw(d, b"GET /api/v1/ttls?max=5000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        whole, got = len(fetch(d, "/api/v1/ttls?max=5000")[2]), [0]
+        s.setblocking(False)
+
+        def gone():
+            try:
+                more = s.recv(2048)
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+            got[0] += len(more)
+            return not more
+        until("it is closed", gone)
+        s.close()
+        assert got[0] < whole, "all of it was taken"
+
+
 # -- Where it listens ------------------------------------------------------------------------------
 
 @test
