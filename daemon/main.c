@@ -506,7 +506,8 @@ static void prepare_process(void)
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	/* libzmq spins when it is out of descriptors: take what we may have */
 	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
-		files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
+		if (files.rlim_cur < 65536)
+			files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 }
