@@ -95,7 +95,7 @@ static const struct usage add_usage = {
 };
 
 /* What would be loaded for the pattern if its instant were now. */
-static int print_plan(const char *pattern)
+static int print_plan(const char *pattern, uint32_t max_keys)
 {
 	struct request r;
 	cJSON *keys;
@@ -105,6 +105,7 @@ static int print_plan(const char *pattern)
 	r.op = OP_PREWARM;
 	r.key = bytes_str(pattern);
 	r.prewarm.dry_run = true;
+	r.prewarm.max_keys = max_keys;
 	status = ask_json(&r, &keys);
 	request_release(&r);
 	if (status)
@@ -124,7 +125,8 @@ static int print_plan(const char *pattern)
 	return CLI_OK;
 }
 
-static int print_trial(const cJSON *trial, const struct option_list *patterns, double lead_s)
+static int print_trial(const cJSON *trial, const struct option_list *patterns, double lead_s,
+                       uint32_t max_keys)
 {
 	const cJSON *next = cJSON_GetObjectItemCaseSensitive(trial, "next"), *at;
 	const char *tz = json_text(trial, "tz");
@@ -145,7 +147,7 @@ static int print_trial(const cJSON *trial, const struct option_list *patterns, d
 	       lead_s > 0 ? human_span(buf, lead_s) : "as early as they must",
 	       lead_s > 0 ? " before" : "");
 	for (size_t i = 0; i < patterns->n && !status; i++)
-		status = print_plan(patterns->item[i]);
+		status = print_plan(patterns->item[i], max_keys);
 	return status;
 }
 
@@ -202,7 +204,7 @@ static int add(int argc, char **argv)
 	if (cli.json)
 		return json_print(result);
 	if (dry_run) {
-		status = print_trial(result, &patterns, lead_s);
+		status = print_trial(result, &patterns, lead_s, (uint32_t)max_keys);
 		cJSON_Delete(result);
 		return status;
 	}

@@ -297,6 +297,10 @@ def main():
     check("schedule add sends all patterns",
           asked[0].get("patterns") == ["/a", "/b"] and asked[0].get("lead_s") == 600.0 and asked[0].get("tz") == "America/New_York",
           why=asked)
+    forecache("schedule", "add", "open", "weekdays 09:30", "-p", "/a", "--max-keys", "7", "--dry-run")
+    check("the plan of a dry run is about so many keys",
+          last_asked("schedule.add")[0].get("max_keys") == 7 and last_asked("prewarm")[1] == {"dry_run": True, "max_keys": 7},
+          why=last_asked("prewarm"))
     run = forecache("purge", "/quotes/<symbol>")
     check("purge of a name that is no key goes on to the endpoint",
           not run.returncode and last_asked("purge")[1] == {"what": "endpoint"}, run, last_asked("purge"))
