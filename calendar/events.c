@@ -39,8 +39,10 @@ struct expansion {
 	bool ends;
 	VEC(struct instant) at;
 	VEC(struct named_zone) zone;
-	VEC(struct moved) moved;
-	struct instant *buf; /* of MAX_RECURRENCES */
+	VEC(struct moved) moved;   /* in order */
+	VEC(int64_t) left_out;     /* EXDATEs of the event at hand, in seconds UTC, in order */
+	VEC(int64_t) left_out_day; /* those that are days, since 1970 */
+	struct instant *buf;       /* of MAX_RECURRENCES */
 	size_t n_events;
 	uint32_t steps; /* left for rules */
 	struct calendar_error *err;
@@ -210,48 +212,79 @@ static int push(struct expansion *x, icalcomponent *event, int64_t utc_s)
 	return 0;
 }
 
-/* Is the instance of this event left out, or moved elsewhere? */
-static int is_left_out(struct expansion *x, icalcomponent *event, const struct zone *z,
-                       int64_t utc_s, bool *ret)
+static int by_number(const void *a, const void *b)
 {
-	const char *uid = text_or(icalcomponent_get_uid(event));
+	const int64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int by_moved(const void *a, const void *b)
+{
+	const struct moved *x = a, *y = b;
+	int d = by_number(&x->utc_s, &y->utc_s);
+
+	return d ? d : strcmp(x->uid, y->uid);
+}
+
+/* Both are looked into for each instance: so they are read once, and kept in order. */
+static int read_exdates(struct expansion *x, icalcomponent *event)
+{
 	icalproperty *p;
 
-	*ret = true;
-	for (size_t i = 0; i < x->moved.n; i++)
-		if (x->moved.v[i].utc_s == utc_s && !strcmp(x->moved.v[i].uid, uid))
-			return 0;
+	x->left_out.n = x->left_out_day.n = 0;
 	for (p = icalcomponent_get_first_property(event, ICAL_EXDATE_PROPERTY); p;
 	     p = icalcomponent_get_next_property(event, ICAL_EXDATE_PROPERTY)) {
 		struct icaltimetype t = icalproperty_get_exdate(p);
 		const struct zone *ez;
-		int64_t s, day;
+		int64_t s;
 		int rc;
 
 		if (t.is_date) {
-			day = civil_floor_div(
-			        utc_s + zone_offset_at(z, (struct instant){utc_s * 1000000}, NULL),
-			        86400);
-			if (day == civil_days(t.year, t.month, t.day))
-				return 0;
+			*vec_push(&x->left_out_day) = civil_days(t.year, t.month, t.day);
 			continue;
 		}
 		rc = instant_of(x, event, p, t, &s, &ez);
-		if (rc || s == utc_s)
+		if (rc)
 			return rc;
+		*vec_push(&x->left_out) = s;
 	}
-	*ret = false;
+	if (x->left_out.n)
+		qsort(x->left_out.v, x->left_out.n, sizeof(*x->left_out.v), by_number);
+	if (x->left_out_day.n)
+		qsort(x->left_out_day.v, x->left_out_day.n, sizeof(*x->left_out_day.v), by_number);
 	return 0;
+}
+
+static bool has(const int64_t *v, size_t n, int64_t key)
+{
+	return n && bsearch(&key, v, n, sizeof(*v), by_number);
+}
+
+/* Is the instance of this event left out, or moved elsewhere? */
+static bool is_left_out(const struct expansion *x, icalcomponent *event, const struct zone *z,
+                        int64_t utc_s)
+{
+	struct moved key = {text_or(icalcomponent_get_uid(event)), utc_s};
+	int64_t local;
+
+	if (x->moved.n && bsearch(&key, x->moved.v, x->moved.n, sizeof(key), by_moved))
+		return true;
+	if (has(x->left_out.v, x->left_out.n, utc_s))
+		return true;
+	if (!x->left_out_day.n)
+		return false;
+	local = utc_s + zone_offset_at(z, (struct instant){utc_s * 1000000}, NULL);
+	return has(x->left_out_day.v, x->left_out_day.n, civil_floor_div(local, 86400));
 }
 
 /* What begins at utc_s goes in with its start or end. */
 static int take(struct expansion *x, icalcomponent *event, const struct zone *z, int64_t utc_s,
                 int64_t length_s, bool may_be_left_out)
 {
-	bool out = false;
-	int rc = may_be_left_out ? is_left_out(x, event, z, utc_s, &out) : 0;
-
-	return rc || out ? rc : push(x, event, utc_s + (x->ends ? length_s : 0));
+	if (may_be_left_out && is_left_out(x, event, z, utc_s))
+		return 0;
+	return push(x, event, utc_s + (x->ends ? length_s : 0));
 }
 
 static int length_of(struct expansion *x, icalcomponent *event, int64_t start_s, int64_t *ret_s)
@@ -317,6 +350,7 @@ static int add_event(struct expansion *x, icalcomponent *event)
 		return 0;
 	rc = instant_of(x, event, start, icalproperty_get_dtstart(start), &start_s, &z);
 	rc = rc ? rc : length_of(x, event, start_s, &length_s);
+	rc = rc ? rc : read_exdates(x, event);
 	/* RFC 5545: DTSTART is the first instance, whether or not the rule gives it */
 	rc = rc ? rc : take(x, event, z, start_s, length_s, !moved);
 	for (icalproperty *p = icalcomponent_get_first_property(event, ICAL_RDATE_PROPERTY);
@@ -346,6 +380,8 @@ static int note_moved(struct expansion *x, icalcomponent *event)
 	rc = instant_of(x, event, p, icalproperty_get_recurrenceid(p), &m.utc_s, &z);
 	if (rc)
 		return rc;
+	if (x->moved.n >= EVENTS_MAX)
+		return ics_refuse(x->err, -EFBIG, "more than %u events", EVENTS_MAX);
 	m.uid = text_or(icalcomponent_get_uid(event));
 	*vec_push(&x->moved) = m;
 	return 0;
@@ -377,6 +413,8 @@ static int list_events(struct expansion *x, const char *source)
 		return rc;
 	x->buf = mem_calloc(MAX_RECURRENCES, sizeof(*x->buf));
 	rc = each_event(x, c, note_moved);
+	if (x->moved.n)
+		qsort(x->moved.v, x->moved.n, sizeof(*x->moved.v), by_moved);
 	rc = rc ? rc : each_event(x, c, add_event);
 	icalcomponent_free(c);
 	free(x->buf);
@@ -407,6 +445,8 @@ int events_expand(const char *rule, const struct zone *z, struct instant from, s
 		calendar_zone_free(&x.zone.v[i].zone);
 	vec_free(&x.zone);
 	vec_free(&x.moved);
+	vec_free(&x.left_out);
+	vec_free(&x.left_out_day);
 	vec_free(&x.at);
 	return rc;
 }

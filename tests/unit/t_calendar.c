@@ -880,6 +880,33 @@ TEST(events_of_a_file_keep_their_zones_and_exceptions)
 	   "a whole day left out");
 }
 
+TEST(each_of_many_exceptions_is_found)
+{
+	struct calendar_error e = {""};
+	static char text[1u << 20];
+	char *to = text;
+	size_t n;
+
+	/* every minute of two days but the odd ones, and those that moved: three of each four */
+	to += sprintf(to, "BEGIN:VEVENT\r\nUID:1\r\nDTSTART:20260401T000000Z\r\n"
+	                  "RRULE:FREQ=MINUTELY;COUNT=2880\r\n");
+	for (int i = 2879; i > 0; i -= 2)
+		to += sprintf(to, "EXDATE:202604%02dT%02d%02d00Z\r\n", 1 + i / 1440,
+		              i / 60 % 24, i % 60);
+	to += sprintf(to, "END:VEVENT\r\n");
+	for (int i = 0; i < 2880; i += 4)
+		to += sprintf(to,
+		              EVENT("UID:%d\r\nRECURRENCE-ID:202604%02dT%02d%02d00Z\r\n"
+		                    "DTSTART:20260501T000000Z\r\n"),
+		              i % 8 ? 1 : 2, 1 + i / 1440, i / 60 % 24, i % 60);
+	OK(events_of(text, &n, &e) == 0, "%s", e.text);
+	/* of 1440 even ones, 360 have moved by an event of this UID, all to the same instant */
+	OK(n == 1440 - 360 + 1, "%zu", n);
+	OK(n && out[0].us == at(2026, 4, 1, 0, 0).us && out[1].us == at(2026, 4, 1, 0, 2).us,
+	   "those of another UID stay");
+	OK(n > 2 && out[2].us == at(2026, 4, 1, 0, 6).us, "one moved");
+}
+
 TEST(bad_events_are_named)
 {
 	static const struct {
@@ -1079,6 +1106,7 @@ int main(int argc, char **argv)
 	RUN(clocks_change_in_other_weeks_on_the_other_side_of_the_atlantic);
 	RUN(instants_may_be_listed);
 	RUN(events_of_a_file_keep_their_zones_and_exceptions);
+	RUN(each_of_many_exceptions_is_found);
 	RUN(bad_events_are_named);
 	RUN(many_events_are_told_of_not_waited_for);
 	RUN(events_become_days);
