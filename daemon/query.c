@@ -360,7 +360,7 @@ static void write_learned(struct daemon *d, struct pack *w)
 	struct learned_rows x = {.d = d};
 
 	pack_init(&x.rows.list, w->limit);
-	engine_learned_peaks(d->engine, now(d), learned_row, &x);
+	engine_learned_peaks(d->engine, learned_row, &x);
 	finish_rows(&x.rows, w);
 }
 

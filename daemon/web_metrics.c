@@ -46,7 +46,7 @@ enum type { COUNTER, GAUGE, HISTOGRAM };
 struct row {
 	char *label; /* escaped */
 	struct survey_counts counts;
-	double keys, load_errors, audits, audits_stale;
+	double keys, load_errors, audits, audits_stale, prefetch_useful, prefetch_wasted;
 	double requests_per_s, stale_share, objective, forecast_mase;
 };
 
@@ -186,6 +186,8 @@ static double of_load(const struct row *r, size_t i)
 FIELD(load_errors)
 FIELD(audits)
 FIELD(audits_stale)
+FIELD(prefetch_useful)
+FIELD(prefetch_wasted)
 FIELD(keys)
 FIELD(requests_per_s)
 FIELD(stale_share)
@@ -228,6 +230,10 @@ static const struct family {
          "hits that were checked against the origin"},
         {"audits_stale_total", COUNTER, NULL, 1, NULL, of_audits_stale,
          "of these, hits that had been replaced"},
+        {"endpoint_prefetch_useful_total", COUNTER, NULL, 1, NULL, of_prefetch_useful,
+         "loads ahead of requests whose value was asked for in its time"},
+        {"endpoint_prefetch_wasted_total", COUNTER, NULL, 1, NULL, of_prefetch_wasted,
+         "loads ahead of requests whose value nobody asked for in its time"},
         {"endpoint_keys", GAUGE, NULL, 1, NULL, of_keys, "keys that are remembered"},
         {"endpoint_expected_requests_per_second", GAUGE, NULL, 1, NULL, of_requests_per_s,
          "requests that are forecast for now"},
@@ -259,6 +265,8 @@ static void add_to_other(struct metrics *m, const struct survey_endpoint *p)
 	o->load_errors += (double)p->load_errors;
 	o->audits += (double)p->audits;
 	o->audits_stale += (double)p->audits_stale;
+	o->prefetch_useful += (double)p->prefetch_useful;
+	o->prefetch_wasted += (double)p->prefetch_wasted;
 	o->requests_per_s += p->requests_per_s;
 }
 
@@ -277,6 +285,8 @@ static void gather(void *arg, const struct survey_endpoint *p)
 	                                  .load_errors = (double)p->load_errors,
 	                                  .audits = (double)p->audits,
 	                                  .audits_stale = (double)p->audits_stale,
+	                                  .prefetch_useful = (double)p->prefetch_useful,
+	                                  .prefetch_wasted = (double)p->prefetch_wasted,
 	                                  .requests_per_s = p->requests_per_s,
 	                                  .stale_share = p->stale_share,
 	                                  .objective = p->objective,

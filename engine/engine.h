@@ -503,18 +503,6 @@ struct prefetch_count {
 	uint64_t loads, useful, wasted;
 };
 
-/* Endpoints by source, of those that have any; stopped: only probes until `resume`. */
-struct prefetch_row {
-	struct bytes endpoint;
-	enum prefetch_source source;
-	struct prefetch_count count;
-	double useful_share; /* of late; NAN before any outcome */
-	bool stopped;
-	struct instant resume;
-};
-typedef void prefetch_row_fn(void *arg, const struct prefetch_row *row);
-void engine_prefetched(struct engine *e, struct instant now, prefetch_row_fn *fn, void *arg);
-
 /* Peaks that were found in the demand. */
 struct learned_row {
 	struct bytes name, endpoint;
@@ -531,7 +519,7 @@ struct learned_row {
 	bool proven;   /* acted on */
 };
 typedef void learned_row_fn(void *arg, const struct learned_row *row);
-void engine_learned_peaks(struct engine *e, struct instant now, learned_row_fn *fn, void *arg);
+void engine_learned_peaks(struct engine *e, learned_row_fn *fn, void *arg);
 
 struct engine_stats {
 	uint64_t requests, hits, grace, misses, joined, events, sets, changed;

@@ -158,10 +158,9 @@ static bool superseded(struct engine *e, const struct peak *p)
 	return false;
 }
 
-void learned_prepare(struct engine *e, struct peak *p, struct instant now)
+void learned_prepare(struct engine *e, struct peak *p)
 {
 	const struct place *place = e->place.v[p->place];
-
 	int32_t day = (int32_t)local_day(place->zone, p->learned.quarter);
 	enum zone_day_kind kind = zone_day_kind(place->zone, day);
 	bool proven = p->source == PREFETCH_LEARNED
@@ -169,16 +168,14 @@ void learned_prepare(struct engine *e, struct peak *p, struct instant now)
 	                      : place->told[kind] >= PROVEN_TRIALS &&
 	                                place->came[kind] >= PROVEN_SHARE * place->told[kind];
 
-	(void)now;
 	/* where one did not come today, the later ones of the day are not to be expected, too */
 	p->watch_only = !proven || superseded(e, p) || place->quiet_day == day;
 }
 
-void learned_asked(struct engine *e, struct peak *p, struct instant at)
+void learned_asked(struct peak *p, struct instant at)
 {
 	double s = span_s(instant_diff(at, p->learned.quarter));
 
-	(void)e;
 	if (s >= 0 && s < SHAPE_BIN_S)
 		p->learned.minute[(int)(s / 60)] += 1 - MINUTE_KEEP;
 }
@@ -377,9 +374,8 @@ void learned_search(struct engine *e, struct instant now)
 	}
 }
 
-void engine_learned_peaks(struct engine *e, struct instant now, learned_row_fn *fn, void *arg)
+void engine_learned_peaks(struct engine *e, learned_row_fn *fn, void *arg)
 {
-	(void)now;
 	for (size_t i = 0; i < e->peak.n; i++) {
 		const struct peak *p = e->peak.v[i];
 		const struct learned *l = &p->learned;

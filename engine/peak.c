@@ -557,7 +557,7 @@ static void plan_together(struct engine *e, struct instant now, struct peak *p,
 		struct peak *x = group.v[i];
 
 		if (x->source == PREFETCH_LEARNED || x->source == PREFETCH_FORECAST)
-			learned_prepare(e, x, now);
+			learned_prepare(e, x);
 	}
 	peak_plan(e, now, group.v, group.n);
 	for (size_t i = 0; i < group.n; i++) {
@@ -716,7 +716,7 @@ void peak_asked(struct engine *e, struct instant at, uint32_t key)
 		if (!wants_requests(p) || !peak_covers(e, p, key))
 			continue;
 		if (p->source == PREFETCH_LEARNED)
-			learned_asked(e, p, at);
+			learned_asked(p, at);
 		if (p->phase != PEAK_WATCHED || at.us < peak.us ||
 		    at.us >= instant_min(instant_add(peak, WATCH), p->window).us)
 			continue;

@@ -2,8 +2,6 @@
 /* What became of loads that nobody waited for, by endpoint and source; and may the source go on? */
 #include "engine/state.h"
 
-#include <math.h>
-
 static struct prefetched *prefetched_of(struct engine *e, uint32_t place)
 {
 	struct place *p = e->place.v[place];
@@ -66,28 +64,5 @@ void prefetch_ended(struct engine *e, const struct flight *f, bool kept)
 	} else if (kept) { /* a load that failed says nothing of what would have been asked for */
 		k->ahead_by = f->ahead_by;
 		k->ahead_p = f->ahead_p;
-	}
-}
-
-void engine_prefetched(struct engine *e, struct instant now, prefetch_row_fn *fn, void *arg)
-{
-	for (uint32_t i = 0; i < e->place.n; i++) {
-		if (!e->place.v[i] || !e->place.v[i]->prefetched)
-			continue;
-		for (unsigned s = 0; s < PREFETCH_SOURCES; s++) {
-			const struct prefetched *x = &e->place.v[i]->prefetched[s];
-			double n = (double)x->guard.useful + x->guard.wasted;
-			struct prefetch_row row = {
-			        .endpoint = intern_name(&e->place_name, i),
-			        .source = (enum prefetch_source)s,
-			        .count = x->count,
-			        .useful_share = n > 0 ? x->guard.useful / n : NAN,
-			        .stopped = x->guard.pause_s > 0 && now.us < x->guard.resume.us,
-			        .resume = x->guard.resume,
-			};
-
-			if (x->count.loads)
-				fn(arg, &row);
-		}
 	}
 }

@@ -534,7 +534,7 @@ void schedule_set(struct engine *e, struct instant now, const struct input *in, 
 
 /* learned.c */
 /* A learned peak is to be planned: will it be acted on this time? */
-void learned_prepare(struct engine *e, struct peak *p, struct instant now);
+void learned_prepare(struct engine *e, struct peak *p);
 /* Looks for peaks in some endpoints' demand, and for rises that are forecast. */
 void learned_search(struct engine *e, struct instant now);
 /* Local clocks have been stepped: when do they come now? */
@@ -546,6 +546,6 @@ struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r)
 /* Sets its next instant after `after`. */
 void learned_seek(struct engine *e, struct peak *p, struct instant after);
 /* A request for a key of its endpoint, near or at the peak. */
-void learned_asked(struct engine *e, struct peak *p, struct instant at);
+void learned_asked(struct peak *p, struct instant at);
 
 #endif

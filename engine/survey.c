@@ -51,6 +51,10 @@ uint32_t survey_endpoints(struct engine *e, struct instant now, uint32_t from, u
 		        .objective = e->cls.v[p->class_id].price.objective,
 		        .forecast_mase = demand_error(&p->ep.demand, EXPERT_YESTERDAY),
 		};
+		for (int i = 0; p->prefetched && i < PREFETCH_SOURCES; i++) {
+			row.prefetch_useful += p->prefetched[i].count.useful;
+			row.prefetch_wasted += p->prefetched[i].count.wasted;
+		}
 		fn(arg, &row);
 	}
 	return from < e->place.n ? from : SURVEY_END;

@@ -67,6 +67,8 @@ struct survey_endpoint {
 	bool ruled; /* an endpoint rule is about it */
 	const struct survey_counts *counts;
 	uint64_t keys, load_errors, audits, audits_stale;
+	/* loads ahead of requests, by whether these came in time; the rest is open */
+	uint64_t prefetch_useful, prefetch_wasted;
 	double requests_per_s; /* forecast for now */
 	double stale_share;    /* estimated, of about the last 10,000 requests; NAN without data */
 	double objective;      /* of its class: max_stale */

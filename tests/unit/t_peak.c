@@ -401,6 +401,21 @@ TEST(by_hand_the_most_wanted_come_first)
 	bench_free(&b);
 }
 
+TEST(a_short_lead_beside_it_is_no_limit_to_an_automatic_one)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+
+	schedule(&b, "nine", "/m/<id>", 6, 0, 0);
+	schedule(&b, "short", "/other/<id>", 6, 1, 0);
+	for (int d = 0; d < 5; d++)
+		morning(&b, d, "/m/%d", 200);
+	until(&b, nine(5));
+	/* 200 loads do not fit into a second, nor into two */
+	OK(b.prewarmed >= 200, "%zu", b.prewarmed);
+	bench_free(&b);
+}
+
 TEST(a_schedule_that_is_sent_again_goes_on)
 {
 	struct policy y = hourly();
@@ -486,12 +501,12 @@ TEST(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on)
 
 	y.max_age = 3600;
 	learn_days(&b, 0, 4, 9 * 3600);
-	engine_learned_peaks(b.e, b.now, note, &f);
+	engine_learned_peaks(b.e, note, &f);
 	OK(f.n == 1 && f.row.minute == 9 * 60, "%zu, at %d", f.n, f.row.minute);
 	OK(!f.row.proven && foreseen(&b) == 0, "only watched: %" PRIu64 " loads", foreseen(&b));
 	learn_days(&b, 4, 12, 9 * 3600);
 	f = (struct found){0};
-	engine_learned_peaks(b.e, b.now, note, &f);
+	engine_learned_peaks(b.e, note, &f);
 	OK(f.n == 1 && f.row.proven && f.row.confidence > 0.8, "%g", f.row.confidence);
 	OK(foreseen(&b) > 10 && b.last.source == PREFETCH_LEARNED);
 	OK(b.last.warm >= b.last.wanted * 9 / 10, "%" PRIu64 " of %" PRIu64, b.last.warm,
@@ -515,7 +530,7 @@ TEST(traffic_without_a_rhythm_has_nothing_to_foresee)
 		snprintf(key, sizeof(key), "/m/%d", (int)rng_below(&rng, 500));
 		ask(&b, key);
 	}
-	engine_learned_peaks(b.e, b.now, note, &f);
+	engine_learned_peaks(b.e, note, &f);
 	engine_stats(b.e, &s);
 	OK(b.prewarmed == 0, "%zu", b.prewarmed);
 	OK(f.n == 0 || !f.row.proven);
@@ -538,6 +553,7 @@ int main(int argc, char **argv)
 	RUN(overlapping_and_contradictory_schedules_load_each_key_once);
 	RUN(many_instants_a_minute_apart_are_reported_each);
 	RUN(by_hand_the_most_wanted_come_first);
+	RUN(a_short_lead_beside_it_is_no_limit_to_an_automatic_one);
 	RUN(a_schedule_that_is_sent_again_goes_on);
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
