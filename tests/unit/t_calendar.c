@@ -891,8 +891,8 @@ TEST(each_of_many_exceptions_is_found)
 	to += sprintf(to, "BEGIN:VEVENT\r\nUID:1\r\nDTSTART:20260401T000000Z\r\n"
 	                  "RRULE:FREQ=MINUTELY;COUNT=2880\r\n");
 	for (int i = 2879; i > 0; i -= 2)
-		to += sprintf(to, "EXDATE:202604%02dT%02d%02d00Z\r\n", 1 + i / 1440,
-		              i / 60 % 24, i % 60);
+		to += sprintf(to, "EXDATE:202604%02dT%02d%02d00Z\r\n", 1 + i / 1440, i / 60 % 24,
+		              i % 60);
 	to += sprintf(to, "END:VEVENT\r\n");
 	for (int i = 0; i < 2880; i += 4)
 		to += sprintf(to,
