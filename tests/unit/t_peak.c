@@ -416,6 +416,63 @@ TEST(a_short_lead_beside_it_is_no_limit_to_an_automatic_one)
 	bench_free(&b);
 }
 
+static void count_peaks(void *arg, const struct record *r)
+{
+	*(size_t *)arg += !strcmp(r->kind, "peak");
+}
+
+TEST(every_peak_that_was_is_written_once)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	size_t n = 0;
+
+	schedule(&b, "one", "/m/<id>", 1, 0, 0);
+	schedule(&b, "two", "/m/<id>", 1, 0, 0);
+	schedule(&b, "three", "/m/<id>", 1, 0, 0);
+	schedule(&b, "four", "/m/<id>", 1, 0, 0);
+	morning(&b, 0, "/m/%d", 10);
+	engine_dirty(b.e, b.now, 1000, count_peaks, &n);
+	OK(n == 4, "%zu", n);
+	engine_dirty(b.e, b.now, 1000, count_peaks, &n);
+	OK(n == 4, "%zu", n);
+	bench_free(&b);
+}
+
+TEST(by_hand_the_most_keys_are_of_all_origins_together)
+{
+	struct policy y = hourly();
+	struct engine_origin origin[2] = {{"api", origin_policy_default()},
+	                                  {"db", origin_policy_default()}};
+	struct engine_rule rule = {.match = "/b/<id>", .origin = 1, .policy = y};
+	struct engine_config c = {.seed = 7,
+	                          .limits = engine_limits_default(),
+	                          .policy = y,
+	                          .rule = &rule,
+	                          .n_rules = 1,
+	                          .origins = origin,
+	                          .n_origins = 2};
+	struct bench b = bench_new(&y, 50);
+	struct input in = {.kind = INPUT_PREWARM, .ticket = 1};
+	char key[64];
+
+	c.limits.audit_share = 0;
+	origin[0].policy.rate = origin[1].policy.rate = 50;
+	engine_configure(b.e, b.now, &c);
+	for (int i = 0; i < 12; i++) {
+		snprintf(key, sizeof(key), i % 2 ? "/a/%d" : "/b/%d", i);
+		ask(&b, key);
+	}
+	until(&b, instant_add(MONDAY, span_from_s(DAY_S)));
+	in.prewarm.pattern = bytes_str("*");
+	in.prewarm.max_keys = 8;
+	engine_input(b.e, b.now, &in, &b.fx);
+	for (size_t i = 0; i < b.fx.list.n; i++)
+		if (b.fx.list.v[i].kind == EFFECT_REPLY)
+			OK(b.fx.list.v[i].reply.count == 8, "%" PRIu64, b.fx.list.v[i].reply.count);
+	bench_free(&b);
+}
+
 TEST(a_schedule_that_is_sent_again_goes_on)
 {
 	struct policy y = hourly();
@@ -554,6 +611,8 @@ int main(int argc, char **argv)
 	RUN(many_instants_a_minute_apart_are_reported_each);
 	RUN(by_hand_the_most_wanted_come_first);
 	RUN(a_short_lead_beside_it_is_no_limit_to_an_automatic_one);
+	RUN(every_peak_that_was_is_written_once);
+	RUN(by_hand_the_most_keys_are_of_all_origins_together);
 	RUN(a_schedule_that_is_sent_again_goes_on);
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
