@@ -575,6 +575,34 @@ TEST(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on)
 	bench_free(&b);
 }
 
+TEST(whether_a_peak_came_is_not_said_without_a_history)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50), after = bench_new(&y, 50);
+	struct kept k = {.to = after.e};
+	struct found was = {0}, is = {0};
+	char key[64];
+
+	learn_days(&b, 0, 4, 9 * 3600);
+	until(&b, instant_add(nine(4), span_from_s(-600)));
+	after.now = k.now = b.now;
+	engine_export(b.e, b.now, keep, &k);
+	engine_learned_peaks(after.e, note, &was);
+	OK(was.n == 1 && was.row.trials > 0);
+	/* a restart just before: the quarters that it would have to be compared with are not known */
+	for (int i = 0; i < 1800; i++) {
+		until(&after, instant_add(after.now, span_from_s(1)));
+		snprintf(key, sizeof(key), "/m/%d", (int)rng_below(&rng, 20));
+		ask(&after, key);
+	}
+	engine_learned_peaks(after.e, note, &is);
+	OK(is.n == 1 && is.row.next.us > after.now.us);
+	NEAR(is.row.trials, was.row.trials, 1e-6);
+	NEAR(is.row.kept, was.row.kept, 1e-6);
+	bench_free(&b);
+	bench_free(&after);
+}
+
 TEST(traffic_without_a_rhythm_has_nothing_to_foresee)
 {
 	struct bench b = bench_new(NULL, 50);
@@ -616,6 +644,7 @@ int main(int argc, char **argv)
 	RUN(a_schedule_that_is_sent_again_goes_on);
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
+	RUN(whether_a_peak_came_is_not_said_without_a_history);
 	RUN(traffic_without_a_rhythm_has_nothing_to_foresee);
 	return tap_done();
 }
