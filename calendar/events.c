@@ -40,6 +40,7 @@ struct expansion {
 	VEC(struct instant) at;
 	VEC(struct named_zone) zone;
 	VEC(struct moved) moved;   /* in order */
+	VEC(int64_t) extra;        /* RDATEs of the event at hand */
 	VEC(int64_t) left_out;     /* EXDATEs of the event at hand, in seconds UTC, in order */
 	VEC(int64_t) left_out_day; /* those that are days, since 1970 */
 	struct instant *buf;       /* of MAX_RECURRENCES */
@@ -332,6 +333,29 @@ static int add_recurrences(struct expansion *x, icalcomponent *event, const stru
 	return rc;
 }
 
+/* All at first: libical has one iterator per event, and whatever else is asked of it moves that. */
+static int read_rdates(struct expansion *x, icalcomponent *event)
+{
+	icalproperty *p;
+
+	x->extra.n = 0;
+	for (p = icalcomponent_get_first_property(event, ICAL_RDATE_PROPERTY); p;
+	     p = icalcomponent_get_next_property(event, ICAL_RDATE_PROPERTY)) {
+		struct icaldatetimeperiodtype d = icalproperty_get_rdate(p);
+		const struct zone *z;
+		int64_t s;
+		int rc;
+
+		if (d.time.is_date || icaltime_is_null_time(d.time))
+			continue;
+		rc = instant_of(x, event, p, d.time, &s, &z);
+		if (rc)
+			return rc;
+		*vec_push(&x->extra) = s;
+	}
+	return 0;
+}
+
 static int add_event(struct expansion *x, icalcomponent *event)
 {
 	icalproperty *start = icalcomponent_get_first_property(event, ICAL_DTSTART_PROPERTY);
@@ -353,17 +377,9 @@ static int add_event(struct expansion *x, icalcomponent *event)
 	rc = rc ? rc : read_exdates(x, event);
 	/* RFC 5545: DTSTART is the first instance, whether or not the rule gives it */
 	rc = rc ? rc : take(x, event, z, start_s, length_s, !moved);
-	for (icalproperty *p = icalcomponent_get_first_property(event, ICAL_RDATE_PROPERTY);
-	     p && !rc; p = icalcomponent_get_next_property(event, ICAL_RDATE_PROPERTY)) {
-		struct icaldatetimeperiodtype d = icalproperty_get_rdate(p);
-		const struct zone *rz;
-		int64_t s;
-
-		if (d.time.is_date || icaltime_is_null_time(d.time))
-			continue;
-		rc = instant_of(x, event, p, d.time, &s, &rz);
-		rc = rc ? rc : take(x, event, z, s, length_s, true);
-	}
+	rc = rc ? rc : read_rdates(x, event);
+	for (size_t i = 0; i < x->extra.n && !rc; i++)
+		rc = take(x, event, z, x->extra.v[i], length_s, true);
 	return rc ? rc : moved ? 0 : add_recurrences(x, event, z, start_s, length_s);
 }
 
@@ -445,6 +461,7 @@ int events_expand(const char *rule, const struct zone *z, struct instant from, s
 		calendar_zone_free(&x.zone.v[i].zone);
 	vec_free(&x.zone);
 	vec_free(&x.moved);
+	vec_free(&x.extra);
 	vec_free(&x.left_out);
 	vec_free(&x.left_out_day);
 	vec_free(&x.at);
