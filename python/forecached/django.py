@@ -379,7 +379,8 @@ def _wsgi(text: str) -> str:
 
 def _environ(asked: Mapping[str, Any]) -> Dict[str, Any]:
     where = re.match(r"(\[[^]]*\]|[^:]*)(?::([0-9]+))?", str(asked["host"]))
-    host, port = where.groups() if where else ("", None)
+    host = where.group(1) if where else ""
+    port = where.group(2) if where else None
     environ: Dict[str, Any] = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": _wsgi(asked["script"]),
