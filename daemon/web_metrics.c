@@ -26,6 +26,7 @@
 
 #include <dirent.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +319,16 @@ static size_t write_family(struct metrics *m, const struct family *f)
 
 /* -- Engine, store, origins -------------------------------------------------------------------- */
 
+/* One count of each source; `field` is its place in struct prefetch_count. */
+static void prefetch(struct metrics *m, const char *name, const char *help,
+                     const struct engine_stats *s, size_t field)
+{
+	head(m, name, COUNTER, help);
+	for (int i = 0; i < PREFETCH_SOURCES; i++)
+		sample(m, name, "source", prefetch_source_name((enum prefetch_source)i), NULL, NULL,
+		       (double)*(const uint64_t *)((const char *)&s->prefetch[i] + field));
+}
+
 static void write_engine(struct metrics *m)
 {
 	struct daemon *d = m->a->d;
@@ -349,23 +360,14 @@ static void write_engine(struct metrics *m)
 	    (double)s.store.bytes_total);
 	one(m, "damaged_entries_total", COUNTER,
 	    "values that had gone bad in memory: dropped when asked for", (double)s.damaged);
-	head(m, "prefetch_loads_total", COUNTER, "loads ahead of requests, by what asked for them");
-	for (int i = 0; i < PREFETCH_SOURCES; i++)
-		sample(m, "prefetch_loads_total", "source",
-		       prefetch_source_name((enum prefetch_source)i), NULL, NULL,
-		       (double)s.prefetch[i].loads);
-	head(m, "prefetch_useful_total", COUNTER,
-	     "of these, loads whose value was asked for in its time");
-	for (int i = 0; i < PREFETCH_SOURCES; i++)
-		sample(m, "prefetch_useful_total", "source",
-		       prefetch_source_name((enum prefetch_source)i), NULL, NULL,
-		       (double)s.prefetch[i].useful);
-	head(m, "prefetch_wasted_total", COUNTER,
-	     "of these, loads whose value nobody asked for in its time");
-	for (int i = 0; i < PREFETCH_SOURCES; i++)
-		sample(m, "prefetch_wasted_total", "source",
-		       prefetch_source_name((enum prefetch_source)i), NULL, NULL,
-		       (double)s.prefetch[i].wasted);
+	prefetch(m, "prefetch_loads_total", "loads ahead of requests, by what asked for them", &s,
+	         offsetof(struct prefetch_count, loads));
+	prefetch(m, "prefetch_useful_total",
+	         "of these, loads whose value was asked for in its time", &s,
+	         offsetof(struct prefetch_count, useful));
+	prefetch(m, "prefetch_wasted_total",
+	         "of these, loads whose value nobody asked for in its time", &s,
+	         offsetof(struct prefetch_count, wasted));
 	head(m, "holdout_requests_total", COUNTER,
 	     "requests of keys with a learned TTL, and of those held out with a static one");
 	sample(m, "holdout_requests_total", "arm", "learned", NULL, NULL,
