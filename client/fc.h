@@ -54,6 +54,9 @@ struct fc {
 int64_t fc_boottime_us(void);
 int64_t fc_monotonic_us(void);
 
+/* CLOCK_REALTIME, microseconds since 1970. */
+int64_t fc_wall_us(void);
+
 /* The link, started if need be; NULL when no thread can be had. */
 struct link *fc_link(struct fc *fc);
 

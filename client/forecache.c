@@ -34,6 +34,11 @@ int64_t fc_monotonic_us(void)
 	return clock_us(CLOCK_MONOTONIC);
 }
 
+int64_t fc_wall_us(void)
+{
+	return clock_us(CLOCK_REALTIME);
+}
+
 /* -- Fork ----------------------------------------------------------------------------------- */
 
 /*

@@ -194,7 +194,7 @@ struct fc_set_options {
 	uint64_t lease;   /* from fc_get_or_load's or fc_request's lease; 0: none */
 	double load_ms;   /* what producing the value took; 0: unknown */
 	uint64_t version; /* 0: the hash of the value */
-	double read_s;    /* when the origin was read, seconds since 1970; 0: now */
+	double read_s;    /* when the origin was read, seconds since 1970; 0: load_ms ago */
 };
 
 /*

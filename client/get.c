@@ -609,6 +609,11 @@ static int load_unleased(struct fc *fc, const char *endpoint, struct bytes key, 
 	forget(ret);
 	if (alone_begin(&a, fc, key, fc->opt.load_wait_s, came_us, false, ret))
 		return 0;
+	/*
+	 * No lease says when: and the message may wait. Of another host's clock nothing is known.
+	 */
+	if (segment_here(&fc->segment))
+		set.read_s = (double)fc_wall_us() * 1e-6;
 	rc = load(fc, key, fn, arg, &set.load_ms, &set.ttl_s, ret);
 	alone_end(&a, key, rc ? NULL : ret);
 	if (rc)

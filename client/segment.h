@@ -56,6 +56,12 @@ void segment_refresh(struct segment *s);
  */
 bool segment_renew(struct segment *s, const struct segment_map *m);
 
+/* Is there one: is the daemon on this host? */
+static inline bool segment_here(struct segment *s)
+{
+	return atomic_load_explicit(&s->current, memory_order_relaxed) != NULL;
+}
+
 /* The current mapping, kept for the thread whose lane that is until segment_drop; or NULL. */
 struct segment_map *segment_hold(struct segment *s, struct lane *mine);
 

@@ -416,7 +416,9 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 	struct fetched f = {
 	        .value = in->set.value,
 	        .version = in->set.version ? in->set.version : hash_bytes(in->set.value, 0) | 1,
-	        .read = instant_is_set(in->set.read) ? instant_min(in->set.read, now) : now,
+	        .read = instant_is_set(in->set.read)
+	                        ? instant_min(in->set.read, now)
+	                        : instant_add(now, (struct span){-in->set.load.us}),
 	        .took = in->set.load,
 	        .client_ttl = in->set.ttl,
 	        .may_count = in->set.version != 0,

@@ -616,6 +616,29 @@ TEST(obey_keeps_to_the_ttl_that_the_app_gives)
 	bench_free(&b);
 }
 
+TEST(a_value_set_without_a_word_of_when_it_was_read_is_as_old_as_its_load_was_long)
+{
+	struct policy y = policy_default();
+	struct input set = {.kind = INPUT_SET, .key = bytes_str("k")};
+	struct bench b;
+
+	y.ttl = TTL_OBEY;
+	y.jitter = 0;
+	b = bench_policy(&y);
+	set.set.value = bytes_str("v");
+	set.set.ttl = SPAN_S(30);
+	set.set.load = SPAN_S(5);
+	set.set.read = INSTANT_NONE;
+	input(&b, &set);
+	pass(&b, 24.9);
+	get(&b, "k", GET_PEEK);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.outcome == OUTCOME_HIT);
+	pass(&b, 0.2);
+	get(&b, "k", GET_PEEK);
+	OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_ABSENT);
+	bench_free(&b);
+}
+
 TEST(without_anything_to_load_from_learning_never_exceeds_the_apps_ttl)
 {
 	struct engine_config c = config_of(NULL);
@@ -1819,6 +1842,7 @@ int main(int argc, char **argv)
 	RUN(audits_are_rarer_where_stale_hits_are_allowed_or_cannot_be);
 	RUN(a_change_event_ends_the_value);
 	RUN(obey_keeps_to_the_ttl_that_the_app_gives);
+	RUN(a_value_set_without_a_word_of_when_it_was_read_is_as_old_as_its_load_was_long);
 	RUN(without_anything_to_load_from_learning_never_exceeds_the_apps_ttl);
 	RUN(what_never_changes_lives_long_and_what_always_changes_does_not);
 	RUN(complete_change_events_end_lives_and_count_as_fresh);
