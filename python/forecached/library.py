@@ -287,7 +287,8 @@ class Library(Transport):
     def forked(self) -> None:
         self._threads: "weakref.WeakSet[_Thread]" = weakref.WeakSet()
         self._local = _Local(self._threads)
-        self._calls_lock = threading.Lock()
+        # a signal handler may get while its thread is in here
+        self._calls_lock = threading.RLock()
         self._calls = 0
 
     # -- Calls ---------------------------------------------------------------------------------

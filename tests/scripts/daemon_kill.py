@@ -28,8 +28,8 @@ TOO_SLOW_S = 5
 # A client takes the daemon for dead after 2 s without a heartbeat and loads by itself, as it should. Where the
 # machine wakes processes this late, how often they loaded says nothing of the daemon.
 TOO_LATE_S = 0.25
-# a start that takes longer brings the time without a heartbeat near to those 2 s
-START_S = 1.25
+# a restart that takes longer brings the time without a heartbeat, which is up to 0.3 s longer, near to those 2 s
+SILENT_S = 1.5
 
 
 class Herd:
@@ -41,12 +41,11 @@ class Herd:
         self.late_s = max(row[5] for row in self.rows) * 1e-6
         self.slowest_s = max(row[6] for row in self.rows) * 1e-6
 
-    def too_late(self, *others):
-        """Whether the processes (or anything else, by `others` seconds) were held up too long."""
-        worst = max(self.late_s, *others)
-        if worst > TOO_LATE_S:
-            print("# this machine woke us %.2f s late: loads and times are not judged" % worst)
-        return worst > TOO_LATE_S
+    def too_late(self):
+        """Whether the processes were held up too long."""
+        if self.late_s > TOO_LATE_S:
+            print("# this machine woke us %.2f s late: loads and times are not judged" % self.late_s)
+        return self.late_s > TOO_LATE_S
 
     def __str__(self):
         return "gets %d misses %d wrong %d old %d failed %d, slowest %.3f s" % (
@@ -75,7 +74,7 @@ def killed_under_load_it_never_lies_and_comes_back_warm():
     kills = int(os.environ.get("KILLS", "4"))
     print("# seed %d" % seed)
     rng = random.Random(seed)
-    outages, slowest_start = [], 0
+    outages, silent_s = [], 0
     with Daemon(CONF) as d:
         loads_file = d.base + "/loads"
         seconds = 3 + 2.5 * kills
@@ -91,9 +90,8 @@ def killed_under_load_it_never_lies_and_comes_back_warm():
                 d.kill9()
                 end = time.monotonic() + rng.choice([0, 0.1, 0.8])
                 until("some time without it", lambda: time.monotonic() > end)
-                started = time.monotonic()
                 d.start()
-                slowest_start = max(slowest_start, time.monotonic() - started)
+                silent_s = max(silent_s, (boot_us() - began) * 1e-6)
                 # clients need some time to find the way back: their heartbeat limit, reconnects
                 outages.append((began - 50000, boot_us() + 600000))
                 warm = d.ask("health")["restored_entries"]
@@ -120,7 +118,9 @@ def killed_under_load_it_never_lies_and_comes_back_warm():
                     twice += 1
                     print("# key %d loaded twice, %.3f s apart" % (key, (b - a) * 1e-6))
         print("# loaded again before its TTL: %d with the daemon there, %d around kills" % (twice, in_outage))
-        if said.too_late(slowest_start - START_S):
+        if silent_s > SILENT_S:
+            print("# a restart took %.2f s: loads are not judged" % silent_s)
+        if silent_s > SILENT_S or said.too_late():
             return
         assert said.slowest_s < TOO_SLOW_S
         assert twice == 0
@@ -138,7 +138,7 @@ def one_load_per_key_and_expiry_with_64_processes():
         said, loads = Herd(herd.stdout), loads_of(loads_file)
         print("# %s; loads %d" % (said, sum(map(len, loads.values()))))
         assert said.wrong == said.old == said.failed == 0, herd.stderr[:2000]
-        if said.too_late(0):
+        if said.too_late():
             return
         assert said.slowest_s < TOO_SLOW_S
         for key, rows in loads.items():
