@@ -78,6 +78,9 @@
 	  "closed")                                                                                \
 	X(redis_output_bytes, 268435456, 65536, 4294967296.0, "bytes", 1,                          \
 	  "of replies that a connection does not take; at more it is closed")                      \
+	X(redis_misses, 1024, 1, 1048576, "misses", 1,                                             \
+	  "misses that a connection of a Redis client may yet fill; of more the oldest is "        \
+	  "forgotten, and somebody else may load it")                                              \
 	X(http_max_connections, 64, 1, 10000, "connections", 0,                                    \
 	  "connections of HTTP clients; more wait until one is closed")                            \
 	X(http_idle_s, 10, 1, 3600, "s", 0,                                                        \

@@ -5,6 +5,7 @@
  *
  *	resp_listen.c	sockets: accept, descriptors, who idles too long
  *	resp_conn.c	connections: bytes in, commands, bytes out
+ *	resp_miss.c	the misses that a connection may be about to fill
  *	resp_command.c	the table of commands; COMMAND
  *	resp_string.c	GET, SET, INCR and their like
  *	resp_key.c	DEL, EXPIRE, TTL, RENAME, COPY and their like

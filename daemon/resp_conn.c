@@ -32,9 +32,6 @@
 static const struct span LEARN_AFTER = {100 * 1000};
 #define LEARN_AT_ONCE 2000
 
-/* How long a miss is remembered: a load that takes longer is not taken for one. */
-static const int64_t MISS_MAX_US = 300 * INT64_C(1000000);
-
 static void on_ready(void *arg, uint32_t events);
 static void go_on(struct resp_conn *c);
 
@@ -181,10 +178,11 @@ static void carry_out_effects(struct daemon *d)
 bool resp_store(struct resp_conn *c, struct bytes key, struct bytes value, struct instant expires,
                 bool exact)
 {
+	struct span took = resp_load_time(c, key);
 	struct plain_set s = {.key = resp_key(c, key),
 	                      .value = value,
 	                      .expires = expires,
-	                      .load = exact ? SPAN_ZERO : resp_load_time(c, key),
+	                      .load = exact ? SPAN_ZERO : took,
 	                      .exact = exact};
 	const struct engine_limits *l = &c->r->d->setup->config->limits;
 	int rc = plain_set(resp_engine(c), resp_now(c), &s, &c->r->d->fx);
@@ -226,36 +224,39 @@ void resp_expire(struct resp_conn *c, uint32_t id, struct instant at)
 
 static uint64_t miss_hash(const struct resp_conn *c, struct bytes key)
 {
-	return hash_bytes(key, c->db) | 1;
+	return hash_bytes(key, c->db);
 }
 
 void resp_missed(struct resp_conn *c, struct bytes key, uint64_t lease)
 {
-	uint64_t h = miss_hash(c, key);
+	struct miss m = {miss_hash(c, key), resp_now(c).us, lease}, old;
 
-	c->miss[(h >> 32) % RESP_MISSES] = (struct resp_miss){h, resp_now(c).us, lease};
-	c->has_lease |= lease != 0;
+	misses_note(&c->misses, m);
+	/* nobody is to wait for one that is not remembered: its load may never come */
+	while (misses_trim(&c->misses, m.at_us, (size_t)c->r->set.misses, &old))
+		if (old.lease)
+			*vec_push(&c->r->lost) = old.lease;
 }
 
 uint64_t resp_lease(const struct resp_conn *c, struct bytes key)
 {
-	uint64_t h = miss_hash(c, key);
-	const struct resp_miss *m = &c->miss[(h >> 32) % RESP_MISSES];
+	const struct miss *m;
 
-	return m->key == h ? m->lease : 0;
+	if (!c->misses.n_leases)
+		return 0;
+	m = misses_find(&c->misses, miss_hash(c, key));
+	return m ? m->lease : 0;
 }
 
 struct span resp_load_time(struct resp_conn *c, struct bytes key)
 {
-	uint64_t h = miss_hash(c, key);
-	struct resp_miss *m = &c->miss[(h >> 32) % RESP_MISSES];
+	struct miss m;
 	int64_t took;
 
-	if (m->key != h)
+	if (!c->misses.n || !misses_take(&c->misses, miss_hash(c, key), &m))
 		return SPAN_ZERO;
-	m->key = 0;
-	took = resp_now(c).us - m->at_us;
-	return took > 0 && took < MISS_MAX_US ? (struct span){took} : SPAN_ZERO;
+	took = resp_now(c).us - m.at_us;
+	return took > 0 && took < MISSES_MAX_US ? (struct span){took} : SPAN_ZERO;
 }
 
 static void on_learn(void *arg)
@@ -330,6 +331,7 @@ static void maybe_free(struct resp_conn *c)
 void resp_conn_close(struct resp_conn *c)
 {
 	struct resp *r = c->r;
+	struct miss miss;
 
 	if (c->dead)
 		return;
@@ -346,9 +348,10 @@ void resp_conn_close(struct resp_conn *c)
 		r->n_monitors--;
 	resp_multi_forget(c);
 	resp_job_free(c);
-	for (size_t i = 0; i < RESP_MISSES; i++)
-		if (c->miss[i].lease)
-			*vec_push(&r->lost) = c->miss[i].lease;
+	while (misses_take_oldest(&c->misses, &miss))
+		if (miss.lease)
+			*vec_push(&r->lost) = miss.lease;
+	misses_release(&c->misses);
 	vec_free(&c->queue);
 	vec_free(&c->watch);
 	free(c->in);

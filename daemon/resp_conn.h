@@ -22,6 +22,7 @@
 #include "base/vec.h"
 #include "daemon/daemon.h"
 #include "daemon/resp.h"
+#include "daemon/resp_miss.h"
 #include "engine/plain.h"
 #include "proto/resp.h"
 
@@ -75,14 +76,6 @@ struct resp_watch {
 	struct bytes key; /* ours */
 };
 
-/* A miss that this connection may be about to fill. */
-struct resp_miss {
-	uint64_t key; /* hash; 0: none */
-	int64_t at_us;
-	uint64_t lease; /* others wait for the load, or get the old value; 0: none */
-};
-#define RESP_MISSES 8 /* a power of two */
-
 struct resp_job; /* resp_scan.c: a KEYS that is under way */
 
 struct resp_conn {
@@ -122,8 +115,7 @@ struct resp_conn {
 	size_t queued_bytes;
 	VEC(struct resp_watch) watch;
 	struct resp_job *job;
-	struct resp_miss miss[RESP_MISSES];
-	bool has_lease; /* one of them may have one */
+	struct misses misses; /* that it may be about to fill; keys as resp_key_shown() */
 	uint64_t bytes_in, bytes_out;
 };
 
@@ -138,7 +130,7 @@ struct resp_slow {
 /* Settings that CONFIG SET changes. */
 struct resp_settings {
 	int64_t slow_us, slow_len;
-	int64_t max_clients, idle_s, bulk_bytes, query_bytes, output_bytes;
+	int64_t max_clients, idle_s, bulk_bytes, query_bytes, output_bytes, misses;
 };
 
 /* The server that clients take this one for: what is here is what they find in it. */
@@ -157,7 +149,7 @@ struct resp {
 	uint64_t next_id;
 	VEC(struct resp_conn *) ready; /* to be gone on with at the end of the turn */
 	VEC(struct resp_conn *) batch; /* have replies in out that are yet to be written */
-	VEC(uint64_t) lost;            /* leases of connections that were closed */
+	VEC(uint64_t) lost;            /* leases of connections that were closed, or forgot them */
 	size_t n_watching, n_monitors, n_jobs;
 	struct resp_limits limits;
 	struct resp_settings set;
@@ -251,8 +243,8 @@ bool resp_delete(struct resp_conn *c, struct bytes key);
 void resp_expire(struct resp_conn *c, uint32_t id, struct instant at);
 
 /*
- * Notes the miss of a key, with the lease that came with it or 0; or looks whether one of the last
- * was of this key: how long ago, and with which lease.
+ * Notes the miss of a key, with the lease that came with it or 0; looks which lease it has of the
+ * key, 0: none; or takes the miss out: how long ago it was, zero if that says nothing of a load.
  */
 void resp_missed(struct resp_conn *c, struct bytes key, uint64_t lease);
 uint64_t resp_lease(const struct resp_conn *c, struct bytes key);

@@ -281,6 +281,7 @@ void resp_configure(struct resp *r)
 	r->set.bulk_bytes = (int64_t)c->redis_bulk_bytes;
 	r->set.query_bytes = (int64_t)c->redis_query_bytes;
 	r->set.output_bytes = (int64_t)c->redis_output_bytes;
+	r->set.misses = (int64_t)c->redis_misses;
 	r->limits.inline_bytes = (size_t)c->redis_inline_bytes;
 	r->limits.args = (size_t)c->redis_args;
 	r->limits.bulk_bytes = (size_t)c->redis_bulk_bytes;

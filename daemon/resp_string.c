@@ -14,6 +14,7 @@
 static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct effect *f)
 {
 	struct resp_conn *c = arg;
+	uint64_t lease = 0;
 	size_t before;
 
 	(void)d;
@@ -29,18 +30,24 @@ static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct e
 	before = c->w->n;
 	switch (f->reply.status) {
 	case REPLY_OK:
+		/* had it been told to load that once, somebody else has */
+		resp_load_time(c, resp_key_shown(f->key));
 		resp_bulk(c->w, f->reply.value);
 		break;
 	case REPLY_LEASE: /* whoever was to load it has gone: now this one is */
-		resp_missed(c, resp_key_shown(f->key), f->reply.lease);
-		resp_null(c->w);
-		break;
+		lease = f->reply.lease;
+		/* fallthrough */
 	case REPLY_ERROR:
 	case REPLY_ABSENT:
 	case REPLY_LEASE_LOST:
 	case REPLY_TOO_BIG:
 	case REPLY_BUSY:
-		resp_null(c->w); /* a cache that has nothing has nothing: the app loads by itself */
+		/*
+		 * a cache that has nothing has nothing: the app loads by itself, from now on
+		 */
+		if (f->key.n)
+			resp_missed(c, resp_key_shown(f->key), lease);
+		resp_null(c->w);
 		break;
 	}
 	resp_late(c, before);
@@ -50,7 +57,7 @@ static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct e
 static bool look(struct resp_conn *c, struct bytes key, struct plain_value *ret)
 {
 	struct daemon *d = c->r->d;
-	uint64_t lease = c->has_lease ? resp_lease(c, key) : 0;
+	uint64_t lease = resp_lease(c, key);
 	enum plain_got got =
 	        plain_get(d->engine, resp_now(c), resp_key(c, key), lease, ret, &d->fx);
 
@@ -71,7 +78,7 @@ void resp_do_get(struct resp_conn *c, const struct bytes *arg, size_t n)
 {
 	struct daemon *d = c->r->d;
 	struct bytes key = resp_key(c, arg[1]);
-	uint64_t lease = c->has_lease ? resp_lease(c, arg[1]) : 0;
+	uint64_t lease = resp_lease(c, arg[1]);
 	struct plain_value v;
 	struct input in;
 
@@ -88,8 +95,8 @@ void resp_do_get(struct resp_conn *c, const struct bytes *arg, size_t n)
 		break;
 	case PLAIN_WAIT:
 		c->r->n_misses++;
-		resp_missed(c, arg[1], 0);
 		if (c->in_exec) {
+			resp_missed(c, arg[1], 0);
 			resp_null(c->w);
 			break;
 		}
@@ -100,6 +107,7 @@ void resp_do_get(struct resp_conn *c, const struct bytes *arg, size_t n)
 	case PLAIN_ASK:
 		c->r->n_misses++;
 		if (c->in_exec) { /* nothing waits in a transaction */
+			resp_missed(c, arg[1], 0);
 			resp_null(c->w);
 			break;
 		}

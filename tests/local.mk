@@ -348,6 +348,12 @@ check_PROGRAMS += %D%/unit/t_daemon_parts
 %C%_unit_t_daemon_parts_LDADD = daemon/libdaemon.la base/libbase.la -lm
 TESTS += %D%/unit/t_daemon_parts
 
+check_PROGRAMS += %D%/unit/t_resp_miss
+%C%_unit_t_resp_miss_SOURCES = %D%/unit/t_resp_miss.c
+%C%_unit_t_resp_miss_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_resp_miss_LDADD = base/libbase.la -lm
+TESTS += %D%/unit/t_resp_miss
+
 check_PROGRAMS += %D%/unit/t_loop
 %C%_unit_t_loop_SOURCES = %D%/unit/t_loop.c
 %C%_unit_t_loop_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -665,6 +665,50 @@ def nobody_waits_twice_for_what_is_not_set():
 
 
 @test
+def a_pipeline_of_misses_is_remembered():
+    # who waits longer than a test's client does has waited for nothing
+    conf = {**ON, "segment_bytes": 4 << 20, **RULES, "limits": {"redis_wait_s": 60, "lease_s": 60}}
+    with Daemon(conf) as d:
+        a, b = connect(d), connect(d)
+        gets = [("GET", "/grace/%d" % i) for i in range(500)]
+        assert set(a.ask_many(gets)) == {None}
+        sent = time.monotonic()
+        until("a load", lambda: time.monotonic() > sent + 0.05)
+        assert set(a.ask_many([("SET", k, "x") for _, k in gets])) == {b"OK"}
+        loads = [float(why(b, k)[b"load_ms"]) for _, k in gets]
+        assert min(loads) >= 50, "the load of a key is not known: %s" % sorted(loads)[:3]
+        # the next one is told at once, whichever of them it asks for, when the first has gone
+        gets = [("GET", "/grace/gone%d" % i) for i in range(500)]
+        assert set(a.ask_many(gets)) == {None}
+        a.close()
+        assert set(b.ask_many(gets)) == {None}
+    # beyond the limit the oldest is forgotten: the next one is told, instead of waiting
+    with Daemon({**conf, "redis_misses": 4}) as d:
+        a, b = connect(d), connect(d)
+        gets = [("GET", "/grace/%d" % i) for i in range(6)]
+        assert a.ask_many(gets) == 6 * [None]
+        assert b.ask_many(gets[:2]) == 2 * [None]
+        b.send(encode(*gets[2]) + encode("PING"))
+        until("it waits", lambda: patiently(d, "stats")["waiters"] == 1)
+        a.ask("SET", "/grace/2", "x")
+        assert b.reply() == b"x" and b.reply() == b"PONG"
+
+
+@test
+def waiting_is_no_part_of_a_load():
+    with Daemon({**ON, "segment_bytes": 4 << 20, **RULES, "limits": {"redis_wait_s": 0.3}}) as d:
+        a, b = connect(d), connect(d)
+        names = ("/grace/%d" % i for i in range(1000))
+
+        def load_ms():
+            name = next(names)
+            assert a.ask("GET", name) is None and b.ask("GET", name) is None  # which has waited
+            b.ask("SET", name, "x")
+            return float(why(b, name)[b"load_ms"])
+        until("a load without the wait for it", lambda: 0 < load_ms() < 150)
+
+
+@test
 def rules_leave_locks_sessions_and_counters_alone():
     with Daemon({**ON, "segment_bytes": 4 << 20, **RULES}) as d:
         w = connect(d)
