@@ -139,8 +139,22 @@ static void judge(struct engine *e, struct peak *p)
 		l->proven = l->trials >= PROVEN_TRIALS && kept_share(l) >= PROVEN_SHARE && used;
 }
 
-/* Is a peak of somebody who knows better about the same keys at about the same time? */
-static bool superseded(struct engine *e, const struct peak *p)
+const struct audience *learned_audience(struct engine *e, uint32_t place, struct instant at)
+{
+	const struct peak *best = NULL;
+
+	for (size_t i = 0; i < e->peak.n; i++) {
+		const struct peak *x = e->peak.v[i];
+
+		if (x->source == PREFETCH_LEARNED && x->place == place && x->next < x->at.n &&
+		    llabs((long long)(x->at.v[x->next].us - at.us)) <= SAME.us &&
+		    (!best || x->audience.peaks > best->audience.peaks))
+			best = x;
+	}
+	return best ? &best->audience : NULL;
+}
+
+bool learned_superseded(struct engine *e, const struct peak *p)
 {
 	const struct endpoint *ep = &e->place.v[p->place]->ep;
 
@@ -169,7 +183,7 @@ void learned_prepare(struct engine *e, struct peak *p)
 	                                place->came[kind] >= PROVEN_SHARE * place->told[kind];
 
 	/* where one did not come today, the later ones of the day are not to be expected, too */
-	p->watch_only = !proven || superseded(e, p) || place->quiet_day == day;
+	p->watch_only = !proven || learned_superseded(e, p) || place->quiet_day == day;
 }
 
 void learned_asked(struct peak *p, struct instant at)

@@ -29,6 +29,9 @@ static const struct span REPLAN = {1000000}, NOTHING_YET = {60 * 1000000LL};
 /* A load that found no room is tried again so much later, and one that may have failed. */
 static const struct span TRY_AGAIN = {1000000}, CHECK = {5 * 1000000LL};
 
+/* A schedule that has been watched so often, as decayed, knows its keys by itself. */
+static const double OWN_PEAKS = 4;
+
 /* What was asked for by hand is tried for so long. */
 static const struct span MANUAL_FOR = {600 * 1000000LL};
 
@@ -303,6 +306,18 @@ static double forecast_rate(const struct place *place, const struct key *k, stru
 	return endpoint_key_rate(&place->ep, place->zone, k, now) * clock * of_profile;
 }
 
+/* Who knows best which keys are asked for: the learned peak in whose place a new schedule steps. */
+static const struct audience *audience_of(struct engine *e, const struct peak *p, uint32_t place,
+                                          struct instant at)
+{
+	const struct audience *a;
+
+	if (p->source != PREFETCH_SCHEDULE || p->audience.peaks >= OWN_PEAKS)
+		return &p->audience;
+	a = learned_audience(e, place, at);
+	return a && a->peaks > p->audience.peaks ? a : &p->audience;
+}
+
 /* What is known of the key's first request after the peak. */
 static void first_request(struct engine *e, const struct peak *p, uint32_t key, struct instant now,
                           struct instant at, struct prewarm_candidate *c)
@@ -310,7 +325,7 @@ static void first_request(struct engine *e, const struct peak *p, uint32_t key, 
 	struct key *k = &e->key.v[key];
 	struct place *place = key_place(e, k);
 
-	audience_rate(&p->audience, key, weekday_of(place->zone, at),
+	audience_rate(audience_of(e, p, k->endpoint, at), key, weekday_of(place->zone, at),
 	              forecast_rate(place, k, now, at), span_s(WATCH), &c->a, &c->b);
 }
 
@@ -839,7 +854,9 @@ bool peak_why(struct engine *e, struct instant now, uint32_t key, struct why_pea
 	for (size_t i = 0; i < e->peak.n; i++)
 		if (peak_at(e->peak.v[i]).us > now.us && peak_at(e->peak.v[i]).us != INT64_MAX &&
 		    (!p || peak_at(e->peak.v[i]).us < peak_at(p).us) &&
-		    peak_covers(e, e->peak.v[i], key))
+		    peak_covers(e, e->peak.v[i], key) &&
+		    !(e->peak.v[i]->source == PREFETCH_LEARNED &&
+		      learned_superseded(e, e->peak.v[i])))
 			p = e->peak.v[i];
 	if (!p)
 		return false;

@@ -535,6 +535,10 @@ void schedule_set(struct engine *e, struct instant now, const struct input *in, 
 /* learned.c */
 /* A learned peak is to be planned: will it be acted on this time? */
 void learned_prepare(struct engine *e, struct peak *p);
+/* Is a peak of somebody who knows better about the same keys at about the same time? */
+bool learned_superseded(struct engine *e, const struct peak *p);
+/* What a learned peak of the endpoint at about that instant knows of its keys; NULL: none. */
+const struct audience *learned_audience(struct engine *e, uint32_t place, struct instant at);
 /* Looks for peaks in some endpoints' demand, and for rises that are forecast. */
 void learned_search(struct engine *e, struct instant now);
 /* Local clocks have been stepped: when do they come now? */

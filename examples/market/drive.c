@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * market-drive: the users of the example market, against a running forecached, and the count of
- * what they got.
+ * market-drive: the users of the example market, against one running forecached or two side by
+ * side, and the count of what they got.
  *
  *	market-drive zero     says which CLOCK_BOOTTIME is --time-start on the daemon's clock
  *	market-drive run      plays the traffic and reports
  *
- * HOW IT WORKS the requests of traffic.h are laid out beforehand. Threads take the next one each,
- * sleep until its time has come on the daemon's clock, and call fc_get_or_load without a function
- * of their own: it looks into the shared memory, and what is not there the daemon loads from
- * market-origin. Every answer carries its version, and truth.h says which version was the right one
- * at that instant, so stale answers are counted by what is true, not by what the daemon believes.
- * The loads come from the log that market-origin writes. Then the same requests go through caches
- * with a fixed TTL (static.h).
+ * HOW IT WORKS the requests of traffic.h are laid out beforehand, and each is asked of every
+ * daemon. Threads take the next one each, sleep until its time has come on the daemon's clock, and
+ * call fc_get_or_load without a function of their own: it looks into the shared memory, and what is
+ * not there the daemon loads from its market-origin. Each daemon has an origin of its own, of the
+ * same seed: the same values and load times, and what one daemon loads does not slow the other.
+ * Every answer carries its version, and truth.h says which version was the right one at that
+ * instant, so stale answers are counted by what is true, not by what the daemon believes. The loads
+ * come from the log that market-origin writes. Then the same requests go through caches with a
+ * fixed TTL (static.h).
  *
  * Times are of the daemon's clock: at --time-scale 60 a millisecond of this machine's own work
  * counts as 60, so response times from the daemon are somewhat longer than they would be.
@@ -38,35 +40,48 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define THREADS    48
+#define MAX_SIDES  2
+#define THREADS    48 /* for each daemon */
 #define LATE_US    3000 /* a thread that wakes up later than this lives on a busy machine */
 #define MAX_FAILED 0.01 /* of the requests: a machine that stalls for seconds may cost some */
 
 static const char usage[] =
-        "usage: market-drive zero --time-start TIME\n"
-        "       market-drive run --time-scale N --time-start TIME --time-zero US --origin-log "
-        "FILE\n"
+        "usage: market-drive zero --dir DIR --time-start TIME --time-scale N\n"
+        "       market-drive run --time-start TIME --time-scale N\n"
+        "                        --side NAME --dir DIR --time-zero US --origin-log FILE [--side "
+        "...]\n"
         "                        [--from TIME] [--until TIME] [--bell TIME] [--max-stale SHARE] "
         "[--seed N]\n"
         "\n"
-        "The daemon is the one of $FORECACHED_DIR. Times are like 2026-11-16T09:15:00-05:00.\n";
+        "One or two sides, each a daemon: its directory, and the log of the origin behind it. "
+        "Times are\n"
+        "like 2026-11-16T09:15:00-05:00.\n";
 
-struct drive {
+/* One daemon, and what its users got. */
+struct side {
+	const char *name, *dir, *origin_log;
 	struct when clock;
-	struct instant from, until, bell;
-	double max_stale;
-	uint64_t seed;
-	const char *origin_log;
-	struct truth *truth;
 	struct fc *fc;
-	struct answer *answer;
+	struct answer *answer; /* of each request, in order of time */
 	size_t n;
 	atomic_size_t next, done, hits, late;
+	const struct truth *truth;
 	pthread_mutex_t lock;
-	char error[160]; /* the first thing that went wrong */
+	char error[160]; /* the first thing that went wrong; guarded by lock */
 	/* what the daemon said of the bell; guarded by lock */
 	bool rang;
 	uint64_t warm, wanted, left;
+};
+
+struct drive {
+	struct instant start, from, until, bell;
+	double scale, max_stale;
+	uint64_t seed;
+	struct truth *truth;
+	struct side side[MAX_SIDES];
+	size_t n_sides;
+	struct answer *answer; /* n requests, not answered yet */
+	size_t n;
 };
 
 const char args_program[] = "market-drive";
@@ -125,7 +140,7 @@ static bool text_is(const msgpack_object *o, const char *text)
  * -- One request ----------------------------------------------------------------------------------
  */
 
-static void failed(struct drive *d, const char *key, const char *why)
+static void failed(struct side *d, const char *key, const char *why)
 {
 	pthread_mutex_lock(&d->lock);
 	if (d->error[0] == '\0')
@@ -133,7 +148,7 @@ static void failed(struct drive *d, const char *key, const char *why)
 	pthread_mutex_unlock(&d->lock);
 }
 
-static void ask(struct drive *d, struct answer *a)
+static void ask(struct side *d, struct answer *a)
 {
 	const char *key = truth_name(d->truth, a->key),
 	           *endpoint = truth_endpoint(truth_kind_of(a->key));
@@ -149,7 +164,7 @@ static void ask(struct drive *d, struct answer *a)
 
 static void *user(void *arg)
 {
-	struct drive *d = arg;
+	struct side *d = arg;
 	size_t i;
 
 	prctl(PR_SET_TIMERSLACK, 1000UL);
@@ -181,7 +196,7 @@ static void *user(void *arg)
 
 static int on_notice(void *arg, const char *topic, const void *notice, size_t n)
 {
-	struct drive *d = arg;
+	struct side *d = arg;
 	msgpack_unpacked m;
 
 	(void)topic;
@@ -201,7 +216,7 @@ static int on_notice(void *arg, const char *topic, const void *notice, size_t n)
 
 static void *listen_for_bell(void *arg)
 {
-	struct drive *d = arg;
+	struct side *d = arg;
 
 	while (atomic_load(&d->done) < d->n)
 		fc_monitor(d->fc, "", 0.5, on_notice, d);
@@ -212,7 +227,7 @@ static void *listen_for_bell(void *arg)
  * When was, or will be, --time-start on the daemon's clock? Best of some tries: the quickest
  * answer.
  */
-static void zero(struct drive *d)
+static void zero(struct side *d)
 {
 	int64_t best_us = INT64_MAX, zero_us = 0;
 
@@ -254,13 +269,14 @@ static void zero(struct drive *d)
 /*
  * The loads that market-origin wrote down, those before `from` left out; by kind, too, if wanted.
  */
-static void read_origin_log(struct drive *d, struct loads *l, uint64_t *ret_by_kind)
+static void read_origin_log(const struct drive *d, const struct side *x, struct loads *l,
+                            uint64_t *ret_by_kind)
 {
-	FILE *f = fopen(d->origin_log, "r");
+	FILE *f = fopen(x->origin_log, "r");
 	char line[200];
 
 	if (f == NULL)
-		args_die(d->origin_log, strerror(errno));
+		args_die(x->origin_log, strerror(errno));
 	loads_init(l, d->from, d->until);
 	while (fgets(line, sizeof(line), f) != NULL) {
 		char *rest, key[64] = "";
@@ -278,77 +294,154 @@ static void read_origin_log(struct drive *d, struct loads *l, uint64_t *ret_by_k
 	fclose(f);
 }
 
-static void say_bell(struct drive *d, const struct loads *fixed)
+static struct instant minutes_after(struct instant t, double minutes)
 {
-	struct instant from = {d->bell.us - 60 * INT64_C(1000000)},
-	               until = {d->bell.us + 120 * INT64_C(1000000)};
-	struct loads learned;
-	char when[32];
-
-	read_origin_log(d, &learned, NULL);
-	printf("%s  ", when_text(d->bell, when));
-	pthread_mutex_lock(&d->lock);
-	if (d->rang) {
-		printf("%" PRIu64 " of %" PRIu64 " wanted keys warm", d->warm, d->wanted);
-		if (d->left > 0)
-			printf(", %" PRIu64 " left to demand because too volatile", d->left);
-		if (d->wanted > d->warm + d->left)
-			printf(", %" PRIu64 " not in time", d->wanted - d->warm - d->left);
-	} else {
-		printf("the daemon has not said how many keys are warm");
-	}
-	pthread_mutex_unlock(&d->lock);
-	printf("; origin peak %.0f loads/s, static TTL %.0f\n", loads_peak(&learned, from, until),
-	       loads_peak(fixed, from, until));
-	loads_release(&learned);
+	return instant_add(t, span_from_s(60 * minutes));
 }
 
-#define HEADS "%-30s %7s %9s %9s %7s %7s %8s\n"
-#define CELLS "%-30s %5.1f %% %6.0f ms %6.0f ms %7" PRIu64 " %7s %6.2f %%\n"
-
-static void row(const char *name, const struct figures *f, const struct loads *l,
-                const struct drive *d)
+/* What the daemons that were told of the bell have to say of it. */
+static void say_bell(struct drive *d)
 {
-	char peak[16];
+	char when[32];
 
-	snprintf(peak, sizeof(peak), "%.1f", loads_peak(l, d->from, d->until));
-	printf(CELLS, name, 100 * f->hit_ratio, f->mean_ms, f->p99_ms, l->sum, peak,
+	for (size_t i = 0; i < d->n_sides; i++) {
+		struct side *x = &d->side[i];
+
+		pthread_mutex_lock(&x->lock);
+		if (x->rang && x->wanted > 0) {
+			printf("%s  the bell, %s: %" PRIu64 " of %" PRIu64 " wanted keys warm",
+			       when_text(d->bell, when), x->name, x->warm, x->wanted);
+			if (x->left > 0)
+				printf(", %" PRIu64 " left to demand because too volatile",
+				       x->left);
+			putchar('\n');
+		}
+		pthread_mutex_unlock(&x->lock);
+	}
+}
+
+#define WIDE  "%-30s"
+#define HEADS WIDE " %7s %7s %9s %9s %7s %7s %8s\n"
+#define CELLS WIDE " %7zu %5.1f %% %6.0f ms %6.0f ms %7" PRIu64 " %7s %6.2f %%\n"
+
+/* peak NULL: not said. */
+static void row(const char *name, const struct figures *f, uint64_t loads, const double *peak)
+{
+	char text[16] = "";
+
+	if (peak != NULL)
+		snprintf(text, sizeof(text), "%.1f", *peak);
+	printf(CELLS, name, f->misses, 100 * f->hit_ratio, f->mean_ms, f->p99_ms, loads, text,
 	       100 * f->stale);
 }
 
-static void by_endpoint(struct drive *d)
+/* The requests and loads in [from, until): a row of the table. */
+static void row_of(struct drive *d, const char *name, const struct answer *a,
+                   const struct loads *l, struct instant from, struct instant until)
+{
+	double peak = loads_peak(l, from, until);
+	size_t begin = 0, end;
+	struct figures f;
+
+	while (begin < d->n && d->answer[begin].at.us < from.us)
+		begin++;
+	for (end = begin; end < d->n && d->answer[end].at.us < until.us;)
+		end++;
+	f = figures_of(d->truth, a + begin, end - begin);
+	row(name, &f, loads_sum(l, from, until), &peak);
+}
+
+static void by_endpoint(struct drive *d, const struct side *x)
 {
 	struct answer *part = need(malloc(d->n * sizeof(*part)));
 	uint64_t by_kind[TRUTH_KINDS] = {0};
 	struct loads l;
 
-	read_origin_log(d, &l, by_kind);
+	read_origin_log(d, x, &l, by_kind);
 	for (int kind = 0; kind < TRUTH_KINDS; kind++) {
 		struct figures f;
 		char name[40];
 		size_t n = 0;
 
 		for (size_t i = 0; i < d->n; i++)
-			if ((int)truth_kind_of(d->answer[i].key) == kind)
-				part[n++] = d->answer[i];
+			if ((int)truth_kind_of(x->answer[i].key) == kind)
+				part[n++] = x->answer[i];
 		f = figures_of(d->truth, part, n);
-		snprintf(name, sizeof(name), "  %s", truth_endpoint(kind));
-		printf(CELLS, name, 100 * f.hit_ratio, f.mean_ms, f.p99_ms, by_kind[kind], "",
-		       100 * f.stale);
+		snprintf(name, sizeof(name), "    %s", truth_endpoint(kind));
+		row(name, &f, by_kind[kind], NULL);
 	}
 	loads_release(&l);
 	free(part);
 }
 
+/* What a fixed TTL would have done. */
+struct fixed {
+	char name[64];
+	struct answer *answer;
+	struct loads loads;
+};
+
+static void fixed_run(struct drive *d, struct fixed *x, double ttl_s)
+{
+	memcpy(x->answer, d->answer, d->n * sizeof(*x->answer));
+	loads_release(&x->loads);
+	loads_init(&x->loads, d->from, d->until);
+	static_run(d->truth, ttl_s, x->answer, d->n, &x->loads);
+}
+
+static void say_window(struct drive *d, const char *title, struct fixed *fixed, size_t n_fixed,
+                       const struct loads *loads, struct instant from, struct instant until,
+                       bool with_endpoints)
+{
+	printf("%s\n", title);
+	for (size_t i = 0; i < n_fixed; i++)
+		row_of(d, fixed[i].name, fixed[i].answer, &fixed[i].loads, from, until);
+	for (size_t i = 0; i < d->n_sides; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "  %s", d->side[i].name);
+		row_of(d, name, d->side[i].answer, &loads[i], from, until);
+		if (with_endpoints && i + 1 == d->n_sides)
+			by_endpoint(d, &d->side[i]);
+	}
+}
+
+/* Loads per second of each minute around the bell. */
+static void say_minutes(struct drive *d, const struct fixed *fixed, size_t n_fixed,
+                        const struct loads *loads)
+{
+	struct instant from = minutes_after(d->bell, -5);
+	char when[32], name[64];
+
+	if (from.us < d->from.us || minutes_after(d->bell, 5).us > d->until.us)
+		return;
+	printf("\n" WIDE, "Loads/s of the minute from");
+	for (int i = 0; i < 10; i++)
+		printf(" %.5s", when_text(minutes_after(from, i), when) + 11);
+	putchar('\n');
+	for (size_t i = 0; i < n_fixed + d->n_sides; i++) {
+		const struct loads *l = i < n_fixed ? &fixed[i].loads : &loads[i - n_fixed];
+
+		snprintf(name, sizeof(name), "  %s", i < n_fixed ? fixed[i].name + 2
+		                                                 : d->side[i - n_fixed].name);
+		printf(WIDE, name);
+		for (int m = 0; m < 10; m++)
+			printf(" %5.1f", (double)loads_sum(l, minutes_after(from, m),
+			                                   minutes_after(from, m + 1)) /
+			                         60);
+		putchar('\n');
+	}
+}
+
 /*
  * A version that the origin never had, or had not yet: nothing of that kind may ever be answered.
  */
-static size_t impossible(struct drive *d)
+static size_t impossible(struct drive *d, const struct side *x)
 {
 	size_t wrong = 0;
 
 	for (size_t i = 0; i < d->n; i++) {
-		const struct answer *a = &d->answer[i];
+		const struct answer *a = &x->answer[i];
 		struct instant end = {a->at.us + (int64_t)((double)a->response_ms * 1000) + 1000};
 
 		if (a->how != ANSWER_FAILED &&
@@ -358,6 +451,87 @@ static size_t impossible(struct drive *d)
 	}
 	return wrong;
 }
+
+/* Faults of the run, said once for each side. True: the run is not to be believed. */
+static bool say_faults(struct drive *d)
+{
+	bool bad = false, busy = false;
+
+	for (size_t i = 0; i < d->n_sides; i++) {
+		struct side *x = &d->side[i];
+		size_t wrong = impossible(d, x),
+		       missing = figures_of(d->truth, x->answer, d->n).failed;
+
+		if (wrong > 0)
+			printf("%s: %zu answers had a version that the origin did not have.\n",
+			       x->name, wrong);
+		if (missing > 0)
+			printf("%s: %zu requests failed, the first: %s\n", x->name, missing,
+			       x->error);
+		busy |= (double)atomic_load(&x->late) > 0.02 * (double)d->n;
+		bad |= wrong > 0 || (double)missing > MAX_FAILED * (double)d->n;
+	}
+	if (busy)
+		printf("This machine was busy with other things: the response times are its own, "
+		       "not forecached's.\n");
+	return bad;
+}
+
+static void report(struct drive *d)
+{
+	struct fixed fixed[2] = {{.name = "  static TTL 60 s, a guess"}};
+	struct loads loads[MAX_SIDES];
+	char title[96], when[32];
+	double stale = 0, ttl_s;
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_sides; i++) {
+		read_origin_log(d, &d->side[i], &loads[i], NULL);
+		stale = figures_of(d->truth, d->side[i].answer, d->n).stale;
+	}
+	for (int i = 0; i < 2; i++)
+		fixed[i].answer = need(malloc(d->n * sizeof(struct answer)));
+	fixed_run(d, &fixed[0], 60);
+	/*
+	 * as many stale answers for the fixed TTL as the learned ones had: only then do loads
+	 * compare
+	 */
+	memcpy(fixed[1].answer, d->answer, d->n * sizeof(struct answer));
+	ttl_s = static_best(d->truth, fmax(stale, d->max_stale), fixed[1].answer, d->n);
+	snprintf(fixed[1].name, sizeof(fixed[1].name), "  static TTL %.2g s, hindsight", ttl_s);
+	fixed_run(d, &fixed[1], ttl_s);
+
+	printf("\n" HEADS, "", "misses", "hits", "response", "p99", "loads", "peak/s", "stale");
+	for (size_t i = 0; i < d->n; i++)
+		n += d->answer[i].at.us >= d->bell.us &&
+		     d->answer[i].at.us < minutes_after(d->bell, 1).us;
+	if (n > 0) {
+		snprintf(title, sizeof(title), "The minute from the bell, %zu requests", n);
+		say_window(d, title, fixed, 2, loads, d->bell, minutes_after(d->bell, 1), false);
+	}
+	snprintf(title, sizeof(title), "From %.5s", when_text(d->from, when) + 11);
+	n = strlen(title);
+	snprintf(title + n, sizeof(title) - n, " to %.5s, %zu requests",
+	         when_text(d->until, when) + 11, d->n);
+	say_window(d, title, fixed, 2, loads, d->from, d->until, true);
+	say_minutes(d, fixed, 2, loads);
+	printf("\nStale answers are counted by the origin's true changes; the objective is %g %%.\n"
+	       "The TTL in hindsight is the longest that has as many over the whole time, found\n"
+	       "afterwards on the same requests. peak/s: loads per second in the busiest %d s.\n"
+	       "Response times from forecached contain this machine's own work: 1 ms here counts\n"
+	       "as %g ms. So figures differ a little from run to run.\n",
+	       100 * d->max_stale, LOADS_STEP_S, d->scale);
+	for (int i = 0; i < 2; i++) {
+		loads_release(&fixed[i].loads);
+		free(fixed[i].answer);
+	}
+	for (size_t i = 0; i < d->n_sides; i++)
+		loads_release(&loads[i]);
+}
+
+/*
+ * -- Run ------------------------------------------------------------------------------------------
+ */
 
 static void lay_out(struct drive *d)
 {
@@ -375,119 +549,130 @@ static void lay_out(struct drive *d)
 	}
 	if (d->n == 0)
 		args_die("--from, --until", "nobody asks for anything in that time");
+	for (size_t i = 0; i < d->n_sides; i++) {
+		struct side *x = &d->side[i];
+
+		x->answer = need(malloc(d->n * sizeof(*x->answer)));
+		memcpy(x->answer, d->answer, d->n * sizeof(*x->answer));
+		x->n = d->n;
+		x->truth = d->truth;
+	}
 }
 
-static int run(struct drive *d)
+/* Says how it goes, every ten minutes of the market's time, until it is over. */
+static void follow(struct drive *d)
 {
-	pthread_t thread[THREADS], bell;
-	struct answer *same;
-	struct loads guess_loads, best_loads, learned_loads;
-	struct figures guess, best, learned;
-	double best_ttl_s, equal;
 	bool said_bell = d->bell.us <= d->from.us || d->bell.us >= d->until.us,
 	     terminal = isatty(1) && !getenv("CI");
-	char when[32], name[64];
-	size_t wrong;
-
-	truth_prepare(d->truth, d->from, instant_add(d->until, SPAN_S(3600)));
-	lay_out(d);
-	/*
-	 * the fixed TTLs first: they cost seconds of this machine, which the live part has better
-	 * use for
-	 */
-	same = need(malloc(d->n * sizeof(*same)));
-	memcpy(same, d->answer, d->n * sizeof(*same));
-	best_ttl_s = static_best(d->truth, d->max_stale, same, d->n);
-	loads_init(&guess_loads, d->from, d->until);
-	loads_init(&best_loads, d->from, d->until);
-	static_run(d->truth, 60, same, d->n, &guess_loads);
-	guess = figures_of(d->truth, same, d->n);
-	static_run(d->truth, best_ttl_s, same, d->n, &best_loads);
+	struct instant bell = minutes_after(d->bell, 2), now;
+	size_t seen[MAX_SIDES] = {0}, seen_hits[MAX_SIDES] = {0};
+	const struct when *clock = &d->side[0].clock;
+	char when[32];
 
 	printf("%s  the first of %zu requests\n", when_text(d->from, when), d->n);
-	fflush(stdout);
-	if (pthread_create(&bell, NULL, listen_for_bell, d) != 0)
-		args_die("thread", "cannot be started");
-	for (size_t i = 0; i < THREADS; i++)
-		if (pthread_create(&thread[i], NULL, user, d) != 0)
-			args_die("thread", "cannot be started");
-
-	for (size_t seen = 0, seen_hits = 0;;) {
-		size_t done, hits;
-		struct instant now;
-
-		/* a line every ten minutes of the market's time */
-		now = when_now(&d->clock);
+	do {
+		fflush(stdout);
+		now = when_now(clock);
 		now.us = (now.us / 600000000 + 1) * 600000000;
-		if (!said_bell && now.us > d->bell.us + 120 * INT64_C(1000000))
-			now.us = d->bell.us + 120 * INT64_C(1000000);
+		if (!said_bell && now.us > bell.us)
+			now = bell;
 		if (now.us > d->until.us)
 			now = d->until;
-		while (when_now(&d->clock).us < now.us) {
+		while (when_now(clock).us < now.us) {
 			if (terminal) {
-				printf("\r\033[K%s", when_text(when_now(&d->clock), when));
+				printf("\r\033[K%s", when_text(when_now(clock), when));
 				fflush(stdout);
 			}
 			usleep(100000);
 		}
-		done = atomic_load(&d->done), hits = atomic_load(&d->hits);
 		if (terminal)
 			printf("\r\033[K");
-		if (!said_bell && now.us == d->bell.us + 120 * INT64_C(1000000)) {
-			say_bell(d, &best_loads);
+		if (!said_bell && now.us == bell.us) {
+			say_bell(d);
 			said_bell = true;
-		} else {
-			printf("%s  %6zu requests, %2.0f %% of them hits\n", when_text(now, when),
-			       done - seen,
-			       done > seen
-			               ? 100.0 * (double)(hits - seen_hits) / (double)(done - seen)
-			               : 0.0);
-			seen = done, seen_hits = hits;
+			continue;
 		}
-		fflush(stdout);
-		if (now.us >= d->until.us)
-			break;
-	}
-	for (size_t i = 0; i < THREADS; i++)
-		pthread_join(thread[i], NULL);
-	pthread_join(bell, NULL);
+		printf("%s", when_text(now, when));
+		for (size_t i = 0; i < d->n_sides; i++) {
+			struct side *x = &d->side[i];
+			size_t done = atomic_load(&x->done) - seen[i],
+			       hits = atomic_load(&x->hits) - seen_hits[i];
 
-	learned = figures_of(d->truth, d->answer, d->n);
-	read_origin_log(d, &learned_loads, NULL);
-	/*
-	 * as many stale answers for the fixed TTL as the learned ones had: only then do loads
-	 * compare
-	 */
-	equal = fmax(learned.stale, d->max_stale);
-	best_ttl_s = static_best(d->truth, equal, same, d->n);
-	loads_release(&best_loads);
-	loads_init(&best_loads, d->from, d->until);
-	static_run(d->truth, best_ttl_s, same, d->n, &best_loads);
-	best = figures_of(d->truth, same, d->n);
-	free(same);
-	printf("\n" HEADS, "", "hits", "response", "p99", "loads", "peak/s", "stale");
-	row("static TTL 60 s, a guess", &guess, &guess_loads, d);
-	snprintf(name, sizeof(name), "static TTL %.2g s, hindsight", best_ttl_s);
-	row(name, &best, &best_loads, d);
-	row("forecached, learned", &learned, &learned_loads, d);
-	by_endpoint(d);
-	printf("\nStale answers are counted by the origin's true changes; the objective is %g %%.\n"
-	       "The TTL of the second row is the longest that has as many, found afterwards on\n"
-	       "the same requests. peak/s: loads per second in the busiest %d s. Response times\n"
-	       "from forecached contain this machine's own work: 1 ms here counts as %g ms.\n",
-	       100 * d->max_stale, LOADS_STEP_S, d->clock.scale);
-	wrong = impossible(d);
-	if (wrong > 0)
-		printf("%zu answers had a version that the origin did not have.\n", wrong);
-	if (learned.failed > 0)
-		printf("%zu requests failed, the first: %s\n", learned.failed, d->error);
-	if ((double)atomic_load(&d->late) > 0.02 * (double)d->n)
-		printf("This machine was busy with other things: the response times are its own, "
-		       "not forecached's.\n");
-	loads_release(&guess_loads);
-	loads_release(&best_loads);
-	loads_release(&learned_loads);
-	return wrong > 0 || (double)learned.failed > MAX_FAILED * (double)d->n ? 1 : 0;
+			if (i == 0)
+				printf("  %6zu requests, hits", done);
+			printf("%s %2.0f %% %s", i == 0 ? "" : ",",
+			       done > 0 ? 100.0 * (double)hits / (double)done : 0.0, x->name);
+			seen[i] += done, seen_hits[i] += hits;
+		}
+		putchar('\n');
+	} while (now.us < d->until.us);
+	fflush(stdout);
+}
+
+static int run(struct drive *d)
+{
+	pthread_t thread[MAX_SIDES][THREADS], bell[MAX_SIDES];
+
+	truth_prepare(d->truth, d->from, instant_add(d->until, SPAN_S(3600)));
+	lay_out(d);
+	for (size_t i = 0; i < d->n_sides; i++) {
+		if (pthread_create(&bell[i], NULL, listen_for_bell, &d->side[i]) != 0)
+			args_die("thread", "cannot be started");
+		for (size_t j = 0; j < THREADS; j++)
+			if (pthread_create(&thread[i][j], NULL, user, &d->side[i]) != 0)
+				args_die("thread", "cannot be started");
+	}
+	follow(d);
+	for (size_t i = 0; i < d->n_sides; i++) {
+		for (size_t j = 0; j < THREADS; j++)
+			pthread_join(thread[i][j], NULL);
+		pthread_join(bell[i], NULL);
+	}
+	report(d);
+	return say_faults(d) ? 1 : 0;
+}
+
+/*
+ * -- Arguments ------------------------------------------------------------------------------------
+ */
+
+/* The side that an option speaks of: the latest --side, or the only one. */
+static struct side *current(struct drive *d)
+{
+	if (d->n_sides == 0)
+		d->side[d->n_sides++].name = "forecached";
+	return &d->side[d->n_sides - 1];
+}
+
+static void add_side(struct drive *d, const char *name)
+{
+	if (d->n_sides == MAX_SIDES)
+		args_die("--side", "two at most");
+	d->side[d->n_sides++].name = name;
+}
+
+static bool complete(const struct drive *d)
+{
+	for (size_t i = 0; i < d->n_sides; i++)
+		if (d->side[i].origin_log == NULL || d->side[i].clock.zero_us == 0)
+			return false;
+	return d->n_sides > 0;
+}
+
+static void open_sides(struct drive *d)
+{
+	for (size_t i = 0; i < d->n_sides; i++) {
+		struct side *x = &d->side[i];
+		struct fc_options fc = {.size = sizeof(fc), .timeout_s = 60, .dir = x->dir};
+		int rc;
+
+		pthread_mutex_init(&x->lock, NULL);
+		x->clock.start = d->start;
+		x->clock.scale = d->scale;
+		rc = fc_open(&fc, &x->fc);
+		if (rc)
+			args_die(x->dir != NULL ? x->dir : "fc_open", fc_strerror(rc));
+	}
 }
 
 int main(int argc, char **argv)
@@ -495,6 +680,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 	        {"time-scale", required_argument, NULL, 'x'},
 	        {"time-start", required_argument, NULL, 't'},
+	        {"side", required_argument, NULL, 'S'},
+	        {"dir", required_argument, NULL, 'd'},
 	        {"time-zero", required_argument, NULL, 'z'},
 	        {"origin-log", required_argument, NULL, 'l'},
 	        {"from", required_argument, NULL, 'f'},
@@ -505,18 +692,16 @@ int main(int argc, char **argv)
 	        {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0},
 	};
-	static struct drive d = {.clock = {.scale = 60}, .max_stale = 0.02, .seed = 1};
-	struct fc_options fc = {.size = sizeof(fc), .timeout_s = 60};
+	static struct drive d = {.scale = 60, .max_stale = 0.02, .seed = 1};
 	const char *what;
-	int c, rc;
+	int c, rc = 0;
 
-	pthread_mutex_init(&d.lock, NULL);
 	when_parse("2026-11-16T09:15", &d.from);
-	when_parse("2026-11-16T10:45", &d.until);
+	when_parse("2026-11-16T10:15", &d.until);
 	when_parse("2026-11-16T09:30", &d.bell);
-	d.clock.start = d.from;
+	d.start = d.from;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		struct instant *t = c == 't'   ? &d.clock.start
+		struct instant *t = c == 't'   ? &d.start
 		                    : c == 'f' ? &d.from
 		                    : c == 'u' ? &d.until
 		                               : &d.bell;
@@ -530,13 +715,20 @@ int main(int argc, char **argv)
 				args_die(optarg, "not a time like 2026-11-16T09:15:00-05:00");
 			break;
 		case 'x':
-			d.clock.scale = args_number("--time-scale", optarg, 0.001, 100000);
+			d.scale = args_number("--time-scale", optarg, 0.001, 100000);
+			break;
+		case 'S':
+			add_side(&d, optarg);
+			break;
+		case 'd':
+			current(&d)->dir = optarg;
 			break;
 		case 'z':
-			d.clock.zero_us = (int64_t)args_number("--time-zero", optarg, 0, 1e17);
+			current(&d)->clock.zero_us =
+			        (int64_t)args_number("--time-zero", optarg, 0, 1e17);
 			break;
 		case 'l':
-			d.origin_log = optarg;
+			current(&d)->origin_log = optarg;
 			break;
 		case 'm':
 			d.max_stale = args_number("--max-stale", optarg, 0, 1);
@@ -554,21 +746,23 @@ int main(int argc, char **argv)
 	}
 	what = optind + 1 == argc ? argv[optind] : "";
 	if ((strcmp(what, "zero") != 0 && strcmp(what, "run") != 0) ||
-	    (strcmp(what, "run") == 0 && (d.origin_log == NULL || d.clock.zero_us == 0))) {
+	    (strcmp(what, "run") == 0 && !complete(&d))) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	rc = fc_open(&fc, &d.fc);
-	if (rc)
-		args_die("fc_open", fc_strerror(rc));
+	current(&d);
+	open_sides(&d);
 	if (strcmp(what, "zero") == 0) {
-		zero(&d);
+		zero(&d.side[0]);
 	} else {
 		d.truth = truth_new(d.seed);
 		rc = run(&d);
 		truth_free(&d.truth);
 		free(d.answer);
 	}
-	fc_close(&d.fc);
+	for (size_t i = 0; i < d.n_sides; i++) {
+		fc_close(&d.side[i].fc);
+		free(d.side[i].answer);
+	}
 	return rc;
 }

@@ -44,6 +44,15 @@ double loads_peak(const struct loads *l, struct instant from, struct instant unt
 	return (double)most / LOADS_STEP_S;
 }
 
+uint64_t loads_sum(const struct loads *l, struct instant from, struct instant until)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = step_of(l, from); i <= step_of(l, (struct instant){until.us - 1}); i++)
+		sum += l->step[i];
+	return sum;
+}
+
 static int by_value(const void *a, const void *b)
 {
 	float x = *(const float *)a, y = *(const float *)b;
@@ -61,6 +70,7 @@ struct figures figures_of(struct truth *t, const struct answer *a, size_t n)
 		ms[i] = a[i].response_ms;
 		f.mean_ms += (double)ms[i];
 		hits += a[i].how == ANSWER_HIT;
+		f.misses += a[i].how == ANSWER_LOADED;
 		f.failed += a[i].how == ANSWER_FAILED;
 		stale += a[i].how != ANSWER_FAILED &&
 		         a[i].version < truth_version(t, a[i].key, a[i].at);

@@ -36,10 +36,13 @@ void loads_add(struct loads *l, struct instant at);
 /* The most loads per second, averaged over ten seconds, in [from, until). */
 double loads_peak(const struct loads *l, struct instant from, struct instant until);
 
+/* How many loads began in [from, until), each a multiple of LOADS_STEP_S after l->from. */
+uint64_t loads_sum(const struct loads *l, struct instant from, struct instant until);
+
 struct figures {
 	double hit_ratio, stale; /* shares of the requests */
 	double mean_ms, p99_ms;
-	size_t n, failed;
+	size_t n, misses, failed; /* misses: had to wait for a load */
 };
 
 /*

@@ -175,6 +175,24 @@ TEST(stale_answers_of_a_fixed_ttl_are_counted_by_the_truth)
 	truth_free(&t);
 }
 
+TEST(loads_are_counted_from_an_instant_to_another)
+{
+	struct instant from = at("2026-11-16T09:15:00"), bell = at("2026-11-16T09:30:00"),
+	               minute = instant_add(bell, SPAN_S(60));
+	struct loads l;
+
+	loads_init(&l, from, at("2026-11-16T10:15:00"));
+	loads_add(&l, instant_add(bell, SPAN_MS(-1)));
+	loads_add(&l, bell);
+	for (int i = 0; i < 3; i++)
+		loads_add(&l, instant_add(minute, SPAN_MS(-1)));
+	loads_add(&l, minute);
+	OK(loads_sum(&l, bell, minute) == 4, "%" PRIu64, loads_sum(&l, bell, minute));
+	OK(loads_sum(&l, from, bell) == 1);
+	NEAR(loads_peak(&l, bell, minute), 0.3, 1e-9);
+	loads_release(&l);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -186,5 +204,6 @@ int main(int argc, char **argv)
 	RUN(a_part_of_a_day_is_the_same_traffic_as_in_the_whole_day);
 	RUN(a_fixed_ttl_hits_within_it_and_loads_once);
 	RUN(stale_answers_of_a_fixed_ttl_are_counted_by_the_truth);
+	RUN(loads_are_counted_from_an_instant_to_another);
 	return tap_done();
 }

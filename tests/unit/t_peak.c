@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "tests/tap.h"
 
+#include <math.h>
 #include <string.h>
 
 static struct rng rng;
@@ -575,6 +576,35 @@ TEST(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on)
 	bench_free(&b);
 }
 
+TEST(a_new_schedule_knows_what_was_learned_of_the_peak_in_whose_place_it_steps)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50), after = bench_new(&y, 50);
+	struct kept k = {.to = after.e};
+	char key[64];
+
+	/* at nine 300 keys, one a second; else three others, with as many requests over the day */
+	for (double t = 0; t < 4 * DAY_S;) {
+		double at = fmod(t, DAY_S) - 9 * 3600;
+		bool busy = at >= 0 && at < 3600;
+
+		until(&b, instant_add(MONDAY, span_from_s(t)));
+		snprintf(key, sizeof(key), "/m/%d", busy ? (int)at % 300 : 1000 + (int)t % 3);
+		ask(&b, key);
+		t += busy ? 1 : 20;
+	}
+	/* somewhere else, where nobody has asked for anything of late */
+	after.now = k.now = b.now;
+	schedule(&after, "nine", "/m/<id>", 12, 0, 0);
+	engine_export(b.e, b.now, keep, &k);
+	until(&after, instant_add(nine(4), span_from_s(1)));
+	OK(after.last.source == PREFETCH_SCHEDULE && after.last.at.us == nine(4).us);
+	OK(after.last.wanted >= 200 && after.last.warm >= 200, "%" PRIu64 " of %" PRIu64,
+	   after.last.warm, after.last.wanted);
+	bench_free(&b);
+	bench_free(&after);
+}
+
 TEST(whether_a_peak_came_is_not_said_without_a_history)
 {
 	struct policy y = hourly();
@@ -644,6 +674,7 @@ int main(int argc, char **argv)
 	RUN(a_schedule_that_is_sent_again_goes_on);
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
+	RUN(a_new_schedule_knows_what_was_learned_of_the_peak_in_whose_place_it_steps);
 	RUN(whether_a_peak_came_is_not_said_without_a_history);
 	RUN(traffic_without_a_rhythm_has_nothing_to_foresee);
 	return tap_done();
