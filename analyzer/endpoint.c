@@ -2,13 +2,17 @@
 #include "analyzer/endpoint.h"
 
 #include "base/mem.h"
-#include "models/pool.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* The prior is renewed after so many looks at the latest, from about so many of the keys. */
-static const unsigned POOL_EVERY = 300, POOL_SAMPLE = 1000;
+/*
+ * The pool learns after so many looks at the latest, from about so many of the keys; in several steps
+ * where these are all. Posteriors follow when so large a share of the keys has moved in it.
+ */
+static const unsigned POOL_EVERY = 300, POOL_SAMPLE = 250;
+static const int POOL_STEPS = 3;
+static const double POOL_MOVED = 0.02;
 
 /* Evidence of the change rate halves over this many of its own mean intervals, a day at least: a
  * fast key forgets fast. */
@@ -62,6 +66,7 @@ void endpoint_init(struct endpoint *ep, struct change prior)
 	        .alarm = SURPRISE_ALARM,
 	        .surprised_key = KEY_NONE,
 	};
+	endpoint_restore_prior(ep, prior);
 	demand_init(&ep->demand);
 }
 
@@ -74,23 +79,43 @@ void endpoint_release(struct endpoint *ep)
 
 struct change endpoint_posterior(const struct endpoint *ep, const struct key *k)
 {
-	struct change c = {k->da, k->db};
-
-	if (!k->looks) {
-		c.a += ep->prior.a;
-		c.b += ep->prior.b;
-	}
-	if (c.a < CHANGE_MIN_A)
-		c.a = CHANGE_MIN_A;
-	if (c.b < 1e-3 * ep->prior.b)
-		c.b = 1e-3 * ep->prior.b;
-	return c;
+	if (!k->looks)
+		return ep->prior;
+	if (k->prior_no == ep->prior_no)
+		return (struct change){k->a, k->b};
+	return pool_posterior(k->stray ? NULL : &ep->pool, &k->seen);
 }
 
-void endpoint_set_posterior(const struct endpoint *ep, struct key *k, struct change c)
+static void settle(const struct endpoint *ep, struct key *k)
 {
-	k->da = (float)(c.a - (k->looks ? 0 : ep->prior.a));
-	k->db = (float)(c.b - (k->looks ? 0 : ep->prior.b));
+	struct change c = endpoint_posterior(ep, k);
+
+	k->a = (float)c.a;
+	k->b = (float)c.b;
+	k->prior_no = ep->prior_no;
+}
+
+/* The pool is another one: so are all posteriors. */
+static void renew_prior(struct endpoint *ep)
+{
+	const struct looks nothing = {0};
+
+	ep->prior = pool_posterior(&ep->pool, &nothing);
+	ep->pool_moved = 0;
+	if (!++ep->prior_no)
+		ep->prior_no++;
+}
+
+void endpoint_restore_pool(struct endpoint *ep, const double *share)
+{
+	pool_restore(&ep->pool, share);
+	renew_prior(ep);
+}
+
+void endpoint_restore_prior(struct endpoint *ep, struct change prior)
+{
+	pool_init(&ep->pool, prior);
+	renew_prior(ep);
 }
 
 /* Requests per second of the demand clock that a key of the endpoint gets in the mean. */
@@ -121,6 +146,8 @@ bool endpoint_request(struct endpoint *ep, const struct zone *z, struct key *k, 
 	k->rate_n += count;
 	if (!instant_is_set(k->last_seen) || t.us > k->last_seen.us)
 		k->last_seen = t;
+	if (k->looks && k->prior_no != ep->prior_no)
+		settle(ep, k);
 	ep->requests += (uint64_t)count;
 	return jumped;
 }
@@ -184,19 +211,20 @@ static void learn_tempo(struct endpoint *ep, const struct key *k, struct change 
 	ep->log_tempo = fmin(fmax(ep->log_tempo, -TEMPO_MAX), TEMPO_MAX);
 }
 
-static void forget(const struct endpoint *ep, struct change *c, double tau)
+static void forget(const struct endpoint *ep, struct key *k, struct change c, double tau)
 {
-	double half_s = fmax(FORGET_CHANGES * c->b / c->a, FORGET_MIN_S * shape_pace(ep->shape));
+	double half_s = fmax(FORGET_CHANGES * c.b / c.a, FORGET_MIN_S * shape_pace(ep->shape));
 
-	change_forget(c, ep->prior, exp2(-tau / half_s));
+	looks_forget(&k->seen, exp2(-tau / half_s));
 }
 
-/* The key's posterior after one more look. */
-static void learned(struct endpoint *ep, struct key *k, struct change c)
+/* One more look has been taken down. */
+static void learned(struct endpoint *ep, struct key *k)
 {
 	if (k->looks < UINT16_MAX)
 		k->looks++;
-	endpoint_set_posterior(ep, k, c);
+	k->prior_no = 0;
+	settle(ep, k);
 	ep->looks_since_pool++;
 	k->flags |= KEY_DIRTY;
 	ep->dirty = true;
@@ -261,15 +289,28 @@ static double heed_counter(struct endpoint *ep, struct change posterior, double 
 	return changed && n <= COUNTER_STEP && witness_believed(&ep->counter) ? n : NAN;
 }
 
+/* As much as one or two changes say: the next looks decide. */
+static const double RESTART_CHANGES = 1.5;
+
+/* Another regime: the rate is about factor > 0 times what it was, and little is known of it. */
+static void restart(struct endpoint *ep, struct key *k, double factor)
+{
+	struct change c = endpoint_posterior(ep, k);
+
+	looks_restart(&k->seen, RESTART_CHANGES, c.a / c.b * factor);
+	k->prior_no = 0;
+	settle(ep, k);
+}
+
 /* A key is in another regime: forget all but the direction, and count for the endpoint. */
-static void heed_surprise(struct endpoint *ep, const struct key *k, struct change *c,
-                          enum surprised surprised)
+static void heed_surprise(struct endpoint *ep, struct key *k, enum surprised surprised)
 {
 	bool again = surprised && k->place == ep->surprised_key;
 
 	if (surprised) {
-		change_restart(c,
-		               surprised == SURPRISED_FASTER ? SURPRISE_RATIO : 1 / SURPRISE_RATIO);
+		k->stray = true;
+		restart(ep, k,
+		        surprised == SURPRISED_FASTER ? SURPRISE_RATIO : 1 / SURPRISE_RATIO);
 		ep->surprises++;
 		ep->surprised_key = k->place;
 	}
@@ -306,25 +347,24 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 		count = heed_counter(ep, c, tau, changed, says);
 	}
 	surprised = surprise_look(&k->surprise, c, tau, changed, ep->alarm);
-	forget(ep, &c, tau);
+	forget(ep, k, c, tau);
 	*(changed ? &ep->seen_changed : &ep->seen_same) += 1;
 	ep->told += isfinite(count) || isfinite(since);
 	if (isfinite(count))
-		change_count(&c, count, tau);
+		looks_count(&k->seen, count, tau);
 	else if (isfinite(since))
-		change_count(&c, 1, since);
+		looks_count(&k->seen, 1, since);
 	else if (changed)
-		change_changed(&c, tau);
+		looks_changed(&k->seen, tau);
 	else
-		change_unchanged(&c, tau);
-	heed_surprise(ep, k, &c, surprised);
-	learned(ep, k, c);
+		looks_unchanged(&k->seen, tau);
+	learned(ep, k);
+	heed_surprise(ep, k, surprised);
 }
 
 void endpoint_first(struct endpoint *ep, const struct zone *z, struct key *k, struct instant b,
                     struct instant modified)
 {
-	struct change c = endpoint_posterior(ep, k);
 	double age_s;
 
 	k->modified_s = whole_seconds(modified);
@@ -335,11 +375,11 @@ void endpoint_first(struct endpoint *ep, const struct zone *z, struct key *k, st
 		return;
 	/* of a file of ten years it is enough to know that it was not touched for long */
 	if (age_s > FIRST_AGE_MAX_S)
-		change_unchanged(&c, shape_mass(ep->shape, z,
-		                                instant_add(b, span_from_s(-FIRST_AGE_MAX_S)), b));
+		looks_unchanged(&k->seen, shape_mass(ep->shape, z,
+		                                     instant_add(b, span_from_s(-FIRST_AGE_MAX_S)), b));
 	else
-		change_count(&c, 1, shape_mass(ep->shape, z, modified, b));
-	learned(ep, k, c);
+		looks_count(&k->seen, 1, shape_mass(ep->shape, z, modified, b));
+	learned(ep, k);
 }
 
 void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
@@ -350,10 +390,10 @@ void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, st
 
 	if (!(tau > 0))
 		return;
-	forget(ep, &c, tau);
-	change_count(&c, 1, tau);
+	forget(ep, k, c, tau);
 	ep->announced++;
-	learned(ep, k, c);
+	looks_count(&k->seen, 1, tau);
+	learned(ep, k);
 }
 
 void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale)
@@ -388,21 +428,36 @@ bool endpoint_turn(struct endpoint *ep, struct key *keys)
 
 		/* those found out by themselves have taken this step */
 		if (k->looks && c.a > TURN_KNOWN) {
-			change_restart(&c, factor);
-			endpoint_set_posterior(ep, k, c);
+			restart(ep, k, factor);
 			k->surprise = (struct surprise){0};
 			k->flags |= KEY_DIRTY;
 		}
 		k->planned = INSTANT_NONE;
 	}
+	pool_scale(&ep->pool, factor);
+	renew_prior(ep);
 	ep->dirty = true;
 	return true;
 }
 
-void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent)
+/* One step for all of them, or every stride-th. */
+static double learn_pool(struct endpoint *ep, const struct key *keys, struct change parent,
+                         size_t stride)
 {
-	struct pool sum = {0};
-	struct change old = ep->prior;
+	struct pool_sum sum = {0};
+
+	for (size_t i = ep->prior_no % stride; i < ep->keys.n; i += stride) {
+		const struct key *k = &keys[ep->keys.v[i]];
+
+		if (k->looks)
+			pool_add(&sum, k->stray ? NULL : &ep->pool, &k->seen);
+	}
+	ep->pool_keys = sum.n * (double)stride;
+	return pool_learn(&ep->pool, &sum, parent, stride > 1 ? sum.n : 0);
+}
+
+void endpoint_pool(struct endpoint *ep, const struct key *keys, struct change parent)
+{
 	size_t stride;
 
 	/* often while there is little: the first keys of an endpoint profit most */
@@ -410,12 +465,9 @@ void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent)
 		return;
 	ep->looks_since_pool = 0;
 	stride = ep->keys.n / POOL_SAMPLE + 1;
-	for (size_t i = 0; i < ep->keys.n; i += stride)
-		if (keys[ep->keys.v[i]].looks)
-			pool_add(&sum, endpoint_posterior(ep, &keys[ep->keys.v[i]]));
-	ep->prior = pool_fit(&sum, parent);
-	ep->pool_keys = sum.n * (double)stride;
-	/* what keys with evidence have learned stays theirs, see key.h */
-	if (old.a != ep->prior.a || old.b != ep->prior.b)
-		ep->dirty = true;
+	for (int i = 0; i < (stride > 1 ? 1 : POOL_STEPS); i++)
+		ep->pool_moved += learn_pool(ep, keys, parent, stride);
+	if (ep->pool_moved > POOL_MOVED)
+		renew_prior(ep);
+	ep->dirty = true;
 }

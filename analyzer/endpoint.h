@@ -23,13 +23,17 @@
 #include "base/zone.h"
 #include "models/change.h"
 #include "models/demand.h"
+#include "models/pool.h"
 #include "models/shape.h"
 
 #include <stdint.h>
 
 struct endpoint {
 	/* learned */
-	struct change prior; /* of its keys' change rates */
+	struct pool pool;    /* of its keys' change rates */
+	struct change prior; /* the Gamma nearest to it */
+	uint16_t prior_no;   /* counts the priors that keys' posteriors are made with; never 0 */
+	double pool_moved;   /* share of keys that has moved in the pool since then */
 	double pool_keys;    /* keys behind the prior */
 	struct shape *shape; /* of volatility; NULL: flat so far */
 	struct demand demand;
@@ -63,9 +67,12 @@ struct endpoint {
 void endpoint_init(struct endpoint *ep, struct change prior);
 void endpoint_release(struct endpoint *ep);
 
-/* The effective posterior of a key, and the way back after an update. */
+/* The posterior of a key's change rate. */
 struct change endpoint_posterior(const struct endpoint *ep, const struct key *k);
-void endpoint_set_posterior(const struct endpoint *ep, struct key *k, struct change c);
+
+/* Takes a prior back that was kept: POOL_BINS shares, or as a Gamma. */
+void endpoint_restore_pool(struct endpoint *ep, const double *share);
+void endpoint_restore_prior(struct endpoint *ep, struct change prior);
 
 /*
  * count requests for the key at t: demand and the key's share of it. Late ones count as of the
@@ -135,6 +142,6 @@ double endpoint_correction(const struct endpoint *ep);
 bool endpoint_turn(struct endpoint *ep, struct key *keys);
 
 /* Renews the prior from the keys, when enough has been seen since. keys: the table of all keys. */
-void endpoint_pool(struct endpoint *ep, struct key *keys, struct change parent);
+void endpoint_pool(struct endpoint *ep, const struct key *keys, struct change parent);
 
 #endif

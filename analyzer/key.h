@@ -3,9 +3,8 @@
  * What is known of one key: how often it is asked for, how often it changes, what a load costs, and
  * how the value now held has fared since it was loaded.
  *
- * HOW IT WORKS the change rate of a key without a look is its endpoint's prior and what else is known
- * (da, db), so that a better prior is a better guess; from the first look on it is the key's own, (da,
- * db) alone, whatever becomes of the prior. The request rate is a Gamma too, on
+ * HOW IT WORKS what looks have said of the change rate (looks.h) is kept apart from the prior, which
+ * is the endpoint's (pool.h): as that becomes a better one, so does what is believed of the key. The request rate is a Gamma too, on
  * the endpoint's demand clock, with its evidence halved every KEY_RATE_HALF_S.
  */
 #ifndef FORECACHED_ANALYZER_KEY_H
@@ -13,6 +12,7 @@
 
 #include "base/instant.h"
 #include "models/change.h"
+#include "models/looks.h"
 #include "models/surprise.h"
 
 #include <stdbool.h>
@@ -50,7 +50,8 @@ struct key {
 	uint32_t place;           /* in the endpoint's list of keys */
 	uint32_t entry;           /* of the store */
 	uint32_t flight;          /* load in flight, or KEY_NONE */
-	float da, db;             /* change-rate evidence; without looks: beyond the prior */
+	struct looks seen; /* what is known of its change rate without the others */
+	float a, b; /* the posterior of its change rate that follows (endpoint_posterior) */
 	struct surprise surprise; /* has the rate become another one? */
 	double rate_n;    /* requests, decayed, at last_seen; a float holds still at 100 a second */
 	double rate_s;    /* demand-clock seconds they were counted in, decayed */
@@ -69,12 +70,14 @@ struct key {
 	struct instant last_seen, last_changed;
 	uint16_t looks;  /* pieces of evidence: loads that could be compared, events, ... */
 	uint16_t errors; /* in a row */
+	uint16_t prior_no; /* of the prior that a and b come from; 0: none */
 	uint8_t flags;   /* KEY_* */
 	uint8_t reason;  /* enum ttl_reason of the plan */
 	/* who had the value that is held loaded ahead, plus 1; 0: nobody, or it has been asked for */
 	uint8_t ahead_by;
 	uint8_t at_peaks; /* KEY_PEAK_* */
 	float ahead_p;    /* what was then said of its being asked for */
+	bool stray; /* it has left the others' ways: their prior is not its own */
 	/* of plain clients (engine/plain.h) */
 	uint8_t plain; /* KEY_PLAIN_* */
 	uint8_t space; /* its database */

@@ -151,13 +151,12 @@ int main(int argc, char **argv)
 {
 	struct rng g;
 	double observed, planned;
-	/* what a key has learned of itself: its own change and request rates, cost, record of hits */
+	/* what a key has learned of itself; its value, times and place in tables are not that */
 	const struct key *k = NULL;
-	size_t learned = sizeof(k->da) + sizeof(k->db) + sizeof(k->rate_n) + sizeof(k->rate_s) +
-	                 sizeof(k->load_us) + sizeof(k->p_sum) + sizeof(k->p_end) +
-	                 sizeof(k->modified_s) + sizeof(k->hits) + sizeof(k->loaded) +
-	                 sizeof(k->last_seen) + sizeof(k->last_changed) + sizeof(k->looks) +
-	                 sizeof(k->asked) + sizeof(k->peaks);
+	size_t learned = sizeof(k->seen) + sizeof(k->a) + sizeof(k->b) + sizeof(k->prior_no) +
+	                 sizeof(k->stray) + sizeof(k->surprise) + sizeof(k->rate_n) +
+	                 sizeof(k->rate_s) + sizeof(k->last_seen) + sizeof(k->load_us) +
+	                 sizeof(k->modified_s) + sizeof(k->looks);
 
 	n_keys = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 1000000;
 	if (n_keys < 1 || n_keys > 100000000) {

@@ -4,11 +4,12 @@
  *
  *	class     log_price, requests [all, a day's, of this day], audits [all, stale], stale [serves,
  *	          of requests]
- *	endpoint  prior [a, b, keys behind it], tempo [log, information], recent [requests, hits, stale],
+ *	endpoint  prior [a, b, keys behind it], pool (shares of its bins), tempo [log, information], recent [requests, hits, stale],
  *	          load_us [mean, n], theta (volatility shape), timetable [period s, theta of its phases],
  *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [coefficients, step s, sd,
  *	          weekly, period s], errors [profile, harmonic, n], forecast (ensemble_state)
- *	key       evidence [da, db, looks], rate [n, s, last_seen], load [us, bytes], version [hi, lo],
+ *	key       evidence [changes, seconds without, looks], changed (the changes by the length of the
+ *	          look; without it all are dated), stray, rate [n, s, last_seen], load [us, bytes], version [hi, lo],
  *	          times [loaded, last_changed], client_ttl, asked (at peaks: for each the number of its
  *	          peak, peaks and seconds waited, the same for Monday to Sunday)
  *	peak      id, peaks [all, Monday .. Sunday], and of a learned one: rise [kind, slot, days, held,
@@ -82,13 +83,16 @@ static void write_class(const struct class_state *c, record_fn *fn, void *arg)
 static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct endpoint *ep = &e->place.v[id]->ep;
-	double theta[DEMAND_STATE], sum[DEMAND_STATE], days[DEMAND_STATE],
+	double pool[POOL_BINS], theta[DEMAND_STATE], sum[DEMAND_STATE], days[DEMAND_STATE],
 	        model[HARMONIC_TERMS + 4], forecast[ENSEMBLE_STATE], ticks[TIMETABLE_BINS + 1];
 	const struct harmonic *harmonic = demand_harmonic(&ep->demand);
 	struct writer w;
 
 	begin(&w, "endpoint", intern_name(&e->place_name, id), bytes_of(NULL, 0));
 	put3(&w, "prior", 3, ep->prior.a, ep->prior.b, ep->pool_keys);
+	for (int i = 0; i < POOL_BINS; i++)
+		pool[i] = ep->pool.share[i];
+	put(&w, "pool", pool, POOL_BINS);
 	put3(&w, "tempo", 2, ep->log_tempo, ep->tempo_info, 0);
 	put_witness(&w, "modified", &ep->modified);
 	put_witness(&w, "counter", &ep->counter);
@@ -186,15 +190,17 @@ static void write_peak(struct engine *e, const struct peak *p, record_fn *fn, vo
 static void write_key(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct key *k = &e->key.v[id];
-	struct change prior = e->place.v[k->endpoint]->ep.prior;
-	double asked[ASKED_PEAKS * ASKED_NUMBERS];
+	double asked[ASKED_PEAKS * ASKED_NUMBERS], changed[LOOKS_BINS], changes = 0;
 	size_t n_asked = asked_numbers(e, id, asked);
 	struct writer w;
 
 	begin(&w, "key", key_bytes(e, id), intern_name(&e->place_name, k->endpoint));
-	/* beyond the prior, which is in another record and may come after this one */
-	put3(&w, "evidence", 3, k->da - (k->looks ? prior.a : 0), k->db - (k->looks ? prior.b : 0),
-	     k->looks);
+	for (int i = 0; i < LOOKS_BINS; i++)
+		changes += changed[i] = k->seen.changed[i];
+	put3(&w, "evidence", 3, changes, k->seen.quiet_s, k->looks);
+	put(&w, "changed", changed, LOOKS_BINS);
+	if (k->stray)
+		put3(&w, "stray", 1, 1, 0, 0);
 	put3(&w, "rate", 3, k->rate_n, k->rate_s, time_out(k->last_seen));
 	put3(&w, "load", 2, k->load_us, k->bytes, 0);
 	put3(&w, "version", 2, (double)(k->version >> 32), (double)(k->version & UINT32_MAX), 0);
@@ -325,6 +331,15 @@ static bool in_range(const double *v, size_t n, double lo, double hi)
 	return true;
 }
 
+static bool is_any(const double *v, size_t n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += v[i];
+	return sum > 0.5;
+}
+
 static void read_witness(const struct record *r, const char *name, struct witness *ret)
 {
 	const double *v = get(r, name, 4);
@@ -336,7 +351,7 @@ static void read_witness(const struct record *r, const char *name, struct witnes
 static int read_place(struct engine *e, struct instant now, const struct record *r,
                       const char **ret_why)
 {
-	const double *prior = get(r, "prior", 3), *tempo = get(r, "tempo", 2),
+	const double *prior = get(r, "prior", 3), *pool = get(r, "pool", POOL_BINS), *tempo = get(r, "tempo", 2),
 	             *theta = get(r, "theta", DEMAND_STATE),
 	             *sum = get(r, "demand_sum", DEMAND_STATE),
 	             *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
@@ -356,16 +371,10 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		return bad(ret_why, "endpoint.demand: out of range");
 	place = keyring_place(e, now, r->name, NULL); /* moves place.v: not in one expression */
 	ep = &e->place.v[place]->ep;
-	/* what keys that came before this record are said to know is beyond this prior */
-	for (size_t i = 0; i < ep->keys.n; i++) {
-		struct key *k = &e->key.v[ep->keys.v[i]];
-
-		if (k->looks) {
-			k->da += (float)(prior[0] - ep->prior.a);
-			k->db += (float)(prior[1] - ep->prior.b);
-		}
-	}
-	ep->prior = (struct change){prior[0], prior[1]};
+	if (pool && in_range(pool, POOL_BINS, 0, 1) && is_any(pool, POOL_BINS))
+		endpoint_restore_pool(ep, pool);
+	else
+		endpoint_restore_prior(ep, (struct change){prior[0], prior[1]});
 	ep->pool_keys = prior[2];
 	if (tempo && in_range(tempo, 1, -3, 3) && in_range(tempo + 1, 1, 0, 1e6)) {
 		ep->log_tempo = tempo[0];
@@ -458,12 +467,11 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	const double *ev = get(r, "evidence", 3), *rate = get(r, "rate", 3),
 	             *load = get(r, "load", 2), *version = get(r, "version", 2),
 	             *times = get(r, "times", 2), *modified = get(r, "times", 3),
-	             *ttl = get(r, "client_ttl", 1);
-	struct change prior;
+	             *changed = get(r, "changed", LOOKS_BINS), *stray = get(r, "stray", 1), *ttl = get(r, "client_ttl", 1);
 	uint32_t id;
 	struct key *k;
 
-	if (!ev || !in_range(ev, 2, -1e15, 1e15) || !in_range(ev + 2, 1, 0, UINT16_MAX))
+	if (!ev || !in_range(ev, 2, 0, 1e15) || !in_range(ev + 2, 1, 0, UINT16_MAX))
 		return bad(ret_why, "key.evidence: missing or out of range");
 	if (!rate || !in_range(rate, 2, 0, 1e15))
 		return bad(ret_why, "key.rate: missing or out of range");
@@ -472,9 +480,11 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 		return bad(ret_why, "key: its name is too long, or max_keys is reached");
 	k = &e->key.v[id];
 	k->looks = (uint16_t)ev[2];
-	prior = e->place.v[k->endpoint]->ep.prior;
-	k->da = (float)(ev[0] + (k->looks ? prior.a : 0));
-	k->db = (float)(ev[1] + (k->looks ? prior.b : 0));
+	k->seen = (struct looks){.quiet_s = (float)ev[1], .changed = {(float)ev[0]}};
+	for (int i = 0; changed && in_range(changed, LOOKS_BINS, 0, 1e15) && i < LOOKS_BINS; i++)
+		k->seen.changed[i] = (float)changed[i];
+	k->stray = stray && *stray > 0;
+	k->prior_no = 0;
 	k->rate_n = rate[0];
 	k->rate_s = rate[1];
 	k->last_seen = instant_min(time_in(rate[2]), now);

@@ -62,29 +62,6 @@ void change_changed(struct change *c, double tau)
 	clip(c);
 }
 
-void change_forget(struct change *c, struct change prior, double keep)
-{
-	c->a = prior.a + keep * (c->a - prior.a);
-	c->b = prior.b + keep * (c->b - prior.b);
-	if (c->b <= 0)
-		c->b = prior.b;
-	if (c->a <= 0)
-		c->a = prior.a;
-	clip(c);
-}
-
-/* As much as one or two changes say: the next looks decide. */
-static const double RESTART_A = 1.5;
-
-void change_restart(struct change *c, double factor)
-{
-	double mean = c->a / c->b * factor;
-
-	c->a = fmin(c->a, RESTART_A);
-	c->b = c->a / mean;
-	clip(c);
-}
-
 double change_p(struct change c, double tau)
 {
 	double x = tau / c.b;

@@ -35,12 +35,6 @@ void change_unchanged(struct change *c, double tau);
 /* Two looks tau apart saw different values: one change or more. Ignores tau <= 0. */
 void change_changed(struct change *c, double tau);
 
-/* Forgets: the evidence beyond the prior is weighted with 0 <= keep <= 1 (power prior). */
-void change_forget(struct change *c, struct change prior, double keep);
-
-/* Another regime: the rate is about factor > 0 times what it was, and little is known of it. */
-void change_restart(struct change *c, double factor);
-
 /* Probability that the value changes within tau >= 0 seconds, the uncertainty of the rate included:
  * 1 - (b / (b + tau))^a. */
 double change_p(struct change c, double tau);

@@ -6,6 +6,7 @@ noinst_LTLIBRARIES += %D%/libmodels.la
 	%D%/harmonic.h %D%/harmonic.c \
 	%D%/interval.h %D%/interval.c \
 	%D%/jump.h %D%/jump.c \
+	%D%/looks.h %D%/looks.c \
 	%D%/period.h %D%/period.c \
 	%D%/pool.h %D%/pool.c \
 	%D%/reuse.h %D%/reuse.c \

@@ -233,6 +233,12 @@ endif
 
 MODELS_LIBS = models/libmodels.la base/libbase.la $(GSL_LIBS) $(XXHASH_LIBS) -lm
 
+check_PROGRAMS += %D%/unit/t_pool
+%C%_unit_t_pool_SOURCES = %D%/unit/t_pool.c
+%C%_unit_t_pool_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_pool_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_pool
+
 check_PROGRAMS += %D%/unit/t_change
 %C%_unit_t_change_SOURCES = %D%/unit/t_change.c
 %C%_unit_t_change_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -2,7 +2,6 @@
 #include "models/change.h"
 
 #include "base/rng.h"
-#include "models/pool.h"
 #include "tests/tap.h"
 
 static struct rng rng;
@@ -85,17 +84,6 @@ TEST(evidence_is_bounded_so_that_a_key_can_unlearn)
 	OK(c.a / c.b < 1e-4, "%g", c.a / c.b);
 }
 
-TEST(forgetting_goes_back_to_the_prior)
-{
-	struct change prior = {0.5, 30}, c = {20, 2000};
-
-	change_forget(&c, prior, 0.5);
-	NEAR(c.a, 10.25, 1e-12);
-	change_forget(&c, prior, 0);
-	NEAR(c.a, prior.a, 1e-12);
-	NEAR(c.b, prior.b, 1e-12);
-}
-
 /*
  * Rates drawn from the prior, looks at irregular times: is the predicted P(changed) what happens?
  */
@@ -150,39 +138,6 @@ TEST(the_long_run_finds_the_rate)
 	}
 }
 
-TEST(a_population_is_found_again)
-{
-	struct pool p = {0};
-	struct change parent = {0.5, 30}, prior;
-
-	for (int i = 0; i < 4; i++)
-		pool_add(&p, (struct change){50, 500});
-	prior = pool_fit(&p, parent);
-	OK(prior.a == parent.a && prior.b == parent.b, "four keys say nothing about spread");
-	p = (struct pool){0};
-	for (int i = 0; i < 20000; i++) {
-		double rate = rng_gamma(&rng, 0.8, 200);
-
-		/* a posterior so sharp that it is the rate itself */
-		pool_add(&p, (struct change){1e6, 1e6 / fmax(rate, 1e-12)});
-	}
-	prior = pool_fit(&p, parent);
-	NEAR(prior.a, 0.8, 0.04);
-	NEAR(prior.a / prior.b, 0.8 / 200, 0.0002);
-}
-
-TEST(a_population_without_spread_is_a_confident_prior)
-{
-	struct pool p = {0};
-	struct change prior;
-
-	for (int i = 0; i < 100; i++)
-		pool_add(&p, (struct change){1e9, 1e10});
-	prior = pool_fit(&p, (struct change){0.5, 30});
-	NEAR(prior.a, POOL_MAX_A, 1e-9);
-	NEAR(prior.a / prior.b, 0.1, 1e-6);
-}
-
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -192,10 +147,7 @@ int main(int argc, char **argv)
 	RUN(nothing_is_learned_from_no_time);
 	RUN(probability_and_time_are_inverses);
 	RUN(evidence_is_bounded_so_that_a_key_can_unlearn);
-	RUN(forgetting_goes_back_to_the_prior);
 	RUN(predictions_are_calibrated_from_the_first_look_on);
 	RUN(the_long_run_finds_the_rate);
-	RUN(a_population_is_found_again);
-	RUN(a_population_without_spread_is_a_confident_prior);
 	return tap_done();
 }
