@@ -309,8 +309,7 @@ static void heed_surprise(struct endpoint *ep, struct key *k, enum surprised sur
 
 	if (surprised) {
 		k->stray = true;
-		restart(ep, k,
-		        surprised == SURPRISED_FASTER ? SURPRISE_RATIO : 1 / SURPRISE_RATIO);
+		restart(ep, k, surprised == SURPRISED_FASTER ? SURPRISE_RATIO : 1 / SURPRISE_RATIO);
 		ep->surprises++;
 		ep->surprised_key = k->place;
 	}
@@ -375,8 +374,9 @@ void endpoint_first(struct endpoint *ep, const struct zone *z, struct key *k, st
 		return;
 	/* of a file of ten years it is enough to know that it was not touched for long */
 	if (age_s > FIRST_AGE_MAX_S)
-		looks_unchanged(&k->seen, shape_mass(ep->shape, z,
-		                                     instant_add(b, span_from_s(-FIRST_AGE_MAX_S)), b));
+		looks_unchanged(
+		        &k->seen,
+		        shape_mass(ep->shape, z, instant_add(b, span_from_s(-FIRST_AGE_MAX_S)), b));
 	else
 		looks_count(&k->seen, 1, shape_mass(ep->shape, z, modified, b));
 	learned(ep, k);

@@ -54,7 +54,7 @@ struct endpoint {
 	uint32_t rush;             /* looks until that is raised for the alarms of late; 0: none */
 	uint32_t surprised_key;    /* the place of the last such key */
 	uint64_t surprises, turns; /* keys, and times that all keys, were found so */
-	VEC(uint32_t) keys; /* ids, in no order */
+	VEC(uint32_t) keys;        /* ids, in no order */
 	/* counted */
 	uint64_t requests, hits, loads, errors, audits, audits_stale;
 	/* looks that found the value unchanged, or changed; of these dated or counted by the origin */

@@ -47,11 +47,11 @@ enum key_peak {
 
 struct key {
 	uint32_t endpoint;
-	uint32_t place;           /* in the endpoint's list of keys */
-	uint32_t entry;           /* of the store */
-	uint32_t flight;          /* load in flight, or KEY_NONE */
+	uint32_t place;    /* in the endpoint's list of keys */
+	uint32_t entry;    /* of the store */
+	uint32_t flight;   /* load in flight, or KEY_NONE */
 	struct looks seen; /* what is known of its change rate without the others */
-	float a, b; /* the posterior of its change rate that follows (endpoint_posterior) */
+	float a, b;        /* the posterior of its change rate that follows (endpoint_posterior) */
 	struct surprise surprise; /* has the rate become another one? */
 	double rate_n;    /* requests, decayed, at last_seen; a float holds still at 100 a second */
 	double rate_s;    /* demand-clock seconds they were counted in, decayed */
@@ -68,16 +68,16 @@ struct key {
 	/* when soft was last computed; NONE: to be computed when next asked for */
 	struct instant planned;
 	struct instant last_seen, last_changed;
-	uint16_t looks;  /* pieces of evidence: loads that could be compared, events, ... */
-	uint16_t errors; /* in a row */
+	uint16_t looks;    /* pieces of evidence: loads that could be compared, events, ... */
+	uint16_t errors;   /* in a row */
 	uint16_t prior_no; /* of the prior that a and b come from; 0: none */
-	uint8_t flags;   /* KEY_* */
-	uint8_t reason;  /* enum ttl_reason of the plan */
+	uint8_t flags;     /* KEY_* */
+	uint8_t reason;    /* enum ttl_reason of the plan */
 	/* who had the value that is held loaded ahead, plus 1; 0: nobody, or it has been asked for */
 	uint8_t ahead_by;
 	uint8_t at_peaks; /* KEY_PEAK_* */
 	float ahead_p;    /* what was then said of its being asked for */
-	bool stray; /* it has left the others' ways: their prior is not its own */
+	bool stray;       /* it has left the others' ways: their prior is not its own */
 	/* of plain clients (engine/plain.h) */
 	uint8_t plain; /* KEY_PLAIN_* */
 	uint8_t space; /* its database */

@@ -4,12 +4,14 @@
  *
  *	class     log_price, requests [all, a day's, of this day], audits [all, stale], stale [serves,
  *	          of requests]
- *	endpoint  prior [a, b, keys behind it], pool (shares of its bins), tempo [log, information], recent [requests, hits, stale],
+ *	endpoint  prior [a, b, keys behind it], pool (shares of its bins), tempo [log, information],
+ *	          recent [requests, hits, stale],
  *	          load_us [mean, n], theta (volatility shape), timetable [period s, theta of its phases],
  *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [coefficients, step s, sd,
  *	          weekly, period s], errors [profile, harmonic, n], forecast (ensemble_state)
  *	key       evidence [changes, seconds without, looks], changed (the changes by the length of the
- *	          look; without it all are dated), stray, rate [n, s, last_seen], load [us, bytes], version [hi, lo],
+ *	          look; without it all are dated), stray, rate [n, s, last_seen], load [us, bytes],
+ *	          version [hi, lo],
  *	          times [loaded, last_changed], client_ttl, asked (at peaks: for each the number of its
  *	          peak, peaks and seconds waited, the same for Monday to Sunday)
  *	peak      id, peaks [all, Monday .. Sunday], and of a learned one: rise [kind, slot, days, held,
@@ -351,8 +353,8 @@ static void read_witness(const struct record *r, const char *name, struct witnes
 static int read_place(struct engine *e, struct instant now, const struct record *r,
                       const char **ret_why)
 {
-	const double *prior = get(r, "prior", 3), *pool = get(r, "pool", POOL_BINS), *tempo = get(r, "tempo", 2),
-	             *theta = get(r, "theta", DEMAND_STATE),
+	const double *prior = get(r, "prior", 3), *pool = get(r, "pool", POOL_BINS),
+	             *tempo = get(r, "tempo", 2), *theta = get(r, "theta", DEMAND_STATE),
 	             *sum = get(r, "demand_sum", DEMAND_STATE),
 	             *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
 	             *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
@@ -467,7 +469,8 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	const double *ev = get(r, "evidence", 3), *rate = get(r, "rate", 3),
 	             *load = get(r, "load", 2), *version = get(r, "version", 2),
 	             *times = get(r, "times", 2), *modified = get(r, "times", 3),
-	             *changed = get(r, "changed", LOOKS_BINS), *stray = get(r, "stray", 1), *ttl = get(r, "client_ttl", 1);
+	             *changed = get(r, "changed", LOOKS_BINS), *stray = get(r, "stray", 1),
+	             *ttl = get(r, "client_ttl", 1);
 	uint32_t id;
 	struct key *k;
 

@@ -28,6 +28,7 @@ static const double UNLIKELY = 20;
  * ln(1 - exp(-x)) for x = POOL_LOWEST e^(i POOL_STEP): what a look over 1 s that found a change says
  * of the rate of bin i, and one over the next length of looks.h of bin i - PER_LENGTH.
  */
+/* clang-format off */
 static const float LOG_CHANGED[POOL_BINS + (LOOKS_BINS - 1) * PER_LENGTH] = {
 	-17.32207f, -17.07207f, -16.82207f, -16.57207f, -16.32207f, -16.07207f, -15.82207f,
 	-15.57207f, -15.32207f, -15.07207f, -14.82207f, -14.57207f, -14.32207f, -14.07207f,
@@ -41,9 +42,10 @@ static const float LOG_CHANGED[POOL_BINS + (LOOKS_BINS - 1) * PER_LENGTH] = {
 	-1.674081f, -1.452401f, -1.238341f, -1.033793f, -0.8410112f, -0.6626079f, -0.5014851f,
 	-0.3606566f, -0.2429047f, -0.1502241f, -0.08307408f, -0.03964087f, -0.01557188f,
 	-0.004738186f, -0.001033548f, -0.0001465779f, -1.194252e-05f, -4.773788e-07f,
-	-7.647147e-09f, -3.786227e-11f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	-7.647147e-09f, -3.786227e-11f,
+	/* and 0 from there */
 };
+/* clang-format on */
 
 static double log_rate(int bin)
 {

@@ -23,9 +23,9 @@
 #include "models/change.h"
 #include "models/looks.h"
 
-#define POOL_BINS 84
-#define POOL_STEP 0.25      /* of the logarithm of the rate, from bin to bin */
-#define POOL_LOWEST 3e-8    /* rate of the first bin, changes per second; the last has 31 */
+#define POOL_BINS   84
+#define POOL_STEP   0.25 /* of the logarithm of the rate, from bin to bin */
+#define POOL_LOWEST 3e-8 /* rate of the first bin, changes per second; the last has 31 */
 
 struct pool {
 	float share[POOL_BINS];

@@ -545,8 +545,8 @@ TEST(a_first_last_modified_counts_where_it_is_believed)
 		endpoint_first(&ep, &zone_utc, &fresh_one, at(0), at(-age));
 		if (age > 3) {
 			OK(fresh_one.seen.changed[0] == 1);
-			NEAR(fresh_one.seen.quiet_s, shape_mass(ep.shape, &zone_utc, at(-age), at(0)),
-			     1 + age * 1e-5);
+			NEAR(fresh_one.seen.quiet_s,
+			     shape_mass(ep.shape, &zone_utc, at(-age), at(0)), 1 + age * 1e-5);
 		}
 	}
 	k = fresh();

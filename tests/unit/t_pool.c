@@ -44,8 +44,7 @@ TEST(a_posterior_is_what_bayes_rule_says)
 		for (int j = 0; j < n[i]; j++)
 			looks_changed(&l, tau[i][j]);
 		/* lengths between two of those that are kept are off by a little */
-		NEAR(mean_of(pool_posterior(&p, &l)) /
-		             exact_mean(prior, quiet_s[i], tau[i], n[i]),
+		NEAR(mean_of(pool_posterior(&p, &l)) / exact_mean(prior, quiet_s[i], tau[i], n[i]),
 		     1, 0.08);
 	}
 }
@@ -158,7 +157,8 @@ TEST(two_kinds_of_keys_are_told_apart)
 	/* one look each says which it is */
 	looks_unchanged(&slow, 120);
 	looks_changed(&fast, 120);
-	OK(mean_of(pool_posterior(&p, &slow)) < 1 / 2000.0, "%g", mean_of(pool_posterior(&p, &slow)));
+	OK(mean_of(pool_posterior(&p, &slow)) < 1 / 2000.0, "%g",
+	   mean_of(pool_posterior(&p, &slow)));
 	OK(mean_of(pool_posterior(&p, &fast)) > 0.02, "%g", mean_of(pool_posterior(&p, &fast)));
 }
 
@@ -253,7 +253,8 @@ TEST(all_rates_can_move_at_once_and_what_was_kept_comes_back)
 	for (int i = 0; i < POOL_BINS; i++)
 		kept[i] = p.share[i];
 	pool_restore(&q, kept);
-	NEAR(mean_of(pool_posterior(&q, &nothing)) / mean_of(pool_posterior(&p, &nothing)), 1, 0.01);
+	NEAR(mean_of(pool_posterior(&q, &nothing)) / mean_of(pool_posterior(&p, &nothing)), 1,
+	     0.01);
 	/* beyond the ends there is nothing to go to */
 	pool_scale(&p, 1e30);
 	for (int i = 0; i < POOL_BINS; i++) {
