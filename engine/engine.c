@@ -195,6 +195,7 @@ void engine_free(struct engine **ep)
 	heap_release(&e->jump);
 	heap_release(&e->expiry);
 	vec_free(&e->note);
+	vec_free(&e->sweep);
 	vec_free(&e->touched);
 	heap_release(&e->deadline);
 	intern_release(&e->key_name);
@@ -314,6 +315,8 @@ void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct
 		plain_timer(e, now, id);
 		done++;
 	}
+	if (e->sweep.n)
+		serve_sweep(e, now, !max_work, fx);
 	round_tick(e, now, fx);
 }
 
@@ -325,5 +328,7 @@ struct instant engine_next(const struct engine *e)
 	t = instant_min(t, heap_next(&e->refresh));
 	t = instant_min(t, heap_next(&e->jump));
 	t = instant_min(t, heap_next(&e->expiry));
+	if (e->sweep.n)
+		t = instant_min(t, e->sweep_due);
 	return instant_min(t, peak_next(e));
 }

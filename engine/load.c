@@ -296,7 +296,7 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 	if (rc) {
 		k->entry = STORE_NONE;
 	} else {
-		e->held[k->space]++;
+		plain_held(e, k);
 		evict_kept(e, key);
 	}
 	return rc;

@@ -369,7 +369,11 @@ void plain_give_up(struct engine *e, uint32_t key)
 
 	if (!(k->plain & KEY_PLAIN_EXACT))
 		return;
+	if (k->entry != STORE_NONE)
+		plain_unheld(e, k);
 	k->plain &= (uint8_t)~KEY_PLAIN_EXACT;
+	if (k->entry != STORE_NONE)
+		plain_held(e, k);
 	heap_cancel(&e->expiry, key);
 }
 
@@ -379,11 +383,15 @@ static void set_times(struct engine *e, uint32_t key, struct instant expires)
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
 
+	if (k->entry != STORE_NONE)
+		plain_unheld(e, k);
 	k->soft = k->hard = expires;
+	k->plain |= KEY_PLAIN_EXACT;
+	if (k->entry != STORE_NONE)
+		plain_held(e, k);
 	if (instant_is_set(expires) && grace_allowed(p, k))
 		k->hard = instant_add(expires, span_from_s(p->policy.grace));
 	k->reason = TTL_CLIENT;
-	k->plain |= KEY_PLAIN_EXACT;
 	k->flags &= (uint8_t)~KEY_AHEAD;
 	heap_cancel(&e->refresh, key);
 	if (instant_is_set(expires))
@@ -396,7 +404,9 @@ void plain_adopt(struct engine *e, uint32_t key)
 {
 	struct key *k = &e->key.v[key];
 
+	plain_unheld(e, k);
 	k->plain |= KEY_PLAIN_EXACT;
+	plain_held(e, k);
 	k->reason = TTL_CLIENT;
 	if (instant_is_set(k->hard))
 		heap_set(&e->expiry, key, k->hard);
@@ -620,6 +630,7 @@ void plain_flush(struct engine *e, unsigned space)
 			continue;
 		f->number[i]++;
 		f->left[i] = e->held[i];
+		f->left_endless[i] = e->endless[i];
 	}
 	f->next = 0;
 	f->end = e->key_name.n_ids;
@@ -645,13 +656,7 @@ uint64_t plain_count(const struct engine *e, unsigned space)
 
 uint64_t plain_ending(const struct engine *e, unsigned space)
 {
-	uint64_t n = 0;
-
-	for (size_t id = 0; id < e->key.n; id++)
-		n += e->key.v[id].entry != STORE_NONE && (e->key.v[id].flags & KEY_OURS) &&
-		     e->key.v[id].space == space && instant_is_set(e->key.v[id].soft) &&
-		     !plain_is_flushed(e, &e->key.v[id]);
-	return n;
+	return plain_count(e, space) - (e->endless[space] - e->flushes.left_endless[space]);
 }
 
 uint64_t plain_expired(const struct engine *e)

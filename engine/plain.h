@@ -119,7 +119,7 @@ bool plain_flush_step(struct engine *e, uint32_t max);
 /* Values held in a database; some of them may have expired a moment ago. */
 uint64_t plain_count(const struct engine *e, unsigned space);
 
-/* Those of them that end some time; looks at every key. And values that have ended so far. */
+/* Those of them that end some time. And values that have ended so far. */
 uint64_t plain_ending(const struct engine *e, unsigned space);
 uint64_t plain_expired(const struct engine *e);
 

@@ -241,7 +241,7 @@ size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn 
 		out++;
 	}
 	/* a bounded look around the table: what is not reached now comes next time */
-	for (; out < max && looked < e->key_name.n_ids && looked < 64 * max; looked++) {
+	for (; out < max && looked < e->key_name.n_ids && looked < ENGINE_DIRTY_LOOKS * max; looked++) {
 		uint32_t id = e->dirty_key < e->key_name.n_ids ? e->dirty_key : 0;
 
 		e->dirty_key = id + 1;
@@ -612,7 +612,7 @@ static void adopt_one(void *arg, uint32_t entry)
 	k->hard = item.hard;
 	k->bytes = (uint32_t)item.value.n;
 	k->flags |= KEY_HELD | KEY_OURS;
-	e->held[k->space]++;
+	plain_held(e, k);
 	evict_kept(e, id);
 	if (item.max_age.us == SPAN_MAX.us) {
 		plain_adopt(e, id);

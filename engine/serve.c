@@ -9,6 +9,9 @@
 /* No hit is audited less or more often than this many times the configured share. */
 static const double AUDIT_LEAST = 0.3, AUDIT_MOST = 4, AUDIT_MORE_GAIN = 0.001;
 
+/* So many keys are looked at by a purge before others are served: half a millisecond. */
+#define SWEEP_KEYS 1024u
+
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome)
 {
@@ -560,31 +563,70 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 	serve_reply(e, fx, in->ticket, key, REPLY_OK, OUTCOME_CHANGED);
 }
 
+/* Looks at so many keys; true when there are more. */
+static bool sweep_step(struct engine *e, struct sweep *s, uint32_t max)
+{
+	for (; s->next < s->end && max; s->next++, max--) {
+		struct key *k = &e->key.v[s->next];
+
+		if (!intern_is_live(&e->key_name, s->next) ||
+		    (s->place != INTERN_NONE && k->endpoint != s->place))
+			continue;
+		s->gone += (k->flags & KEY_HELD) && !plain_is_flushed(e, k);
+		/* what a load has read before may be what is purged */
+		load_void(e, s->next);
+		serve_drop(e, s->next);
+	}
+	return s->next < s->end;
+}
+
+static void sweep_reply(struct engine *e, const struct sweep *s, struct effects *fx)
+{
+	struct effect *f = serve_reply(e, fx, s->ticket, KEY_NONE, REPLY_OK, OUTCOME_MISS);
+
+	f->reply.count = s->gone;
+}
+
+void serve_sweep(struct engine *e, struct instant now, bool all, struct effects *fx)
+{
+	while (e->sweep.n) {
+		bool more = sweep_step(e, &e->sweep.v[0], all ? UINT32_MAX : SWEEP_KEYS);
+
+		if (!more) {
+			sweep_reply(e, &e->sweep.v[0], fx);
+			memmove(e->sweep.v, e->sweep.v + 1, --e->sweep.n * sizeof(*e->sweep.v));
+		}
+		e->sweep_due = now;
+		if (!all)
+			return;
+	}
+}
+
 void serve_purge(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
-	uint32_t place = INTERN_NONE;
-	uint64_t gone = 0;
-	struct effect *f;
+	struct sweep s = {.ticket = in->ticket, .place = INTERN_NONE, .end = e->key_name.n_ids};
 
 	if (in->purge.what == PURGE_KEY) {
 		serve_delete(e, now, in, fx);
 		return;
 	}
 	if (in->purge.what == PURGE_ENDPOINT) {
-		place = intern_find(&e->place_name, in->endpoint);
-		if (place == INTERN_NONE) {
+		s.place = intern_find(&e->place_name, in->endpoint);
+		if (s.place == INTERN_NONE) {
 			serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_ABSENT, OUTCOME_MISS);
 			return;
 		}
 	}
-	for (uint32_t id = 0; id < e->key_name.n_ids; id++) {
-		if (!intern_is_live(&e->key_name, id) ||
-		    (place != INTERN_NONE && e->key.v[id].endpoint != place))
-			continue;
-		gone += (e->key.v[id].flags & KEY_HELD) != 0;
-		load_void(e, id);
-		serve_drop(e, id);
+	/*
+	 * Who purged wants to know that it is gone, readers of the segment included: the answer
+	 * comes when all keys have been looked at. Others are served meanwhile.
+	 */
+	if (!e->sweep.n && !sweep_step(e, &s, SWEEP_KEYS)) {
+		sweep_reply(e, &s, fx);
+	} else if ((double)e->sweep.n >= e->limits.max_waiters) {
+		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_BUSY, OUTCOME_MISS);
+	} else {
+		*vec_push(&e->sweep) = s;
+		e->sweep_due = now;
 	}
-	f = serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_OK, OUTCOME_MISS);
-	f->reply.count = gone;
 }

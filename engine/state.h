@@ -118,6 +118,7 @@ struct plain_flushes {
 	unsigned begun;     /* since all keys were looked at last */
 	uint8_t number[16]; /* by database */
 	uint64_t left[16];  /* flushed values that are still in the store */
+	uint64_t left_endless[16];
 };
 
 struct waiter {
@@ -125,6 +126,13 @@ struct waiter {
 	uint32_t next;
 	bool may_lease; /* would take the lease over if its holder is lost */
 	bool first;     /* its request started the load: outcome miss, not joined */
+};
+
+/* A purge that is under way: keys from `next` to `end` are yet to be looked at. */
+struct sweep {
+	uint64_t ticket, gone;
+	uint32_t place; /* INTERN_NONE: of all endpoints */
+	uint32_t next, end;
 };
 
 /* One load or lease of one key on its way. */
@@ -265,8 +273,12 @@ struct engine {
 	struct heap expiry;          /* by key: the end of exact values */
 	VEC(uint32_t) touched;       /* watched keys that have changed */
 	uint64_t held[16];           /* values in each database of plain clients */
+	uint64_t endless[16];        /* those of them that are exact and never end */
 	struct plain_flushes flushes;
 	uint64_t n_expired;
+
+	VEC(struct sweep) sweep; /* the first is at work */
+	struct instant sweep_due;
 
 	struct engine_stats stats;
 	uint32_t dirty_key, dirty_place; /* cursors of engine_dirty */
@@ -327,6 +339,8 @@ void serve_delete(struct engine *e, struct instant now, const struct input *in, 
 void serve_changed(struct engine *e, struct instant now, const struct input *in,
                    struct effects *fx);
 void serve_purge(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+/* Goes on with purges: a slice, or all there is to do. */
+void serve_sweep(struct engine *e, struct instant now, bool all, struct effects *fx);
 /* The value of the key is gone from the cache; what was learned stays. */
 void serve_drop(struct engine *e, uint32_t key);
 /* Drops it if what the segment holds is no longer what was put: nobody may get that. */
@@ -447,12 +461,36 @@ static inline bool plain_is_flushed(const struct engine *e, const struct key *k)
 }
 /* Takes it out now, before anything else is done with the key. */
 void plain_settle(struct engine *e, uint32_t id);
-/* One value less in the key's database. */
+/* A value of a plain client that never ends. All others have an end. */
+static inline bool plain_is_endless(const struct key *k)
+{
+	return (k->plain & KEY_PLAIN_EXACT) && !instant_is_set(k->soft);
+}
+/*
+ * One value more in the key's database, or less. A value that is held is taken out of the counts
+ * before its end changes, or whether it is exact, and put in again after.
+ */
+static inline void plain_held(struct engine *e, const struct key *k)
+{
+	bool endless = plain_is_endless(k);
+
+	e->held[k->space]++;
+	e->endless[k->space] += endless;
+	if (!plain_is_flushed(e, k))
+		return;
+	e->flushes.left[k->space]++;
+	e->flushes.left_endless[k->space] += endless;
+}
 static inline void plain_unheld(struct engine *e, const struct key *k)
 {
+	bool endless = plain_is_endless(k);
+
 	e->held[k->space]--;
-	if (plain_is_flushed(e, k))
-		e->flushes.left[k->space]--;
+	e->endless[k->space] -= endless;
+	if (!plain_is_flushed(e, k))
+		return;
+	e->flushes.left[k->space]--;
+	e->flushes.left_endless[k->space] -= endless;
 }
 /* The value that is held is planned like any other from now on. */
 void plain_give_up(struct engine *e, uint32_t key);

@@ -354,6 +354,12 @@ check_PROGRAMS += %D%/unit/t_daemon_parts
 %C%_unit_t_daemon_parts_LDADD = daemon/libdaemon.la base/libbase.la -lm
 TESTS += %D%/unit/t_daemon_parts
 
+check_PROGRAMS += %D%/unit/t_plain
+%C%_unit_t_plain_SOURCES = %D%/unit/t_plain.c
+%C%_unit_t_plain_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
+%C%_unit_t_plain_LDADD = $(ENGINE_LIBS)
+TESTS += %D%/unit/t_plain
+
 check_PROGRAMS += %D%/unit/t_resp_miss
 %C%_unit_t_resp_miss_SOURCES = %D%/unit/t_resp_miss.c
 %C%_unit_t_resp_miss_CPPFLAGS = $(UNIT_CPPFLAGS)
