@@ -718,7 +718,7 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 			output_too_long(c);
 			return at;
 		}
-		if (!write_out(c)) {
+		if (!c->holds && !write_out(c)) {
 			c->stalled = true;
 			break;
 		}
@@ -798,6 +798,19 @@ void resp_conn_write_all(struct resp *r)
 		resp_out_release(&r->out);
 }
 
+/* Its replies wait for something else than their turn: they move to its own buffer. */
+static void hold(struct resp_conn *c)
+{
+	struct resp *r = c->r;
+
+	if (c->w == &r->out) {
+		resp_raw(&c->out, r->out.p + c->from, r->out.n - c->from);
+		r->out.n = c->from;
+		c->w = &c->out;
+	}
+	watch_for(c, EPOLLRDHUP);
+}
+
 /*
  * After commands were carried out: their replies wait for those of the other connections of this
  * turn. A peer that talks over many connections, as load generators and proxies do, is then woken
@@ -809,6 +822,10 @@ static void conclude(struct resp_conn *c)
 
 	if (c->dead)
 		return;
+	if (c->holds) {
+		hold(c);
+		return;
+	}
 	if (c->w == &c->out || r->out.n == c->from) {
 		settle(c, write_own(c));
 		return;
@@ -845,7 +862,7 @@ static void go_on(struct resp_conn *c)
 
 	if (c->batched)
 		resp_conn_write_all(c->r);
-	if (c->dead)
+	if (c->dead || c->holds)
 		return;
 	if (!write_own(c)) {
 		settle(c, false);

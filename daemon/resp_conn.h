@@ -98,6 +98,7 @@ struct resp_conn {
 	bool stalled;  /* stopped between two commands, as the peer did not take its replies */
 	bool mute;     /* CLIENT REPLY: the command that is carried out, or waits, is not answered */
 	bool flushes;  /* waits until all that it flushed is out of the store */
+	bool holds;    /* ... and has its reply already, of an EXEC: not to be written before */
 	bool in_exec, dirty;
 	uint32_t tickets; /* yet to be answered */
 	struct resp_parser parser;

@@ -107,6 +107,8 @@ static void expire(struct resp_conn *c, const struct bytes *arg, size_t n, bool 
 	}
 	has = instant_is_set(v.expires);
 	old = has ? resp_wall_ms(c, v.expires) : 0;
+	/* as it can be kept: an end beyond all that are is not later than itself */
+	when = resp_wall_ms(c, resp_from_wall_ms(c, when));
 	if (((only & IF_NONE) && has) || ((only & IF_SOME) && !has) ||
 	    ((only & IF_LATER) && (!has || when <= old)) ||
 	    ((only & IF_SOONER) && has && when >= old)) {

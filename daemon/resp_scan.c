@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keys looked at in one turn: about a millisecond. */
-#define KEYS_PER_TURN 8192
+/* Keys looked at in one turn: half a millisecond. */
+#define KEYS_PER_TURN 1024
 
 /* Most keys that one SCAN looks at for each that it was asked for: few may be of its database. */
 #define SCAN_PER_KEY 16
@@ -295,7 +295,9 @@ void resp_flush_step(struct resp *r)
 		if (!c->flushes)
 			continue;
 		c->flushes = c->waits = false;
-		resp_ok(c);
+		if (!c->holds)
+			resp_ok(c);
+		c->holds = false;
 		resp_late(c, before);
 		resp_conn_ready(c);
 	}
@@ -314,10 +316,14 @@ static void flush(struct resp_conn *c, const struct bytes *arg, size_t n, unsign
 		return;
 	}
 	plain_flush(e, space);
-	if (c->in_exec || plain_ids(e) <= KEYS_PER_TURN) {
+	if (plain_ids(e) <= KEYS_PER_TURN) {
 		plain_flush_step(e, UINT32_MAX);
 		resp_ok(c);
 		return;
+	}
+	if (c->in_exec) { /* the transaction goes on; what it replies waits */
+		resp_ok(c);
+		c->holds = true;
 	}
 	c->flushes = c->waits = c->r->flushing = true;
 }

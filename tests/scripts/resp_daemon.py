@@ -132,6 +132,11 @@ def a_value_ends_when_its_client_says():
             break
         seen.append(got)
     assert w.ask("TTL", "ends") == -2 and w.ask("EXISTS", "ends") == 0
+    # no end is later than itself, the last that can be kept included
+    w.ask("SET", "ends", "x")
+    for end in (4 * 10 ** 12, 2 ** 63 - 1):
+        assert [w.ask("PEXPIREAT", "ends", end, *only) for only in ((), ("GT",), ("LT",))] == [1, 0, 0], end
+    w.ask("DEL", "ends")
     until("the value is dropped", lambda: w.ask("DBSIZE") == len(w.ask("KEYS", "*")))
 
 
@@ -470,12 +475,18 @@ def a_flush_holds_nobody_up_and_is_seen_at_once():
     with Daemon({**ON, "segment_bytes": "64MiB"}) as d:
         w, other, watcher = connect(d), connect(d), connect(d)
         n = 100000
-        for at in range(0, n, 5000):
-            w.ask_many([("SET", "f:%d" % i, "old") for i in range(at, at + 5000)])
+
+        def fill():
+            for at in range(0, n, 5000):
+                w.ask_many([("SET", "f:%d" % i, "old") for i in range(at, at + 5000)])
+        fill()
         other.ask_many([("SELECT", "1"), ("SET", "one", "kept"), ("SELECT", "0")])
         watcher.ask("WATCH", "f:%d" % (n - 1))
-        for round_ in range(3):
-            w.send(encode("FLUSHDB"))
+        exec_ = [("MULTI",), ("FLUSHDB",), ("ECHO", "x"), ("EXEC",)]
+        for commands, replies in 2 * [([("FLUSHDB",)], [b"OK"]),
+                                      (exec_, [b"OK", b"QUEUED", b"QUEUED", [b"OK", b"x"]])]:
+            fill()
+            w.send(b"".join(encode(*c) for c in commands))
             answers = 0
             # the last keys are looked at last: for who asks they are gone as soon as any is
             until("the flush has begun", lambda: other.ask("DBSIZE") == 0)
@@ -489,7 +500,10 @@ def a_flush_holds_nobody_up_and_is_seen_at_once():
             # what is set while it goes on stays
             other.ask("SET", "f:%d" % (n - 5), "new")
             other.ask("SET", "brand new", "new")
-            assert w.reply() == b"OK"
+            assert [w.reply() for _ in replies] == replies
+            # it is out of the store, too, for those who read that without asking
+            used = int(other.ask("INFO", "memory").split(b"used_memory:")[1].split()[0])
+            assert used < 10000, used
             assert other.ask("GET", "f:%d" % (n - 5)) == b"new" and other.ask("GET", "brand new") == b"new"
             assert other.ask("DBSIZE") == 2 and sorted(other.ask("KEYS", "*")) == [b"brand new", b"f:%d" % (n - 5)]
         assert patiently(d, "get", b"f:7", {"mode": "peek"})["outcome"] == "miss"

@@ -202,6 +202,9 @@ def allowed(command, ours, theirs):
     # ends beyond the year 294000 are cut there: microseconds are counted here
     if name in ("ttl", "pttl", "expiretime", "pexpiretime") and ours[0] == theirs[0] == b":":
         return int(ours[1]) > 9e12 and int(theirs[1]) > 9e12
+    if name in ("expire", "pexpire", "expireat", "pexpireat") and ours[0] == theirs[0] == b":":
+        ms = int(command[2]) * (1 if name.startswith("p") else 1000)
+        return ms > 9e15 and any(str(o).upper() in ("GT", "LT") for o in command[3:])
     return False
 
 
