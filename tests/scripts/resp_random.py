@@ -214,6 +214,9 @@ class Pair:
     def __init__(self, ours, theirs, version):
         self.wires = [Wire(ours), Wire(theirs)]
         self.queued = None  # commands since MULTI
+        # what is slow depends on the machine
+        for w in self.wires:
+            assert w.ask("CONFIG", "SET", "slowlog-log-slower-than", 10 ** 10) == b"OK"
         if version == 3:
             for w in self.wires:
                 w.ask("HELLO", "3")
