@@ -16,22 +16,54 @@
 /* A block of up to this part of a zone is small: for it the zone with the most room is tidied. */
 #define SMALL 8u
 
-/* How many gaps of a size's own bin are looked at; in a larger bin any gap will do. */
+/* How many gaps of a size's own bin are looked at; of a larger bin any will do. */
 #define LOOK_AT 8
 
-static uint32_t end_of(const struct arena *a, uint32_t b)
+/* -- Pieces: blocks and gaps; offsets here are from the start ---------------------------------- */
+
+static uint32_t units(const struct arena *a)
 {
-	return a->block[b].off + a->block[b].size;
+	return a->end - a->start;
+}
+
+static bool is_gap(const struct arena *a, uint32_t at)
+{
+	return at < units(a) && bits_has(&a->begins, at + 1);
+}
+
+/* The end of the piece that begins here. */
+static uint32_t piece_end(const struct arena *a, uint32_t at)
+{
+	return bits_next(&a->begins, at + is_gap(a, at));
+}
+
+/*
+ * Whether a piece begins at a number of the set, which may be the second bit of a gap, too. No two
+ * gaps adjoin, so three in a row are a gap of two and the block behind it.
+ */
+static bool begins(const struct arena *a, uint32_t at)
+{
+	return at == 0 || !bits_has(&a->begins, at - 1) ||
+	       (at > 1 && bits_has(&a->begins, at - 2));
+}
+
+/* The piece before the one that begins here; NONE before the first. */
+static uint32_t piece_before(const struct arena *a, uint32_t at)
+{
+	uint32_t i = bits_prev(&a->begins, at);
+
+	return i == BITS_NONE || begins(a, i) ? i : i - 1;
+}
+
+/* The first block that begins here or later; units() when there is none. */
+static uint32_t block_from(const struct arena *a, uint32_t at)
+{
+	if (!bits_has(&a->begins, at) || !begins(a, at))
+		at = bits_next(&a->begins, at);
+	return is_gap(a, at) ? piece_end(a, at) : at;
 }
 
 /* -- Gaps -------------------------------------------------------------------------------------- */
-
-static uint32_t gap_size(const struct arena *a, uint32_t b)
-{
-	uint32_t next = a->block[b].next;
-
-	return (next == a->max_blocks ? a->end : a->block[next].off) - end_of(a, b);
-}
 
 /* The bin of gaps of this size > 0: one per size up to 15, then 8 per power of two. */
 static unsigned bin_of(uint32_t size)
@@ -44,75 +76,84 @@ static unsigned bin_of(uint32_t size)
 	return 16 + (e - 4) * 8 + (size >> (e - 3) & 7);
 }
 
-static void gap_link(struct arena *a, uint32_t b)
+/* Makes a gap of at least two units, whose memory is no piece's, and notes it. */
+static void gap_make(struct arena *a, uint32_t at, uint32_t end)
 {
-	uint32_t size = gap_size(a, b);
-	unsigned i;
+	unsigned i = bin_of(end - at);
+	struct arena_bin *b = &a->bin[i];
 
-	if (!size)
-		return;
-	i = bin_of(size);
-	a->block[b].gap_prev = ARENA_NONE;
-	a->block[b].gap_next = a->bin[i];
-	if (a->bin[i] != ARENA_NONE)
-		a->block[a->bin[i]].gap_prev = b;
-	a->bin[i] = b;
+	bits_set(&a->begins, at);
+	bits_set(&a->begins, at + 1);
+	b->off[b->end++ % ARENA_NOTES] = at;
+	b->n += b->n < ARENA_NOTES;
 	a->bins_in_use[i / 64] |= UINT64_C(1) << i % 64;
 }
 
-/* To be called before anything changes the size of the gap. */
-static void gap_unlink(struct arena *a, uint32_t b)
+static void gap_forget(struct arena *a, uint32_t at)
 {
-	uint32_t size = gap_size(a, b);
-	struct arena_block *k = &a->block[b];
-	unsigned i;
-
-	if (!size)
-		return;
-	i = bin_of(size);
-	if (k->gap_next != ARENA_NONE)
-		a->block[k->gap_next].gap_prev = k->gap_prev;
-	if (k->gap_prev != ARENA_NONE)
-		a->block[k->gap_prev].gap_next = k->gap_next;
-	else
-		a->bin[i] = k->gap_next;
-	if (a->bin[i] == ARENA_NONE)
-		a->bins_in_use[i / 64] &= ~(UINT64_C(1) << i % 64);
+	bits_clear(&a->begins, at);
+	bits_clear(&a->begins, at + 1);
 }
 
-/* A block whose gap holds the size, or NONE. */
-static uint32_t gap_find(const struct arena *a, uint32_t size)
+/* The size of the gap that was noted there; 0 when there is none now. */
+static uint32_t noted_size(const struct arena *a, uint32_t at)
+{
+	return bits_has(&a->begins, at) && begins(a, at) && is_gap(a, at) ? piece_end(a, at) - at
+	                                                                  : 0;
+}
+
+/* A gap of this bin that holds the size, or NONE; drops the notes of what is no more on the way. */
+static uint32_t bin_find(struct arena *a, unsigned i, uint32_t size)
+{
+	struct arena_bin *b = &a->bin[i];
+	uint32_t *note, n = 1, held;
+
+	while (n <= b->n && n <= LOOK_AT) {
+		note = &b->off[(b->end - n) % ARENA_NOTES];
+		held = noted_size(a, *note);
+		if (held >= size)
+			return *note;
+		if (held && bin_of(held) == i) {
+			n++;
+			continue;
+		}
+		*note = b->off[--b->end % ARENA_NOTES];
+		b->n--;
+	}
+	if (!b->n)
+		a->bins_in_use[i / 64] &= ~(UINT64_C(1) << i % 64);
+	return ARENA_NONE;
+}
+
+/* A gap that holds the size, or NONE. */
+static uint32_t gap_find(struct arena *a, uint32_t size)
 {
 	unsigned i = bin_of(size);
-	uint32_t b = a->bin[i];
+	uint32_t at = bin_find(a, i, size);
 	uint64_t map;
 
-	for (int n = 0; b != ARENA_NONE && n < LOOK_AT; n++, b = a->block[b].gap_next)
-		if (gap_size(a, b) >= size)
-			return b;
-	for (i++; i < ARENA_BINS; i = (i | 63) + 1) {
+	for (i++; at == ARENA_NONE && i < ARENA_BINS; i++) {
 		map = a->bins_in_use[i / 64] >> i % 64;
-		if (map)
-			return a->bin[i + (unsigned)__builtin_ctzll(map)];
+		if (!map) {
+			i |= 63;
+			continue;
+		}
+		i += (unsigned)__builtin_ctzll(map);
+		at = bin_find(a, i, size);
 	}
-	return ARENA_NONE;
+	return at;
 }
 
 /* -- Zones ------------------------------------------------------------------------------------- */
 
-static uint32_t zone_of(const struct arena *a, uint32_t off)
-{
-	return (off - a->start) >> a->zone_shift;
-}
-
 static uint32_t zone_start(const struct arena *a, uint32_t z)
 {
-	return a->start + (z << a->zone_shift);
+	return z << a->zone_shift;
 }
 
 static uint32_t zone_end(const struct arena *a, uint32_t z)
 {
-	return z + 1 >= a->n_zones ? a->end : zone_start(a, z + 1);
+	return z + 1 >= a->n_zones ? units(a) : zone_start(a, z + 1);
 }
 
 static uint32_t zone_room(const struct arena *a, uint32_t z)
@@ -138,29 +179,10 @@ static void zone_count(struct arena *a, uint32_t off, uint32_t size, bool add)
 {
 	uint32_t part;
 
-	for (uint32_t z = zone_of(a, off); size; z++, off += part, size -= part) {
+	for (uint32_t z = off >> a->zone_shift; size; z++, off += part, size -= part) {
 		part = zone_end(a, z) - off < size ? zone_end(a, z) - off : size;
 		zone_set_room(a, z, add ? zone_room(a, z) - part : zone_room(a, z) + part);
 	}
-}
-
-static void zone_enter(struct arena *a, uint32_t b)
-{
-	uint32_t *first = &a->zone_first[zone_of(a, a->block[b].off)];
-
-	if (*first == ARENA_NONE || a->block[*first].off > a->block[b].off)
-		*first = b;
-}
-
-/* The block must still be linked: the one behind it may become the zone's first. */
-static void zone_leave(struct arena *a, uint32_t b)
-{
-	uint32_t z = zone_of(a, a->block[b].off), next = a->block[b].next;
-
-	if (a->zone_first[z] != b)
-		return;
-	a->zone_first[z] =
-	        next != a->max_blocks && zone_of(a, a->block[next].off) == z ? next : ARENA_NONE;
 }
 
 /* -- Windows ----------------------------------------------------------------------------------- */
@@ -201,54 +223,44 @@ static bool window_find(const struct arena *a, uint32_t size, uint32_t *ret_lo, 
 }
 
 /*
- * Makes one gap of all those in zones lo .. hi and returns the block before it. Blocks that reach
- * into the window from below or out of it above stay; what they leave of it lies between them.
+ * Makes one gap of all those in zones lo .. hi and returns it. Blocks that reach into the window from
+ * below or out of it above stay; what they leave of it lies between them.
  */
 static uint32_t window_slide(struct arena *a, uint32_t lo, uint32_t hi)
 {
-	uint32_t b = a->max_blocks, end = zone_end(a, hi), before, to, from;
+	uint32_t end = zone_end(a, hi), from = block_from(a, zone_start(a, lo)), to = from, next;
+	uint32_t before = piece_before(a, from);
 
-	for (uint32_t z = lo; z < a->n_zones && b == a->max_blocks; z++)
-		if (a->zone_first[z] != ARENA_NONE)
-			b = a->zone_first[z];
-	before = a->block[b].prev;
-	gap_unlink(a, before);
-	for (; b != a->max_blocks && end_of(a, b) <= end; before = b, b = a->block[b].next) {
-		gap_unlink(a, b);
-		from = a->block[b].off;
-		to = end_of(a, before);
-		if (from == to)
-			continue;
-		zone_leave(a, b);
-		zone_count(a, from, a->block[b].size, false);
-		a->block[b].off = to;
-		zone_count(a, to, a->block[b].size, true);
-		zone_enter(a, b);
-		a->moved += a->block[b].size;
-		a->move(a->arg, b, from, to);
+	if (before != BITS_NONE && is_gap(a, before)) {
+		to = before;
+		gap_forget(a, before);
 	}
-	gap_link(a, before);
-	return before;
+	while (from < units(a) && (next = piece_end(a, from)) <= end) {
+		if (from != to) {
+			zone_count(a, from, next - from, false);
+			zone_count(a, to, next - from, true);
+			bits_clear(&a->begins, from);
+			bits_set(&a->begins, to);
+			a->moved += next - from;
+			a->move(a->arg, a->start + from, a->start + to, next - from);
+		}
+		to += next - from;
+		from = next;
+		if (is_gap(a, from)) {
+			next = piece_end(a, from);
+			gap_forget(a, from);
+			from = next;
+		}
+	}
+	if (from == to)
+		return ARENA_NONE;
+	gap_make(a, to, from);
+	return to;
 }
 
 /* -- Blocks ------------------------------------------------------------------------------------ */
 
-static void insert(struct arena *a, uint32_t b, uint32_t before, uint32_t off, uint32_t size)
-{
-	uint32_t next = a->block[before].next;
-
-	gap_unlink(a, before);
-	a->block[b] = (struct arena_block){off, size, before, next, ARENA_NONE, ARENA_NONE};
-	a->block[before].next = b;
-	a->block[next].prev = b;
-	gap_link(a, before);
-	gap_link(a, b);
-	zone_count(a, off, size, true);
-	zone_enter(a, b);
-	a->used += size;
-}
-
-/* Moves blocks until one gap holds the size; returns the block before it, or NONE. */
+/* Moves blocks until one gap holds the size; returns it, or NONE. */
 static uint32_t make_room(struct arena *a, uint32_t size)
 {
 	uint32_t lo = 0, hi = 0;
@@ -265,85 +277,120 @@ static uint32_t make_room(struct arena *a, uint32_t size)
 	return ARENA_NONE;
 }
 
-bool arena_place(struct arena *a, uint32_t block, uint32_t size)
+/* Makes a block at the start of a gap, or further up in it, and gaps of what is left. */
+static void insert(struct arena *a, uint32_t gap, uint32_t at, uint32_t size)
 {
-	uint32_t before;
+	uint32_t end = piece_end(a, gap);
 
-	BUG_ON(block >= a->max_blocks || size == 0);
-	if (size > a->end - a->start - a->used)
+	gap_forget(a, gap);
+	bits_set(&a->begins, at);
+	if (at != gap)
+		gap_make(a, gap, at);
+	if (end - at - size >= ARENA_LEAST)
+		gap_make(a, at + size, end);
+	else
+		size = end - at;
+	zone_count(a, at, size, true);
+	a->used += size;
+}
+
+uint32_t arena_place(struct arena *a, uint32_t size)
+{
+	uint32_t gap;
+
+	BUG_ON(size < ARENA_LEAST);
+	if (size > units(a) - a->used)
+		return ARENA_NONE;
+	gap = gap_find(a, size);
+	if (gap == ARENA_NONE)
+		gap = make_room(a, size);
+	if (gap == ARENA_NONE)
+		return ARENA_NONE;
+	BUG_ON(piece_end(a, gap) - gap < size);
+	insert(a, gap, gap, size);
+	return a->start + gap;
+}
+
+bool arena_append(struct arena *a, uint32_t off, uint32_t size)
+{
+	uint32_t last = piece_before(a, units(a)), at = off - a->start;
+
+	BUG_ON(size < ARENA_LEAST);
+	if (off < a->start || off > a->end || size > a->end - off || !is_gap(a, last) || at < last)
 		return false;
-	before = gap_find(a, size);
-	if (before == ARENA_NONE)
-		before = make_room(a, size);
-	if (before == ARENA_NONE)
+	if (at != last + 1) {
+		insert(a, last, at, size);
+		return true;
+	}
+	/* the unit between is of the block before */
+	if (last == 0)
 		return false;
-	BUG_ON(gap_size(a, before) < size);
-	insert(a, block, before, end_of(a, before), size);
+	gap_forget(a, last);
+	zone_count(a, last, 1, true);
+	a->used++;
+	insert(a, at, at, size);
 	return true;
 }
 
-bool arena_append(struct arena *a, uint32_t block, uint32_t off, uint32_t size)
+void arena_remove(struct arena *a, uint32_t off)
 {
-	uint32_t last = a->block[a->max_blocks].prev;
+	uint32_t at = off - a->start, end = piece_end(a, at), before = piece_before(a, at);
 
-	BUG_ON(block >= a->max_blocks || size == 0);
-	if (off < end_of(a, last) || off > a->end || size > a->end - off)
-		return false;
-	insert(a, block, last, off, size);
-	return true;
+	zone_count(a, at, end - at, false);
+	a->used -= end - at;
+	bits_clear(&a->begins, at);
+	if (is_gap(a, end)) {
+		uint32_t gap = end;
+
+		end = piece_end(a, gap);
+		gap_forget(a, gap);
+	}
+	if (before != BITS_NONE && is_gap(a, before))
+		at = before;
+	gap_make(a, at, end);
 }
 
-void arena_remove(struct arena *a, uint32_t block)
+uint32_t arena_size(const struct arena *a, uint32_t off)
 {
-	uint32_t prev = a->block[block].prev, next = a->block[block].next;
-
-	zone_leave(a, block);
-	zone_count(a, a->block[block].off, a->block[block].size, false);
-	gap_unlink(a, block);
-	gap_unlink(a, prev);
-	a->block[prev].next = next;
-	a->block[next].prev = prev;
-	gap_link(a, prev);
-	a->used -= a->block[block].size;
+	return piece_end(a, off - a->start) - (off - a->start);
 }
 
-int arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_blocks,
-               arena_move_fn *move, void *arg)
+uint32_t arena_next(const struct arena *a, uint32_t off)
 {
-	uint32_t all = max_blocks;
+	uint32_t at = block_from(a, off == ARENA_NONE ? 0 : piece_end(a, off - a->start));
 
-	*a = (struct arena){.start = start, .end = end, .max_blocks = max_blocks};
+	return at == units(a) ? ARENA_NONE : a->start + at;
+}
+
+int arena_init(struct arena *a, uint32_t start, uint32_t end, arena_move_fn *move, void *arg)
+{
+	*a = (struct arena){.start = start, .end = end};
 	a->failed_size = UINT32_MAX;
 	a->move = move;
 	a->arg = arg;
 	a->zone_shift = MIN_ZONE_SHIFT;
 	while ((end - start) >> a->zone_shift >= MAX_ZONES)
 		a->zone_shift++;
-	a->n_zones = zone_of(a, end - 1) + 1;
+	a->n_zones = ((units(a) - 1) >> a->zone_shift) + 1;
 	for (a->leaves = 1; a->leaves < a->n_zones;)
 		a->leaves *= 2;
 	a->room = calloc(2 * (size_t)a->leaves, sizeof(*a->room));
-	a->zone_first = calloc(a->n_zones, sizeof(*a->zone_first));
-	a->block = calloc((size_t)max_blocks + 1, sizeof(*a->block));
-	if (!a->room || !a->zone_first || !a->block) {
+	a->bin = calloc(ARENA_BINS, sizeof(*a->bin));
+	if (!a->room || !a->bin || bits_init(&a->begins, units(a) + 1)) {
 		arena_release(a);
 		return -ENOMEM;
 	}
-	for (uint32_t z = 0; z < a->n_zones; z++) {
-		a->zone_first[z] = ARENA_NONE;
+	for (uint32_t z = 0; z < a->n_zones; z++)
 		zone_set_room(a, z, zone_end(a, z) - zone_start(a, z));
-	}
-	for (unsigned i = 0; i < ARENA_BINS; i++)
-		a->bin[i] = ARENA_NONE;
-	a->block[all] = (struct arena_block){start, 0, all, all, ARENA_NONE, ARENA_NONE};
-	gap_link(a, all);
+	bits_set(&a->begins, units(a));
+	gap_make(a, 0, units(a));
 	return 0;
 }
 
 void arena_release(struct arena *a)
 {
-	free(a->block);
+	bits_release(&a->begins);
+	free(a->bin);
 	free(a->room);
-	free(a->zone_first);
 	*a = (struct arena){0};
 }

@@ -4,9 +4,13 @@
  * them together when the room left is in pieces. It knows nothing of what is in them; whoever owns
  * the memory numbers the blocks and carries out the moves.
  *
- * HOW IT WORKS blocks are linked in the order of their addresses, and the gap behind each is in a
- * list of gaps of about its size (8 sizes per power of two). A block goes into the first gap that
- * is sure to hold it, of the smallest such size. If no gap is big enough, though there is room in
+ * HOW IT WORKS one bit per unit says where a block or a gap begins; of the pieces, which leave
+ * nothing between them, a gap has its second bit set, too. So whoever knows where a block begins
+ * knows its end and its neighbours, and a block takes no other memory here. A gap of one unit is
+ * not told from the block before it, and goes with it. Where gaps of about a size were left (8 sizes
+ * per power of two) is noted, of each size the last ARENA_NOTES of them: a note is a hint, and looked
+ * at before it is believed. A block goes into the first gap that is noted and sure to hold it, of the
+ * smallest such size. If none is, though there is room in
  * total, the blocks that lie wholly within a window are moved down one by one, so that the window's
  * gaps become one. Windows are runs of zones, all of a size, whose room is counted. A small block
  * takes the zone with the most room, if that is an eighth of it; a larger one the run with room for
@@ -21,38 +25,40 @@
  * the memory. Here they hold 98 %, and 94 to 98 % after all sizes grew tenfold (bench/store). A put
  * then takes 1 us at the median and 6 us on average for values around 2 KB, evictions included.
  *
- * INVARIANTS sizes and offsets are in units of the owner's choice. The order of all that happens
- * depends on the calls alone.
+ * INVARIANTS sizes and offsets are in units of the owner's choice; a block takes ARENA_LEAST of them
+ * or more. The order of all that happens depends on the calls alone.
  */
 #ifndef FORECACHED_STORE_ARENA_H
 #define FORECACHED_STORE_ARENA_H
+
+#include "store/bits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define ARENA_NONE  UINT32_MAX
+#define ARENA_LEAST 2u
 #define ARENA_MOVES 8u
 #define ARENA_BINS  240u
+#define ARENA_NOTES 64u
 
 /* The block now starts at `to`, below `from`, which it may overlap. Lower blocks come first. */
-typedef void arena_move_fn(void *arg, uint32_t block, uint32_t from, uint32_t to);
+typedef void arena_move_fn(void *arg, uint32_t from, uint32_t to, uint32_t size);
 
-struct arena_block {
-	uint32_t off, size;
-	uint32_t prev, next;         /* by address */
-	uint32_t gap_prev, gap_next; /* among gaps of about the size of the one behind this block */
+/* Where gaps of a size were left: the last n of them, the latest before `end`, round and round. */
+struct arena_bin {
+	uint32_t off[ARENA_NOTES];
+	uint32_t end, n;
 };
 
 struct arena {
 	uint32_t start, end, used;
-	uint32_t max_blocks;
-	struct arena_block *block; /* by number; block[max_blocks] stands for both ends */
-	uint32_t bin[ARENA_BINS];  /* first gap of each size */
+	struct bits begins; /* by unit from start; a piece that begins at the end stands there always */
+	struct arena_bin *bin;
 	uint64_t bins_in_use[(ARENA_BINS + 63) / 64];
 	uint32_t zone_shift, n_zones;
 	/* free in zone z: room[leaves + z]; above that room[i] = max(room[2i], room[2i + 1]) */
 	uint32_t *room, leaves;
-	uint32_t *zone_first; /* the lowest block that starts in it */
 	/* the last search for a window that failed, and `used` then */
 	uint32_t failed_size, failed_used;
 	uint64_t moved; /* how much has been moved so far */
@@ -60,36 +66,27 @@ struct arena {
 	void *arg;
 };
 
-/* An empty arena from start to end, for blocks numbered 0 .. max_blocks-1. 0, or -ENOMEM. */
-int arena_init(struct arena *a, uint32_t start, uint32_t end, uint32_t max_blocks,
-               arena_move_fn *move, void *arg);
+/* An empty arena from start to end. 0, or -ENOMEM. */
+int arena_init(struct arena *a, uint32_t start, uint32_t end, arena_move_fn *move, void *arg);
 void arena_release(struct arena *a);
 
 /*
- * Finds room for a block of this size > 0, perhaps moving others. False when there is none, or when
- * making it would take too much work: remove something, then try again.
+ * Finds room for a block of this size, perhaps moving others, and returns where it starts. NONE when
+ * there is none, or when making it would take too much work: remove something, then try again.
  */
-bool arena_place(struct arena *a, uint32_t block, uint32_t size);
+uint32_t arena_place(struct arena *a, uint32_t size);
 
 /*
  * Puts a block where it is known to lie, behind all blocks so far. False when it overlaps the last
- * of them or the end.
+ * of them or the end, or would leave a gap of one unit at the start.
  */
-bool arena_append(struct arena *a, uint32_t block, uint32_t off, uint32_t size);
+bool arena_append(struct arena *a, uint32_t off, uint32_t size);
 
-void arena_remove(struct arena *a, uint32_t block);
+/* The block that starts there. Its size is what it was placed with, or one more. */
+void arena_remove(struct arena *a, uint32_t off);
+uint32_t arena_size(const struct arena *a, uint32_t off);
 
-static inline uint32_t arena_offset(const struct arena *a, uint32_t block)
-{
-	return a->block[block].off;
-}
-
-/* The block with the lowest address, the one behind a block; ARENA_NONE at the end. */
-static inline uint32_t arena_next(const struct arena *a, uint32_t block)
-{
-	uint32_t next = a->block[block == ARENA_NONE ? a->max_blocks : block].next;
-
-	return next == a->max_blocks ? ARENA_NONE : next;
-}
+/* The block with the lowest address, when off is NONE, the one behind a block; NONE at the end. */
+uint32_t arena_next(const struct arena *a, uint32_t off);
 
 #endif

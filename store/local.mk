@@ -6,5 +6,6 @@ noinst_LTLIBRARIES += %D%/libreader.la %D%/libstore.la
 %C%_libreader_la_LIBADD = base/libbase.la
 %C%_libstore_la_SOURCES = \
 	%D%/arena.h %D%/arena.c \
+	%D%/bits.h %D%/bits.c \
 	%D%/store.h %D%/store.c
 %C%_libstore_la_LIBADD = %D%/libreader.la

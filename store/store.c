@@ -21,28 +21,35 @@ _Static_assert(STORE_MIN_BYTES == LAYOUT_MIN_BYTES, "the two headers agree");
 /* How far a new writer's clock may be behind the old one's: they are read one after the other. */
 #define CLOCK_SLACK_US 100000
 
-/* What the writer knows of an entry, by its handle, besides its place in the arena. */
-struct entry {
-	uint32_t slot; /* bucket * LAYOUT_SLOTS + place in it */
-	uint16_t key_bytes;
-	uint16_t far;              /* buckets between its home and where it is */
-	uint32_t value_bytes : 30; /* at most LAYOUT_MAX_VALUE_BYTES */
-	uint32_t pushed : 1;
-	uint32_t own_version : 1;
-	uint32_t owner;
-	uint32_t pos; /* in order[] */
-};
-_Static_assert(sizeof(struct entry) == 20, "what the writer keeps per entry, with the arena's");
-
 /*
- * What the writer itself knows of a bucket. Memory can go bad, and what it holds of the segment must
- * never make two entries of one key, or bring back one that was removed: so what is where is never
- * asked of the segment.
+ * What the writer itself knows of a slot, whose number is the entry's handle. Memory can go bad, and
+ * what it holds of the segment must never make two entries of one key, or bring back one that was
+ * removed: so what is where is never asked of the segment. How large an entry is, the arena says;
+ * what of that is key and value, the entry itself, within these bounds.
  */
-struct own_bucket {
-	uint16_t mark[LAYOUT_SLOTS], passed;
+struct own_slot {
+	uint32_t off; /* 0: the slot is empty */
+	uint32_t owner;
 };
+
+/* The same of a bucket and its slots. */
+struct own_bucket {
+	uint16_t passed;
+	uint16_t known[LAYOUT_SLOTS]; /* KNOWN_* */
+};
+
+#define KNOWN_PUSHED 1u
+#define KNOWN_FAR    1u /* shift: buckets between the entry's home and where it is */
+#define KNOWN_MARK   10u /* shift: some bits of its mark */
+#define KNOWN_MARKS  0x3fu
+_Static_assert(LAYOUT_PROBES <= 1u << (KNOWN_MARK - KNOWN_FAR), "the distance has its bits");
 _Static_assert(LAYOUT_PROBES *LAYOUT_SLOTS <= UINT16_MAX, "so many can pass a bucket");
+
+/* Live entries are counted by groups of so many buckets, and pairs of groups, and pairs of those. */
+#define GROUP 16u
+
+/* How often a slot is chosen at random before the counts say which; most are in use when it is full. */
+#define GUESSES 8
 
 struct store {
 	unsigned char *mem;
@@ -52,11 +59,10 @@ struct store {
 	struct layout_header *head;
 	struct layout_bucket *bucket;
 	struct arena arena;
-	struct entry *entry;
+	struct own_slot *slot;
 	struct own_bucket *own;
-	uint32_t *handle; /* by slot, plus 1; 0: the slot is empty */
-	uint32_t *order;  /* live handles, then those given back, n_handles together */
-	uint32_t n_live, n_handles, max_live;
+	uint32_t *live; /* live[leaves + g] in group g; above that live[i] = live[2i] + live[2i + 1] */
+	uint32_t leaves, n_slots, n_live, max_live;
 };
 
 /* -- Segment ----------------------------------------------------------------------------------- */
@@ -68,7 +74,7 @@ static struct layout_entry *at(const struct store *s, uint32_t off)
 
 static struct layout_entry *entry_at(const struct store *s, uint32_t h)
 {
-	return at(s, arena_offset(&s->arena, h));
+	return at(s, s->slot[h].off);
 }
 
 /* Readers stay away from the bucket and all it refers to from here ... */
@@ -136,23 +142,6 @@ static void wipe(struct layout_entry *e)
 	layout_store(&e->sum, 0);
 }
 
-static void move_entry(void *arg, uint32_t h, uint32_t from, uint32_t to)
-{
-	struct store *s = arg;
-	struct layout_bucket *b = bucket_of(s, s->entry[h].slot);
-	const uint64_t *src = (const uint64_t *)at(s, from);
-	uint64_t *dst = (uint64_t *)at(s, to);
-	size_t n = (size_t)s->arena.block[h].size * (LAYOUT_GRANULE / 8);
-
-	bucket_open(b);
-	for (size_t w = 0; w < n; w++)
-		layout_store(&dst[w], src[w]);
-	layout_store32(&b->off[s->entry[h].slot % LAYOUT_SLOTS], to);
-	bucket_close(b);
-	if (from - to >= s->arena.block[h].size)
-		wipe(at(s, from));
-}
-
 static void write_clock(struct store *s, struct store_clock c)
 {
 	uint64_t scale;
@@ -197,32 +186,36 @@ static void write_life(struct store *s)
 	__atomic_store_n(&s->head->magic, LAYOUT_MAGIC, __ATOMIC_RELEASE);
 }
 
-/* -- Handles ----------------------------------------------------------------------------------- */
+/* -- Slots ------------------------------------------------------------------------------------- */
 
 static bool is_live(const struct store *s, uint32_t h)
 {
-	return h < s->n_handles && s->entry[h].pos < s->n_live;
+	return h < s->n_slots && s->slot[h].off;
 }
 
-static uint32_t handle_take(struct store *s)
+static uint32_t far_of(const struct store *s, uint32_t h)
 {
-	uint32_t h;
-
-	if (s->n_live == s->n_handles)
-		s->order[s->n_handles++] = s->n_live;
-	h = s->order[s->n_live];
-	s->entry[h].pos = s->n_live++;
-	return h;
+	return s->own[h / LAYOUT_SLOTS].known[h % LAYOUT_SLOTS] >> KNOWN_FAR &
+	       ((1u << (KNOWN_MARK - KNOWN_FAR)) - 1);
 }
 
-static void handle_give(struct store *s, uint32_t h)
+static bool is_pushed(const struct store *s, uint32_t h)
 {
-	uint32_t pos = s->entry[h].pos, last = s->order[--s->n_live];
+	return s->own[h / LAYOUT_SLOTS].known[h % LAYOUT_SLOTS] & KNOWN_PUSHED;
+}
 
-	s->order[pos] = last;
-	s->entry[last].pos = pos;
-	s->order[s->n_live] = h;
-	s->entry[h].pos = s->n_live;
+static void know(struct store *s, uint32_t h, uint64_t mark, uint32_t far, bool pushed)
+{
+	s->own[h / LAYOUT_SLOTS].known[h % LAYOUT_SLOTS] =
+	        (uint16_t)((mark & KNOWN_MARKS) << KNOWN_MARK | far << KNOWN_FAR |
+	                   (pushed ? KNOWN_PUSHED : 0));
+}
+
+static void count_live(struct store *s, uint32_t h, bool add)
+{
+	s->n_live += add ? 1 : UINT32_MAX;
+	for (uint32_t i = s->leaves + h / (GROUP * LAYOUT_SLOTS); i; i /= 2)
+		s->live[i] += add ? 1 : UINT32_MAX;
 }
 
 /* -- Index ------------------------------------------------------------------------------------- */
@@ -232,19 +225,18 @@ static uint64_t tag_of(const struct store *s, struct bytes key)
 	return hash_bytes(key, s->seed);
 }
 
-static struct bytes key_of(const struct store *s, uint32_t h)
+/* What the entry says it holds; false, and two of no bytes, if that can't be. */
+static bool parts(const struct store *s, uint32_t h, struct bytes *ret_key, struct bytes *ret_value)
 {
-	const struct entry *k = &s->entry[h];
+	const struct layout_entry *e = entry_at(s, h);
+	struct layout_fixed f = layout_take(e);
+	const unsigned char *p = (const unsigned char *)layout_key(e, f.flags);
+	bool right = layout_inside(s->l, s->slot[h].off, f.key_bytes, f.value_bytes,
+	                           f.flags & LAYOUT_OWN_VERSION);
 
-	return bytes_of(layout_key(entry_at(s, h), k->own_version ? LAYOUT_OWN_VERSION : 0),
-	                k->key_bytes);
-}
-
-static struct bytes value_of(const struct store *s, uint32_t h)
-{
-	struct bytes key = key_of(s, h);
-
-	return bytes_of((const unsigned char *)key.p + layout_pad(key.n), s->entry[h].value_bytes);
+	*ret_key = bytes_of(p, right ? f.key_bytes : 0);
+	*ret_value = bytes_of(p + layout_pad(ret_key->n), right ? f.value_bytes : 0);
+	return right;
 }
 
 static uint64_t mark_at(const struct layout_bucket *b, uint32_t i)
@@ -258,52 +250,68 @@ static uint32_t distance(const struct store *s, uint32_t slot, uint64_t tag)
 	return (slot / LAYOUT_SLOTS + s->l.n_buckets - layout_home(s->l, tag)) % s->l.n_buckets;
 }
 
-/*
- * Whether an entry in a place where that of the key could be is the key's. If its own key is not
- * one that belongs there, that is damaged: then it is taken for the key's, as it must not be
- * overlooked, and if it was another's, nothing is lost.
- */
-static bool is_of(const struct store *s, uint32_t h, struct bytes key)
+static uint64_t public_mark(const struct store *s, uint32_t h)
 {
-	const struct entry *k = &s->entry[h];
-	struct bytes own = key_of(s, h);
-	uint64_t tag;
-
-	if (bytes_equal(own, key))
-		return true;
-	tag = tag_of(s, own);
-	return layout_mark(tag) != s->own[k->slot / LAYOUT_SLOTS].mark[k->slot % LAYOUT_SLOTS] ||
-	       distance(s, k->slot, tag) != k->far;
+	return mark_at(bucket_of(s, h), h % LAYOUT_SLOTS);
 }
 
+/*
+ * Whether an entry is of another key than the one it seems to be of, and where it says it is. If not,
+ * it is damaged. The bits of its mark that we know are too few to tell; those in the segment can
+ * only make it look damaged.
+ */
+static bool is_of_another(const struct store *s, uint32_t h, struct bytes own)
+{
+	uint64_t mark, tag = tag_of(s, own);
+
+	mark = layout_mark(tag);
+	return mark == public_mark(s, h) &&
+	       (mark & KNOWN_MARKS) ==
+	               s->own[h / LAYOUT_SLOTS].known[h % LAYOUT_SLOTS] >> KNOWN_MARK &&
+	       distance(s, h, tag) == far_of(s, h);
+}
+
+/*
+ * The entry of the key. If there is none, one that is damaged and where it could be is taken for it,
+ * as it must not be overlooked: rather one that is marked as the key's in the segment. If it was
+ * another's, nothing is lost.
+ */
 static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
 {
-	uint32_t b = layout_home(s->l, tag), h;
-	uint64_t mark = layout_mark(tag);
+	uint32_t b = layout_home(s->l, tag), h, damaged = STORE_NONE;
+	uint32_t known, mark = (uint32_t)(layout_mark(tag) & KNOWN_MARKS) << KNOWN_MARK;
+	struct bytes own, value;
+	bool right;
 
-	for (unsigned probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b)) {
-		for (unsigned i = 0; i < LAYOUT_SLOTS; i++) {
-			if (s->own[b].mark[i] != mark)
+	for (uint32_t probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b)) {
+		known = mark | probe << KNOWN_FAR;
+		h = b * LAYOUT_SLOTS;
+		for (unsigned i = 0; i < LAYOUT_SLOTS; i++, h++) {
+			if ((s->own[b].known[i] & ~KNOWN_PUSHED) != known || !s->slot[h].off)
 				continue;
-			h = s->handle[b * LAYOUT_SLOTS + i];
-			if (h && s->entry[h - 1].far == probe && is_of(s, h - 1, key))
-				return h - 1;
+			right = parts(s, h, &own, &value);
+			if (right && bytes_equal(own, key))
+				return h;
+			if (right && is_of_another(s, h, own))
+				continue;
+			if (damaged == STORE_NONE || public_mark(s, h) == layout_mark(tag))
+				damaged = h;
 		}
 		if (!s->own[b].passed)
 			break;
 	}
-	return STORE_NONE;
+	return damaged;
 }
 
 /* A slot for the tag, or STORE_NONE: all near its home are taken. */
-static uint32_t slot_find(const struct store *s, uint64_t tag, uint16_t *ret_far)
+static uint32_t slot_find(const struct store *s, uint64_t tag, uint32_t *ret_far)
 {
 	uint32_t b = layout_home(s->l, tag);
 
-	for (unsigned probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b))
+	for (uint32_t probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b))
 		for (unsigned i = 0; i < LAYOUT_SLOTS; i++)
-			if (!s->handle[b * LAYOUT_SLOTS + i]) {
-				*ret_far = (uint16_t)probe;
+			if (!s->slot[b * LAYOUT_SLOTS + i].off) {
+				*ret_far = probe;
 				return b * LAYOUT_SLOTS + i;
 			}
 	return STORE_NONE;
@@ -331,7 +339,47 @@ static void slot_set(struct store *s, uint32_t slot, uint64_t mark, uint32_t off
 	layout_store(w, (*w & ~(UINT64_C(0xffff) << i % 4 * 16)) | mark << i % 4 * 16);
 	layout_store32(&b->off[i], off);
 	bucket_close(b);
-	s->own[slot / LAYOUT_SLOTS].mark[i] = (uint16_t)mark;
+}
+
+/* The slot of the entry at this offset: where its key leads to, or, if that is damaged, anywhere. */
+static uint32_t slot_at(const struct store *s, uint32_t off)
+{
+	const struct layout_entry *e = at(s, off);
+	struct layout_fixed f = layout_take(e);
+	uint32_t b, slot;
+
+	if (layout_inside(s->l, off, f.key_bytes, 0, f.flags & LAYOUT_OWN_VERSION)) {
+		b = layout_home(s->l, tag_of(s, bytes_of(layout_key(e, f.flags), f.key_bytes)));
+		for (uint32_t probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b)) {
+			for (slot = b * LAYOUT_SLOTS; slot < (b + 1) * LAYOUT_SLOTS; slot++)
+				if (s->slot[slot].off == off)
+					return slot;
+			if (!s->own[b].passed)
+				break;
+		}
+	}
+	for (slot = 0; s->slot[slot].off != off; slot++)
+		BUG_ON(slot + 1 == s->n_slots);
+	return slot;
+}
+
+static void move_entry(void *arg, uint32_t from, uint32_t to, uint32_t size)
+{
+	struct store *s = arg;
+	uint32_t slot = slot_at(s, from);
+	struct layout_bucket *b = bucket_of(s, slot);
+	const uint64_t *src = (const uint64_t *)at(s, from);
+	uint64_t *dst = (uint64_t *)at(s, to);
+	size_t n = (size_t)size * (LAYOUT_GRANULE / 8);
+
+	bucket_open(b);
+	for (size_t w = 0; w < n; w++)
+		layout_store(&dst[w], src[w]);
+	layout_store32(&b->off[slot % LAYOUT_SLOTS], to);
+	bucket_close(b);
+	s->slot[slot].off = to;
+	if (from - to >= size)
+		wipe(at(s, from));
 }
 
 /* -- Life -------------------------------------------------------------------------------------- */
@@ -340,7 +388,6 @@ static void slot_set(struct store *s, uint32_t slot, uint64_t mark, uint32_t off
 static struct store *new_over(void *mem, uint64_t bytes, uint64_t boot_id)
 {
 	struct store *s = calloc(1, sizeof(*s));
-	uint32_t slots;
 
 	BUG_ON((uintptr_t)mem % 64);
 	if (!s)
@@ -351,15 +398,15 @@ static struct store *new_over(void *mem, uint64_t bytes, uint64_t boot_id)
 	s->l = layout_of(bytes);
 	s->head = mem;
 	s->bucket = (struct layout_bucket *)(s->head + 1);
-	slots = s->l.n_buckets * LAYOUT_SLOTS;
-	s->max_live = (uint32_t)((uint64_t)slots * FULL_NUM / FULL_DEN);
-	/* one more than can live: an entry is replaced by one that is written beside it */
-	s->entry = calloc((size_t)s->max_live + 1, sizeof(*s->entry));
-	s->order = calloc((size_t)s->max_live + 1, sizeof(*s->order));
-	s->handle = calloc(slots, sizeof(*s->handle));
+	s->n_slots = s->l.n_buckets * LAYOUT_SLOTS;
+	s->max_live = (uint32_t)((uint64_t)s->n_slots * FULL_NUM / FULL_DEN);
+	for (s->leaves = 1; s->leaves * GROUP < s->l.n_buckets;)
+		s->leaves *= 2;
+	s->slot = calloc(s->n_slots, sizeof(*s->slot));
 	s->own = calloc(s->l.n_buckets, sizeof(*s->own));
-	if (!s->entry || !s->order || !s->handle || !s->own ||
-	    arena_init(&s->arena, s->l.arena, s->l.end, s->max_live + 1, move_entry, s))
+	s->live = calloc(2 * (size_t)s->leaves, sizeof(*s->live));
+	if (!s->slot || !s->own || !s->live ||
+	    arena_init(&s->arena, s->l.arena, s->l.end, move_entry, s))
 		store_release(&s);
 	return s;
 }
@@ -369,10 +416,9 @@ void store_release(struct store **s)
 	if (!*s)
 		return;
 	arena_release(&(*s)->arena);
-	free((*s)->entry);
-	free((*s)->order);
-	free((*s)->handle);
+	free((*s)->slot);
 	free((*s)->own);
+	free((*s)->live);
 	free(*s);
 	*s = NULL;
 }
@@ -564,46 +610,33 @@ static bool has_twin(const struct store *s, uint32_t slot)
 #define AHEAD 8
 
 /*
- * Takes in what of these slots is right, lowest offset first. *ret_doubt (n at least): handles of
- * entries whose key another one might have; returns how many.
+ * Takes in what of these slots is right, lowest offset first. *ret_doubt (n at least): entries whose
+ * key another one might have; returns how many.
  */
 static uint32_t adopt(struct store *s, struct instant now, const uint64_t *found, uint32_t n,
                       uint32_t *ret_doubt)
 {
 	struct referred r;
-	struct entry *k;
-	uint32_t slot, off, h, doubts = 0;
+	uint32_t slot, off, doubts = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		if (i + AHEAD < n)
 			__builtin_prefetch(bucket_of(s, (uint32_t)found[i + AHEAD]));
 		off = (uint32_t)(found[i] >> 32);
 		slot = (uint32_t)found[i];
-		h = STORE_NONE;
-		if (may_serve(s, slot, now, &r))
-			h = s->n_live < s->max_live ? handle_take(s) : STORE_NONE;
-		if (h == STORE_NONE ||
-		    !arena_append(&s->arena, h, off,
+		if (!may_serve(s, slot, now, &r) || s->n_live >= s->max_live ||
+		    !arena_append(&s->arena, off,
 		                  layout_granules(r.fixed.key_bytes, r.fixed.value_bytes,
 		                                  r.own_version))) {
 			slot_set(s, slot, 0, 0);
-			if (h != STORE_NONE)
-				handle_give(s, h);
 			continue;
 		}
-		k = &s->entry[h];
-		k->slot = slot;
-		k->far = (uint16_t)r.far;
-		k->key_bytes = (uint16_t)r.fixed.key_bytes;
-		k->value_bytes = (uint32_t)r.fixed.value_bytes & 0x3fffffff;
-		k->own_version = r.own_version;
-		k->pushed = r.expiry.pushed;
-		k->owner = STORE_NONE;
-		s->handle[slot] = h + 1;
-		s->own[slot / LAYOUT_SLOTS].mark[slot % LAYOUT_SLOTS] =
-		        (uint16_t)mark_at(bucket_of(s, slot), slot % LAYOUT_SLOTS);
+		s->slot[slot] = (struct own_slot){off, STORE_NONE};
+		know(s, slot, mark_at(bucket_of(s, slot), slot % LAYOUT_SLOTS), r.far,
+		     r.expiry.pushed);
+		count_live(s, slot, true);
 		if (r.far || has_twin(s, slot))
-			ret_doubt[doubts++] = h;
+			ret_doubt[doubts++] = slot;
 	}
 	return doubts;
 }
@@ -613,8 +646,9 @@ static void count_passed(struct store *s)
 {
 	for (uint32_t b = 0; b < s->l.n_buckets; b++)
 		layout_store32(&s->bucket[b].passed, 0);
-	for (uint32_t i = 0; i < s->n_live; i++)
-		slot_pass(s, s->entry[s->order[i]].slot, s->entry[s->order[i]].far, true);
+	for (uint32_t h = 0; h < s->n_slots; h++)
+		if (s->slot[h].off)
+			slot_pass(s, h, far_of(s, h), true);
 }
 
 /* Whether what is there can be dated by the new clock. */
@@ -651,9 +685,13 @@ int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock
 	doubts = adopt(s, now, w.sorted, n, w.doubt);
 	count_passed(s);
 	/* two entries of one key can only be forged: the one that is found stays */
-	for (uint32_t i = 0; i < doubts; i++)
-		if (store_find(s, key_of(s, w.doubt[i])) != w.doubt[i])
+	for (uint32_t i = 0; i < doubts; i++) {
+		struct bytes key, value;
+
+		parts(s, w.doubt[i], &key, &value);
+		if (store_find(s, key) != w.doubt[i])
 			store_remove(s, w.doubt[i]);
+	}
 	scratch_release(&w);
 	if (ret_kept)
 		*ret_kept = s->n_live;
@@ -682,16 +720,13 @@ uint32_t store_find(const struct store *s, struct bytes key)
 
 void store_remove(struct store *s, uint32_t entry)
 {
-	uint32_t slot;
-
 	BUG_ON(!is_live(s, entry));
-	slot = s->entry[entry].slot;
-	slot_set(s, slot, 0, 0);
-	s->handle[slot] = 0;
-	slot_pass(s, slot, s->entry[entry].far, false);
+	slot_set(s, entry, 0, 0);
+	slot_pass(s, entry, far_of(s, entry), false);
 	wipe(entry_at(s, entry));
-	arena_remove(&s->arena, entry);
-	handle_give(s, entry);
+	arena_remove(&s->arena, s->slot[entry].off);
+	s->slot[entry].off = 0;
+	count_live(s, entry, false);
 }
 
 static bool points_into(const struct store *s, struct bytes b)
@@ -705,43 +740,29 @@ static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_ite
                            uint64_t value_hash, uint32_t old)
 {
 	bool own = i->version != layout_version(value_hash);
-	uint16_t far = 0;
-	uint32_t h, slot;
-	struct entry *k;
+	uint32_t h = old, off, far = 0;
 
-	if (old == STORE_NONE && s->n_live >= s->max_live)
+	if (old == STORE_NONE && s->n_live < s->max_live)
+		h = slot_find(s, tag, &far);
+	if (h == STORE_NONE)
 		return STORE_NONE;
-	if (old != STORE_NONE) {
-		slot = s->entry[old].slot;
-		far = s->entry[old].far;
-	} else {
-		slot = slot_find(s, tag, &far);
-	}
-	if (slot == STORE_NONE)
+	off = arena_place(&s->arena, layout_granules(i->key.n, i->value.n, own));
+	if (off == ARENA_NONE)
 		return STORE_NONE;
-	h = handle_take(s);
-	if (!arena_place(&s->arena, h, layout_granules(i->key.n, i->value.n, own))) {
-		handle_give(s, h);
-		return STORE_NONE;
-	}
-	k = &s->entry[h];
-	k->slot = slot;
-	k->far = far;
-	k->key_bytes = (uint16_t)i->key.n;
-	k->value_bytes = (uint32_t)i->value.n & 0x3fffffff;
-	k->own_version = own;
-	k->owner = i->owner;
-	k->pushed = i->pushed;
-	write_entry(entry_at(s, h), tag, i, value_hash, own);
+	write_entry(at(s, off), tag, i, value_hash, own);
 	if (old == STORE_NONE)
-		slot_pass(s, slot, far, true);
-	slot_set(s, slot, layout_mark(tag), arena_offset(&s->arena, h));
-	s->handle[slot] = h + 1;
+		slot_pass(s, h, far, true);
+	else
+		far = far_of(s, h);
+	slot_set(s, h, layout_mark(tag), off);
 	if (old != STORE_NONE) {
-		wipe(entry_at(s, old));
-		arena_remove(&s->arena, old);
-		handle_give(s, old);
+		wipe(entry_at(s, h));
+		arena_remove(&s->arena, s->slot[h].off);
+	} else {
+		count_live(s, h, true);
 	}
+	s->slot[h] = (struct own_slot){off, i->owner};
+	know(s, h, layout_mark(tag), far, i->pushed);
 	return h;
 }
 
@@ -769,11 +790,19 @@ int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entr
 	return 0;
 }
 
+/* The tag that the entry's key has. */
+static uint64_t tag_at(const struct store *s, uint32_t h)
+{
+	struct bytes key, value;
+
+	parts(s, h, &key, &value);
+	return tag_of(s, key);
+}
+
 void store_set_expiry(struct store *s, uint32_t entry, struct instant soft, struct instant hard)
 {
 	BUG_ON(!is_live(s, entry));
-	write_expiry(entry_at(s, entry), tag_of(s, key_of(s, entry)), soft, hard,
-	             s->entry[entry].pushed);
+	write_expiry(entry_at(s, entry), tag_at(s, entry), soft, hard, is_pushed(s, entry));
 }
 
 void store_set_pushed(struct store *s, uint32_t entry, bool pushed)
@@ -782,10 +811,10 @@ void store_set_pushed(struct store *s, uint32_t entry, bool pushed)
 	uint64_t tag;
 
 	BUG_ON(!is_live(s, entry));
-	if (s->entry[entry].pushed == pushed)
+	if (is_pushed(s, entry) == pushed)
 		return;
-	s->entry[entry].pushed = pushed;
-	tag = tag_of(s, key_of(s, entry));
+	s->own[entry / LAYOUT_SLOTS].known[entry % LAYOUT_SLOTS] ^= KNOWN_PUSHED;
+	tag = tag_at(s, entry);
 	/* times that were damaged must not be made good: nobody knows them any more */
 	if (!layout_expiry_take(entry_at(s, entry), tag, &x))
 		x.soft = x.hard = 0;
@@ -803,8 +832,8 @@ int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct i
 
 	BUG_ON(!is_live(s, entry));
 	e = entry_at(s, entry);
-	b = bucket_of(s, s->entry[entry].slot);
-	tag = tag_of(s, key_of(s, entry));
+	b = bucket_of(s, entry);
+	tag = tag_at(s, entry);
 	f = layout_take(e);
 	if (f.flags & LAYOUT_OWN_VERSION)
 		f.version = *(const uint64_t *)(e + 1);
@@ -818,15 +847,18 @@ int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct i
 	layout_store(&e->loaded, layout_word_loaded(&f));
 	layout_store(&e->dies, layout_word_dies(&f));
 	layout_store(&e->sum, layout_word_sum(&f, tag, value_hash));
-	write_expiry(e, tag, soft, hard, s->entry[entry].pushed);
+	write_expiry(e, tag, soft, hard, is_pushed(s, entry));
 	bucket_close(b);
 	return 0;
 }
 
 struct bytes store_value(const struct store *s, uint32_t entry)
 {
+	struct bytes key, value;
+
 	BUG_ON(!is_live(s, entry));
-	return value_of(s, entry);
+	parts(s, entry, &key, &value);
+	return value;
 }
 
 void store_get(const struct store *s, uint32_t entry, struct store_item *ret)
@@ -838,55 +870,77 @@ void store_get(const struct store *s, uint32_t entry, struct store_item *ret)
 	BUG_ON(!is_live(s, entry));
 	e = entry_at(s, entry);
 	f = layout_take(e);
-	ret->key = key_of(s, entry);
-	ret->value = value_of(s, entry);
+	parts(s, entry, &ret->key, &ret->value);
 	layout_expiry_take(e, tag_of(s, ret->key), &x);
-	ret->version = s->entry[entry].own_version ? *(const uint64_t *)(e + 1)
-	                                           : layout_version(hash_bytes(ret->value, 0));
+	ret->version = f.flags & LAYOUT_OWN_VERSION ? *(const uint64_t *)(e + 1)
+	                                            : layout_version(hash_bytes(ret->value, 0));
 	ret->loaded = layout_instant(f.loaded);
 	ret->soft = layout_instant(x.soft);
 	ret->hard = layout_instant(x.hard);
 	ret->max_age = layout_max_age(f.loaded, f.dies);
-	ret->owner = s->entry[entry].owner;
-	ret->pushed = s->entry[entry].pushed;
+	ret->owner = s->slot[entry].owner;
+	ret->pushed = is_pushed(s, entry);
 }
 
 bool store_whole(const struct store *s, uint32_t entry)
 {
 	struct referred r;
-	uint32_t slot;
+	uint32_t size, off;
 
 	BUG_ON(!is_live(s, entry));
-	slot = s->entry[entry].slot;
-	return bucket_of(s, slot)->off[slot % LAYOUT_SLOTS] == arena_offset(&s->arena, entry) &&
-	       verify(s, slot, &r);
+	off = s->slot[entry].off;
+	if (bucket_of(s, entry)->off[entry % LAYOUT_SLOTS] != off || !verify(s, entry, &r))
+		return false;
+	size = layout_granules(r.fixed.key_bytes, r.fixed.value_bytes, r.own_version);
+	return arena_size(&s->arena, off) - size <= 1;
 }
 
 uint32_t store_owner(const struct store *s, uint32_t entry)
 {
 	BUG_ON(!is_live(s, entry));
-	return s->entry[entry].owner;
+	return s->slot[entry].owner;
 }
 
 void store_set_owner(struct store *s, uint32_t entry, uint32_t owner)
 {
 	BUG_ON(!is_live(s, entry));
-	s->entry[entry].owner = owner;
+	s->slot[entry].owner = owner;
+}
+
+/* The n-th live entry, from 0. */
+static uint32_t live_nth(const struct store *s, uint32_t n)
+{
+	uint32_t i = 1, h;
+
+	while (i < s->leaves) {
+		i *= 2;
+		if (n >= s->live[i])
+			n -= s->live[i++];
+	}
+	for (h = (i - s->leaves) * GROUP * LAYOUT_SLOTS; !s->slot[h].off || n--; h++)
+		;
+	return h;
 }
 
 uint32_t store_sample(const struct store *s, struct rng *g)
 {
-	return s->n_live ? s->order[rng_below(g, s->n_live)] : STORE_NONE;
+	uint32_t h;
+
+	if (!s->n_live)
+		return STORE_NONE;
+	for (int i = 0; i < GUESSES; i++) {
+		h = (uint32_t)rng_below(g, s->n_slots);
+		if (s->slot[h].off)
+			return h;
+	}
+	return live_nth(s, (uint32_t)rng_below(g, s->n_live));
 }
 
 void store_each(const struct store *s, store_each_fn *fn, void *arg)
 {
-	uint32_t next;
-
-	for (uint32_t h = arena_next(&s->arena, ARENA_NONE); h != ARENA_NONE; h = next) {
-		next = arena_next(&s->arena, h);
-		fn(arg, h);
-	}
+	for (uint32_t h = 0; h < s->n_slots; h++)
+		if (s->slot[h].off)
+			fn(arg, h);
 }
 
 void store_stats(const struct store *s, struct store_stats *ret)

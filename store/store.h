@@ -14,7 +14,8 @@
  * So any size can be placed again after enough was evicted, no matter what sizes were there before.
  * An entry takes 40 bytes plus key and value, rounded up to 16, and 8 more if its version is not the
  * hash of its value; a 24th of the segment is the index, which has room for an entry per 213 bytes of
- * segment. What the writer keeps of an entry outside the segment takes 56 bytes.
+ * segment. Outside the segment the writer keeps 10 bytes per slot of the index, and a bit per granule
+ * of the arena; the number of the slot is the entry's handle.
  *
  * Instants are kept to 250 us, rounded down.
  *
@@ -112,7 +113,7 @@ uint32_t store_find(const struct store *s, struct bytes key);
 
 /*
  * Puts the item in the place of any entry of the same key, and gives its handle (the old one's is
- * no longer valid). Its views must not point into the segment. -E2BIG: it can never fit. -ENOSPC:
+ * no longer valid, unless it is the same). Its views must not point into the segment. -E2BIG: it can never fit. -ENOSPC:
  * no room; evict something and try again, which will do at the latest when a sixth of the segment
  * and twice the item's footprint are free. It saves time to evict the item's footprint at once
  * before the next try. On an error the old entry of the key, if any, is gone: better a miss than an
