@@ -4,27 +4,27 @@
  * words are read and written while the other side is at work. See store.h for what the store is
  * for.
  *
- *	header | buckets: 1/24 of the segment | arena: entries, in granules of 16 bytes
+ *	header | buckets: 1/33 of the segment | arena: entries, in granules of 16 bytes
  *
  * HOW IT WORKS Everything but the header's content follows from the size of the segment, so a
  * reader that knows how much it has mapped can check every offset before it uses it. A key hashes
  * to a home bucket; if that is full the entry goes to the next with room, and every bucket that it
  * had to pass counts it, so that a reader knows where to stop looking. A bucket is one cache line
- * and carries the sequence number of all that it refers to: odd while the writer changes a slot, or
- * moves the entry behind it. Memory of an entry is used for something else only after the sequence
- * number of its bucket went on.
+ * and carries the sequence number of all that it refers to, and whether that is changing: a slot, or
+ * what an entry says of itself, or the place where it lies. Memory of an entry is used for something
+ * else only after the sequence number of its bucket went on.
  *
  * A slot is 16 bits of the key's hash (the entry's tag) and the offset of the entry. An entry is a
- * struct layout_entry, its version unless that follows from the value, the key padded to 8 bytes,
- * and the value:
- *	sum      covers tag (and so the key), sizes, version, loaded, the end by max_age, the value
- *	expiry   soft and hard, which change alone and without the sequence number, with a sum of
- *	         40 bits in what their two words have left; it says, too, whether change events end
- *	         the value's life
- * The sum of an entry that is given up is wiped: a slot that leads there by mistake finds nothing.
+ * struct layout_entry, its sizes if they are large, its version unless that follows from the value,
+ * the key padded to 8 bytes, and the value. Its sum covers all of it, with the tag: key, sizes,
+ * version, times, value, and whether change events end the value's life. Of an entry that is given
+ * up it is wiped: a slot that leads there by mistake finds nothing.
  *
- * Times are kept in ticks of 250 us, 44 bits: to the year 2109. What is written is rounded down, so
- * it lives no longer, and a renewed one ages no slower.
+ * The time of the load is kept in ticks of 250 us, 44 bits: to the year 2109; the ends as so many
+ * ticks after it, and the hard one after the soft one, rounded to the bits that there are: soft to the
+ * tick for 18 hours, then to one part in 2^27, hard for 4 minutes, then to one in 2^19, that by
+ * max_age for a minute, then to one in 2^17. What is written is rounded down, so it lives no longer,
+ * and a renewed one ages no slower.
  *
  * INVARIANTS every word of the segment that a reader looks at is written with an atomic store and
  * read with an atomic load, but for a value that is hashed in its place: what comes of torn bytes
@@ -43,11 +43,11 @@
 #include <string.h>
 
 #define LAYOUT_MAGIC           UINT64_C(0x65726f7473206366) /* "fc store" */
-#define LAYOUT_VERSION         3u
+#define LAYOUT_VERSION         4u
 #define LAYOUT_GRANULE         16u
-#define LAYOUT_SLOTS           8u   /* per bucket */
+#define LAYOUT_SLOTS           10u  /* per bucket */
 #define LAYOUT_PROBES          512u /* buckets in which an entry may be, if there are so many */
-#define LAYOUT_INDEX_SHARE     24u  /* the index is this part of the segment: 8 bytes per slot */
+#define LAYOUT_INDEX_SHARE     33u  /* the index is this part of the segment */
 #define LAYOUT_MIN_BYTES       (256u * 1024)
 #define LAYOUT_MAX_BYTES       (UINT64_C(1) << 36) /* granules are counted in 32 bits: 64 GiB */
 #define LAYOUT_MAX_KEY_BYTES   UINT64_C(65535)     /* the highest limits a configuration can set */
@@ -73,29 +73,31 @@ struct layout_header {
 	struct layout_clock clock[2];
 	uint64_t unused[14];
 };
-_Static_assert(sizeof(struct layout_header) == 256, "readers of version 3 rely on it");
+_Static_assert(sizeof(struct layout_header) == 256, "readers of version 4 rely on it");
 
 struct layout_bucket {
-	uint32_t seq;    /* odd while it changes */
-	uint32_t passed; /* entries that are further on because this one was full */
-	uint64_t mark[LAYOUT_SLOTS /
-	              4];           /* 16 bits of each tag: slot i in word i / 4, lowest first */
+	uint32_t state; /* the two bits below, and the sequence number above them */
+	/* 16 bits of each tag: of slots 0 and 1, then of four a word, lowest first */
+	uint32_t mark2;
+	uint64_t mark[(LAYOUT_SLOTS - 2) / 4];
 	uint32_t off[LAYOUT_SLOTS]; /* in granules from the start of the segment; 0: empty */
-	uint64_t unused;
 };
 _Static_assert(sizeof(struct layout_bucket) == 64, "one cache line");
 
+#define LAYOUT_CHANGING 1u
+#define LAYOUT_PASSED   2u /* entries are further on because this one was full; without the number */
+
 /* Read and written by the functions below alone. */
 struct layout_entry {
-	uint64_t sum;    /* 54 bits, and the high 10 of the value's size */
-	uint64_t loaded; /* 44 bits, 16 of the key's size, 4 of LAYOUT_* flags */
-	uint64_t dies;   /* loaded + max_age, 44 bits, and the low 20 of the value's size */
-	uint64_t soft;   /* 44 bits, and the high 20 of the expiry's sum */
-	uint64_t hard;   /* 44 bits, and the low 20 of it */
+	uint64_t sum;    /* 42 bits, and 22 of max_age */
+	uint64_t loaded; /* 44 bits, 16 of the value's size, 4 of LAYOUT_* flags */
+	uint64_t ends;   /* 32 bits of soft, 24 of hard, 8 of the key's size */
 };
-_Static_assert(sizeof(struct layout_entry) == 40, "what an entry takes besides key and value");
+_Static_assert(sizeof(struct layout_entry) == 24, "what an entry takes besides key and value");
 
-#define LAYOUT_OWN_VERSION 1u /* flag: a word with the version follows the struct */
+#define LAYOUT_OWN_VERSION 1u /* flag: a word with the version follows the struct, and the sizes */
+#define LAYOUT_LARGE       2u /* flag: a word with the sizes follows the struct */
+#define LAYOUT_PUSHED      4u /* flag: only change events end its life */
 
 /* -- Where things lie: all of it follows from the size of the segment ------------------------- */
 
@@ -138,10 +140,17 @@ static inline uint64_t layout_pad(uint64_t n)
 	return (n + 7) & ~UINT64_C(7);
 }
 
+/* Whether the sizes need a word of their own. */
+static inline bool layout_large(uint64_t key_bytes, uint64_t value_bytes)
+{
+	return key_bytes > 0xff || value_bytes > 0xffff;
+}
+
 /* Granules that an entry of these sizes takes. The sizes must be within the limits above. */
 static inline uint32_t layout_granules(uint64_t key_bytes, uint64_t value_bytes, bool own_version)
 {
 	uint64_t n = sizeof(struct layout_entry) + own_version * sizeof(uint64_t) +
+	             layout_large(key_bytes, value_bytes) * sizeof(uint64_t) +
 	             layout_pad(key_bytes) + value_bytes;
 
 	return (uint32_t)((n + LAYOUT_GRANULE - 1) / LAYOUT_GRANULE);
@@ -306,13 +315,22 @@ static inline uint64_t layout_mix(uint64_t a, uint64_t b, uint64_t c, uint64_t d
 #define LAYOUT_TICK_US    250
 #define LAYOUT_TICK_MAX   ((UINT64_C(1) << 44) - 1) /* never */
 #define LAYOUT_TICK_SHIFT 20u
-#define LAYOUT_LOW        ((UINT64_C(1) << LAYOUT_TICK_SHIFT) - 1)
+
+/* Bits of a span's leading digits; 5 more say how large it is. */
+#define LAYOUT_SOFT_BITS 27u
+#define LAYOUT_HARD_BITS 19u
+#define LAYOUT_AGE_BITS  17u
+/* What no span comes to, by how much it is below the highest number and one. */
+#define LAYOUT_NEVER     1u
+#define LAYOUT_OVER      2u /* before the load */
+#define LAYOUT_AGE_MASK  ((UINT64_C(1) << (LAYOUT_AGE_BITS + 5)) - 1)
 
 /* What an entry says of itself, taken apart. */
 struct layout_fixed {
-	uint64_t key_bytes, value_bytes;
-	uint64_t loaded, dies; /* ticks */
-	uint64_t version;      /* with LAYOUT_OWN_VERSION */
+	uint64_t key_bytes, value_bytes; /* key_bytes beyond any limit: these cannot be */
+	uint64_t loaded;                 /* ticks */
+	uint64_t soft, hard, age;        /* as layout_since has them; hard: layout_hard_from */
+	uint64_t version;                /* with LAYOUT_OWN_VERSION */
 	unsigned flags;
 };
 
@@ -346,39 +364,120 @@ static inline struct span layout_max_age(uint64_t loaded, uint64_t dies)
 	return SPAN_US(((int64_t)dies - (int64_t)loaded) * LAYOUT_TICK_US);
 }
 
+/* How long after the load (or soft) an end is, both in ticks: leading bits, and how many follow. */
+static inline uint64_t layout_since(uint64_t loaded, uint64_t end, unsigned bits)
+{
+	uint64_t n = end - loaded, e;
+
+	if (end == LAYOUT_TICK_MAX)
+		return (UINT64_C(1) << (bits + 5)) - LAYOUT_NEVER;
+	if (end < loaded || end == 0)
+		return (UINT64_C(1) << (bits + 5)) - LAYOUT_OVER;
+	if (n >> bits == 0)
+		return n;
+	e = 64 - (uint64_t)__builtin_clzll(n) - bits;
+	return e << bits | (n >> (e - 1) & ((UINT64_C(1) << bits) - 1));
+}
+
+/* The end, in ticks; 0 when it was before the load. */
+static inline uint64_t layout_until(uint64_t loaded, uint64_t since, unsigned bits)
+{
+	uint64_t e = since >> bits, n = since & ((UINT64_C(1) << bits) - 1);
+
+	if (since == (UINT64_C(1) << (bits + 5)) - LAYOUT_NEVER)
+		return LAYOUT_TICK_MAX;
+	if (since == (UINT64_C(1) << (bits + 5)) - LAYOUT_OVER)
+		return 0;
+	if (e)
+		n = (n | UINT64_C(1) << bits) << (e - 1);
+	return loaded + n < LAYOUT_TICK_MAX ? loaded + n : LAYOUT_TICK_MAX - 1;
+}
+
+static inline struct instant layout_soft(const struct layout_fixed *f)
+{
+	return layout_instant(layout_until(f->loaded, f->soft, LAYOUT_SOFT_BITS));
+}
+
+/* What the hard end is counted from: the soft one, or the load, if that is later. */
+static inline uint64_t layout_hard_from(const struct layout_fixed *f)
+{
+	uint64_t soft = layout_until(f->loaded, f->soft, LAYOUT_SOFT_BITS);
+
+	return soft > f->loaded && soft != LAYOUT_TICK_MAX ? soft : f->loaded;
+}
+
+static inline struct instant layout_hard(const struct layout_fixed *f)
+{
+	return layout_instant(layout_until(layout_hard_from(f), f->hard, LAYOUT_HARD_BITS));
+}
+
+/* Sets both; a soft end behind the hard one is that. */
+static inline void layout_set_ends(struct layout_fixed *f, struct instant soft, struct instant hard)
+{
+	uint64_t s = layout_ticks(soft), h = layout_ticks(hard);
+
+	f->soft = layout_since(f->loaded, s < h ? s : h, LAYOUT_SOFT_BITS);
+	f->hard = layout_since(layout_hard_from(f), h, LAYOUT_HARD_BITS);
+}
+
+/* When max_age is over: 0, which is never served, or ticks. */
+static inline uint64_t layout_end_of_age(const struct layout_fixed *f)
+{
+	return layout_until(f->loaded, f->age, LAYOUT_AGE_BITS);
+}
+
+/* All but the version. A word besides the struct is read, which every entry has. */
 static inline struct layout_fixed layout_take(const struct layout_entry *e)
 {
-	uint64_t loaded = layout_load(&e->loaded), dies = layout_load(&e->dies);
-
-	return (struct layout_fixed){
-	        .key_bytes = loaded >> 4 & 0xffff,
-	        .value_bytes = (layout_load(&e->sum) & 0x3ff) << 20 | (dies & LAYOUT_LOW),
+	uint64_t loaded = layout_load(&e->loaded), ends = layout_load(&e->ends), sizes;
+	struct layout_fixed f = {
+	        .key_bytes = ends & 0xff,
+	        .value_bytes = loaded >> 4 & 0xffff,
 	        .loaded = loaded >> LAYOUT_TICK_SHIFT,
-	        .dies = dies >> LAYOUT_TICK_SHIFT,
+	        .soft = ends >> 32,
+	        .hard = ends >> 8 & 0xffffff,
+	        .age = layout_load(&e->sum) & LAYOUT_AGE_MASK,
 	        .flags = (unsigned)loaded & 0xf,
 	};
+
+	if (!(f.flags & LAYOUT_LARGE))
+		return f;
+	sizes = layout_load((const uint64_t *)(e + 1));
+	f.key_bytes = sizes >> 32;
+	f.value_bytes = sizes & UINT32_MAX;
+	/* its room is reckoned by the sizes, so they must say the same */
+	if (!layout_large(f.key_bytes, f.value_bytes))
+		f.key_bytes = UINT64_MAX;
+	return f;
+}
+
+static inline uint64_t layout_word_sizes(const struct layout_fixed *f)
+{
+	return f->flags & LAYOUT_LARGE ? f->key_bytes << 32 | f->value_bytes : 0;
 }
 
 static inline uint64_t layout_word_loaded(const struct layout_fixed *f)
 {
-	return f->loaded << LAYOUT_TICK_SHIFT | f->key_bytes << 4 | f->flags;
+	return f->loaded << LAYOUT_TICK_SHIFT |
+	       (f->flags & LAYOUT_LARGE ? 0 : f->value_bytes << 4) | f->flags;
 }
 
-static inline uint64_t layout_word_dies(const struct layout_fixed *f)
+static inline uint64_t layout_word_ends(const struct layout_fixed *f)
 {
-	return f->dies << LAYOUT_TICK_SHIFT | (f->value_bytes & LAYOUT_LOW);
+	return f->soft << 32 | f->hard << 8 | (f->flags & LAYOUT_LARGE ? 0 : f->key_bytes);
 }
 
 /* The word `sum` of an entry whose value has this hash. */
 static inline uint64_t layout_word_sum(const struct layout_fixed *f, uint64_t tag,
                                        uint64_t value_hash)
 {
-	uint64_t high = f->value_bytes >> 20;
-	uint64_t sum = layout_mix(layout_word_loaded(f), layout_word_dies(f), tag,
-	                          f->version ^ high << 54) ^
+	/* a factor, so that no few bits of one make up for few of the other */
+	uint64_t rest = f->version + f->age * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t sum = layout_mix(layout_word_loaded(f), layout_word_ends(f),
+	                          tag ^ layout_word_sizes(f), rest) ^
 	               value_hash;
 
-	return (sum & ~UINT64_C(0x3ff)) | high;
+	return (sum & ~LAYOUT_AGE_MASK) | f->age;
 }
 
 /* The hash that its value must have, given the word; its low bits cannot be told. */
@@ -389,52 +488,25 @@ static inline uint64_t layout_value_hash(const struct layout_fixed *f, uint64_t 
 
 static inline bool layout_same_hash(uint64_t a, uint64_t b)
 {
-	return (a ^ b) >> 10 == 0;
+	return ((a ^ b) & ~LAYOUT_AGE_MASK) == 0;
+}
+
+/* Where the version lies, if there is one. */
+static inline const uint64_t *layout_own_version(const struct layout_entry *e, unsigned flags)
+{
+	return (const uint64_t *)(e + 1) + (flags & LAYOUT_LARGE ? 1 : 0);
 }
 
 /* Where an entry's key lies; its value follows, at the next multiple of 8. */
 static inline const uint64_t *layout_key(const struct layout_entry *e, unsigned flags)
 {
-	return (const uint64_t *)(e + 1) + (flags & LAYOUT_OWN_VERSION ? 1 : 0);
+	return layout_own_version(e, flags) + (flags & LAYOUT_OWN_VERSION ? 1 : 0);
 }
 
 /* The version of a value for which none is given. */
 static inline uint64_t layout_version(uint64_t value_hash)
 {
 	return value_hash | 1;
-}
-
-/* Two sums are right for the same times: which of them stands there says whether it is pushed. */
-static inline uint64_t layout_expiry_sum(uint64_t tag, uint64_t soft, uint64_t hard, bool pushed)
-{
-	return layout_mix(soft, hard, tag, pushed ? 6 : 3) >> 24;
-}
-
-struct layout_expiry {
-	uint64_t soft, hard; /* ticks */
-	bool pushed;
-};
-
-/* False when it is torn. */
-static inline bool layout_expiry_take(const struct layout_entry *e, uint64_t tag,
-                                      struct layout_expiry *ret)
-{
-	uint64_t soft = layout_load(&e->soft), hard = layout_load(&e->hard);
-	uint64_t sum = (soft & LAYOUT_LOW) << 20 | (hard & LAYOUT_LOW);
-
-	ret->soft = soft >> LAYOUT_TICK_SHIFT;
-	ret->hard = hard >> LAYOUT_TICK_SHIFT;
-	ret->pushed = sum != layout_expiry_sum(tag, ret->soft, ret->hard, false);
-	return !ret->pushed || sum == layout_expiry_sum(tag, ret->soft, ret->hard, true);
-}
-
-static inline void layout_expiry_put(struct layout_entry *e, uint64_t tag,
-                                     const struct layout_expiry *x)
-{
-	uint64_t sum = layout_expiry_sum(tag, x->soft, x->hard, x->pushed);
-
-	layout_store(&e->soft, x->soft << LAYOUT_TICK_SHIFT | sum >> 20);
-	layout_store(&e->hard, x->hard << LAYOUT_TICK_SHIFT | (sum & LAYOUT_LOW));
 }
 
 /* -- The header -------------------------------------------------------------------------------- */

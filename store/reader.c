@@ -110,13 +110,6 @@ void store_reader_clock(const struct store_reader *r, int64_t boottime_us, struc
 	           (!r->host || !w[3] || w[3] == r->host) && w[6] == layout_heartbeat_check(w[5]);
 }
 
-/* What one look at one entry came to. */
-enum look {
-	LOOK_OTHER, /* another key, or not an entry at all */
-	LOOK_TORN,  /* expiry is being written: look again */
-	LOOK_DONE,  /* it is the key's, if the bucket has not changed meanwhile */
-};
-
 static enum reader_outcome judge(const struct reader_value *v, struct instant now, uint64_t dies)
 {
 	/* what cannot be told from the ends of the range of ticks is over */
@@ -128,20 +121,20 @@ static enum reader_outcome judge(const struct reader_value *v, struct instant no
 	return instant_before(now, v->soft) ? READER_FRESH : READER_GRACE;
 }
 
-/* Looks at what may be the key's entry; nothing here is known to be true yet. */
-static inline enum look look(const struct store_reader *r, uint32_t off, uint64_t tag,
-                             struct bytes key, struct instant now, enum reader_outcome *ret_outcome,
-                             struct reader_view *ret)
+/* Whether this is the key's entry, if its bucket has not changed meanwhile; nothing is known yet. */
+static inline bool look(const struct store_reader *r, uint32_t off, uint64_t tag, struct bytes key,
+                        struct instant now, enum reader_outcome *ret_outcome,
+                        struct reader_view *ret)
 {
 	struct layout l = {r->n_buckets, r->probes, r->arena, r->end};
 	const struct layout_entry *e;
-	struct layout_expiry x;
 	struct layout_fixed f;
 	const uint64_t *p;
+	uint64_t dies;
 	bool own;
 
-	if (off < l.arena || off >= l.end || l.end - off < layout_granules(0, 0, false))
-		return LOOK_OTHER;
+	if (off < l.arena || off >= l.end || l.end - off < layout_granules(0, 0, true))
+		return false;
 	e = (const struct layout_entry *)((const char *)r->mem + (uint64_t)off * LAYOUT_GRANULE);
 	/* the key and the value will be wanted: not one line after the other */
 	for (unsigned i = 1; i < PREFETCH; i++)
@@ -149,26 +142,25 @@ static inline enum look look(const struct store_reader *r, uint32_t off, uint64_
 	f = layout_take(e);
 	own = f.flags & LAYOUT_OWN_VERSION;
 	if (f.key_bytes != key.n || !layout_inside(l, off, key.n, f.value_bytes, own))
-		return LOOK_OTHER;
+		return false;
 	p = layout_key(e, f.flags);
 	if (!layout_equal(p, key))
-		return LOOK_OTHER;
-	if (!layout_expiry_take(e, tag, &x))
-		return LOOK_TORN;
+		return false;
 	if (own)
-		f.version = layout_load((const uint64_t *)(e + 1));
+		f.version = layout_load(layout_own_version(e, f.flags));
+	dies = layout_end_of_age(&f);
 	ret->value = (struct reader_value){.value_bytes = f.value_bytes,
 	                                   .version = f.version,
 	                                   .loaded = layout_instant(f.loaded),
-	                                   .soft = layout_instant(x.soft),
-	                                   .hard = layout_instant(x.hard),
-	                                   .max_age = layout_max_age(f.loaded, f.dies),
-	                                   .pushed = x.pushed};
+	                                   .soft = layout_soft(&f),
+	                                   .hard = layout_hard(&f),
+	                                   .max_age = layout_max_age(f.loaded, dies),
+	                                   .pushed = f.flags & LAYOUT_PUSHED};
 	ret->data = p + layout_pad(key.n) / 8;
 	ret->hash = layout_value_hash(&f, tag, layout_load(&e->sum));
 	ret->own_version = own;
-	*ret_outcome = judge(&ret->value, now, f.dies);
-	return LOOK_DONE;
+	*ret_outcome = judge(&ret->value, now, dies);
+	return true;
 }
 
 /* Zero only if none of four marks is this one. */
@@ -180,6 +172,12 @@ static inline uint64_t may_hold(uint64_t marks, uint64_t mark)
 	return (x - low) & ~x & low << 15;
 }
 
+/* Whether nothing of a bucket has changed between two looks at its state. */
+static bool same_seq(uint32_t a, uint32_t b)
+{
+	return ((a ^ b) & ~LAYOUT_PASSED) == 0;
+}
+
 enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes key,
                                       struct instant now, struct reader_view *ret)
 {
@@ -187,9 +185,10 @@ enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes
 	struct layout l = {r->n_buckets, r->probes, r->arena, r->end};
 	const struct layout_bucket *b;
 	enum reader_outcome outcome = READER_MISS;
-	uint32_t at, seq, passed;
+	uint32_t at, state;
 	uint64_t tag, mark, marks;
-	enum look what;
+	unsigned first, n;
+	bool found;
 	int tries = 0;
 
 	/* Acquire: whoever sees this life of the segment sees its entries too. */
@@ -202,29 +201,30 @@ enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes
 	for (uint32_t probe = 0; probe < r->probes; probe++) {
 		b = &buckets(r)[at];
 	again:
-		seq = __atomic_load_n(&b->seq, __ATOMIC_ACQUIRE);
-		if (seq & 1)
+		state = __atomic_load_n(&b->state, __ATOMIC_ACQUIRE);
+		if (state & LAYOUT_CHANGING)
 			goto torn;
-		what = LOOK_OTHER;
-		for (unsigned w = 0; w < LAYOUT_SLOTS / 4; w++) {
-			marks = layout_load(&b->mark[w]);
+		found = false;
+		for (first = 0; first < LAYOUT_SLOTS && !found; first += n) {
+			n = first ? 4 : 2;
+			marks = first ? layout_load(&b->mark[first / 4])
+			              : layout_load32(&b->mark2);
 			if (!may_hold(marks, mark))
 				continue;
-			for (unsigned i = 0; i < 4 && what == LOOK_OTHER; i++)
-				if ((marks >> 16 * i & 0xffff) == mark)
-					what = look(r, layout_load32(&b->off[w * 4 + i]), tag, key,
-					            now, &outcome, ret);
+			for (unsigned i = 0; i < n && !found; i++)
+				found = (marks >> 16 * i & 0xffff) == mark &&
+				        look(r, layout_load32(&b->off[first + i]), tag, key, now,
+				             &outcome, ret);
 		}
-		passed = layout_load32(&b->passed);
 		layout_fence_acquire();
-		if (layout_load32(&b->seq) != seq || what == LOOK_TORN)
+		if (!same_seq(layout_load32(&b->state), state))
 			goto torn;
-		if (what == LOOK_DONE) {
+		if (found) {
 			ret->bucket = b;
-			ret->seq = seq;
+			ret->seq = state;
 			return outcome;
 		}
-		if (!passed)
+		if (!(state & LAYOUT_PASSED))
 			return READER_MISS;
 		at = at + 1 == r->n_buckets ? 0 : at + 1;
 		continue;
@@ -241,7 +241,8 @@ bool store_reader_still(const struct store_reader *r, const struct reader_view *
 	const struct layout_bucket *b = v->bucket;
 
 	layout_fence_acquire();
-	return layout_load32(&b->seq) == v->seq && layout_load(&header(r)->boot_id) == r->boot_id;
+	return same_seq(layout_load32(&b->state), v->seq) &&
+	       layout_load(&header(r)->boot_id) == r->boot_id;
 }
 
 /* Whether that is the hash of the value; it makes the version, if there is none. */

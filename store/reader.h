@@ -27,7 +27,7 @@ struct store_reader {
 };
 
 enum reader_outcome {
-	READER_MISS,  /* not there, expired, or torn */
+	READER_MISS,  /* not there, expired, or damaged */
 	READER_FRESH, /* before its soft expiry */
 	READER_GRACE, /* between soft and hard expiry: serve it while one load runs */
 	READER_STALE, /* past hard expiry, within max_age: only when daemon and origin are gone */
@@ -95,7 +95,10 @@ bool store_reader_copy(const struct store_reader *r, struct reader_view *v, void
 /* The same without a copy: the value is whole in its place, now. */
 bool store_reader_check(const struct store_reader *r, struct reader_view *v);
 
-/* Whether the entry is still the one that was found: then what was read of it was right. */
+/*
+ * Whether the entry is still the one that was found: then what was read of it was right. No longer
+ * so, too, when only its expiry changed, or another entry of its bucket.
+ */
 bool store_reader_still(const struct store_reader *r, const struct reader_view *v);
 
 /*

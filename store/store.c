@@ -15,8 +15,8 @@ _Static_assert(STORE_MIN_BYTES == LAYOUT_MIN_BYTES, "the two headers agree");
  * Entries at most, as a share of the slots. A run of LAYOUT_PROBES full buckets, which would keep a
  * key out that hashes to its start, is 6.7 standard deviations away then.
  */
-#define FULL_NUM 9u
-#define FULL_DEN 10u
+#define FULL_NUM 91u
+#define FULL_DEN 100u
 
 /* How far a new writer's clock may be behind the old one's: they are read one after the other. */
 #define CLOCK_SLACK_US 100000
@@ -80,16 +80,20 @@ static struct layout_entry *entry_at(const struct store *s, uint32_t h)
 /* Readers stay away from the bucket and all it refers to from here ... */
 static void bucket_open(struct layout_bucket *b)
 {
-	/* not + 1: one that is odd by some damage would stay so */
-	layout_store32(&b->seq, b->seq | 1);
+	layout_store32(&b->state, b->state | LAYOUT_CHANGING);
 	layout_fence_release();
 }
 
 /* ... to here. */
 static void bucket_close(struct layout_bucket *b)
 {
+	uint32_t passed = b->state & LAYOUT_PASSED;
+
 	LAYOUT_ON_STORE();
-	__atomic_store_n(&b->seq, b->seq + 1, __ATOMIC_RELEASE);
+	/* the sequence number goes on: what is below it overflows, whatever it was */
+	__atomic_store_n(&b->state,
+	                 ((b->state | LAYOUT_CHANGING | LAYOUT_PASSED) + 1) | passed,
+	                 __ATOMIC_RELEASE);
 }
 
 static struct layout_bucket *bucket_of(const struct store *s, uint32_t slot)
@@ -102,12 +106,12 @@ static uint32_t bucket_next(const struct store *s, uint32_t b)
 	return b + 1 == s->l.n_buckets ? 0 : b + 1;
 }
 
-static void write_expiry(struct layout_entry *e, uint64_t tag, struct instant soft,
-                         struct instant hard, bool pushed)
+static void write_fixed(struct layout_entry *e, const struct layout_fixed *f, uint64_t tag,
+                        uint64_t value_hash)
 {
-	struct layout_expiry x = {layout_ticks(soft), layout_ticks(hard), pushed};
-
-	layout_expiry_put(e, tag, &x);
+	layout_store(&e->loaded, layout_word_loaded(f));
+	layout_store(&e->ends, layout_word_ends(f));
+	layout_store(&e->sum, layout_word_sum(f, tag, value_hash));
 }
 
 /* Writes an entry into memory that no slot refers to. */
@@ -119,18 +123,19 @@ static void write_entry(struct layout_entry *e, uint64_t tag, const struct store
 	                         .loaded = layout_ticks(i->loaded)};
 	uint64_t *p = (uint64_t *)(e + 1);
 
-	f.dies = layout_dies(i->loaded, f.loaded, i->max_age);
+	f.age = layout_since(f.loaded, layout_dies(i->loaded, f.loaded, i->max_age),
+	                     LAYOUT_AGE_BITS);
+	layout_set_ends(&f, i->soft, i->hard);
+	f.flags = (own_version ? LAYOUT_OWN_VERSION : 0) | (i->pushed ? LAYOUT_PUSHED : 0) |
+	          (layout_large(i->key.n, i->value.n) ? LAYOUT_LARGE : 0);
+	f.version = own_version ? i->version : 0;
 	/* whoever still reads what was here before must see that its bucket has changed since */
 	layout_fence_release();
-	if (own_version) {
-		f.flags = LAYOUT_OWN_VERSION;
-		f.version = i->version;
+	if (f.flags & LAYOUT_LARGE)
+		layout_store(p++, layout_word_sizes(&f));
+	if (own_version)
 		layout_store(p++, f.version);
-	}
-	layout_store(&e->loaded, layout_word_loaded(&f));
-	layout_store(&e->dies, layout_word_dies(&f));
-	layout_store(&e->sum, layout_word_sum(&f, tag, value_hash));
-	write_expiry(e, tag, i->soft, i->hard, i->pushed);
+	write_fixed(e, &f, tag, value_hash);
 	layout_copy_in(p, i->key.p, i->key.n);
 	layout_copy_in(p + layout_pad(i->key.n) / 8, i->value.p, i->value.n);
 }
@@ -225,23 +230,44 @@ static uint64_t tag_of(const struct store *s, struct bytes key)
 	return hash_bytes(key, s->seed);
 }
 
-/* What the entry says it holds; false, and two of no bytes, if that can't be. */
-static bool parts(const struct store *s, uint32_t h, struct bytes *ret_key, struct bytes *ret_value)
+/* What an entry says of itself, and holds. */
+struct parts {
+	struct layout_fixed fixed;
+	struct bytes key, value;
+};
+
+/* False, and key and value of no bytes, if it says what can't be. */
+static bool parts(const struct store *s, uint32_t h, struct parts *ret)
 {
 	const struct layout_entry *e = entry_at(s, h);
 	struct layout_fixed f = layout_take(e);
 	const unsigned char *p = (const unsigned char *)layout_key(e, f.flags);
-	bool right = layout_inside(s->l, s->slot[h].off, f.key_bytes, f.value_bytes,
-	                           f.flags & LAYOUT_OWN_VERSION);
+	bool own = f.flags & LAYOUT_OWN_VERSION;
+	bool right = layout_inside(s->l, s->slot[h].off, f.key_bytes, f.value_bytes, own);
 
-	*ret_key = bytes_of(p, right ? f.key_bytes : 0);
-	*ret_value = bytes_of(p + layout_pad(ret_key->n), right ? f.value_bytes : 0);
+	if (right && own)
+		f.version = *layout_own_version(e, f.flags);
+	ret->fixed = f;
+	ret->key = bytes_of(p, right ? f.key_bytes : 0);
+	ret->value = bytes_of(p + layout_pad(ret->key.n), right ? f.value_bytes : 0);
 	return right;
 }
 
 static uint64_t mark_at(const struct layout_bucket *b, uint32_t i)
 {
-	return b->mark[i / 4] >> i % 4 * 16 & 0xffff;
+	return (i < 2 ? b->mark2 >> 16 * i : b->mark[(i - 2) / 4] >> (i - 2) % 4 * 16) & 0xffff;
+}
+
+static void mark_set(struct layout_bucket *b, uint32_t i, uint64_t mark)
+{
+	uint64_t *w = &b->mark[(i - 2) / 4 % 2];
+
+	if (i < 2)
+		layout_store32(&b->mark2, (b->mark2 & ~(UINT32_C(0xffff) << 16 * i)) |
+		                                  (uint32_t)mark << 16 * i);
+	else
+		layout_store(w, (*w & ~(UINT64_C(0xffff) << (i - 2) % 4 * 16)) |
+		                        mark << (i - 2) % 4 * 16);
 }
 
 /* The buckets between the home of a tag and this slot. */
@@ -280,7 +306,7 @@ static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
 {
 	uint32_t b = layout_home(s->l, tag), h, damaged = STORE_NONE;
 	uint32_t known, mark = (uint32_t)(layout_mark(tag) & KNOWN_MARKS) << KNOWN_MARK;
-	struct bytes own, value;
+	struct parts p;
 	bool right;
 
 	for (uint32_t probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b)) {
@@ -289,10 +315,10 @@ static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
 		for (unsigned i = 0; i < LAYOUT_SLOTS; i++, h++) {
 			if ((s->own[b].known[i] & ~KNOWN_PUSHED) != known || !s->slot[h].off)
 				continue;
-			right = parts(s, h, &own, &value);
-			if (right && bytes_equal(own, key))
+			right = parts(s, h, &p);
+			if (right && bytes_equal(p.key, key))
 				return h;
-			if (right && is_of_another(s, h, own))
+			if (right && is_of_another(s, h, p.key))
 				continue;
 			if (damaged == STORE_NONE || public_mark(s, h) == layout_mark(tag))
 				damaged = h;
@@ -317,6 +343,13 @@ static uint32_t slot_find(const struct store *s, uint64_t tag, uint32_t *ret_far
 	return STORE_NONE;
 }
 
+/* Tells readers whether entries have passed the bucket. */
+static void show_passed(struct store *s, uint32_t b)
+{
+	layout_store32(&s->bucket[b].state, (s->bucket[b].state & ~LAYOUT_PASSED) |
+	                                            (s->own[b].passed ? LAYOUT_PASSED : 0));
+}
+
 /* Counts, or no longer counts, an entry in the buckets between its home and where it is. */
 static void slot_pass(struct store *s, uint32_t slot, uint32_t far, bool add)
 {
@@ -325,7 +358,7 @@ static void slot_pass(struct store *s, uint32_t slot, uint32_t far, bool add)
 	while (far--) {
 		b = (b ? b : s->l.n_buckets) - 1;
 		s->own[b].passed = (uint16_t)(add ? s->own[b].passed + 1 : s->own[b].passed - 1);
-		layout_store32(&s->bucket[b].passed, s->own[b].passed);
+		show_passed(s, b);
 	}
 }
 
@@ -333,10 +366,9 @@ static void slot_set(struct store *s, uint32_t slot, uint64_t mark, uint32_t off
 {
 	struct layout_bucket *b = bucket_of(s, slot);
 	uint32_t i = slot % LAYOUT_SLOTS;
-	uint64_t *w = &b->mark[i / 4];
 
 	bucket_open(b);
-	layout_store(w, (*w & ~(UINT64_C(0xffff) << i % 4 * 16)) | mark << i % 4 * 16);
+	mark_set(b, i, mark);
 	layout_store32(&b->off[i], off);
 	bucket_close(b);
 }
@@ -348,7 +380,7 @@ static uint32_t slot_at(const struct store *s, uint32_t off)
 	struct layout_fixed f = layout_take(e);
 	uint32_t b, slot;
 
-	if (layout_inside(s->l, off, f.key_bytes, 0, f.flags & LAYOUT_OWN_VERSION)) {
+	if (layout_inside(s->l, off, f.key_bytes, f.value_bytes, f.flags & LAYOUT_OWN_VERSION)) {
 		b = layout_home(s->l, tag_of(s, bytes_of(layout_key(e, f.flags), f.key_bytes)));
 		for (uint32_t probe = 0; probe < s->l.probes; probe++, b = bucket_next(s, b)) {
 			for (slot = b * LAYOUT_SLOTS; slot < (b + 1) * LAYOUT_SLOTS; slot++)
@@ -468,7 +500,6 @@ void store_set_clock(struct store *s, struct store_clock clock)
 /* What a slot refers to, as far as that can be told. */
 struct referred {
 	struct layout_fixed fixed;
-	struct layout_expiry expiry;
 	uint32_t far;
 	bool own_version;
 };
@@ -487,12 +518,11 @@ static bool verify(const struct store *s, uint32_t slot, struct referred *ret)
 	if (!layout_inside(s->l, off, f.key_bytes, f.value_bytes, ret->own_version))
 		return false;
 	if (ret->own_version)
-		f.version = *(const uint64_t *)(e + 1);
+		f.version = *layout_own_version(e, f.flags);
 	p = (const unsigned char *)layout_key(e, f.flags);
 	tag = hash_bytes(bytes_of(p, f.key_bytes), s->seed);
 	ret->far = distance(s, slot, tag);
-	if (mark_at(b, slot % LAYOUT_SLOTS) != layout_mark(tag) || ret->far >= s->l.probes ||
-	    !layout_expiry_take(e, tag, &ret->expiry))
+	if (mark_at(b, slot % LAYOUT_SLOTS) != layout_mark(tag) || ret->far >= s->l.probes)
 		return false;
 	ret->fixed = f;
 	value_hash = hash_bytes(bytes_of(p + layout_pad(f.key_bytes), f.value_bytes), 0);
@@ -503,11 +533,15 @@ static bool verify(const struct store *s, uint32_t slot, struct referred *ret)
 static bool may_serve(const struct store *s, uint32_t slot, struct instant now,
                       struct referred *ret)
 {
+	const struct layout_fixed *f = &ret->fixed;
+	uint64_t dies;
+
 	/* what is pushed may have changed while nobody listened, and readers see it before the engine */
-	return verify(s, slot, ret) && !ret->expiry.pushed &&
-	       instant_before(now, layout_instant(ret->expiry.hard)) &&
-	       ret->fixed.loaded <= layout_ticks(now) && ret->fixed.dies &&
-	       !instant_before(layout_instant(ret->fixed.dies), now);
+	if (!verify(s, slot, ret) || f->flags & LAYOUT_PUSHED)
+		return false;
+	dies = layout_end_of_age(f);
+	return instant_before(now, layout_hard(f)) && f->loaded <= layout_ticks(now) && dies &&
+	       !instant_before(layout_instant(dies), now);
 }
 
 static int by_number(const void *a, const void *b)
@@ -580,13 +614,13 @@ static uint32_t collect(struct store *s, bool none, uint64_t *found, uint64_t *r
 	for (uint32_t slot = 0; slot < slots; slot++) {
 		struct layout_bucket *b = bucket_of(s, slot);
 
-		if (b->seq & 1)
+		if (b->state & LAYOUT_CHANGING)
 			bucket_close(b);
 		off = b->off[slot % LAYOUT_SLOTS];
 		if (!off)
 			continue;
 		++*ret_seen;
-		if (none || !layout_inside(s->l, off, 0, 0, false))
+		if (none || !layout_inside(s->l, off, 0, 0, true))
 			slot_set(s, slot, 0, 0);
 		else
 			found[n++] = (uint64_t)off << 32 | slot;
@@ -632,8 +666,7 @@ static uint32_t adopt(struct store *s, struct instant now, const uint64_t *found
 			continue;
 		}
 		s->slot[slot] = (struct own_slot){off, STORE_NONE};
-		know(s, slot, mark_at(bucket_of(s, slot), slot % LAYOUT_SLOTS), r.far,
-		     r.expiry.pushed);
+		know(s, slot, public_mark(s, slot), r.far, false);
 		count_live(s, slot, true);
 		if (r.far || has_twin(s, slot))
 			ret_doubt[doubts++] = slot;
@@ -641,14 +674,14 @@ static uint32_t adopt(struct store *s, struct instant now, const uint64_t *found
 	return doubts;
 }
 
-/* Counts anew who passed which bucket, as the old counts may be half done. */
+/* Counts anew who passed which bucket, as what is told of it may be half done. */
 static void count_passed(struct store *s)
 {
-	for (uint32_t b = 0; b < s->l.n_buckets; b++)
-		layout_store32(&s->bucket[b].passed, 0);
 	for (uint32_t h = 0; h < s->n_slots; h++)
 		if (s->slot[h].off)
 			slot_pass(s, h, far_of(s, h), true);
+	for (uint32_t b = 0; b < s->l.n_buckets; b++)
+		show_passed(s, b);
 }
 
 /* Whether what is there can be dated by the new clock. */
@@ -686,10 +719,10 @@ int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock
 	count_passed(s);
 	/* two entries of one key can only be forged: the one that is found stays */
 	for (uint32_t i = 0; i < doubts; i++) {
-		struct bytes key, value;
+		struct parts p;
 
-		parts(s, w.doubt[i], &key, &value);
-		if (store_find(s, key) != w.doubt[i])
+		parts(s, w.doubt[i], &p);
+		if (store_find(s, p.key) != w.doubt[i])
 			store_remove(s, w.doubt[i]);
 	}
 	scratch_release(&w);
@@ -790,94 +823,78 @@ int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entr
 	return 0;
 }
 
-/* The tag that the entry's key has. */
-static uint64_t tag_at(const struct store *s, uint32_t h)
+/*
+ * Writes anew what an entry says of itself, with these changes; `loaded` may be NULL, and both of soft
+ * and hard. The hash of the value is taken over, not made again: what is torn or damaged stays so.
+ */
+static void rewrite(struct store *s, uint32_t h, const struct instant *loaded,
+                    const struct instant *soft, const struct instant *hard)
 {
-	struct bytes key, value;
+	struct layout_entry *e = entry_at(s, h);
+	uint64_t tag, value_hash;
+	struct parts p;
+	struct layout_fixed *f = &p.fixed;
 
-	parts(s, h, &key, &value);
-	return tag_of(s, key);
+	parts(s, h, &p);
+	tag = tag_of(s, p.key);
+	value_hash = layout_value_hash(f, tag, e->sum);
+	if (loaded)
+		f->loaded = layout_ticks(*loaded);
+	if (soft)
+		layout_set_ends(f, *soft, *hard);
+	f->flags = (f->flags & ~LAYOUT_PUSHED) | (is_pushed(s, h) ? LAYOUT_PUSHED : 0);
+	bucket_open(bucket_of(s, h));
+	write_fixed(e, f, tag, value_hash);
+	bucket_close(bucket_of(s, h));
 }
 
 void store_set_expiry(struct store *s, uint32_t entry, struct instant soft, struct instant hard)
 {
 	BUG_ON(!is_live(s, entry));
-	write_expiry(entry_at(s, entry), tag_at(s, entry), soft, hard, is_pushed(s, entry));
+	rewrite(s, entry, NULL, &soft, &hard);
 }
 
 void store_set_pushed(struct store *s, uint32_t entry, bool pushed)
 {
-	struct layout_expiry x;
-	uint64_t tag;
-
 	BUG_ON(!is_live(s, entry));
 	if (is_pushed(s, entry) == pushed)
 		return;
 	s->own[entry / LAYOUT_SLOTS].known[entry % LAYOUT_SLOTS] ^= KNOWN_PUSHED;
-	tag = tag_at(s, entry);
-	/* times that were damaged must not be made good: nobody knows them any more */
-	if (!layout_expiry_take(entry_at(s, entry), tag, &x))
-		x.soft = x.hard = 0;
-	x.pushed = pushed;
-	layout_expiry_put(entry_at(s, entry), tag, &x);
+	rewrite(s, entry, NULL, NULL, NULL);
 }
 
 int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct instant soft,
                 struct instant hard)
 {
-	struct layout_entry *e;
-	struct layout_bucket *b;
-	struct layout_fixed f;
-	uint64_t tag, value_hash, life;
-
 	BUG_ON(!is_live(s, entry));
-	e = entry_at(s, entry);
-	b = bucket_of(s, entry);
-	tag = tag_at(s, entry);
-	f = layout_take(e);
-	if (f.flags & LAYOUT_OWN_VERSION)
-		f.version = *(const uint64_t *)(e + 1);
-	/* the hash of the value is taken over, not made again: what was torn stays torn */
-	value_hash = e->sum ^ layout_word_sum(&f, tag, 0);
-	life = f.dies - f.loaded;
-	f.loaded = layout_ticks(loaded);
-	if (f.dies != LAYOUT_TICK_MAX)
-		f.dies = f.loaded + life < LAYOUT_TICK_MAX ? f.loaded + life : LAYOUT_TICK_MAX - 1;
-	bucket_open(b);
-	layout_store(&e->loaded, layout_word_loaded(&f));
-	layout_store(&e->dies, layout_word_dies(&f));
-	layout_store(&e->sum, layout_word_sum(&f, tag, value_hash));
-	write_expiry(e, tag, soft, hard, is_pushed(s, entry));
-	bucket_close(b);
+	rewrite(s, entry, &loaded, &soft, &hard);
 	return 0;
 }
 
 struct bytes store_value(const struct store *s, uint32_t entry)
 {
-	struct bytes key, value;
+	struct parts p;
 
 	BUG_ON(!is_live(s, entry));
-	parts(s, entry, &key, &value);
-	return value;
+	parts(s, entry, &p);
+	return p.value;
 }
 
 void store_get(const struct store *s, uint32_t entry, struct store_item *ret)
 {
-	const struct layout_entry *e;
-	struct layout_expiry x;
-	struct layout_fixed f;
+	struct parts p;
+	const struct layout_fixed *f = &p.fixed;
 
 	BUG_ON(!is_live(s, entry));
-	e = entry_at(s, entry);
-	f = layout_take(e);
-	parts(s, entry, &ret->key, &ret->value);
-	layout_expiry_take(e, tag_of(s, ret->key), &x);
-	ret->version = f.flags & LAYOUT_OWN_VERSION ? *(const uint64_t *)(e + 1)
-	                                            : layout_version(hash_bytes(ret->value, 0));
-	ret->loaded = layout_instant(f.loaded);
-	ret->soft = layout_instant(x.soft);
-	ret->hard = layout_instant(x.hard);
-	ret->max_age = layout_max_age(f.loaded, f.dies);
+	parts(s, entry, &p);
+	ret->key = p.key;
+	ret->value = p.value;
+	ret->version = f->flags & LAYOUT_OWN_VERSION ? f->version
+	                                             : layout_version(hash_bytes(p.value, 0));
+	ret->loaded = layout_instant(f->loaded);
+	ret->soft = layout_soft(f);
+	ret->hard = layout_hard(f);
+	ret->max_age = layout_max_age(f->loaded, layout_end_of_age(f));
 	ret->owner = s->slot[entry].owner;
 	ret->pushed = is_pushed(s, entry);
 }

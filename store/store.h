@@ -4,20 +4,22 @@
  * and any number of readers in other processes map read only (reader.h). The memory is handed in:
  * a shared mapping in the daemon, plain memory in the simulator and in tests.
  *
- * An entry has an immutable part (key, value, version, load time, max_age), covered by a checksum,
- * and mutable words (soft and hard expiry) that check themselves. A reader that finds anything torn
- * or out of bounds reports a miss.
+ * An entry (key, value, version, load time, expiry) is covered by one checksum. A reader that finds
+ * anything torn or out of bounds reports a miss.
  *
  * HOW IT WORKS layout.h says what lies where and how readers and the writer share it. Values are in
  * one piece each, so that a view of one is a view into the segment; arena.h places them, and moves
  * others together when the room left is in pieces, with work bounded by the size of what is placed.
  * So any size can be placed again after enough was evicted, no matter what sizes were there before.
- * An entry takes 40 bytes plus key and value, rounded up to 16, and 8 more if its version is not the
- * hash of its value; a 24th of the segment is the index, which has room for an entry per 213 bytes of
- * segment. Outside the segment the writer keeps 10 bytes per slot of the index, and a bit per granule
- * of the arena; the number of the slot is the entry's handle.
+ * An entry takes 24 bytes plus key and value, rounded up to 16, 8 more if its version is not the hash
+ * of its value, and 8 more with a key above 255 bytes or a value above 65,535; a 33rd of the segment is
+ * the index, which has room for an entry per 232 bytes of segment. Outside the segment the writer keeps
+ * 10 bytes per slot of the index, and a bit per granule of the arena; the number of the slot is the
+ * entry's handle.
  *
- * Instants are kept to 250 us, rounded down.
+ * Instants are kept to 250 us, rounded down; ends that are far away less exactly, never later: soft to
+ * one part in 2^27 of its time after the load, hard to one in 2^19 of that after soft, max_age to one
+ * in 2^17. A soft end behind the hard one becomes that.
  *
  * INVARIANTS entries keep their handle until they are removed or replaced. The writer can be killed
  * between any two of its stores: what it was putting, renewing or giving another expiry may be lost,

@@ -5,7 +5,7 @@
  *
  *	byte 0       0, 1: a word anywhere  2, 3: a word of a bucket that is in use
  *	             4, 5: a word of an entry  6: copy an entry over another
- *	             7: forge the expiry check of an entry  8: time goes on
+ *	             7: forge the expiry of an entry  8: time goes on
  *	bytes 1..4   where, little endian: taken modulo what there is
  *	bytes 5..12  the word (4..11 of which the low bits say how far, for time)
  *
@@ -61,6 +61,11 @@ static size_t value_of(unsigned k, unsigned char *buf)
 	return n;
 }
 
+static uint64_t mark_at(const struct layout_bucket *b, unsigned i)
+{
+	return (i < 2 ? b->mark2 >> 16 * i : b->mark[(i - 2) / 4] >> (i - 2) % 4 * 16) & 0xffff;
+}
+
 static void find_entries(void)
 {
 	struct layout l = layout_of(BYTES);
@@ -74,8 +79,7 @@ static void find_entries(void)
 		tag_of[k] = tag;
 		for (uint32_t i = 0; i < l.n_buckets; i++)
 			for (unsigned s = 0; s < LAYOUT_SLOTS; s++)
-				if ((b[i].mark[s / 4] >> s % 4 * 16 & 0xffff) == layout_mark(tag) &&
-				    b[i].off[s]) {
+				if (mark_at(&b[i], s) == layout_mark(tag) && b[i].off[s]) {
 					bucket_of[k] = i;
 					entry_at[k] = b[i].off[s];
 				}
@@ -116,6 +120,20 @@ static struct layout_entry *entry_of(unsigned k)
 	return (void *)(seg + (size_t)entry_at[k] * LAYOUT_GRANULE);
 }
 
+/* Other ends, with the sum that they need. */
+static void forge(struct layout_entry *e, uint64_t tag, uint64_t word)
+{
+	struct layout_fixed f = layout_take(e);
+	uint64_t value_hash;
+
+	f.version = *layout_own_version(e, f.flags);
+	value_hash = layout_value_hash(&f, tag, e->sum);
+	f.soft = word >> 32;
+	f.hard = word & 0xffffff;
+	e->ends = layout_word_ends(&f);
+	e->sum = layout_word_sum(&f, tag, value_hash);
+}
+
 static void blow(const uint8_t *p, struct instant *now)
 {
 	uint32_t where;
@@ -142,12 +160,10 @@ static void blow(const uint8_t *p, struct instant *now)
 		memcpy((unsigned char *)entry_of(k) + where / KEYS % 14 * 8, &word, 8);
 		break;
 	case 6:
-		memmove(entry_of(k), entry_of((where / KEYS) % KEYS), 40 + word % 256);
+		memmove(entry_of(k), entry_of((where / KEYS) % KEYS), 24 + word % 256);
 		break;
 	case 7:
-		layout_expiry_put(entry_of(k), tag_of[k],
-		                  &(struct layout_expiry){word & LAYOUT_TICK_MAX,
-		                                          LAYOUT_TICK_MAX - where, false});
+		forge(entry_of(k), tag_of[k], word);
 		break;
 	default:
 		*now = instant_add(*now, SPAN_US(word % (uint64_t)(2 * MAX_AGE.us)));
