@@ -115,7 +115,8 @@ uint32_t store_find(const struct store *s, struct bytes key);
 
 /*
  * Puts the item in the place of any entry of the same key, and gives its handle (the old one's is
- * no longer valid, unless it is the same). Its views must not point into the segment. -E2BIG: it can never fit. -ENOSPC:
+ * no longer valid, unless it is the same). Its views must not point into the segment. -E2BIG: it can
+ * never fit. -ENOSPC:
  * no room; evict something and try again, which will do at the latest when a sixth of the segment
  * and twice the item's footprint are free. It saves time to evict the item's footprint at once
  * before the next try. On an error the old entry of the key, if any, is gone: better a miss than an
