@@ -43,8 +43,7 @@ static uint32_t piece_end(const struct arena *a, uint32_t at)
  */
 static bool begins(const struct arena *a, uint32_t at)
 {
-	return at == 0 || !bits_has(&a->begins, at - 1) ||
-	       (at > 1 && bits_has(&a->begins, at - 2));
+	return at == 0 || !bits_has(&a->begins, at - 1) || (at > 1 && bits_has(&a->begins, at - 2));
 }
 
 /* The piece before the one that begins here; NONE before the first. */

@@ -321,9 +321,9 @@ static inline uint64_t layout_mix(uint64_t a, uint64_t b, uint64_t c, uint64_t d
 #define LAYOUT_HARD_BITS 19u
 #define LAYOUT_AGE_BITS  17u
 /* What no span comes to, by how much it is below the highest number and one. */
-#define LAYOUT_NEVER     1u
-#define LAYOUT_OVER      2u /* before the load */
-#define LAYOUT_AGE_MASK  ((UINT64_C(1) << (LAYOUT_AGE_BITS + 5)) - 1)
+#define LAYOUT_NEVER    1u
+#define LAYOUT_OVER     2u /* before the load */
+#define LAYOUT_AGE_MASK ((UINT64_C(1) << (LAYOUT_AGE_BITS + 5)) - 1)
 
 /* What an entry says of itself, taken apart. */
 struct layout_fixed {

@@ -207,8 +207,7 @@ enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes
 		found = false;
 		for (first = 0; first < LAYOUT_SLOTS && !found; first += n) {
 			n = first ? 4 : 2;
-			marks = first ? layout_load(&b->mark[first / 4])
-			              : layout_load32(&b->mark2);
+			marks = first ? layout_load(&b->mark[first / 4]) : layout_load32(&b->mark2);
 			if (!may_hold(marks, mark))
 				continue;
 			for (unsigned i = 0; i < n && !found; i++)

@@ -39,7 +39,7 @@ struct own_bucket {
 };
 
 #define KNOWN_PUSHED 1u
-#define KNOWN_FAR    1u /* shift: buckets between the entry's home and where it is */
+#define KNOWN_FAR    1u  /* shift: buckets between the entry's home and where it is */
 #define KNOWN_MARK   10u /* shift: some bits of its mark */
 #define KNOWN_MARKS  0x3fu
 _Static_assert(LAYOUT_PROBES <= 1u << (KNOWN_MARK - KNOWN_FAR), "the distance has its bits");
@@ -61,7 +61,8 @@ struct store {
 	struct arena arena;
 	struct own_slot *slot;
 	struct own_bucket *own;
-	uint32_t *live; /* live[leaves + g] in group g; above that live[i] = live[2i] + live[2i + 1] */
+	uint32_t *
+	        live; /* live[leaves + g] in group g; above that live[i] = live[2i] + live[2i + 1] */
 	uint32_t leaves, n_slots, n_live, max_live;
 };
 
@@ -91,8 +92,7 @@ static void bucket_close(struct layout_bucket *b)
 
 	LAYOUT_ON_STORE();
 	/* the sequence number goes on: what is below it overflows, whatever it was */
-	__atomic_store_n(&b->state,
-	                 ((b->state | LAYOUT_CHANGING | LAYOUT_PASSED) + 1) | passed,
+	__atomic_store_n(&b->state, ((b->state | LAYOUT_CHANGING | LAYOUT_PASSED) + 1) | passed,
 	                 __ATOMIC_RELEASE);
 }
 
@@ -889,8 +889,8 @@ void store_get(const struct store *s, uint32_t entry, struct store_item *ret)
 	parts(s, entry, &p);
 	ret->key = p.key;
 	ret->value = p.value;
-	ret->version = f->flags & LAYOUT_OWN_VERSION ? f->version
-	                                             : layout_version(hash_bytes(p.value, 0));
+	ret->version =
+	        f->flags & LAYOUT_OWN_VERSION ? f->version : layout_version(hash_bytes(p.value, 0));
 	ret->loaded = layout_instant(f->loaded);
 	ret->soft = layout_soft(f);
 	ret->hard = layout_hard(f);

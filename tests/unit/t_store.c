@@ -133,7 +133,7 @@ static struct store_item item_make(struct model *m, struct rng *g, unsigned k, s
 	e->made_from = e->version;
 	value_make(k, e->made_from, n, buf);
 	e->version = version_of(k, e->made_from, bytes_of(buf, n));
-	return (struct store_item){name[k], bytes_of(buf, n), e->version, e->loaded,   e->soft,
+	return (struct store_item){name[k], bytes_of(buf, n), e->version, e->loaded, e->soft,
 	                           e->hard, MAX_AGE,          e->owner,   pushes(k)};
 }
 
