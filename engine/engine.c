@@ -177,9 +177,7 @@ void engine_free(struct engine **ep)
 		free(e->cls.v[i].name);
 	for (size_t i = 0; i < e->origin.n; i++)
 		free(e->origin.v[i].name);
-	for (size_t i = 0; i < e->peak.n; i++)
-		peak_release(&e->peak.v[i]);
-	peak_release(&e->manual);
+	peak_release_all(e);
 	free_rules(e);
 	vec_free(&e->zone);
 	vec_free(&e->rule);

@@ -109,8 +109,10 @@ void learned_seek(struct engine *e, struct peak *p, struct instant after)
 void learned_clock(struct engine *e, struct instant now)
 {
 	for (size_t i = 0; i < e->peak.n; i++)
-		if (e->peak.v[i]->source == PREFETCH_LEARNED && e->peak.v[i]->phase == PEAK_IDLE)
+		if (e->peak.v[i]->source == PREFETCH_LEARNED && e->peak.v[i]->phase == PEAK_IDLE) {
+			peak_drop_plan(e, e->peak.v[i]);
 			learned_seek(e, e->peak.v[i], now);
+		}
 }
 
 /* -- Is it right? ------------------------------------------------------------------------------ */

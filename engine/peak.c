@@ -3,6 +3,10 @@
  * A peak goes round: idle, planned roughly half an hour before (to know when the loads have to begin),
  * planned for good at that time, watched in the first minutes after it, idle. Peaks of one instant are
  * planned together, origin by origin, so that together they keep to its budget.
+ *
+ * Nobody is served while a plan is made, so it is made in slices of some 0.2 ms, and so is the
+ * count at the peak of what it finds warm. A peak that changes meanwhile drops the plan: it is made
+ * anew.
  */
 #include "engine/state.h"
 
@@ -49,6 +53,12 @@ static const double BUDGET_SHARE = 0.5;
  * in the first seconds after the peak, or of the budget if that is more.
  */
 static const double OF_PEAK = 0.7, FIRST_S = 10, OF_BUDGET = 0.02;
+
+/* Looks at a key, at a candidate that is sorted, at one that is wanted: so many make a slice. */
+static const size_t COLLECT_SLICE = 16, SORT_SLICE = 2048, TAKE_SLICE = 512, COUNT_SLICE = 2048;
+
+/* A slice of a plan over a wide pattern passes over so many keys that it does not cover. */
+static const size_t PASS_SLICE = 2048;
 
 /* How long before the peak the second look at a key's lifetime is taken: for the wear of leads. */
 static const double LEAD_MIN_S = 1, LEAD_MAX_S = 60;
@@ -115,6 +125,16 @@ struct peak *peak_new(struct engine *e, struct bytes name)
 	return p;
 }
 
+static void end_plan(struct engine *e);
+
+void peak_release_all(struct engine *e)
+{
+	end_plan(e);
+	for (size_t i = 0; i < e->peak.n; i++)
+		peak_release(&e->peak.v[i]);
+	peak_release(&e->manual);
+}
+
 void peak_release(struct peak **pp)
 {
 	struct peak *p = *pp;
@@ -125,6 +145,7 @@ void peak_release(struct peak **pp)
 	free(p->pattern);
 	vec_free(&p->at);
 	vec_free(&p->item);
+	vec_free(&p->wanted);
 	heap_release(&p->todo);
 	audience_release(&p->audience);
 	free(p);
@@ -143,8 +164,25 @@ static void count_watching(struct engine *e)
 		e->n_watching += wants_requests(e->peak.v[i]);
 }
 
+/* Its marks are taken away in slices, too. */
+void peak_drop_plan(struct engine *e, const struct peak *p)
+{
+	struct planning *x = &e->planning;
+	bool about = false;
+
+	for (size_t i = 0; i < x->group.n; i++)
+		about |= x->group.v[i] == p;
+	if (!about || x->stage == PLAN_CLEAR)
+		return;
+	prewarm_free(&x->plan);
+	x->stage = PLAN_CLEAR;
+	x->origin = 0;
+	x->next = 0;
+}
+
 void peak_remove(struct engine *e, struct peak *p)
 {
+	peak_drop_plan(e, p);
 	for (size_t i = 0; i < e->peak.n; i++)
 		if (e->peak.v[i] == p) {
 			e->peak.v[i] = e->peak.v[--e->peak.n];
@@ -164,11 +202,14 @@ static void stop_loading(struct peak *p)
 static void drop_items(struct peak *p)
 {
 	p->item.n = 0;
+	p->wanted.n = 0;
+	p->counting = false;
 	stop_loading(p);
 }
 
 void peak_seek(struct engine *e, struct peak *p, struct instant now)
 {
+	peak_drop_plan(e, p);
 	p->next = 0;
 	while (p->next < p->at.n && p->at.v[p->next].us <= now.us)
 		p->next++;
@@ -260,15 +301,22 @@ struct instant peak_next(const struct engine *e)
 	return e->peak_due;
 }
 
-static void find_next(struct engine *e)
+static void find_next(struct engine *e, struct instant now)
 {
 	struct instant first = e->manual ? heap_next(&e->manual->todo) : INSTANT_NEVER;
 
 	for (size_t i = 0; i < e->peak.n; i++) {
-		first = instant_min(first, due(e->peak.v[i]));
-		first = instant_min(first, heap_next(&e->peak.v[i]->todo));
+		const struct peak *p = e->peak.v[i];
+
+		/* what waits for a plan is looked at again when that is made */
+		if (!e->planning.group.n || p->phase >= PEAK_PLANNED)
+			first = instant_min(first, due(p));
+		if (p->phase == PEAK_PLANNED)
+			first = instant_min(first, heap_next(&p->todo));
+		if (p->counting)
+			first = now;
 	}
-	e->peak_due = first;
+	e->peak_due = e->planning.group.n ? now : first;
 }
 
 /* -- What it is about -------------------------------------------------------------------------- */
@@ -410,63 +458,93 @@ static bool fresh_enough(struct engine *e, uint32_t key, struct instant at,
 
 /* -- Planning ---------------------------------------------------------------------------------- */
 
-struct candidates {
-	VEC(struct prewarm_candidate) list;
-	VEC(uint32_t) origin; /* of each */
-};
-
-static void collect_key(struct engine *e, struct instant now, struct peak *p, uint32_t index,
-                        uint32_t key, struct candidates *out)
+/* Is it likely to be asked for, and could it be there? */
+static bool is_wanted(struct engine *e, uint32_t key, const struct prewarm_candidate *c)
 {
+	const struct place *place = key_place(e, &e->key.v[key]);
+
+	return place_loads_from(place) != ORIGIN_NONE && place->policy.prewarm != PREWARM_NEVER &&
+	       prewarm_p(c, span_s(WATCH)) >= WANTED &&
+	       (place->policy.prewarm != PREWARM_AUTO || !personal_name(key_bytes(e, key)));
+}
+
+static void add_candidate(struct engine *e, uint32_t origin, const struct prewarm_candidate *c)
+{
+	struct planning *x = &e->planning;
+	struct candidates *to;
+
+	while (x->set.n <= origin)
+		*vec_push(&x->set) = (struct candidates){0};
+	to = &x->set.v[origin];
+	if (to->n % PREWARM_BLOCK == 0)
+		*vec_push(&to->block) = mem_realloc(NULL, PREWARM_BLOCK, sizeof(*c));
+	to->block.v[to->block.n - 1][to->n++ % PREWARM_BLOCK] = *c;
+	to->first += prewarm_p(c, FIRST_S);
+	to->load_s += c->load_s;
+}
+
+static void collect_key(struct engine *e, struct peak *p, uint32_t key)
+{
+	struct planning *x = &e->planning;
 	struct key *k = &e->key.v[key];
-	struct instant at = peak_at(p);
 	struct prewarm_candidate c;
 	enum prewarm_skip skip;
 
-	if ((k->at_peaks & KEY_PEAK_MARK) || !candidate(e, p, key, now, at, &c, &skip))
+	if (!candidate(e, p, key, x->now, x->at, &c, &skip))
 		return;
-	if (skip == PREWARM_SKIPS && fresh_enough(e, key, at, &c))
+	if (is_wanted(e, key, &c)) {
+		k->at_peaks |= KEY_PEAK_KNOWN;
+		*vec_push(&p->wanted) = key;
+	}
+	if (k->at_peaks & KEY_PEAK_MARK)
+		return;
+	if (skip == PREWARM_SKIPS && fresh_enough(e, key, x->at, &c))
 		skip = SKIP_FRESH;
-	if (skip == PREWARM_SKIPS &&
-	    !prefetch_allowed(e, now, k->endpoint, p->source, prewarm_worth(c.miss_value)))
+	if (skip == PREWARM_SKIPS && !prefetch_allowed(e, x->now, k->endpoint, p->source,
+	                                               prewarm_worth(c.miss_value)))
 		skip = SKIP_WASTEFUL;
 	if (skip != PREWARM_SKIPS) {
 		p->report.skipped[skip]++;
 		return;
 	}
-	c.peak = index;
+	c.peak = (uint32_t)x->peak;
 	k->at_peaks |= KEY_PEAK_MARK | KEY_PEAK_KNOWN;
-	*vec_push(&out->list) = c;
-	*vec_push(&out->origin) = place_loads_from(key_place(e, k));
+	add_candidate(e, place_loads_from(key_place(e, k)), &c);
 }
 
-static void collect(struct engine *e, struct instant now, struct peak *p, uint32_t index,
-                    struct candidates *out)
+/* The keys of the peak, from x->next on; false: there are more. */
+static bool collect(struct engine *e, struct peak *p, bool all)
 {
+	struct planning *x = &e->planning;
+	size_t looks = 0, passes = 0;
+
 	if (!p->pattern) {
 		struct endpoint *ep = &e->place.v[p->place]->ep;
 
-		for (size_t i = 0; i < ep->keys.n; i++)
-			collect_key(e, now, p, index, ep->keys.v[i], out);
-		return;
+		for (; x->next < ep->keys.n && (all || looks < COLLECT_SLICE); looks++)
+			collect_key(e, p, ep->keys.v[x->next++]);
+		return x->next >= ep->keys.n;
 	}
-	for (uint32_t id = 0; id < e->key_name.n_ids; id++)
-		if (intern_is_live(&e->key_name, id) && peak_covers(e, p, id))
-			collect_key(e, now, p, index, id, out);
+	for (; x->next < e->key_name.n_ids &&
+	       (all || (looks < COLLECT_SLICE && passes < PASS_SLICE));
+	     x->next++, passes++)
+		if (intern_is_live(&e->key_name, (uint32_t)x->next) &&
+		    peak_covers(e, p, (uint32_t)x->next)) {
+			collect_key(e, p, (uint32_t)x->next);
+			looks++;
+		}
+	return x->next >= e->key_name.n_ids;
 }
 
-/* Loads per second that a plan may take from an origin. */
-static double rate_of(const struct engine *e, uint32_t origin, const struct prewarm_candidate *c,
-                      size_t n)
+/*
+ * Loads per second that a plan may take from an origin: of candidates with `first` requests in the
+ * first seconds after the peak, whose loads take load_s on average.
+ */
+static double rate_of(const struct engine *e, uint32_t origin, double first, double load_s)
 {
 	const struct origin_state *o = &e->origin.v[origin];
-	double first = 0, load_s = 0, rate;
+	double rate = fmax(OF_PEAK * first / FIRST_S, OF_BUDGET * o->policy.rate);
 
-	for (size_t i = 0; i < n; i++) {
-		first += prewarm_p(&c[i], FIRST_S);
-		load_s += c[i].load_s / (double)n;
-	}
-	rate = fmax(OF_PEAK * first / FIRST_S, OF_BUDGET * o->policy.rate);
 	rate = fmin(rate, BUDGET_SHARE * o->policy.rate);
 	/* what it can bear at once, of which background loads get half, limits the rate, too */
 	if (load_s > 0)
@@ -490,112 +568,188 @@ static enum prewarm_skip skip_of(enum prewarm_verdict v)
 	return SKIP_ROOM;
 }
 
-/* Takes over what was decided for one origin's candidates. */
-static void take(struct engine *e, struct peak **p, const struct prewarm_candidate *c, size_t n)
+/* Takes over what was decided for one of the candidates. */
+static void take(struct engine *e, const struct prewarm_candidate *c)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct peak *own = p[c[i].peak];
+	struct planning *x = &e->planning;
+	struct peak *own = x->group.v[c->peak];
+	uint8_t *at_peaks = &e->key.v[c->key].at_peaks;
 
-		e->key.v[c[i].key].at_peaks &= (uint8_t)~KEY_PEAK_MARK;
-		if (c[i].verdict != PREWARM_LOAD) {
-			own->report.skipped[skip_of(c[i].verdict)]++;
-			continue;
-		}
-		*vec_push(&own->item) = (struct plan_item){.key = c[i].key,
-		                                           .p = (float)c[i].p,
-		                                           .life_s = (float)c[i].life_s,
-		                                           .started = INSTANT_NONE};
-		heap_set(&own->todo, (uint32_t)own->item.n - 1, c[i].at);
-		own->report.planned++;
+	if (!(*at_peaks & KEY_PEAK_MARK))
+		return; /* forgotten since */
+	*at_peaks &= (uint8_t)~KEY_PEAK_MARK;
+	if (c->verdict != PREWARM_LOAD) {
+		own->report.skipped[skip_of(c->verdict)]++;
+		return;
 	}
+	x->max_keys.v[c->peak]--; /* it is the peak's, not one of each origin */
+	*vec_push(&own->item) = (struct plan_item){.key = c->key,
+	                                           .p = (float)c->p,
+	                                           .life_s = (float)c->life_s,
+	                                           .started = INSTANT_NONE};
+	heap_set(&own->todo, (uint32_t)own->item.n - 1, c->at);
+	own->report.planned++;
 }
 
-void peak_plan(struct engine *e, struct instant now, struct peak **p, size_t n)
+static void end_plan(struct engine *e)
 {
-	struct candidates all = {0};
-	struct prewarm_candidate *some;
-	size_t *max_keys = mem_calloc(n, sizeof(*max_keys));
-	struct prewarm_terms t = {.now = now,
-	                          .peak = instant_max(peak_at(p[0]), now),
-	                          .watch_s = span_s(WATCH),
-	                          .max_keys = max_keys,
-	                          .n_peaks = n};
-	bool is_automatic = false;
+	struct planning *x = &e->planning;
 
-	for (size_t i = 0; i < n; i++) {
-		drop_items(p[i]);
-		p[i]->report = (struct peak_report){
-		        .source = p[i]->source, .at = peak_at(p[i]), .began = INSTANT_NONE};
-		max_keys[i] = p[i]->max_keys;
-		t.lead_s = fmax(t.lead_s, span_s(p[i]->lead));
-		is_automatic |= !p[i]->lead.us;
-		collect(e, now, p[i], (uint32_t)i, &all);
+	prewarm_free(&x->plan);
+	for (size_t i = 0; i < x->set.n; i++) {
+		for (size_t j = 0; j < x->set.v[i].block.n; j++)
+			free(x->set.v[i].block.v[j]);
+		vec_free(&x->set.v[i].block);
 	}
-	if (is_automatic) /* a short lead of another peak is no limit to it */
-		t.lead_s = 0;
-	some = mem_calloc(all.list.n, sizeof(*some));
-	for (uint32_t origin = 0; origin < e->origin.n; origin++) {
-		size_t m = 0;
-
-		for (size_t i = 0; i < all.list.n; i++)
-			if (all.origin.v[i] == origin)
-				some[m++] = all.list.v[i];
-		if (!m)
-			continue;
-		t.rate = rate_of(e, origin, some, m);
-		for (size_t i = 0, planned = prewarm_plan(&t, some, m); i < planned; i++)
-			max_keys[some[i].peak]--; /* it is the peak's, not one of each origin */
-		take(e, p, some, m);
-	}
-	free(some);
-	free(max_keys);
-	vec_free(&all.list);
-	vec_free(&all.origin);
+	vec_free(&x->set);
+	vec_free(&x->group);
+	vec_free(&x->max_keys);
+	*x = (struct planning){0};
 }
 
-/* The peaks that are to be planned now for the same instant as p. */
+/* Begins to plan for the peaks that are to be planned now for the same instant as p. */
 static void plan_together(struct engine *e, struct instant now, struct peak *p,
                           enum peak_phase phase)
 {
-	struct instant at = peak_at(p), begin = instant_add(at, (struct span){-NOTHING_YET.us});
-	VEC(struct peak *) group = {0};
-	bool now_or_never;
+	struct planning *x = &e->planning;
+	bool is_automatic = false;
 
+	x->at = peak_at(p);
+	x->now = now;
+	x->phase = phase;
 	for (size_t i = 0; i < e->peak.n; i++) {
-		struct peak *x = e->peak.v[i];
+		struct peak *y = e->peak.v[i];
 
 		/* one with a longer lead has begun alone: it goes on with those that join it now */
-		if (peak_at(x).us == at.us && x->phase < phase && due(x).us <= now.us)
-			*vec_push(&group) = x;
+		if (peak_at(y).us == x->at.us && y->phase < phase && due(y).us <= now.us)
+			*vec_push(&x->group) = y;
 	}
-	for (size_t i = 0; i < group.n; i++) {
-		struct peak *x = group.v[i];
+	for (size_t i = 0; i < x->group.n; i++) {
+		struct peak *y = x->group.v[i];
 
-		if (x->source == PREFETCH_LEARNED || x->source == PREFETCH_FORECAST)
-			learned_prepare(e, x);
+		if (y->source == PREFETCH_LEARNED || y->source == PREFETCH_FORECAST)
+			learned_prepare(e, y);
+		drop_items(y);
+		y->report = (struct peak_report){
+		        .source = y->source, .at = x->at, .began = INSTANT_NONE};
+		*vec_push(&x->max_keys) = y->max_keys;
+		x->lead_s = fmax(x->lead_s, span_s(y->lead));
+		is_automatic |= !y->lead.us;
 	}
-	peak_plan(e, now, group.v, group.n);
-	for (size_t i = 0; i < group.n; i++) {
-		struct instant first = heap_next(&group.v[i]->todo);
+	if (is_automatic) /* a short lead of another peak is no limit to it */
+		x->lead_s = 0;
+}
+
+/* The plan is made: the peaks go on by it. */
+static void finish_plan(struct engine *e)
+{
+	struct planning *x = &e->planning;
+	struct instant begin = instant_add(x->at, (struct span){-NOTHING_YET.us});
+	bool now_or_never;
+
+	for (size_t i = 0; i < x->group.n; i++) {
+		struct instant first = heap_next(&x->group.v[i]->todo);
 
 		begin = instant_min(begin, instant_add(first, (struct span){-REPLAN.us}));
 	}
 	/* no time for a second look */
-	now_or_never = phase == PEAK_PLANNED || begin.us <= now.us;
-	for (size_t i = 0; i < group.n; i++) {
-		struct peak *x = group.v[i];
+	now_or_never = x->phase == PEAK_PLANNED || begin.us <= x->now.us;
+	for (size_t i = 0; i < x->group.n; i++) {
+		struct peak *y = x->group.v[i];
 
-		x->phase = now_or_never ? PEAK_PLANNED : PEAK_ROUGH;
-		x->begin = begin;
-		if (!now_or_never || x->watch_only)
-			stop_loading(x);
-		if (x->watch_only) {
-			x->report.skipped[SKIP_UNPROVEN] = x->report.planned;
-			x->report.planned = 0;
+		y->phase = now_or_never ? PEAK_PLANNED : PEAK_ROUGH;
+		y->begin = begin;
+		if (!now_or_never || y->watch_only)
+			stop_loading(y);
+		if (y->watch_only) {
+			y->report.skipped[SKIP_UNPROVEN] = y->report.planned;
+			y->report.planned = 0;
 		}
 	}
-	vec_free(&group);
+	end_plan(e);
 	count_watching(e);
+}
+
+/* Sets the plan for the next origin going; false: there is none. */
+static bool sort_next(struct engine *e)
+{
+	struct planning *x = &e->planning;
+	struct candidates *c;
+	struct prewarm_terms t;
+
+	while (x->origin < x->set.n && !x->set.v[x->origin].n)
+		x->origin++;
+	if (x->origin >= x->set.n)
+		return false;
+	c = &x->set.v[x->origin];
+	t = (struct prewarm_terms){
+	        .now = x->now,
+	        .peak = instant_max(x->at, x->now),
+	        .rate = rate_of(e, x->origin, c->first, c->load_s / (double)c->n),
+	        .watch_s = span_s(WATCH),
+	        .lead_s = x->lead_s,
+	        .max_keys = x->max_keys.v,
+	        .n_peaks = x->group.n};
+	x->plan = prewarm_begin(&t, c->block.v, c->n);
+	x->stage = PLAN_SORT;
+	x->next = 0;
+	return true;
+}
+
+/* Takes some of the origin's candidates, or only their marks away; true: that was all of them. */
+static bool take_some(struct engine *e, bool all)
+{
+	struct planning *x = &e->planning;
+	const struct candidates *c = &x->set.v[x->origin];
+	size_t n = c->n;
+
+	for (size_t i = 0; x->next < n && (all || i < TAKE_SLICE); i++, x->next++) {
+		if (x->stage == PLAN_TAKE)
+			take(e, prewarm_nth(x->plan, x->next));
+		else
+			e->key.v[c->block.v[x->next / PREWARM_BLOCK][x->next % PREWARM_BLOCK].key]
+			        .at_peaks &= (uint8_t)~KEY_PEAK_MARK;
+	}
+	return x->next >= n;
+}
+
+/* A slice of the plan that is being made. */
+static void plan_slice(struct engine *e, bool all)
+{
+	struct planning *x = &e->planning;
+
+	switch (x->stage) {
+	case PLAN_COLLECT:
+		if (!collect(e, x->group.v[x->peak], all))
+			return;
+		x->next = 0;
+		if (++x->peak < x->group.n)
+			return;
+		if (!sort_next(e))
+			finish_plan(e);
+		return;
+	case PLAN_SORT:
+		if (prewarm_step(x->plan, all ? SIZE_MAX : SORT_SLICE))
+			x->stage = PLAN_TAKE;
+		return;
+	case PLAN_TAKE:
+		if (!take_some(e, all))
+			return;
+		prewarm_free(&x->plan);
+		x->origin++;
+		if (!sort_next(e))
+			finish_plan(e);
+		return;
+	case PLAN_CLEAR:
+		while (x->origin < x->set.n) {
+			if (!take_some(e, all))
+				return;
+			x->origin++;
+			x->next = 0;
+		}
+		end_plan(e);
+		return;
+	}
 }
 
 /* -- Loading ----------------------------------------------------------------------------------- */
@@ -666,54 +820,48 @@ static void load_due(struct engine *e, struct instant now, struct peak *p, struc
 
 /* -- At the peak and after ---------------------------------------------------------------------- */
 
-/* Counts a key that the peak is about when it is wanted, and warm. */
-static void count_wanted(struct engine *e, struct instant now, struct peak *p, uint32_t key)
+/* The peak has come. */
+static void at_peak(struct engine *e, struct peak *p)
 {
-	const struct key *k = &e->key.v[key];
-	const struct place *place = key_place(e, k);
-	struct prewarm_candidate c;
-
-	if (place_loads_from(place) == ORIGIN_NONE || place->policy.prewarm == PREWARM_NEVER)
-		return;
-	first_request(e, p, key, now, peak_at(p), &c);
-	if (prewarm_p(&c, span_s(WATCH)) < WANTED ||
-	    (place->policy.prewarm == PREWARM_AUTO && personal_name(key_bytes(e, key))))
-		return;
-	p->report.wanted++;
-	p->report.warm += (k->flags & KEY_OURS) && now.us < k->soft.us;
-}
-
-/* The peak has come: how did it find the cache? */
-static void at_peak(struct engine *e, struct peak *p, struct instant now, struct effects *fx)
-{
-	struct effect *f;
-
 	p->phase = PEAK_WATCHED;
 	p->window = window_of(p);
-	if (!p->pattern) {
-		struct endpoint *ep = &e->place.v[p->place]->ep;
-
-		for (size_t i = 0; i < ep->keys.n; i++)
-			count_wanted(e, now, p, ep->keys.v[i]);
-	} else {
-		for (uint32_t id = 0; id < e->key_name.n_ids; id++)
-			if (intern_is_live(&e->key_name, id) && peak_covers(e, p, id))
-				count_wanted(e, now, p, id);
-	}
-	for (size_t i = 0; !p->watch_only && i < p->item.n; i++) {
-		const struct plan_item *x = &p->item.v[i];
-
-		if (x->key == KEY_NONE || x->state != ITEM_OPEN)
-			continue;
-		p->report.late += !instant_is_set(x->started) ||
-		                  e->key.v[x->key].loaded.us < x->started.us ||
-		                  e->key.v[x->key].flight != KEY_NONE;
-	}
 	stop_loading(p);
 	audience_begin(&p->audience);
 	count_watching(e);
-	if (p->watch_only)
-		return; /* nothing was done about it */
+	p->counting = !p->watch_only; /* else nothing was done about it */
+	p->counted = 0;
+}
+
+/* How did it find the cache? Some of what there is to count; says so when that is all. */
+static void count_slice(struct engine *e, struct peak *p, struct instant now, bool all,
+                        struct effects *fx)
+{
+	size_t n = p->wanted.n + p->item.n;
+	struct effect *f;
+
+	for (size_t i = 0; p->counted < n && (all || i < COUNT_SLICE); i++) {
+		size_t at = p->counted++;
+
+		if (at < p->wanted.n) {
+			const struct key *k = p->wanted.v[at] == KEY_NONE
+			                              ? NULL
+			                              : &e->key.v[p->wanted.v[at]];
+
+			p->report.wanted++;
+			p->report.warm += k && (k->flags & KEY_OURS) && now.us < k->soft.us;
+		} else {
+			const struct plan_item *x = &p->item.v[at - p->wanted.n];
+
+			if (x->key == KEY_NONE || x->state != ITEM_OPEN)
+				continue;
+			p->report.late += !instant_is_set(x->started) ||
+			                  e->key.v[x->key].loaded.us < x->started.us ||
+			                  e->key.v[x->key].flight != KEY_NONE;
+		}
+	}
+	if (p->counted < n)
+		return;
+	p->counting = false;
 	f = effect_add(fx, EFFECT_NOTICE);
 	f->notice.what = NOTICE_PEAK;
 	f->notice.name = effect_copy(fx, bytes_str(p->name));
@@ -776,6 +924,7 @@ static void after_peak(struct engine *e, struct peak *p, struct instant now)
  */
 static void miss(struct engine *e, struct peak *p, struct instant now)
 {
+	peak_drop_plan(e, p);
 	drop_items(p);
 	p->next++;
 	p->phase = PEAK_IDLE;
@@ -784,47 +933,74 @@ static void miss(struct engine *e, struct peak *p, struct instant now)
 	count_watching(e);
 }
 
+/* What is due of the peak, short of making plans; false: it waits for one. */
+static bool advance(struct engine *e, struct peak *p, struct instant now)
+{
+	if (p->phase != PEAK_WATCHED && instant_add(peak_at(p), WATCH).us <= now.us) {
+		miss(e, p, now);
+		return true;
+	}
+	switch (p->phase) {
+	case PEAK_IDLE:
+	case PEAK_ROUGH:
+		if (e->planning.group.n)
+			return false;
+		plan_together(e, now, p, p->phase == PEAK_IDLE ? PEAK_ROUGH : PEAK_PLANNED);
+		return false;
+	case PEAK_PLANNED:
+		at_peak(e, p);
+		return !p->counting;
+	case PEAK_WATCHED:
+		if (p->counting)
+			return false;
+		after_peak(e, p, now);
+		break;
+	}
+	return true;
+}
+
+/* One slice of what takes long, or all of it. */
+static void take_turns(struct engine *e, struct instant now, bool all, struct effects *fx)
+{
+	bool more;
+
+	do {
+		more = false;
+		for (size_t i = 0; i < e->peak.n; i++) {
+			struct peak *p = e->peak.v[i];
+
+			while (due(p).us <= now.us && advance(e, p, now))
+				;
+			if (p->counting) {
+				count_slice(e, p, now, all, fx);
+				more = true;
+			}
+		}
+		if (e->planning.group.n) {
+			plan_slice(e, all);
+			more = true;
+		}
+	} while (all && more);
+}
+
 void peak_tick(struct engine *e, struct instant now, unsigned max_work, unsigned *done,
                struct effects *fx)
 {
 	if (e->peak_due.us > now.us)
 		return;
-	for (size_t i = 0; i < e->peak.n; i++) {
-		struct peak *p = e->peak.v[i];
-
-		while (due(p).us <= now.us) {
-			if (p->phase != PEAK_WATCHED &&
-			    instant_add(peak_at(p), WATCH).us <= now.us) {
-				miss(e, p, now);
-				continue;
-			}
-			switch (p->phase) {
-			case PEAK_IDLE:
-				plan_together(e, now, p, PEAK_ROUGH);
-				break;
-			case PEAK_ROUGH:
-				plan_together(e, now, p, PEAK_PLANNED);
-				break;
-			case PEAK_PLANNED:
-				at_peak(e, p, now, fx);
-				break;
-			case PEAK_WATCHED:
-				after_peak(e, p, now);
-				break;
-			}
-		}
-	}
+	take_turns(e, now, !max_work, fx);
 	/* a forecast one is of one time only */
 	for (size_t i = e->peak.n; i-- > 0;)
 		if (e->peak.v[i]->source == PREFETCH_FORECAST &&
 		    peak_at(e->peak.v[i]).us == INT64_MAX)
 			peak_remove(e, e->peak.v[i]);
 	for (size_t i = 0; i < e->peak.n; i++)
-		load_due(e, now, e->peak.v[i], peak_at(e->peak.v[i]), max_work, done, fx);
+		if (e->peak.v[i]->phase == PEAK_PLANNED)
+			load_due(e, now, e->peak.v[i], peak_at(e->peak.v[i]), max_work, done, fx);
 	if (e->manual)
 		load_due(e, now, e->manual, instant_add(e->manual->begin, MANUAL_FOR), max_work,
 		         done, fx);
-	find_next(e);
+	find_next(e, now);
 }
 
 void peak_forget_key(struct engine *e, uint32_t key)
@@ -840,6 +1016,9 @@ void peak_forget_key(struct engine *e, uint32_t key)
 		for (size_t j = 0; j < p->item.n; j++)
 			if (p->item.v[j].key == key)
 				p->item.v[j].key = KEY_NONE;
+		for (size_t j = 0; j < p->wanted.n; j++)
+			if (p->wanted.v[j] == key)
+				p->wanted.v[j] = KEY_NONE;
 	}
 }
 
@@ -872,7 +1051,7 @@ bool peak_why(struct engine *e, struct instant now, uint32_t key, struct why_pea
 		uint32_t origin = place_loads_from(key_place(e, &e->key.v[key]));
 
 		t.peak = ret->at;
-		t.rate = rate_of(e, origin, &c, 1);
+		t.rate = rate_of(e, origin, prewarm_p(&c, FIRST_S), c.load_s);
 		prewarm_plan(&t, &c, 1);
 		ret->loaded = c.verdict == PREWARM_LOAD;
 		ret->skip = skip_of(c.verdict);
@@ -889,6 +1068,11 @@ bool peak_why(struct engine *e, struct instant now, uint32_t key, struct why_pea
 }
 
 /* -- By hand ----------------------------------------------------------------------------------- */
+
+struct by_hand {
+	VEC(struct prewarm_candidate) list;
+	VEC(uint32_t) origin; /* of each */
+};
 
 /* One line of a dry run: what would be loaded, or why it would not. */
 static void say(struct engine *e, const struct input *in, uint32_t key, const char *why,
@@ -907,7 +1091,7 @@ void peak_by_hand(struct engine *e, struct instant now, const struct input *in, 
 	size_t max = in->prewarm.max_keys ? in->prewarm.max_keys : PEAK_MAX_KEYS, left = max,
 	       planned = 0, said = 0;
 	struct prewarm_candidate *some;
-	struct candidates all = {0};
+	struct by_hand all = {0};
 	struct peak *p = e->manual;
 	struct effect *f;
 

@@ -206,9 +206,38 @@ struct peak {
 	struct instant window; /* WATCHED: until then */
 	struct audience audience;
 	VEC(struct plan_item) item;
-	struct heap todo; /* by item */
+	struct heap todo;     /* by item; of PLANNED ones only */
+	VEC(uint32_t) wanted; /* keys that are likely to be asked for; KEY_NONE: forgotten */
+	bool counting;        /* WATCHED: how many of them it has found warm is being counted ... */
+	size_t counted;       /* ... so far: of wanted, then of item */
 	struct peak_report report;
 	struct learned learned;
+};
+
+/* What one origin may be asked to load before a peak. */
+struct candidates {
+	VEC(struct prewarm_candidate *) block; /* of PREWARM_BLOCK each; n in all */
+	size_t n;
+	double first, load_s; /* sums: requests in the first seconds after the peak, load times */
+};
+
+/*
+ * The plan that is being made for the peaks of one instant, a slice at a time (peak.c). All is asked
+ * as of one `now`. Candidates are marked (KEY_PEAK_MARK) until the plan is made or dropped: one whose
+ * mark is gone was forgotten meanwhile.
+ */
+struct planning {
+	VEC(struct peak *) group; /* empty: none is made */
+	enum peak_phase phase;    /* which they will be in then */
+	enum { PLAN_COLLECT, PLAN_SORT, PLAN_TAKE, PLAN_CLEAR } stage;
+	struct instant now, at;
+	double lead_s;
+	size_t peak;                /* COLLECT: whose keys */
+	size_t next;                /* COLLECT: the key; TAKE, CLEAR: the candidate */
+	VEC(struct candidates) set; /* by origin */
+	uint32_t origin;            /* SORT, TAKE, CLEAR: whose candidates */
+	struct prewarm *plan;
+	VEC(size_t) max_keys; /* by peak: what is left of it */
 };
 
 /* Keys that the next eviction looks at again; values just put that are spared, at most. */
@@ -263,6 +292,7 @@ struct engine {
 	VEC(struct peak *) peak;
 	struct peak *manual;            /* INPUT_PREWARM; NULL: never yet */
 	struct instant peak_due;        /* the first thing that a peak wants done */
+	struct planning planning;
 	size_t n_watching;              /* peaks that want to know of requests */
 	uint32_t search_place;          /* cursor of the search for learned peaks */
 	struct round round;             /* of slow work */
@@ -523,6 +553,10 @@ void peak_remove(struct engine *e, struct peak *p);
 /* The same, but what was learned of its keys waits for another of its name. */
 void peak_retire(struct engine *e, struct peak *p);
 void peak_release(struct peak **p);
+/* The plan that is being made, if it is about p, is off. */
+void peak_drop_plan(struct engine *e, const struct peak *p);
+/* At the end of the engine. */
+void peak_release_all(struct engine *e);
 /* What is planned is off; goes to the first instant that is still to come. */
 void peak_seek(struct engine *e, struct peak *p, struct instant now);
 /*
@@ -538,8 +572,6 @@ struct instant peak_next(const struct engine *e);
 void peak_asked(struct engine *e, struct instant at, uint32_t key);
 void peak_forget_key(struct engine *e, uint32_t key);
 bool peak_covers(const struct engine *e, const struct peak *p, uint32_t key);
-/* Makes a plan for n peaks of one instant. */
-void peak_plan(struct engine *e, struct instant now, struct peak **p, size_t n);
 /* INPUT_PREWARM. */
 void peak_by_hand(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
 /* What the next peak thinks of a key. False when none is about it. */

@@ -32,46 +32,47 @@ static double haste(const struct prewarm_candidate *c)
 	return c->a / c->b * c->changes_per_s;
 }
 
-/* A candidate on its way to a slot. */
+/* What is worked out of a candidate on its way to a slot. */
 struct entry {
-	struct prewarm_candidate c;
 	double gain;
 	size_t slots; /* that it may take: the nearest so many to the peak */
 };
 
-static int by_key(const struct entry *x, const struct entry *y)
-{
-	return x->c.key < y->c.key ? -1 : x->c.key > y->c.key;
-}
+/* What is sorted of it: ascending by a, then b, then key. */
+struct rank {
+	double a, b;
+	uint32_t key, i; /* i: its number */
+};
 
-/* What pays before what does not; and of it the most gain first. */
-static int by_gain(const void *a, const void *b)
-{
-	const struct entry *x = a, *y = b;
+/* A merge sort from the bottom up, which can be left and gone on with after each element. */
+struct sort {
+	struct rank *from, *to;
+	size_t n, width, begin, left, right; /* [begin, begin + width) and the next are merged */
+};
 
-	if ((x->c.verdict == PREWARM_LOAD) != (y->c.verdict == PREWARM_LOAD))
-		return x->c.verdict == PREWARM_LOAD ? -1 : 1;
-	if (x->gain != y->gain)
-		return x->gain > y->gain ? -1 : 1;
-	return by_key(x, y);
-}
+enum stage { JUDGE, BY_GAIN, LIMIT, COUNT_SLOTS, BY_SLOTS, FILL, OUT, REST, DONE };
 
-/* The fewest slots first: the nearest to the peak; else the most hasty. */
-static int by_slots(const void *a, const void *b)
-{
-	const struct entry *x = a, *y = b;
-
-	if (x->slots != y->slots)
-		return x->slots < y->slots ? -1 : 1;
-	if (haste(&x->c) != haste(&y->c))
-		return haste(&x->c) > haste(&y->c) ? -1 : 1;
-	return by_key(x, y);
-}
+struct prewarm {
+	struct prewarm_terms terms;
+	struct prewarm_candidate *const *block;
+	struct entry *x;
+	size_t n;
+	double available, most; /* seconds, slots */
+	enum stage stage;
+	size_t i; /* cursor of the stage */
+	struct rank *rank, *spare;
+	size_t pay, kept; /* ranks: that pay, and are within the limit */
+	struct sort sort;
+	size_t *of_peak; /* so many of each within the limit */
+	uint32_t *heap;  /* of chosen numbers: the least gain on top */
+	size_t taken, slot, out;
+	uint32_t *order; /* the result */
+};
 
 /* Judges one by itself, and counts its slots. */
-static void judge(const struct prewarm_terms *t, double available_s, struct entry *x)
+static void judge(const struct prewarm_terms *t, double available_s, struct prewarm_candidate *c,
+                  struct entry *x)
 {
-	struct prewarm_candidate *c = &x->c;
 	double worth = prewarm_worth(c->miss_value), lead = INFINITY, fits, need;
 
 	c->at = INSTANT_NEVER;
@@ -100,127 +101,342 @@ static void judge(const struct prewarm_terms *t, double available_s, struct entr
 		x->slots = (size_t)fits;
 }
 
+/* -- Sorting ----------------------------------------------------------------------------------- */
+
+static bool comes_first(const struct rank *x, const struct rank *y)
+{
+	if (x->a != y->a)
+		return x->a < y->a;
+	if (x->b != y->b)
+		return x->b < y->b;
+	return x->key < y->key || (x->key == y->key && x->i <= y->i);
+}
+
+static void sort_merge_at(struct sort *s, size_t begin)
+{
+	s->begin = s->left = begin;
+	s->right = begin + s->width < s->n ? begin + s->width : s->n;
+}
+
+static void sort_begin(struct sort *s, struct rank *v, struct rank *spare, size_t n)
+{
+	*s = (struct sort){.from = v, .to = spare, .n = n, .width = 1};
+	sort_merge_at(s, 0);
+}
+
+/* Moves so many elements at the most, less of *work; true: s->from is sorted. */
+static bool sort_step(struct sort *s, size_t *work)
+{
+	while (s->width < s->n) {
+		size_t middle = s->begin + s->width < s->n ? s->begin + s->width : s->n,
+		       end = middle + s->width < s->n ? middle + s->width : s->n,
+		       k = s->left + s->right - middle;
+
+		for (; k < end && *work; k++, --*work)
+			s->to[k] = s->right == end ||
+			                           (s->left < middle &&
+			                            comes_first(&s->from[s->left],
+			                                        &s->from[s->right]))
+			                   ? s->from[s->left++]
+			                   : s->from[s->right++];
+		if (k < end)
+			return false;
+		if (end < s->n) {
+			sort_merge_at(s, end);
+			continue;
+		}
+		{
+			struct rank *other = s->from;
+
+			s->from = s->to;
+			s->to = other;
+		}
+		s->width *= 2;
+		sort_merge_at(s, 0);
+	}
+	return true;
+}
+
+static struct prewarm_candidate *nth(const struct prewarm *p, size_t i)
+{
+	return &p->block[i / PREWARM_BLOCK][i % PREWARM_BLOCK];
+}
+
 /* -- The heap of those chosen so far: the least gain on top ------------------------------------- */
 
-static bool less(const struct entry *x, const struct entry *y)
+static bool less(const struct prewarm *p, uint32_t x, uint32_t y)
 {
-	return x->gain != y->gain ? x->gain < y->gain : x->c.key > y->c.key;
+	return p->x[x].gain != p->x[y].gain ? p->x[x].gain < p->x[y].gain
+	                                    : nth(p, x)->key > nth(p, y)->key;
 }
 
-static void sift_up(struct entry **h, size_t i)
+static void swap(uint32_t *h, size_t i, size_t j)
 {
-	for (; i && less(h[i], h[(i - 1) / 2]); i = (i - 1) / 2) {
-		struct entry *x = h[i];
+	uint32_t x = h[i];
 
-		h[i] = h[(i - 1) / 2];
-		h[(i - 1) / 2] = x;
-	}
+	h[i] = h[j];
+	h[j] = x;
 }
 
-static void sift_down(struct entry **h, size_t n, size_t i)
+static void sift_up(const struct prewarm *p, size_t i)
+{
+	for (; i && less(p, p->heap[i], p->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		swap(p->heap, i, (i - 1) / 2);
+}
+
+static void sift_down(const struct prewarm *p, size_t n, size_t i)
 {
 	for (;;) {
 		size_t least = i, l = 2 * i + 1;
-		struct entry *x;
 
-		if (l < n && less(h[l], h[least]))
+		if (l < n && less(p, p->heap[l], p->heap[least]))
 			least = l;
-		if (l + 1 < n && less(h[l + 1], h[least]))
+		if (l + 1 < n && less(p, p->heap[l + 1], p->heap[least]))
 			least = l + 1;
 		if (least == i)
 			return;
-		x = h[i];
-		h[i] = h[least];
-		h[least] = x;
+		swap(p->heap, i, least);
 		i = least;
 	}
 }
 
-/* Of the first n entries, by slots, those that find one; the others get their verdict. */
-static size_t fill_slots(struct entry *x, size_t n)
-{
-	struct entry **chosen = mem_calloc(n, sizeof(struct entry *));
-	size_t taken = 0;
+/* -- The stages: each does one element --------------------------------------------------------- */
 
-	for (size_t i = 0; i < n; i++) {
-		chosen[taken] = &x[i];
-		sift_up(chosen, taken++);
-		if (taken > x[i].slots) {
-			chosen[0]->c.verdict = PREWARM_ROOM;
-			chosen[0] = chosen[--taken];
-			sift_down(chosen, taken, 0);
-		}
-	}
-	free(chosen);
-	return taken;
+static void do_judge(struct prewarm *p, uint32_t i)
+{
+	struct prewarm_candidate *c = nth(p, i);
+
+	judge(&p->terms, p->available, c, &p->x[i]);
+	/* what pays before what does not; and of it the most gain first */
+	if (c->verdict == PREWARM_LOAD)
+		p->rank[p->pay++] = (struct rank){.a = -p->x[i].gain, .key = c->key, .i = i};
 }
 
-/* Of the first n entries, by gain, those within max_keys of their peak; moves them to the front. */
-static size_t limit(const struct prewarm_terms *t, struct entry *x, size_t n)
+/* Of those that pay, by gain, the ones within max_keys of their peak move to the front. */
+static void do_limit(struct prewarm *p, size_t i)
 {
-	size_t *taken = mem_calloc(t->n_peaks, sizeof(*taken)), kept = 0;
+	struct rank r = p->rank[i];
+	struct prewarm_candidate *c = nth(p, r.i);
 
-	for (size_t i = 0; i < n; i++) {
-		struct entry y = x[i];
+	if (p->of_peak[c->peak]++ >= p->terms.max_keys[c->peak])
+		c->verdict = PREWARM_LIMIT;
+	else
+		p->rank[p->kept++] = r;
+}
 
-		if (taken[y.c.peak]++ >= t->max_keys[y.c.peak]) {
-			x[i].c.verdict = PREWARM_LIMIT;
-			continue;
-		}
-		x[i] = x[kept];
-		x[kept++] = y;
+/* The fewest slots first: the nearest to the peak; else the most hasty. */
+static void do_slots(struct prewarm *p, size_t i)
+{
+	struct entry *x = &p->x[p->rank[i].i];
+
+	if ((double)x->slots > p->most)
+		x->slots = (size_t)p->most;
+	/* more slots than loads are no reason for an order */
+	if (x->slots > p->kept)
+		x->slots = p->kept < (size_t)p->most ? p->kept : (size_t)p->most;
+	p->rank[i].a = (double)x->slots;
+	p->rank[i].b = -haste(nth(p, p->rank[i].i));
+}
+
+/* By slots, it finds one, or the one of least gain goes. */
+static void do_fill(struct prewarm *p, size_t i)
+{
+	uint32_t x = p->rank[i].i;
+
+	p->heap[p->taken] = x;
+	sift_up(p, p->taken++);
+	if (p->taken > p->x[x].slots) {
+		nth(p, p->heap[0])->verdict = PREWARM_ROOM;
+		p->heap[0] = p->heap[--p->taken];
+		sift_down(p, p->taken, 0);
 	}
-	free(taken);
-	return kept;
+}
+
+/* The nearest to the peak is the first, and the last to be loaded. */
+static void do_out(struct prewarm *p, size_t i)
+{
+	struct prewarm_candidate *c = nth(p, p->rank[i].i);
+	bool in_time = p->available > 0;
+	double lead;
+
+	if (c->verdict != PREWARM_LOAD)
+		return;
+	p->slot++;
+	lead = SLACK * ((double)p->slot / p->terms.rate + c->load_s);
+	c->at = in_time ? instant_add(p->terms.peak, span_from_s(-fmin(lead, p->available)))
+	                : p->terms.now;
+	p->order[in_time ? p->taken - p->slot : p->slot - 1] = p->rank[i].i;
+}
+
+static void do_rest(struct prewarm *p, uint32_t i)
+{
+	if (nth(p, i)->verdict != PREWARM_LOAD)
+		p->order[p->out++] = i;
+}
+
+static void enter(struct prewarm *p, enum stage stage)
+{
+	p->stage = stage;
+	p->i = 0;
+	switch (stage) {
+	case BY_GAIN:
+		sort_begin(&p->sort, p->rank, p->spare, p->pay);
+		break;
+	case COUNT_SLOTS:
+		p->taken = p->kept;
+		if (p->available <= 0 || !p->kept) {
+			enter(p, OUT);
+			return;
+		}
+		/* at a late start there is one slot at the least: a load that ends late is shared */
+		p->most = fmax(1, floor(p->available / SLACK * p->terms.rate));
+		break;
+	case BY_SLOTS:
+		sort_begin(&p->sort, p->rank, p->spare, p->kept);
+		break;
+	case FILL:
+		p->taken = 0;
+		break;
+	case REST:
+		p->out = p->taken;
+		break;
+	default:
+		break;
+	}
+}
+
+/* The sorted ranks are in either array. */
+static void take_sorted(struct prewarm *p)
+{
+	p->rank = p->sort.from;
+	p->spare = p->sort.to;
+}
+
+/* Each element is set before it is read; clearing megabytes would be a pause of its own. */
+static void *room_for(size_t n, size_t size)
+{
+	return n ? mem_realloc(NULL, n, size) : NULL;
+}
+
+struct prewarm *prewarm_begin(const struct prewarm_terms *t,
+                              struct prewarm_candidate *const *block, size_t n)
+{
+	struct prewarm *p = mem_calloc(1, sizeof(*p));
+
+	p->terms = *t;
+	p->block = block;
+	p->n = n;
+	p->available = span_s(instant_diff(t->peak, t->now));
+	if (t->lead_s > 0)
+		p->available = fmin(p->available, t->lead_s);
+	p->x = room_for(n, sizeof(*p->x));
+	p->rank = room_for(n, sizeof(*p->rank));
+	p->spare = room_for(n, sizeof(*p->spare));
+	p->heap = room_for(n, sizeof(*p->heap));
+	p->order = room_for(n, sizeof(*p->order));
+	p->of_peak = mem_calloc(t->n_peaks, sizeof(*p->of_peak));
+	return p;
+}
+
+bool prewarm_step(struct prewarm *p, size_t work)
+{
+	for (;;) {
+		switch (p->stage) {
+		case JUDGE:
+			for (; p->i < p->n && work; work--)
+				do_judge(p, (uint32_t)p->i++);
+			if (p->i < p->n)
+				return false;
+			break;
+		case BY_GAIN:
+		case BY_SLOTS:
+			if (!sort_step(&p->sort, &work))
+				return false;
+			take_sorted(p);
+			break;
+		case LIMIT:
+			for (; p->i < p->pay && work; work--)
+				do_limit(p, p->i++);
+			if (p->i < p->pay)
+				return false;
+			break;
+		case COUNT_SLOTS:
+			for (; p->i < p->kept && work; work--)
+				do_slots(p, p->i++);
+			if (p->i < p->kept)
+				return false;
+			break;
+		case FILL:
+			for (; p->i < p->kept && work; work--)
+				do_fill(p, p->i++);
+			if (p->i < p->kept)
+				return false;
+			break;
+		case OUT:
+			for (; p->i < p->kept && work; work--)
+				do_out(p, p->i++);
+			if (p->i < p->kept)
+				return false;
+			break;
+		case REST:
+			for (; p->i < p->n && work; work--)
+				do_rest(p, (uint32_t)p->i++);
+			if (p->i < p->n)
+				return false;
+			break;
+		case DONE:
+			return true;
+		}
+		enter(p, p->stage + 1);
+	}
+}
+
+size_t prewarm_loads(const struct prewarm *p)
+{
+	return p->taken;
+}
+
+const struct prewarm_candidate *prewarm_nth(const struct prewarm *p, size_t i)
+{
+	return nth(p, p->order[i]);
+}
+
+void prewarm_free(struct prewarm **pp)
+{
+	struct prewarm *p = *pp;
+
+	if (!p)
+		return;
+	free(p->x);
+	free(p->rank);
+	free(p->spare);
+	free(p->heap);
+	free(p->order);
+	free(p->of_peak);
+	free(p);
+	*pp = NULL;
 }
 
 size_t prewarm_plan(const struct prewarm_terms *t, struct prewarm_candidate *c, size_t n)
 {
-	double available = span_s(instant_diff(t->peak, t->now)), most;
-	struct entry *x = mem_calloc(n, sizeof(*x));
-	size_t pay = 0, taken, out = 0;
+	struct prewarm_candidate **block = mem_calloc(n / PREWARM_BLOCK + 1, sizeof(c)),
+	                         *sorted = mem_calloc(n, sizeof(*sorted));
+	struct prewarm *p;
+	size_t taken;
 
-	if (t->lead_s > 0)
-		available = fmin(available, t->lead_s);
-	for (size_t i = 0; i < n; i++) {
-		x[i].c = c[i];
-		judge(t, available, &x[i]);
-		pay += x[i].c.verdict == PREWARM_LOAD;
-	}
-	if (n)
-		qsort(x, n, sizeof(*x), by_gain);
-	pay = limit(t, x, pay);
-	taken = pay;
-	if (available > 0 && pay) {
-		/* at a late start there is one slot at the least: a load that ends late is shared */
-		most = fmax(1, floor(available / SLACK * t->rate));
-		for (size_t i = 0; i < pay; i++)
-			if ((double)x[i].slots > most)
-				x[i].slots = (size_t)most;
-		/* more slots than loads are no reason for an order */
-		for (size_t i = 0; i < pay; i++)
-			if (x[i].slots > pay)
-				x[i].slots = pay < (size_t)most ? pay : (size_t)most;
-		qsort(x, pay, sizeof(*x), by_slots);
-		taken = fill_slots(x, pay);
-	}
-	/* the nearest to the peak is the first in x, and the last to be loaded */
-	for (size_t i = 0, slot = 0; i < pay; i++) {
-		struct prewarm_candidate *y = &x[i].c;
-		double lead;
+	for (size_t i = 0; i < n; i += PREWARM_BLOCK)
+		block[i / PREWARM_BLOCK] = c + i;
+	p = prewarm_begin(t, block, n);
 
-		if (y->verdict != PREWARM_LOAD)
-			continue;
-		slot++;
-		lead = SLACK * ((double)slot / t->rate + y->load_s);
-		y->at = available > 0 ? instant_add(t->peak, span_from_s(-fmin(lead, available)))
-		                      : t->now;
-		c[available > 0 ? taken - slot : slot - 1] = *y;
-	}
-	out = taken;
+	while (!prewarm_step(p, SIZE_MAX))
+		;
 	for (size_t i = 0; i < n; i++)
-		if (x[i].c.verdict != PREWARM_LOAD)
-			c[out++] = x[i].c;
-	free(x);
+		sorted[i] = *prewarm_nth(p, i);
+	if (n)
+		memcpy(c, sorted, n * sizeof(*c));
+	taken = prewarm_loads(p);
+	free(sorted);
+	free(block);
+	prewarm_free(&p);
 	return taken;
 }

@@ -20,6 +20,7 @@
 
 #include "base/instant.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -67,8 +68,24 @@ static inline double prewarm_worth(double miss_value)
 double prewarm_p(const struct prewarm_candidate *c, double t);
 
 /*
- * Sorts c into the order of loading, sets the results. Returns how many will be loaded (the
- * first). With a peak that is not after now all of them are due now, the one of most gain first.
+ * A plan that is made in steps, as that of 100 000 candidates takes a tenth of a second. They come
+ * in blocks, since an array that grows would be moved; blocks and t->max_keys are the caller's, and
+ * must stay until prewarm_free. The results are set in them, and nothing is moved.
+ */
+#define PREWARM_BLOCK 512
+struct prewarm;
+struct prewarm *prewarm_begin(const struct prewarm_terms *t,
+                              struct prewarm_candidate *const *block, size_t n);
+/* Goes on by some `work` looks at a candidate, of less than 0.2 us each; true: it is done. */
+bool prewarm_step(struct prewarm *p, size_t work);
+/* When done: how many are loaded; the i-th: first these, in order of loading, then the rest. */
+size_t prewarm_loads(const struct prewarm *p);
+const struct prewarm_candidate *prewarm_nth(const struct prewarm *p, size_t i);
+void prewarm_free(struct prewarm **p);
+
+/*
+ * The same in one go. Sorts c into the order of loading, sets the results. Returns how many will be
+ * loaded (the first). With a peak that is not after now all of them are due now, the one of most gain first.
  */
 size_t prewarm_plan(const struct prewarm_terms *t, struct prewarm_candidate *c, size_t n);
 

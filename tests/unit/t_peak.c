@@ -26,6 +26,8 @@ struct bench {
 	struct instant now;
 	VEC(struct flight) flight;
 	bool down; /* the origin answers with errors */
+	unsigned max_work; /* of a tick; 0: all */
+	size_t ticks;
 	bool slow; /* it takes 20 s */
 	size_t prewarmed, demanded;
 	struct peak_report last;              /* the report that came last, */
@@ -95,7 +97,8 @@ static void until(struct bench *b, struct instant end)
 			break;
 		b->now = instant_max(b->now, t);
 		if (first == SIZE_MAX) {
-			engine_tick(b->e, b->now, 0, &b->fx);
+			engine_tick(b->e, b->now, b->max_work, &b->fx);
+			b->ticks++;
 		} else {
 			struct input in = {.kind = INPUT_LOADED};
 
@@ -576,6 +579,80 @@ TEST(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on)
 	bench_free(&b);
 }
 
+/* A bench that has asked for n keys at two mornings, with a schedule of three for them. */
+static struct bench two_mornings(int n, unsigned max_work)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 1000);
+	char key[64];
+
+	b.max_work = max_work;
+	schedule(&b, "nine", "/m/<id>", 3, 0, 0);
+	for (int d = 0; d < 2; d++)
+		for (int i = 0; i < n; i++) {
+			until(&b, instant_add(nine(d), span_from_s(0.01 * i)));
+			snprintf(key, sizeof(key), "/m/%d", i);
+			ask(&b, key);
+		}
+	until(&b, instant_add(nine(2), span_from_s(-2000)));
+	b.ticks = 0;
+	return b;
+}
+
+TEST(a_plan_that_is_made_in_slices_is_the_same)
+{
+	struct bench whole = two_mornings(3000, 0), sliced = two_mornings(3000, 1);
+	size_t quiet;
+
+	until(&whole, instant_add(nine(2), span_from_s(10)));
+	until(&sliced, instant_add(nine(2), span_from_s(-1750)));
+	quiet = sliced.ticks;
+	OK(quiet >= 3000 / 16, "%zu ticks for a plan of 3000 keys", quiet);
+	until(&sliced, instant_add(nine(2), span_from_s(10)));
+	OK(whole.last.at.us == nine(2).us && sliced.last.at.us == nine(2).us);
+	OK(whole.last.wanted > 2900 && whole.last.wanted == sliced.last.wanted,
+	   "%" PRIu64 ", %" PRIu64, whole.last.wanted, sliced.last.wanted);
+	OK(whole.last.planned > 2900 && whole.last.planned == sliced.last.planned,
+	   "%" PRIu64 ", %" PRIu64, whole.last.planned, sliced.last.planned);
+	OK(sliced.last.warm > 2900, "%" PRIu64, sliced.last.warm);
+	OK(sliced.reports == whole.reports);
+	bench_free(&whole);
+	bench_free(&sliced);
+}
+
+TEST(what_changes_while_a_plan_is_made_makes_it_anew)
+{
+	struct bench b = two_mornings(3000, 1);
+	struct instant t = instant_add(nine(2), span_from_s(-1800));
+	struct input purge = {.kind = INPUT_PURGE}, gone = {.kind = INPUT_SCHEDULE};
+
+	/* in the midst of it: other keys, then none, then the same as before */
+	until(&b, t);
+	for (int i = 0; i < 10; i++)
+		engine_tick(b.e, b.now, 1, &b.fx);
+	schedule(&b, "nine", "/other/<id>", 3, 0, 0);
+	for (int i = 0; i < 3; i++)
+		engine_tick(b.e, b.now, 1, &b.fx);
+	gone.schedule.name = bytes_str("nine");
+	engine_input(b.e, b.now, &gone, &b.fx);
+	engine_tick(b.e, b.now, 1, &b.fx);
+	schedule(&b, "nine", "/m/<id>", 3, 0, 0);
+	for (int i = 0; i < 10; i++)
+		engine_tick(b.e, b.now, 1, &b.fx);
+	purge.key = bytes_str("/m/7");
+	engine_input(b.e, b.now, &purge, &b.fx);
+	carry_out(&b);
+	until(&b, instant_add(nine(2), span_from_s(10)));
+	OK(b.last.at.us == nine(2).us && b.last.wanted > 2900 && b.last.warm > 2900,
+	   "%" PRIu64 " of %" PRIu64, b.last.warm, b.last.wanted);
+	bench_free(&b);
+	/* and the end of the engine in the midst */
+	b = two_mornings(3000, 1);
+	until(&b, t);
+	engine_tick(b.e, b.now, 1, &b.fx);
+	bench_free(&b);
+}
+
 TEST(a_new_schedule_knows_what_was_learned_of_the_peak_in_whose_place_it_steps)
 {
 	struct policy y = hourly();
@@ -674,6 +751,8 @@ int main(int argc, char **argv)
 	RUN(a_schedule_that_is_sent_again_goes_on);
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
+	RUN(a_plan_that_is_made_in_slices_is_the_same);
+	RUN(what_changes_while_a_plan_is_made_makes_it_anew);
 	RUN(a_new_schedule_knows_what_was_learned_of_the_peak_in_whose_place_it_steps);
 	RUN(whether_a_peak_came_is_not_said_without_a_history);
 	RUN(traffic_without_a_rhythm_has_nothing_to_foresee);
