@@ -168,11 +168,21 @@ struct learned *learned_new(struct daemon *d)
 
 void learned_save(struct learned *l, double timeout_s)
 {
+	size_t turns;
+
 	if (!l->db)
 		return;
-	while (hand_over(l, RECORDS_PER_TURN) >= RECORDS_PER_TURN - 1)
-		if (state_db_flush(l->db, timeout_s))
-			break;
+	/* a turn looks at so many keys at most; where few have changed many turns find nothing */
+	turns = 2 + (size_t)(l->d->setup->config->limits.max_keys /
+	                     (ENGINE_DIRTY_LOOKS * (RECORDS_PER_TURN - 1)));
+	for (size_t idle = 0; idle < turns;) {
+		idle = hand_over(l, RECORDS_PER_TURN) ? 0 : idle + 1;
+		if (state_db_room(l->db) < RECORDS_PER_TURN) {
+			if (state_db_flush(l->db, timeout_s))
+				break;
+			idle = 0;
+		}
+	}
 	if (state_db_flush(l->db, timeout_s))
 		log_line(LOG_WARN, "state_file",
 		         "why=\"what was learned last could not be written in time\"");
