@@ -3,6 +3,7 @@
 """The same traffic on the usual API with each cache: hits, mean response, database queries, stale answers.
 
 	load.py [--build DIR] [--hours 8] [--kind KIND]...
+	load.py --trace DIR [--rate 20]...	writes the traffic for `forecache simulate` instead
 
 Time runs `--scale` times as fast: users are asked for by Zipf's law, each changes at a rate of its own (lognormal:
 half of them more often than once in `--median` seconds), and nobody tells the cache of it. All kinds get the same
@@ -54,6 +55,7 @@ def arguments():
     p.add_argument("--score-from", type=float, default=0.5)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--kind", choices=KINDS, action="append")
+    p.add_argument("--trace", metavar="DIR", help="only write requests.tsv and changes.tsv for `forecache simulate`")
     p.add_argument("--json", action="store_true")
     p.add_argument("--one", choices=KINDS, help=argparse.SUPPRESS)
     given = p.parse_args()
@@ -101,6 +103,23 @@ def stale_by_timeout(a, timeout_s):
             n += 1
             stale += changed.get(user, -math.inf) > made[user]
     return stale / max(n, 1)
+
+
+def write_trace(a):
+    """The same traffic as files, and how to replay them: for rates that this host is too slow for."""
+    os.makedirs(a.trace, exist_ok=True)
+    requests, changes = os.path.join(a.trace, "requests.tsv"), os.path.join(a.trace, "changes.tsv")
+    with open(requests, "w") as r, open(changes, "w") as c:
+        r.write("time_s\tendpoint\tkey\tbytes\tload_ms\n")
+        c.write("time_s\tkey\n")
+        for t, user, is_change in history(a):
+            if is_change:
+                c.write("%.3f\t/v1/users/%d\n" % (t, user))
+            else:
+                r.write("%.3f\t/v1/users/<id>\t/v1/users/%d\t200\t%g\n" % (t, user, a.db_ms))
+    print("forecache simulate --requests %s --changes %s --score-from %g --latency-value %g --max-stale %.5f "
+          "--policy static:60 --policy learn" % (requests, changes, a.score_from, a.latency_value,
+                                                 a.max_stale or max(stale_by_timeout(a, 60), 1e-4)))
 
 
 class ScaledRedis(RedisCache):
@@ -276,6 +295,9 @@ def main():
     a = arguments()
     if a.one:
         run(a)
+        return
+    if a.trace:
+        write_trace(a)
         return
     kinds = a.kind or [k for k in KINDS if k != "redis" or shutil.which("redis-server")]
     rows = []
