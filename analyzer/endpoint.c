@@ -445,8 +445,10 @@ static double learn_pool(struct endpoint *ep, const struct key *keys, struct cha
                          size_t stride)
 {
 	struct pool_sum sum = {0};
+	/* others each time */
+	size_t first = (ep->seen_same + ep->seen_changed) / POOL_EVERY % stride;
 
-	for (size_t i = ep->prior_no % stride; i < ep->keys.n; i += stride) {
+	for (size_t i = first; i < ep->keys.n; i += stride) {
 		const struct key *k = &keys[ep->keys.v[i]];
 
 		if (k->looks)

@@ -870,6 +870,7 @@ TEST(the_prior_is_that_of_the_keys)
 	endpoint_init(&ep, PRIOR);
 	keys = population(&ep, 3000, 1.5, 1.5 * 1000, 40000);
 	for (int i = 0; i < 60; i++) {
+		ep.seen_same += 300;
 		ep.looks_since_pool = 300;
 		endpoint_pool(&ep, keys, PRIOR);
 	}
