@@ -12,6 +12,8 @@
  */
 static const unsigned POOL_EVERY = 300, POOL_SAMPLE = 250;
 static const int POOL_STEPS = 3;
+static const double POOL_MEMORY =
+        100; /* keys that what is known counts as, where there is a sample */
 static const double POOL_MOVED = 0.02;
 
 /* Evidence of the change rate halves over this many of its own mean intervals, a day at least: a
@@ -428,7 +430,8 @@ bool endpoint_turn(struct endpoint *ep, struct key *keys)
 
 		/* those found out by themselves have taken this step */
 		if (k->looks && c.a > TURN_KNOWN) {
-			restart(ep, k, factor);
+			looks_restart(&k->seen, RESTART_CHANGES, c.a / c.b * factor);
+			k->prior_no = 0;
 			k->surprise = (struct surprise){0};
 			k->flags |= KEY_DIRTY;
 		}
@@ -454,8 +457,11 @@ static double learn_pool(struct endpoint *ep, const struct key *keys, struct cha
 		if (k->looks)
 			pool_add(&sum, k->stray ? NULL : &ep->pool, &k->seen);
 	}
+	/* of keys that nobody has looked at yet a sample may find no others */
+	if (!(sum.n > 0))
+		return 0;
 	ep->pool_keys = sum.n * (double)stride;
-	return pool_learn(&ep->pool, &sum, parent, stride > 1 ? sum.n : 0);
+	return pool_learn(&ep->pool, &sum, parent, stride > 1 ? fmax(sum.n, POOL_MEMORY) : 0);
 }
 
 void endpoint_pool(struct endpoint *ep, const struct key *keys, struct change parent)

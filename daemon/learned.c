@@ -176,12 +176,9 @@ void learned_save(struct learned *l, double timeout_s)
 	turns = 2 + (size_t)(l->d->setup->config->limits.max_keys /
 	                     (ENGINE_DIRTY_LOOKS * (RECORDS_PER_TURN - 1)));
 	for (size_t idle = 0; idle < turns;) {
+		if (state_db_room(l->db) < RECORDS_PER_TURN && state_db_flush(l->db, timeout_s))
+			break;
 		idle = hand_over(l, RECORDS_PER_TURN) ? 0 : idle + 1;
-		if (state_db_room(l->db) < RECORDS_PER_TURN) {
-			if (state_db_flush(l->db, timeout_s))
-				break;
-			idle = 0;
-		}
 	}
 	if (state_db_flush(l->db, timeout_s))
 		log_line(LOG_WARN, "state_file",

@@ -406,6 +406,9 @@ void plain_adopt(struct engine *e, uint32_t key)
 
 	plain_unheld(e, k);
 	k->plain |= KEY_PLAIN_EXACT;
+	/* the same instant, which the store keeps less finely as the first of the two */
+	if (!grace_allowed(key_place(e, k), k))
+		k->soft = k->hard;
 	plain_held(e, k);
 	k->reason = TTL_CLIENT;
 	if (instant_is_set(k->hard))
@@ -534,6 +537,7 @@ int plain_set(struct engine *e, struct instant now, const struct plain_set *s, s
 	k = &e->key.v[key];
 	if ((double)s->value.n > e->limits.max_value_bytes) {
 		serve_drop(e, key);
+		end_flight(e, now, key, SPAN_ZERO, false, fx);
 		return -E2BIG;
 	}
 	e->stats.sets++;

@@ -563,21 +563,36 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 	serve_reply(e, fx, in->ticket, key, REPLY_OK, OUTCOME_CHANGED);
 }
 
+static void sweep_key(struct engine *e, struct sweep *s, uint32_t key)
+{
+	struct key *k = &e->key.v[key];
+
+	s->gone += (k->flags & KEY_HELD) && !plain_is_flushed(e, k);
+	/* what a load has read before may be what is purged */
+	load_void(e, key);
+	serve_drop(e, key);
+}
+
 /* Looks at so many keys; true when there are more. */
 static bool sweep_step(struct engine *e, struct sweep *s, uint32_t max)
 {
-	for (; s->next < s->end && max; s->next++, max--) {
-		struct key *k = &e->key.v[s->next];
-
-		if (!intern_is_live(&e->key_name, s->next) ||
-		    (s->place != INTERN_NONE && k->endpoint != s->place))
-			continue;
-		s->gone += (k->flags & KEY_HELD) && !plain_is_flushed(e, k);
-		/* what a load has read before may be what is purged */
-		load_void(e, s->next);
-		serve_drop(e, s->next);
-	}
+	for (; s->next < s->end && max; s->next++, max--)
+		if (intern_is_live(&e->key_name, s->next) &&
+		    (s->place == INTERN_NONE || e->key.v[s->next].endpoint == s->place))
+			sweep_key(e, s, s->next);
 	return s->next < s->end;
+}
+
+/* An endpoint of few keys is purged at once, however many keys there are of others. */
+static bool sweep_few(struct engine *e, struct sweep *s)
+{
+	const struct endpoint *ep = &e->place.v[s->place]->ep;
+
+	if (ep->keys.n > SWEEP_KEYS)
+		return false;
+	for (size_t i = 0; i < ep->keys.n; i++)
+		sweep_key(e, s, ep->keys.v[i]);
+	return true;
 }
 
 static void sweep_reply(struct engine *e, const struct sweep *s, struct effects *fx)
@@ -614,6 +629,10 @@ void serve_purge(struct engine *e, struct instant now, const struct input *in, s
 		s.place = intern_find(&e->place_name, in->endpoint);
 		if (s.place == INTERN_NONE) {
 			serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_ABSENT, OUTCOME_MISS);
+			return;
+		}
+		if (sweep_few(e, &s)) {
+			sweep_reply(e, &s, fx);
 			return;
 		}
 	}

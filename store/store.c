@@ -299,10 +299,10 @@ static bool is_of_another(const struct store *s, uint32_t h, struct bytes own)
 
 /*
  * The entry of the key. If there is none, one that is damaged and where it could be is taken for it,
- * as it must not be overlooked: rather one that is marked as the key's in the segment. If it was
- * another's, nothing is lost.
+ * as it must not be overlooked: rather one that is marked as the key's in the segment. But not one
+ * that belongs to another: its owner holds the slot, and would take the new entry for its own.
  */
-static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
+static uint32_t find(const struct store *s, uint64_t tag, struct bytes key, uint32_t owner)
 {
 	uint32_t b = layout_home(s->l, tag), h, damaged = STORE_NONE;
 	uint32_t known, mark = (uint32_t)(layout_mark(tag) & KNOWN_MARKS) << KNOWN_MARK;
@@ -319,6 +319,8 @@ static uint32_t find(const struct store *s, uint64_t tag, struct bytes key)
 			if (right && bytes_equal(p.key, key))
 				return h;
 			if (right && is_of_another(s, h, p.key))
+				continue;
+			if (s->slot[h].owner != STORE_NONE && s->slot[h].owner != owner)
 				continue;
 			if (damaged == STORE_NONE || public_mark(s, h) == layout_mark(tag))
 				damaged = h;
@@ -748,7 +750,7 @@ uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t val
 
 uint32_t store_find(const struct store *s, struct bytes key)
 {
-	return find(s, tag_of(s, key), key);
+	return find(s, tag_of(s, key), key, STORE_NONE);
 }
 
 void store_remove(struct store *s, uint32_t entry)
@@ -802,7 +804,7 @@ static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_ite
 int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entry)
 {
 	uint64_t tag = tag_of(s, item->key), value_hash;
-	uint32_t old = find(s, tag, item->key), h;
+	uint32_t old = find(s, tag, item->key, item->owner), h;
 
 	BUG_ON(points_into(s, item->key) || points_into(s, item->value));
 	if (!store_footprint(s, item->key.n, item->value.n)) {

@@ -858,6 +858,43 @@ TEST(any_garbage_may_be_in_the_segment)
 }
 
 /* Far ends are kept no later than they are, and no more than their digits too early. */
+TEST(a_damaged_entry_goes_to_nobody_but_its_owner)
+{
+	static const char text[] = "a key that gets damaged";
+	struct store *s = created(segment, BYTES, 1, clock_then);
+	struct store_item item = {.key = bytes_str(text),
+	                          .value = bytes_of("x", 1),
+	                          .loaded = NOW,
+	                          .soft = instant_add(NOW, SPAN_S(100)),
+	                          .hard = instant_add(NOW, SPAN_S(200)),
+	                          .max_age = MAX_AGE,
+	                          .owner = 7};
+	uint32_t damaged, h, taken = 0;
+	unsigned char *at;
+	char other[32];
+
+	OK(store_put(s, &item, &damaged) == 0);
+	at = memmem(segment, BYTES, text, strlen(text));
+	OK(at != NULL);
+	at[3] ^= 4;
+	OK(!store_whole(s, damaged));
+	/* among so many keys some belong where it is */
+	for (unsigned n = 0; n < 300000; n++) {
+		item.key = bytes_of(other, (size_t)snprintf(other, sizeof(other), "other %u", n));
+		item.owner = 1000 + n;
+		OK(store_put(s, &item, &h) == 0);
+		taken += h == damaged || store_owner(s, damaged) != 7;
+		store_remove(s, h);
+	}
+	OK(!taken, "%u", taken);
+	/* its own next value takes its place */
+	item.key = bytes_str(text);
+	item.owner = 7;
+	OK(store_put(s, &item, &h) == 0 && store_whole(s, h) &&
+	   store_find(s, bytes_str(text)) == h);
+	store_release(&s);
+}
+
 TEST(far_ends_are_rounded_down)
 {
 	struct store *s = created(segment, BYTES, 1, clock_then);
@@ -1004,6 +1041,7 @@ int main(int argc, char **argv)
 	RUN(any_single_bit_may_flip);
 	RUN(an_old_entry_stays_gone);
 	RUN(any_garbage_may_be_in_the_segment);
+	RUN(a_damaged_entry_goes_to_nobody_but_its_owner);
 	RUN(far_ends_are_rounded_down);
 	RUN(attach_refuses_what_is_not_a_segment_of_ours);
 	RUN(attach_drops_what_has_expired_and_what_it_cannot_date);
