@@ -47,6 +47,11 @@ def preload():
         os.execv(sys.executable, [sys.executable] + sys.argv)
 
 
+# That of this age does not take the locks of its allocator around fork: where another thread holds one just
+# then, as those of libzmq do, the child waits for ever for its first memory.
+NO_FORK = "the sanitizer cannot fork a process with threads" if os.environ.get("PYFC_PRELOADED") else None
+
+
 def without_preload():
     """The environment for programs that are not ours."""
     return {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}

@@ -249,6 +249,8 @@ def a_missing_value_is_loaded_once_by_many_threads(rig):
 
 @on(*ALL)
 def a_missing_value_is_loaded_once_by_many_processes(rig):
+    if pyfc.NO_FORK:
+        return pyfc.NO_FORK
     c = rig.client()
     c.get("/processes")
     base = tempfile.mkdtemp(prefix="pyfc-")
@@ -529,6 +531,8 @@ def a_daemon_that_dies_costs_no_answer(rig):
 
 @on(*ALL)
 def a_child_goes_on_after_fork(rig):
+    if pyfc.NO_FORK:
+        return pyfc.NO_FORK
     c = rig.client()
     c.set("/fork", "parent", ttl=60)
     assert c.get("/fork") == "parent"
