@@ -307,6 +307,8 @@ def app(environ, start_response):
 
 @test
 def gunicorns_children_share_the_parents_client():
+    if pyfc.NO_FORK:
+        return pyfc.NO_FORK
     if not pyfc.have("gunicorn"):
         return "no gunicorn"
     import threading
