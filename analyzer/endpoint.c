@@ -12,9 +12,10 @@
  */
 static const unsigned POOL_EVERY = 300, POOL_SAMPLE = 250;
 static const int POOL_STEPS = 3;
-static const double POOL_MEMORY =
-        100; /* keys that what is known counts as, where there is a sample */
 static const double POOL_MOVED = 0.02;
+
+/* Where there is only a sample, what is known counts as so many keys at the least. */
+static const double POOL_MEMORY = 100;
 
 /* Evidence of the change rate halves over this many of its own mean intervals, a day at least: a
  * fast key forgets fast. */
@@ -63,7 +64,6 @@ static const double TURN_KNOWN = 3;
 void endpoint_init(struct endpoint *ep, struct change prior)
 {
 	*ep = (struct endpoint){
-	        .prior = prior,
 	        .tempo_at = INSTANT_NONE,
 	        .alarm = SURPRISE_ALARM,
 	        .surprised_key = KEY_NONE,
@@ -294,14 +294,11 @@ static double heed_counter(struct endpoint *ep, struct change posterior, double 
 /* As much as one or two changes say: the next looks decide. */
 static const double RESTART_CHANGES = 1.5;
 
-/* Another regime: the rate is about factor > 0 times what it was, and little is known of it. */
-static void restart(struct endpoint *ep, struct key *k, double factor)
+/* Another regime: the rate is about factor > 0 times what was believed; little is known of it. */
+static void restart(struct key *k, struct change believed, double factor)
 {
-	struct change c = endpoint_posterior(ep, k);
-
-	looks_restart(&k->seen, RESTART_CHANGES, c.a / c.b * factor);
+	looks_restart(&k->seen, RESTART_CHANGES, believed.a / believed.b * factor);
 	k->prior_no = 0;
-	settle(ep, k);
 }
 
 /* A key is in another regime: forget all but the direction, and count for the endpoint. */
@@ -310,8 +307,13 @@ static void heed_surprise(struct endpoint *ep, struct key *k, enum surprised sur
 	bool again = surprised && k->place == ep->surprised_key;
 
 	if (surprised) {
+		/* before it is a stray: that is another prior */
+		struct change believed = endpoint_posterior(ep, k);
+
 		k->stray = true;
-		restart(ep, k, surprised == SURPRISED_FASTER ? SURPRISE_RATIO : 1 / SURPRISE_RATIO);
+		restart(k, believed,
+		        surprised == SURPRISED_FASTER ? SURPRISE_RATIO : 1 / SURPRISE_RATIO);
+		settle(ep, k);
 		ep->surprises++;
 		ep->surprised_key = k->place;
 	}
@@ -430,8 +432,7 @@ bool endpoint_turn(struct endpoint *ep, struct key *keys)
 
 		/* those found out by themselves have taken this step */
 		if (k->looks && c.a > TURN_KNOWN) {
-			looks_restart(&k->seen, RESTART_CHANGES, c.a / c.b * factor);
-			k->prior_no = 0;
+			restart(k, c, factor);
 			k->surprise = (struct surprise){0};
 			k->flags |= KEY_DIRTY;
 		}

@@ -4,8 +4,9 @@
  * how the value now held has fared since it was loaded.
  *
  * HOW IT WORKS what looks have said of the change rate (looks.h) is kept apart from the prior, which
- * is the endpoint's (pool.h): as that becomes a better one, so does what is believed of the key. The request rate is a Gamma too, on
- * the endpoint's demand clock, with its evidence halved every KEY_RATE_HALF_S.
+ * is the endpoint's (pool.h): as that becomes a better one, so does what is believed of the key.
+ * The request rate is a Gamma too, on the endpoint's demand clock, with its evidence halved every
+ * KEY_RATE_HALF_S.
  */
 #ifndef FORECACHED_ANALYZER_KEY_H
 #define FORECACHED_ANALYZER_KEY_H

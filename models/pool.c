@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/pool.h"
 
-#include "base/bug.h"
-
 #include <math.h>
 #include <stddef.h>
 
