@@ -133,10 +133,9 @@ static bool sort_step(struct sort *s, size_t *work)
 		       k = s->left + s->right - middle;
 
 		for (; k < end && *work; k++, --*work)
-			s->to[k] = s->right == end ||
-			                           (s->left < middle &&
-			                            comes_first(&s->from[s->left],
-			                                        &s->from[s->right]))
+			s->to[k] = s->right == end || (s->left < middle &&
+			                               comes_first(&s->from[s->left],
+			                                           &s->from[s->right]))
 			                   ? s->from[s->left++]
 			                   : s->from[s->right++];
 		if (k < end)
@@ -202,14 +201,15 @@ static void sift_down(const struct prewarm *p, size_t n, size_t i)
 
 /* -- The stages: each does one element --------------------------------------------------------- */
 
-static void do_judge(struct prewarm *p, uint32_t i)
+static void do_judge(struct prewarm *p, size_t i)
 {
 	struct prewarm_candidate *c = nth(p, i);
 
 	judge(&p->terms, p->available, c, &p->x[i]);
 	/* what pays before what does not; and of it the most gain first */
 	if (c->verdict == PREWARM_LOAD)
-		p->rank[p->pay++] = (struct rank){.a = -p->x[i].gain, .key = c->key, .i = i};
+		p->rank[p->pay++] =
+		        (struct rank){.a = -p->x[i].gain, .key = c->key, .i = (uint32_t)i};
 }
 
 /* Of those that pay, by gain, the ones within max_keys of their peak move to the front. */
@@ -268,10 +268,10 @@ static void do_out(struct prewarm *p, size_t i)
 	p->order[in_time ? p->taken - p->slot : p->slot - 1] = p->rank[i].i;
 }
 
-static void do_rest(struct prewarm *p, uint32_t i)
+static void do_rest(struct prewarm *p, size_t i)
 {
 	if (nth(p, i)->verdict != PREWARM_LOAD)
-		p->order[p->out++] = i;
+		p->order[p->out++] = (uint32_t)i;
 }
 
 static void enter(struct prewarm *p, enum stage stage)
@@ -318,8 +318,8 @@ static void *room_for(size_t n, size_t size)
 	return n ? mem_realloc(NULL, n, size) : NULL;
 }
 
-struct prewarm *prewarm_begin(const struct prewarm_terms *t,
-                              struct prewarm_candidate *const *block, size_t n)
+struct prewarm *prewarm_begin(const struct prewarm_terms *t, struct prewarm_candidate *const *block,
+                              size_t n)
 {
 	struct prewarm *p = mem_calloc(1, sizeof(*p));
 
@@ -338,56 +338,49 @@ struct prewarm *prewarm_begin(const struct prewarm_terms *t,
 	return p;
 }
 
+/* Goes on with a stage that does so to each of n, less of *work; true: that was all of them. */
+static bool each(struct prewarm *p, size_t n, size_t *work, void (*does)(struct prewarm *, size_t))
+{
+	for (; p->i < n && *work; --*work)
+		does(p, p->i++);
+	return p->i >= n;
+}
+
 bool prewarm_step(struct prewarm *p, size_t work)
 {
-	for (;;) {
+	bool all = true;
+
+	for (;; enter(p, p->stage + 1)) {
 		switch (p->stage) {
 		case JUDGE:
-			for (; p->i < p->n && work; work--)
-				do_judge(p, (uint32_t)p->i++);
-			if (p->i < p->n)
-				return false;
+			all = each(p, p->n, &work, do_judge);
 			break;
 		case BY_GAIN:
 		case BY_SLOTS:
-			if (!sort_step(&p->sort, &work))
-				return false;
-			take_sorted(p);
+			all = sort_step(&p->sort, &work);
+			if (all)
+				take_sorted(p);
 			break;
 		case LIMIT:
-			for (; p->i < p->pay && work; work--)
-				do_limit(p, p->i++);
-			if (p->i < p->pay)
-				return false;
+			all = each(p, p->pay, &work, do_limit);
 			break;
 		case COUNT_SLOTS:
-			for (; p->i < p->kept && work; work--)
-				do_slots(p, p->i++);
-			if (p->i < p->kept)
-				return false;
+			all = each(p, p->kept, &work, do_slots);
 			break;
 		case FILL:
-			for (; p->i < p->kept && work; work--)
-				do_fill(p, p->i++);
-			if (p->i < p->kept)
-				return false;
+			all = each(p, p->kept, &work, do_fill);
 			break;
 		case OUT:
-			for (; p->i < p->kept && work; work--)
-				do_out(p, p->i++);
-			if (p->i < p->kept)
-				return false;
+			all = each(p, p->kept, &work, do_out);
 			break;
 		case REST:
-			for (; p->i < p->n && work; work--)
-				do_rest(p, (uint32_t)p->i++);
-			if (p->i < p->n)
-				return false;
+			all = each(p, p->n, &work, do_rest);
 			break;
 		case DONE:
 			return true;
 		}
-		enter(p, p->stage + 1);
+		if (!all)
+			return false;
 	}
 }
 
