@@ -907,6 +907,25 @@ TEST(keys_that_are_little_known_are_taken_for_what_the_others_are)
 	free(keys);
 }
 
+TEST(a_sample_of_keys_that_nobody_has_looked_at_teaches_nothing)
+{
+	struct endpoint ep;
+	struct key *keys;
+
+	endpoint_init(&ep, PRIOR);
+	keys = population(&ep, 2000, 2, 2 * 100, 3000);
+	for (int i = 0; i < 2000; i++)
+		keys[i] = fresh();
+	endpoint_restore_prior(&ep, (struct change){2, 2 * 86400.0});
+	for (int i = 0; i < 10; i++) {
+		ep.looks_since_pool = 300;
+		endpoint_pool(&ep, keys, PRIOR);
+	}
+	NEAR(mean_of(ep.prior) * 86400, 1, 0.05);
+	endpoint_release(&ep);
+	free(keys);
+}
+
 TEST(the_prior_is_renewed_often_at_first_and_then_every_300_looks)
 {
 	struct endpoint ep;
@@ -968,6 +987,7 @@ int main(int argc, char **argv)
 	RUN(staleness_that_nobody_predicted_is_forgotten_when_it_ends);
 	RUN(the_prior_is_that_of_the_keys);
 	RUN(keys_that_are_little_known_are_taken_for_what_the_others_are);
+	RUN(a_sample_of_keys_that_nobody_has_looked_at_teaches_nothing);
 	RUN(the_prior_is_renewed_often_at_first_and_then_every_300_looks);
 	return tap_done();
 }
