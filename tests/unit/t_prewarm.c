@@ -243,10 +243,30 @@ TEST(slow_loads_start_earlier)
 	NEAR(before(&c[0]), 1.2 * 0.3, 1e-6);
 }
 
-TEST(any_candidates_give_a_plan_that_keeps_its_word)
+/* Plans for c in small steps, which must come to `whole`, of which `taken` are loaded. */
+static void plan_in_steps(const struct prewarm_terms *t, struct prewarm_candidate *c, size_t n,
+                          const struct prewarm_candidate *whole, size_t taken)
+{
+	struct prewarm *p = prewarm_begin(t, &c, n);
+	size_t same = 0;
+
+	while (!prewarm_step(p, 1 + rng_below(&rng, 3)))
+		;
+	OK(prewarm_loads(p) == taken);
+	for (size_t i = 0; i < n; i++) {
+		const struct prewarm_candidate *x = prewarm_nth(p, i);
+
+		same += x->key == whole[i].key && x->at.us == whole[i].at.us &&
+		        x->verdict == whole[i].verdict;
+	}
+	OK(same == n, "%zu of %zu", same, n);
+	prewarm_free(&p);
+}
+
+TEST(any_candidates_give_a_plan_that_keeps_its_word_and_is_the_same_in_steps)
 {
 	for (int run = 0; run < 500; run++) {
-		struct prewarm_candidate c[60];
+		struct prewarm_candidate c[60], again[60];
 		struct prewarm_terms t =
 		        terms(0.1 + 20 * rng_uniform(&rng), 60 * rng_uniform(&rng));
 		size_t n = rng_below(&rng, 61), taken, most = rng_below(&rng, 70);
@@ -267,7 +287,9 @@ TEST(any_candidates_give_a_plan_that_keeps_its_word)
 			c[i].miss_value = rng_exponential(&rng, 1);
 			c[i].load_s = rng_exponential(&rng, 5);
 		}
+		memcpy(again, c, n * sizeof(*c));
 		taken = prewarm_plan(&t, c, n);
+		plan_in_steps(&t, again, n, c, taken);
 		OK(taken <= n && taken <= most);
 		for (size_t i = 0; i < n; i++) {
 			seen |= UINT64_C(1) << c[i].key;
@@ -303,6 +325,6 @@ int main(int argc, char **argv)
 	RUN(a_peak_that_is_now_or_over_is_loaded_for_at_once);
 	RUN(a_lead_is_the_longest_and_not_the_usual_one);
 	RUN(slow_loads_start_earlier);
-	RUN(any_candidates_give_a_plan_that_keeps_its_word);
+	RUN(any_candidates_give_a_plan_that_keeps_its_word_and_is_the_same_in_steps);
 	return tap_done();
 }
