@@ -53,3 +53,35 @@ int learned_close(struct learned **lp)
 	*lp = NULL;
 	return status;
 }
+
+struct pupil {
+	struct engine *engine;
+	const struct trace *trace;
+	struct instant now;
+};
+
+static int teach(void *arg, const struct record *r, const char **ret_why)
+{
+	struct pupil *p = arg;
+
+	if (!strcmp(r->kind, "key") && intern_find(&p->trace->keys, r->name) == INTERN_NONE)
+		return 0;
+	return engine_import(p->engine, p->now, r, ret_why);
+}
+
+int learned_read(void *arg, struct engine *e, struct instant now, struct fault *reterr)
+{
+	const struct learned_file *file = arg;
+	struct pupil p = {e, file->trace, now};
+	const char *path = file->path;
+	struct record_error err;
+	FILE *f = fopen(path, "re");
+	size_t n;
+	int rc;
+
+	if (!f)
+		return fault_set(reterr, -errno, "%s: %s", path, strerror(errno));
+	rc = record_import(f, teach, &p, &n, &err);
+	fclose(f);
+	return rc ? fault_set(reterr, rc, "%s: %s", path, err.text) : 0;
+}

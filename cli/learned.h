@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The file that `simulate --learned-out` writes: daemon/record_json.h's, as `forecache import`
- * reads it.
+ * The file of what was learned (daemon/record_json.h): `simulate --learned-out` writes it, `forecache
+ * import` and `simulate --learned-in` read it.
  */
 #ifndef FORECACHED_CLI_LEARNED_H
 #define FORECACHED_CLI_LEARNED_H
 
 #include "engine/engine.h"
+#include "sim/fault.h"
+#include "sim/trace.h"
 
 struct learned;
 
@@ -18,5 +20,16 @@ void learned_write(void *arg, const struct record *r);
 
 /* CLI_OK, or CLI_ERROR with a word on stderr: not all of it could be written. */
 int learned_close(struct learned **l);
+
+struct learned_file {
+	const char *path;
+	const struct trace *trace;
+};
+
+/*
+ * Hands the engine what the file (arg, a struct learned_file) says of endpoints, classes, peaks and
+ * the keys of the trace. 0, or a negative errno value with the fault: then it may have taken some.
+ */
+int learned_read(void *arg, struct engine *e, struct instant now, struct fault *reterr);
 
 #endif

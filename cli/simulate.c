@@ -25,7 +25,7 @@
 /* What only `simulate` can be told. */
 struct command_line {
 	struct replay replay;
-	const char *log, *predictions, *learned_out, *keys, *frontier, *chart;
+	const char *log, *predictions, *learned_in, *learned_out, *keys, *frontier, *chart;
 	double entries;
 	bool by_endpoint;
 	struct option_list policies;
@@ -94,6 +94,14 @@ static enum plot_format chart_format(const char *path)
 	size_t n = strlen(path);
 
 	return n >= 4 && strcmp(path + n - 4, ".png") == 0 ? PLOT_PNG : PLOT_SVG;
+}
+
+static bool names(const char *const *policy, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(policy[i], name))
+			return true;
+	return false;
 }
 
 /* Whatever would otherwise come out only after minutes of replaying. */
@@ -237,7 +245,7 @@ int cmd_simulate(int argc, char **argv)
 	};
 	struct command_line c = {.replay = REPLAY_DEFAULT};
 	struct replay *r = &c.replay;
-	struct option_row rows[10 + REPLAY_ROWS] = {
+	struct option_row rows[11 + REPLAY_ROWS] = {
 	        {"requests", 'r', OPTION_TEXT, &r->requests, 0, 0, "FILE",
 	         "who asked for what when; - is stdin"},
 	        {"policy", 'p', OPTION_LIST, &c.policies, 0, 0, "NAME",
@@ -252,6 +260,8 @@ int cmd_simulate(int argc, char **argv)
 	         "write every decision of the one policy"},
 	        {"predictions", 0, OPTION_TEXT, &c.predictions, 0, 0, "FILE",
 	         "learn: write each planned TTL, and how likely its value is outdated by then"},
+	        {"learned-in", 0, OPTION_TEXT, &c.learned_in, 0, 0, "FILE",
+	         "learn: begin with what was learned before, as after `forecache import`"},
 	        {"learned-out", 0, OPTION_TEXT, &c.learned_out, 0, 0, "FILE",
 	         "learn: write what was learned by the end, for `forecache import`"},
 	        {"keys", 0, OPTION_TEXT, &c.keys, 0, 0, "FILE",
@@ -259,12 +269,13 @@ int cmd_simulate(int argc, char **argv)
 	        {"entries", 0, OPTION_COUNT, &c.entries, 1, EVICTION_MAX_ENTRIES, "N",
 	         "eviction only: what the cache holds"},
 	};
-	size_t n_rows = replay_options(r, rows, 10);
+	size_t n_rows = replay_options(r, rows, 11);
 	int status = options_parse(&usage, rows, n_rows, &argc, &argv);
 	const char *const *policy = c.policies.n ? c.policies.item : default_policies;
 	size_t n = c.policies.n ? c.policies.n
 	                        : sizeof(default_policies) / sizeof(default_policies[0]);
 	struct learned *learned = NULL;
+	struct learned_file taught;
 	struct fault fault;
 
 	if (status >= 0)
@@ -284,6 +295,8 @@ int cmd_simulate(int argc, char **argv)
 		return cli_usage("--learned-out needs `--policy learn` and no other");
 	if (c.predictions && (n != 1 || strcmp(policy[0], "learn") != 0))
 		return cli_usage("--predictions needs `--policy learn` and no other");
+	if (c.learned_in && !c.frontier && !names(policy, n, "learn"))
+		return cli_usage("--learned-in needs `--policy learn`");
 	for (size_t i = 0; i < n; i++)
 		if (simulate_check(policy[i], c.log != NULL, &fault) < 0)
 			return cli_usage("%s", fault.text);
@@ -295,6 +308,11 @@ int cmd_simulate(int argc, char **argv)
 	/* from here on there is a log to close; until here Ctrl-C just ends us */
 	cli_catch_signals();
 	r->learn.predictions_path = c.predictions;
+	if (c.learned_in) {
+		taught = (struct learned_file){c.learned_in, &r->trace};
+		r->learn.taught = learned_read;
+		r->learn.taught_arg = &taught;
+	}
 	if (status == CLI_OK && c.learned_out) {
 		learned = learned_create(c.learned_out);
 		if (!learned)

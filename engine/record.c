@@ -85,7 +85,7 @@ static void write_class(const struct class_state *c, record_fn *fn, void *arg)
 static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct endpoint *ep = &e->place.v[id]->ep;
-	double pool[POOL_BINS], theta[DEMAND_STATE], sum[DEMAND_STATE], days[DEMAND_STATE],
+	double pool[POOL_BINS], theta[SHAPE_STATE], info[SHAPE_STATE], seen[SHAPE_STATE], sum[DEMAND_STATE], days[DEMAND_STATE],
 	        model[HARMONIC_TERMS + 4], forecast[ENSEMBLE_STATE], ticks[TIMETABLE_BINS + 1];
 	const struct harmonic *harmonic = demand_harmonic(&ep->demand);
 	struct writer w;
@@ -95,16 +95,17 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 	for (int i = 0; i < POOL_BINS; i++)
 		pool[i] = ep->pool.share[i];
 	put(&w, "pool", pool, POOL_BINS);
-	put3(&w, "tempo", 2, ep->log_tempo, ep->tempo_info, 0);
+	put3(&w, "tempo", 3, ep->log_tempo, ep->tempo_info, time_out(ep->tempo_at));
+	put3(&w, "audits", 2, ep->audit_seen, ep->audit_said, 0);
 	put_witness(&w, "modified", &ep->modified);
 	put_witness(&w, "counter", &ep->counter);
 	put3(&w, "recent", 3, ep->recent_requests, ep->recent_hits, ep->recent_stale);
 	put3(&w, "load_us", 2, loghist_mean(&ep->load_us), (double)ep->load_us.n, 0);
 	if (ep->shape) {
-		for (int k = 0; k < ZONE_DAY_KINDS; k++)
-			for (int i = 0; i < SHAPE_BINS; i++)
-				theta[k * SHAPE_BINS + i] = ep->shape->theta[k][i];
-		put(&w, "theta", theta, DEMAND_STATE);
+		shape_state(ep->shape, theta, info, seen);
+		put(&w, "theta", theta, SHAPE_STATE);
+		put(&w, "theta_info", info, SHAPE_STATE);
+		put(&w, "theta_days", seen, SHAPE_STATE);
 		if (ep->shape->timetable.chosen >= 0) {
 			const struct timetable *t = &ep->shape->timetable;
 
@@ -354,8 +355,10 @@ static int read_place(struct engine *e, struct instant now, const struct record 
                       const char **ret_why)
 {
 	const double *prior = get(r, "prior", 3), *pool = get(r, "pool", POOL_BINS),
-	             *tempo = get(r, "tempo", 2), *theta = get(r, "theta", DEMAND_STATE),
-	             *sum = get(r, "demand_sum", DEMAND_STATE),
+	             *tempo = get(r, "tempo", 2), *theta = get(r, "theta", SHAPE_STATE),
+	             *info = get(r, "theta_info", SHAPE_STATE),
+	             *seen = get(r, "theta_days", SHAPE_STATE), *audits = get(r, "audits", 2),
+	             *since = get(r, "tempo", 3), *sum = get(r, "demand_sum", DEMAND_STATE),
 	             *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
 	             *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
 	             *period = get(r, "harmonic", HARMONIC_TERMS + 4),
@@ -366,7 +369,9 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 
 	if (!prior || !in_range(prior, 2, 1e-9, 1e15) || !in_range(prior + 2, 1, 0, 1e15))
 		return bad(ret_why, "endpoint.prior: missing or out of range");
-	if (theta && !in_range(theta, DEMAND_STATE, -20, 20))
+	if (theta && (!in_range(theta, SHAPE_STATE, -20, 20) ||
+	              (info && !in_range(info, SHAPE_STATE, 0, 1e9)) ||
+	              (seen && !in_range(seen, SHAPE_STATE, 0, 1e9))))
 		return bad(ret_why, "endpoint.theta: out of range");
 	if (sum && (!days || !mean || !in_range(sum, DEMAND_STATE, 0, 1e12) ||
 	            !in_range(days, DEMAND_STATE, 0, 1e6) || !in_range(mean, 2, 0, 1e12)))
@@ -381,6 +386,12 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	if (tempo && in_range(tempo, 1, -3, 3) && in_range(tempo + 1, 1, 0, 1e6)) {
 		ep->log_tempo = tempo[0];
 		ep->tempo_info = tempo[1];
+		if (since && since[2] <= instant_s(now))
+			ep->tempo_at = time_in(since[2]);
+	}
+	if (audits && in_range(audits, 2, 0, 1e9)) {
+		ep->audit_seen = audits[0];
+		ep->audit_said = audits[1];
 	}
 	read_witness(r, "modified", &ep->modified);
 	read_witness(r, "counter", &ep->counter);
@@ -397,7 +408,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		shape_init(ep->shape);
 		if (ticks && in_range(ticks + 1, TIMETABLE_BINS, -20, 20))
 			timetable_restore(&ep->shape->timetable, ticks[0], ticks + 1);
-		shape_restore(ep->shape, theta);
+		shape_restore(ep->shape, theta, info, seen);
 	}
 	if (sum)
 		demand_restore(&ep->demand, sum, days, mean[0], mean[1]);

@@ -20,7 +20,9 @@ static const double DRIFT = 1e-3;
  * without this.
  */
 static const double DAY_MOVE_FIRST = 6, DAY_MOVE = 0.7;
-static const uint32_t DAYS_KEPT = 8; /* a shape that was kept counts as learned on so many days */
+/* where only the factors were kept a bin counts as seen on so many days, with so much information */
+static const uint32_t DAYS_KEPT = 8;
+static const double INFO_KEPT = 10;
 
 /* A plain week has 5 + 1 + 1 days; half days are rare and do not count in the mean. */
 static const double DAYS[ZONE_DAY_KINDS] = {5, 1, 1, 0};
@@ -73,13 +75,32 @@ void shape_set(struct shape *s, const double factor[ZONE_DAY_KINDS][SHAPE_BINS])
 	compile(s);
 }
 
-void shape_restore(struct shape *s, const double theta[ZONE_DAY_KINDS * SHAPE_BINS])
+void shape_state(const struct shape *s, double theta[SHAPE_STATE], double info[SHAPE_STATE],
+                 double days[SHAPE_STATE])
 {
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++) {
-			s->theta[k][i] =
-			        (float)fmin(fmax(theta[k * SHAPE_BINS + i], THETA_MIN), THETA_MAX);
-			s->today[k][i].seen = DAYS_KEPT;
+			int at = k * SHAPE_BINS + i;
+
+			theta[at] = s->theta[k][i];
+			/* rounded to what is short as text */
+			info[at] = round(64 * s->info[k][i]) / 64;
+			days[at] = s->today[k][i].seen;
+		}
+}
+
+void shape_restore(struct shape *s, const double theta[SHAPE_STATE], const double *info,
+                   const double *days)
+{
+	for (int k = 0; k < ZONE_DAY_KINDS; k++)
+		for (int i = 0; i < SHAPE_BINS; i++) {
+			int at = k * SHAPE_BINS + i;
+
+			s->theta[k][i] = (float)fmin(fmax(theta[at], THETA_MIN), THETA_MAX);
+			s->info[k][i] = (float)fmin(info ? info[at] : INFO_KEPT, SHAPE_MEMORY);
+			s->today[k][i].seen = days ? (uint32_t)days[at] : DAYS_KEPT;
+			/* the next day to tell of it begins here, as does one that was cut in two */
+			s->today[k][i].before = s->theta[k][i];
 		}
 	compile(s);
 }

@@ -71,8 +71,22 @@ void shape_init(struct shape *s);
 /* Sets all factors (each > 0, any scale), e.g. from a fitted profile, and the pace to 1. */
 void shape_set(struct shape *s, const double factor[ZONE_DAY_KINDS][SHAPE_BINS]);
 
-/* Takes logarithms of factors back that were kept, pace included. */
-void shape_restore(struct shape *s, const double theta[ZONE_DAY_KINDS * SHAPE_BINS]);
+#define SHAPE_STATE (ZONE_DAY_KINDS * SHAPE_BINS)
+
+/*
+ * What to keep of a shape over a restart, bin by bin: logarithms of the factors, the information
+ * behind them, and the days that have told of them.
+ */
+void shape_state(const struct shape *s, double theta[SHAPE_STATE], double info[SHAPE_STATE],
+                 double days[SHAPE_STATE]);
+
+/*
+ * Takes it back, the pace included. Without its information a bin counts as never looked at, and would
+ * drift to the mean of its neighbours: info and days may be NULL, for what was kept without them; then
+ * all bins count as looked at for some days.
+ */
+void shape_restore(struct shape *s, const double theta[SHAPE_STATE], const double *info,
+                   const double *days);
 
 /* The factor at t. A NULL shape is flat. */
 double shape_at(const struct shape *s, const struct zone *z, struct instant t);

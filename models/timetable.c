@@ -166,8 +166,11 @@ bool timetable_restore(struct timetable *t, double period, const double theta[TI
 	for (int i = 0; i < TIMETABLE_PERIODS; i++) {
 		if (PERIOD[i] != period)
 			continue;
-		for (int j = 0; j < TIMETABLE_BINS; j++)
+		for (int j = 0; j < TIMETABLE_BINS; j++) {
 			t->profile[i].theta[j] = (float)theta[j];
+			/* it was in force, so much is known of it; or it would turn flat */
+			t->profile[i].info[j] = (float)MEMORY;
+		}
 		compile(&t->profile[i], period);
 		t->profile[i].gain = 2 * GAIN_ON;
 		choose(t);

@@ -371,6 +371,17 @@ static void ask(struct learn *l, size_t i)
 	put_in(l, &in);
 }
 
+static void begin_taught(struct learn *l)
+{
+	const struct trace *t = l->trace;
+
+	l->error = l->o->taught(l->o->taught_arg, l->engine, l->now, l->fault);
+	for (size_t i = t->at.n; i-- > 0;) {
+		l->key[t->key.v[i]].asked = true;
+		l->key[t->key.v[i]].load_us = t->load_us.v[i];
+	}
+}
+
 static void set_schedules(struct learn *l)
 {
 	for (size_t i = 0; i < l->o->n_schedules; i++) {
@@ -401,6 +412,8 @@ int learn_run(const struct trace *t, const struct learn_options *o, struct score
 	}
 	l.engine = make_engine(o, l.now);
 	l.key = mem_calloc(t->keys.n_ids, sizeof(*l.key));
+	if (o->taught)
+		begin_taught(&l);
 	intern_init(&l.errand_name, 0);
 	set_schedules(&l);
 	for (i = 0; i < t->at.n && !l.error && pace_on(pace, i); i++) {

@@ -37,6 +37,13 @@ struct learn_options {
 	const bool *push;
 	const struct learn_schedule *schedule;
 	size_t n_schedules;
+	/*
+	 * hands a new engine what was learned before, of no other keys than the trace's; 0, or a
+	 * negative errno value and why; NULL: it begins with nothing. Keys may be loaded before the
+	 * trace asks for them then, and take as long as when it first does.
+	 */
+	int (*taught)(void *arg, struct engine *e, struct instant now, struct fault *reterr);
+	void *taught_arg;
 	/* a file for what is predicted of every value that is loaded (log.h); NULL: none */
 	const char *predictions_path;
 	/* is handed what was learned by the end of the trace; NULL: nobody wants it */

@@ -143,6 +143,33 @@ def test_exact(where, trace):
           "learn: another seed gives other audits")
 
 
+def test_learned_before(where, trace):
+    """A restart in the middle costs what was held, not what was learned."""
+    half = trace.requests[0][0] / 1e6 + 0.55 * (trace.requests[-1][0] - trace.requests[0][0]) / 1e6
+    cut(where, "R.tsv", "R1.tsv", half)
+    cut(where, "C.tsv", "C1.tsv", half)
+    with open(os.path.join(where, "R.tsv")) as f, open(os.path.join(where, "R2.tsv"), "w") as out:
+        out.writelines(line for i, line in enumerate(f) if i == 0 or float(line.split("\t")[0]) >= half)
+    runs = {}
+    for name, args, requests in (("before", ["--learned-out", "seed.jsonl"], "R1.tsv"),
+                                 ("uncut", ["--score-from", str(half)], "R.tsv"),
+                                 ("after", ["--learned-in", "seed.jsonl", "--score-from", "0"], "R2.tsv"),
+                                 ("anew", ["--score-from", "0"], "R2.tsv")):
+        run = simulate(where, "--policy", "learn", "--max-stale", "0.03", "--json", *args, requests=requests)
+        if run.returncode:
+            return check(False, f"learned before: {name} runs", run.stderr)
+        p = json.loads(run.stdout)["policies"][0]
+        runs[name] = [p[n] for n in ("requests", "loads_per_request", "stale_per_request")]
+    (n, loads, stale), (_, our_loads, our_stale), (_, new_loads, new_stale) = (runs[x] for x in ("uncut", "after", "anew"))
+    print(f"# {n} requests, loads and stale answers per request: {runs}")
+    check(abs(our_loads / loads - 1) < 0.04 and abs(our_stale / stale - 1) < 0.25,
+          "learned before: as if nothing had been cut", runs)
+    run = simulate(where, "--policy", "learn", "--learned-in", "R.tsv")
+    check(run.returncode == 1 and "R.tsv: line 1" in run.stderr, "learned before: another file is refused", run.stderr)
+    run = simulate(where, "--policy", "static:5", "--learned-in", "seed.jsonl")
+    check(run.returncode == 2 and "--learned-in" in run.stderr, "learned before: nobody to tell is said", run.stderr)
+
+
 def test_files(where):
     plain = simulate(where, "--json", "--policy", "static-best").stdout
     with gzip.open(os.path.join(where, "R.gz"), "wb") as f:
@@ -229,6 +256,7 @@ def main():
         trace = judge.Trace(os.path.join(where, "R.tsv"), os.path.join(where, "C.tsv"))
         test_judged(where, trace)
         test_exact(where, trace)
+        test_learned_before(where, trace)
         test_files(where)
         test_eviction(where)
         test_refusals(where)

@@ -204,6 +204,42 @@ TEST(a_half_day_is_a_weekday_until_it_shows_something_else)
 	OK(contrast(&s, &z, 11) > 10, "%g", contrast(&s, &z, 11));
 }
 
+/* What is known of all other hours stays when a shape is taken back and one hour is learned on. */
+TEST(a_kept_shape_outlives_what_is_learned_next)
+{
+	struct shape s, back;
+	double f[ZONE_DAY_KINDS][SHAPE_BINS], theta[SHAPE_STATE], info[SHAPE_STATE],
+	        days[SHAPE_STATE];
+
+	office(f);
+	shape_init(&s);
+	shape_set(&s, (const double(*)[SHAPE_BINS])f);
+	for (int k = 0; k < ZONE_DAY_KINDS; k++)
+		for (int i = 0; i < SHAPE_BINS; i++) {
+			s.info[k][i] = SHAPE_MEMORY / 2;
+			s.today[k][i].seen = 5;
+		}
+	shape_state(&s, theta, info, days);
+	for (int old = 0; old < 2; old++) { /* of an older file only the factors come back */
+		shape_init(&back);
+		shape_restore(&back, theta, old ? NULL : info, old ? NULL : days);
+		NEAR(shape_mass(&back, &zone_utc, at(0, 0), at(7, 0)), 7 * 86400, 0.5);
+		for (int i = 0; i < 3 * SHAPE_BATCH; i++) {
+			double mass = shape_mass(&back, &zone_utc, at(0, 4), at(0, 4.2)) / 600;
+
+			shape_learn(&back, &zone_utc, at(0, 4), at(0, 4.2), mass,
+			            rng_uniform(&rng) < -expm1(-mass));
+		}
+		OK(back.steps == 3);
+		NEAR(shape_at(&back, &zone_utc, at(0, 9.1)) / shape_at(&s, &zone_utc, at(0, 9.1)), 1,
+		     0.01);
+		NEAR(shape_at(&back, &zone_utc, at(0, 8.9)) / shape_at(&s, &zone_utc, at(0, 8.9)), 1,
+		     0.01);
+		NEAR(shape_at(&back, &zone_utc, at(5, 12)) / shape_at(&s, &zone_utc, at(5, 12)), 1,
+		     0.01);
+	}
+}
+
 TEST(an_interval_of_days_or_without_length_teaches_nothing)
 {
 	struct shape s, before;
@@ -232,6 +268,7 @@ int main(int argc, char **argv)
 	RUN(one_silent_day_does_not_undo_a_week);
 	RUN(the_first_days_may_move_far);
 	RUN(a_half_day_is_a_weekday_until_it_shows_something_else);
+	RUN(a_kept_shape_outlives_what_is_learned_next);
 	RUN(an_interval_of_days_or_without_length_teaches_nothing);
 	return tap_done();
 }

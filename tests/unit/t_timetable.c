@@ -113,6 +113,11 @@ TEST(a_kept_profile_comes_back)
 	NEAR(timetable_clock(&u, 33) - timetable_clock(&u, 30),
 	     timetable_clock(&t, 33) - timetable_clock(&t, 30), 1e-3);
 	OK(!timetable_restore(&u, 77, theta));
+	/* and does not turn flat where there is no news of it */
+	for (int i = 0; i < 1000; i++)
+		timetable_learn(&u, 300 * i + 100, 300 * i + 110, 1e-4, false);
+	NEAR(timetable_clock(&u, 33) - timetable_clock(&u, 30),
+	     timetable_clock(&t, 33) - timetable_clock(&t, 30), 0.1);
 }
 
 int main(int argc, char **argv)
