@@ -10,7 +10,8 @@ differ, which the simulator leaves out: times a scale of 1500, a fifth of a mill
 that changes next to nothing, and the test is strict. Learning is another matter: which hits are audited moves the
 price of staleness, that moves TTLs, and those move the audits. A microsecond's delay gives another run in this
 sense, as another seed does, with some 1 % more or fewer loads. So the learned runs are compared with the mean of
-several seeds, and may differ from it by 3 % and by what chance alone explains.
+several seeds, and may differ from it by 3 % and by what chance alone explains; a run that differs more is played
+again before it counts.
 """
 import json
 import math
@@ -33,7 +34,7 @@ SCALE = 1500  # of the tests: six hours in 14.4 s, and loads of 1.3 to 2.7 ms
 SEEDS = range(1, 9)
 NEAR = 0.03  # how far hit ratio and loads may be from what was simulated, chance aside
 BUSY_MS = 10  # messages that take so long say that this machine has no time for the daemon
-TRIES = 3
+TRIES = 3  # plays before a figure that is apart is the daemon's fault, or a machine is too busy
 
 # What `simulate` has by default: one origin whose loads may take as long as a trace can say.
 CONFIG = {
@@ -174,12 +175,32 @@ class Made:
         return cls.plays[id(config)].result()
 
     @classmethod
-    def simulated(cls, config, seeds=(1,)):
+    def play_again(cls, config):
+        cls.plays[id(config)] = Play(cls.trace, config[0])
+
+    @classmethod
+    def simulated(cls, config, seeds):
         return [simulated(*cls.trace, *config[1], seed=seed) for seed in seeds]
 
 
+def judge(config, seeds, faults):
+    """Plays until faults(played, [simulated]) finds none: chance alone may put one run apart, but not one after the
+    other. What is wrong then is the daemon's fault, unless this machine had no time for it."""
+    runs = None
+    for k in range(TRIES):
+        if k:
+            Made.play_again(config)
+        ours = Made.played(config)
+        runs = runs or Made.simulated(config, seeds)
+        show_both(ours, runs[0])
+        bad = faults(ours, runs)
+        if not bad:
+            return None
+        print("# apart: " + "; ".join(bad), flush=True)
+    return verdict(ours, bad)
+
+
 def verdict(ours, bad):
-    """What is wrong is the daemon's fault, unless this machine had no time for it."""
     if bad and too_busy(ours):
         return "too busy a machine to tell: " + "; ".join(bad)
     assert not bad, bad
@@ -199,43 +220,47 @@ def apart(ours, runs, *names):
 
 @test
 def with_fixed_TTLs_request_for_request():
-    ours = Made.played(FIXED)
-    [theirs] = Made.simulated(FIXED)
-    show_both(ours, theirs)
-    bad = []
-    for name, o, t in (("all", ours, theirs), *((e, ours["endpoints"][e], f) for e, f in theirs["endpoints"].items())):
-        if abs(o["hit_ratio"] / t["hit_ratio"] - 1) > 0.01:
-            bad.append("%s: hit ratio %.4f, simulated %.4f" % (name, o["hit_ratio"], t["hit_ratio"]))
-        if abs(loads(o) / loads(t) - 1) > 0.01:
-            bad.append("%s: loads %d, simulated %d" % (name, loads(o), loads(t)))
-        if abs(o["stale_per_request"] - t["stale_per_request"]) > 0.005:
-            bad.append("%s: stale %.4f, simulated %.4f" % (name, o["stale_per_request"], t["stale_per_request"]))
-    return verdict(ours, bad)
+    def faults(ours, runs):
+        [theirs] = runs
+        bad = []
+        parts = ((e, ours["endpoints"][e], f) for e, f in theirs["endpoints"].items())
+        for name, o, t in (("all", ours, theirs), *parts):
+            if abs(o["hit_ratio"] / t["hit_ratio"] - 1) > 0.01:
+                bad.append("%s: hit ratio %.4f, simulated %.4f" % (name, o["hit_ratio"], t["hit_ratio"]))
+            if abs(loads(o) / loads(t) - 1) > 0.01:
+                bad.append("%s: loads %d, simulated %d" % (name, loads(o), loads(t)))
+            if abs(o["stale_per_request"] - t["stale_per_request"]) > 0.005:
+                bad.append("%s: stale %.4f, simulated %.4f" % (name, o["stale_per_request"], t["stale_per_request"]))
+        return bad
+
+    return judge(FIXED, (1,), faults)
 
 
 @test
 def as_it_learns():
-    ours = Made.played(USUAL)
-    runs = Made.simulated(USUAL, SEEDS)
-    show_both(ours, runs[0])
-    assert ours["loads"]["audit"] > 0 and ours["loads"]["refresh"] > 0 and ours["grace"] == 0
-    return verdict(ours, apart(ours, runs, "hit ratio", "loads", "misses"))
+    def faults(ours, runs):
+        assert ours["loads"]["audit"] > 0 and ours["loads"]["refresh"] > 0 and ours["grace"] == 0
+        return apart(ours, runs, "hit ratio", "loads", "misses")
+
+    return judge(USUAL, SEEDS, faults)
 
 
 @test
 def in_grace():
-    ours = Made.played(IN_GRACE)
-    runs = Made.simulated(IN_GRACE, SEEDS)
-    show_both(ours, runs[0])
-    # how many are served in grace depends on how long the load takes that ends it: messages included
-    assert 0.5 < ours["grace"] / runs[0]["grace"] < 2
-    return verdict(ours, apart(ours, runs, "hit ratio", "loads", "refreshes"))
+    def faults(ours, runs):
+        bad = apart(ours, runs, "hit ratio", "loads", "refreshes")
+        # how many are served in grace depends on how long the load takes that ends it: messages included
+        if not 0.5 < ours["grace"] / runs[0]["grace"] < 2:
+            bad.append("grace: %d, simulated %d" % (ours["grace"], runs[0]["grace"]))
+        return bad
+
+    return judge(IN_GRACE, SEEDS, faults)
 
 
 @test
 def another_objective_is_told_apart():
     runs = Made.simulated(USUAL, SEEDS)
-    [other] = Made.simulated(({}, ["--max-stale", "0.015"]))
+    [other] = Made.simulated(({}, ["--max-stale", "0.015"]), (1,))
     assert len(apart(other, runs, "hit ratio", "loads", "misses")) >= 2, "the comparison sees too little"
 
 
