@@ -1,8 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # forecached against redis-server, side by side: redis-benchmark GET and SET of 1 KiB over 50 connections,
-# without a pipeline and 32 deep. The two take turns ROUNDS times (5), so that what else this machine does
-# meets both; medians are shown. CPU is the server's own, user and system, by /proc.
+# without a pipeline and 32 deep, and 32 deep from two threads of redis-benchmark, since one is often what
+# limits: "busy" is how much of the time a server, and that client's threads together, used a core. The two
+# servers take turns ROUNDS times (5), so that what else this machine does meets both; medians are shown. CPU
+# is the server's own, user and system, by /proc.
 #	bench/resp.sh [BUILD]		RESP_KEYS=100000: that many keys at random, instead of one
 set -eu
 build=${1:-.}
@@ -47,37 +49,52 @@ median() # FILE
 	sort -n "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
 }
 
+# CPU seconds of what this shell has run, since `from`, out of what its `times` says
+cat >"$run/cpu.awk" <<'END'
+NR == 2 { split($1, u, /[ms]/); split($2, k, /[ms]/); print u[1] * 60 + u[2] + k[1] * 60 + k[2] - from }
+END
+
 hz=$(getconf CLK_TCK)
-one() # NAME PORT PID COMMAND N PIPELINE
+one() # NAME PORT PID COMMAND N PIPELINE THREADS
 {
+	times >"$run/times"
+	client=$(awk -f "$run/cpu.awk" "$run/times")
 	before=$(ticks "$3")
-	rps=$(redis-benchmark -p "$2" -t "$4" -n "$5" -P "$6" -c 50 -d 1024 ${keys:+-r $keys} --csv 2>/dev/null |
+	rps=$(redis-benchmark -p "$2" -t "$4" -n "$5" -P "$6" --threads "$7" -c 50 -d 1024 ${keys:+-r $keys} --csv 2>/dev/null |
 		tail -n 1 | cut -d'"' -f4)
 	after=$(ticks "$3")
-	echo "$rps" >>"$run/$4.$6.$1.rps"
-	awk -v t=$((after - before)) -v hz="$hz" -v n="$5" 'BEGIN { printf "%.3f\n", t / hz * 1e6 / n }' \
-		>>"$run/$4.$6.$1.cpu"
+	times >"$run/times"
+	client=$(awk -f "$run/cpu.awk" -v from="$client" "$run/times")
+	row=$run/$4.$6.$7.$1
+	echo "$rps" >>"$row.rps"
+	awk -v t=$((after - before)) -v hz="$hz" -v n="$5" 'BEGIN { printf "%.3f\n", t / hz * 1e6 / n }' >>"$row.cpu"
+	awk -v t=$((after - before)) -v hz="$hz" -v n="$5" -v r="$rps" 'BEGIN { printf "%.0f\n", 100 * t / hz * r / n }' >>"$row.busy"
+	awk -v t="$client" -v n="$5" -v r="$rps" 'BEGIN { printf "%.0f\n", 100 * t * r / n }' >>"$row.client"
 }
 
 i=0
 while [ $i -lt "$rounds" ]; do
 	for c in set get; do
-		for p in 1 32; do
-			n=$((p == 1 ? 100000 : 1000000))
-			one ours "$ours" $ours_pid $c $n $p
-			one theirs "$theirs" $theirs_pid $c $n $p
+		for p in "1 1" "32 1" "32 2"; do
+			n=$([ "${p% *}" = 1 ] && echo 100000 || echo 1000000)
+			one ours "$ours" $ours_pid $c "$n" ${p% *} ${p#* }
+			one theirs "$theirs" $theirs_pid $c "$n" ${p% *} ${p#* }
 		done
 	done
 	i=$((i + 1))
 done
 
 echo "1 KiB, 50 connections, ${keys:-1} key(s), medians of $rounds rounds in turn; $(nproc) CPUs, load $(cut -d' ' -f1 /proc/loadavg)"
-printf '%-16s %12s %12s %7s   %9s %9s %7s\n' '' 'ours /s' 'redis /s' ratio 'ours us' 'redis us' ratio
-for p in 1 32; do
+printf '%-26s %9s %9s %6s   %7s %7s %6s   %14s %14s\n' '' 'ours /s' 'redis /s' ratio 'ours us' 'redis' ratio 'busy: ours' 'redis'
+for p in "1 1" "32 1" "32 2"; do
 	for c in get set; do
-		a=$(median "$run/$c.$p.ours.rps") b=$(median "$run/$c.$p.theirs.rps")
-		x=$(median "$run/$c.$p.ours.cpu") y=$(median "$run/$c.$p.theirs.cpu")
-		awk -v name="$c, pipeline $p" -v a="$a" -v b="$b" -v x="$x" -v y="$y" 'BEGIN {
-			printf "%-16s %12.0f %12.0f %6.2fx   %9.2f %9.2f %6.2fx\n", name, a, b, a / b, x, y, (y > 0 ? x / y : 0) }'
+		row=$run/$c.${p% *}.${p#* }
+		name="$c, pipeline ${p% *}, $([ "${p#* }" = 1 ] && echo "a thread" || echo "${p#* } threads")"
+		a=$(median "$row.ours.rps") b=$(median "$row.theirs.rps")
+		x=$(median "$row.ours.cpu") y=$(median "$row.theirs.cpu")
+		awk -v name="$name" -v a="$a" -v b="$b" -v x="$x" -v y="$y" \
+			-v ours="$(median "$row.ours.busy") + $(median "$row.ours.client") %" \
+			-v theirs="$(median "$row.theirs.busy") + $(median "$row.theirs.client") %" 'BEGIN {
+			printf "%-26s %9.0f %9.0f %5.2fx   %7.2f %7.2f %5.2fx   %14s %14s\n", name, a, b, a / b, x, y, (y > 0 ? x / y : 0), ours, theirs }'
 	done
 done
