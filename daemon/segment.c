@@ -117,6 +117,8 @@ int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, m
 	close(fd);
 	if (s.mem == MAP_FAILED)
 		return fail(reterr, rc, "%.300s: cannot be mapped: %s", s.path, strerror(-rc));
+	/* all pages at once, at a tenth of what it takes one by one; where the kernel cannot: one by one */
+	(void)madvise(s.mem, bytes, MADV_POPULATE_WRITE);
 	rc = link_to(s.path, run_dir, reterr);
 	if (rc) {
 		munmap(s.mem, bytes);
