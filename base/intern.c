@@ -189,6 +189,12 @@ struct bytes intern_name(const struct intern *t, uint32_t id)
 	return bytes_of(t->name[id].p, t->name[id].n);
 }
 
+uint32_t intern_tag(const struct intern *t, uint32_t id)
+{
+	BUG_ON(!intern_is_live(t, id));
+	return t->name[id].hash;
+}
+
 bool intern_is_live(const struct intern *t, uint32_t id)
 {
 	return id < t->n_ids && t->name[id].p;

@@ -49,6 +49,9 @@ void intern_remove(struct intern *t, uint32_t id);
 /* The name of a live id, NUL-terminated behind its n bytes; valid until the id is removed. */
 struct bytes intern_name(const struct intern *t, uint32_t id);
 
+/* Tells a live id from one that was forgotten and given to another name since: as good as sure. */
+uint32_t intern_tag(const struct intern *t, uint32_t id);
+
 /* True when the id is in use. */
 bool intern_is_live(const struct intern *t, uint32_t id);
 

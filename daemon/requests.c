@@ -197,7 +197,9 @@ static void on_prewarm(struct daemon *d, void *arg, uint32_t part, const struct 
 		return;
 	}
 	pack_init(&p, reply_limit(d));
-	if (c->dry_run) {
+	if (status_of(f)) {
+		reply_error(&p, c->id, c->has_id, status_of(f), NULL);
+	} else if (c->dry_run) {
 		reply_start(&p, c->id, c->has_id);
 		if (c->reasons) {
 			pack_map(&p, 2);

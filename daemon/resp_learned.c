@@ -181,7 +181,10 @@ static void on_prewarmed(struct daemon *d, void *arg, uint32_t part, const struc
 	if (c->dead)
 		return;
 	before = c->w->n;
-	resp_number(c->w, (int64_t)f->reply.count);
+	if (f->reply.status == REPLY_BUSY)
+		resp_error(c->w, "ERR too many prewarms wait already");
+	else
+		resp_number(c->w, (int64_t)f->reply.count);
 	resp_late(c, before);
 }
 

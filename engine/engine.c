@@ -274,7 +274,7 @@ void engine_input(struct engine *e, struct instant now, const struct input *in, 
 		schedule_set(e, now, in, fx);
 		return;
 	case INPUT_PREWARM:
-		peak_by_hand(e, now, in, fx);
+		planning_by_hand(e, now, in, fx);
 		return;
 	case INPUT_PURGE:
 		serve_purge(e, now, in, fx);

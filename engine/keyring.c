@@ -272,7 +272,7 @@ void keyring_forget(struct engine *e, uint32_t key)
 {
 	struct key *k = &e->key.v[key];
 	struct endpoint *ep = &key_place(e, k)->ep;
-	uint32_t last = ep->keys.v[ep->keys.n - 1];
+	uint32_t last = ep->keys.v[ep->keys.n - 1], hole;
 
 	serve_drop(e, key);
 	plain_forget(e, key);
@@ -283,8 +283,9 @@ void keyring_forget(struct engine *e, uint32_t key)
 	peak_forget_key(e, key);
 	if (e->last_error_key == key)
 		e->last_error_key = KEY_NONE; /* its id may be another key's soon */
-	ep->keys.v[k->place] = last;
-	e->key.v[last].place = k->place;
+	hole = planning_hole(e, k->endpoint, k->place);
+	ep->keys.v[hole] = last;
+	e->key.v[last].place = hole;
 	ep->keys.n--;
 	intern_remove(&e->key_name, key);
 }

@@ -110,7 +110,7 @@ void learned_clock(struct engine *e, struct instant now)
 {
 	for (size_t i = 0; i < e->peak.n; i++)
 		if (e->peak.v[i]->source == PREFETCH_LEARNED && e->peak.v[i]->phase == PEAK_IDLE) {
-			peak_drop_plan(e, e->peak.v[i]);
+			planning_drop(e, e->peak.v[i]);
 			learned_seek(e, e->peak.v[i], now);
 		}
 }
@@ -128,7 +128,15 @@ static double confidence(const struct learned *l)
 	return (l->kept + l->rise.held + 1) / (l->trials + l->rise.days + 2);
 }
 
-static void judge(struct engine *e, struct peak *p)
+void learned_item(struct peak *p, const struct plan_item *x, bool known)
+{
+	const struct audience_key *a = known ? audience_find(&p->audience, x->key.key) : NULL;
+
+	p->learned.shadow++;
+	p->learned.shadow_used += a && a->delay_s >= 0 && a->delay_s <= x->life_s;
+}
+
+void learned_judge(struct engine *e, struct peak *p)
 {
 	struct learned *l = &p->learned;
 	const struct policy *y = &e->place.v[p->place]->policy;
@@ -139,6 +147,7 @@ static void judge(struct engine *e, struct peak *p)
 		l->proven = kept_share(l) >= LOST_SHARE;
 	else
 		l->proven = l->trials >= PROVEN_TRIALS && kept_share(l) >= PROVEN_SHARE && used;
+	e->place.v[p->place]->ep.dirty = true;
 }
 
 const struct audience *learned_audience(struct engine *e, uint32_t place, struct instant at)
@@ -232,16 +241,6 @@ void learned_over(struct engine *e, struct peak *p, struct instant now)
 		l->minute[i] *= MINUTE_KEEP;
 	l->shadow *= TRIAL_KEEP;
 	l->shadow_used *= TRIAL_KEEP;
-	for (size_t i = 0; i < p->item.n; i++) {
-		const struct plan_item *it = &p->item.v[i];
-		const struct audience_key *a =
-		        it->key == KEY_NONE ? NULL : audience_find(&p->audience, it->key);
-
-		l->shadow++;
-		l->shadow_used += a && a->delay_s >= 0 && a->delay_s <= it->life_s;
-	}
-	judge(e, p);
-	place->ep.dirty = true;
 }
 
 /* -- Finding them ------------------------------------------------------------------------------ */

@@ -11,6 +11,7 @@ noinst_LTLIBRARIES += %D%/libengine.la
 	%D%/names.c \
 	%D%/peak.c \
 	%D%/plain.h %D%/plain.c \
+	%D%/planning.c \
 	%D%/policy.h %D%/policy.c \
 	%D%/prefetch.c \
 	%D%/record.c \

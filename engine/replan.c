@@ -80,16 +80,18 @@ struct walk_answer replan_answer(struct engine *e, struct instant now, uint32_t 
 	struct place *p = key_place(e, k);
 	const struct policy *y = &p->policy;
 	bool loads = place_loads_from(p) != ORIGIN_NONE;
-	struct walk_answer a = plan(e, now, key, loaded, price_factor);
+	bool learn = y->ttl == TTL_LEARN && !(k->flags & KEY_HELD_OUT);
+	struct walk_answer a;
 	double given = (k->flags & KEY_CLIENT_TTL) ? k->client_ttl : y->static_ttl;
 	enum ttl_reason reason = (k->flags & KEY_CLIENT_TTL) ? TTL_CLIENT : TTL_STATIC;
 
-	if (y->ttl == TTL_LEARN && !(k->flags & KEY_HELD_OUT) && place_is_pushed(p)) {
-		a.ttl_s = y->max_age;
-		a.p_stale = 0;
-		a.refresh_ahead = false;
-		reason = TTL_PUSHED;
-	} else if (y->ttl == TTL_LEARN && !(k->flags & KEY_HELD_OUT)) {
+	if (learn && place_is_pushed(p)) {
+		if (ret_reason)
+			*ret_reason = TTL_PUSHED;
+		return (struct walk_answer){.ttl_s = y->max_age};
+	}
+	a = plan(e, now, key, loaded, price_factor);
+	if (learn) {
 		/* Where nobody but the app can look again, its own TTL is the longest. */
 		if (!loads && (k->flags & KEY_CLIENT_TTL) && a.ttl_s > k->client_ttl)
 			a.ttl_s = k->client_ttl;

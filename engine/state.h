@@ -9,7 +9,8 @@
  *	load.c      flights: one load or lease per key, who waits for it, how it ends
  *	prefetch.c  what became of loads ahead
  *	replan.c    when the value of a key expires, and what its timer does
- *	peak.c      peaks: which keys they want, loading these before them, how it went
+ *	peak.c      peaks: loading what they want before them, how it went
+ *	planning.c  which keys a peak wants, and when each of them is loaded
  *	schedule.c  peaks that somebody has scheduled
  *	learned.c   peaks that were found in the demand, and rises that are forecast
  *	round.c     slow work on endpoints: forecasts, fits, the common prior
@@ -157,9 +158,14 @@ struct flight {
 	bool stray;      /* voided, and another load of the key has taken its place */
 };
 
+/* A key that is spoken of for a while: with another tag the number has become another key's. */
+struct peak_key {
+	uint32_t key, tag;
+};
+
 /* One load of a plan. */
 struct plan_item {
-	uint32_t key; /* KEY_NONE: forgotten since */
+	struct peak_key key;
 	float p, life_s;
 	struct instant started; /* INSTANT_NONE: it waits for its time, or for room */
 	enum { ITEM_OPEN, ITEM_FRESH, ITEM_DROPPED } state;
@@ -173,6 +179,9 @@ enum peak_phase {
 };
 
 #define PEAK_MAX_KEYS 10000u
+
+/* A key that is asked for within this time after the peak was wanted at it. */
+#define PEAK_WATCH_US (5 * 60 * INT64_C(1000000))
 
 #define PEAK_MINUTES 15 /* of a quarter of an hour: SHAPE_BIN_S */
 
@@ -207,9 +216,14 @@ struct peak {
 	struct audience audience;
 	VEC(struct plan_item) item;
 	struct heap todo;     /* by item; of PLANNED ones only */
-	VEC(uint32_t) wanted; /* keys that are likely to be asked for; KEY_NONE: forgotten */
-	bool counting;        /* WATCHED: how many of them it has found warm is being counted ... */
-	size_t counted;       /* ... so far: of wanted, then of item */
+	VEC(struct peak_key) wanted; /* that are likely to be asked for */
+	bool counting;  /* WATCHED: how many of them it has found warm is being counted ... */
+	size_t counted; /* ... so far: of wanted, then of item */
+	/* what the last watch has taught is being worked off: its items, then its keys, twice */
+	enum { SETTLE_NOTHING, SETTLE_ITEMS, SETTLE_KEYS, SETTLE_AUDIENCE } settling;
+	size_t settled; /* of the items; of the keys it has yet to look at so many */
+	double watched_s;
+	unsigned weekday;
 	struct peak_report report;
 	struct learned learned;
 };
@@ -221,23 +235,53 @@ struct candidates {
 	double first, load_s; /* sums: requests in the first seconds after the peak, load times */
 };
 
+/* What is the same for all keys of an endpoint, about a peak. */
+struct outlook {
+	uint32_t place; /* PLACE_NONE: nothing */
+	unsigned weekday;
+	double demand;  /* requests per second after the peak, in those of the demand clock */
+	double changes; /* the same for changes, just before the peak, and after it */
+	double changes_after;
+	const struct audience *audience;
+};
+
+#define PLANNING_OUTLOOKS 64
+
+/* A prewarm that was asked for by hand. */
+struct by_hand {
+	uint64_t ticket;
+	char *pattern; /* NULL: it is being planned */
+	uint32_t max_keys;
+	bool dry_run;
+};
+
 /*
- * The plan that is being made for the peaks of one instant, a slice at a time (peak.c). All is asked
- * as of one `now`. Candidates are marked (KEY_PEAK_MARK) until the plan is made or dropped: one whose
- * mark is gone was forgotten meanwhile.
+ * The plan that is being made for the peaks of one instant, a slice at a time (planning.c). All is
+ * asked as of one `now`. Candidates are marked (KEY_PEAK_MARK) until the plan is made or dropped.
  */
 struct planning {
-	VEC(struct peak *) group; /* empty: none is made */
-	enum peak_phase phase;    /* which they will be in then */
-	enum { PLAN_COLLECT, PLAN_SORT, PLAN_TAKE, PLAN_CLEAR } stage;
+	enum {
+		PLAN_NONE,
+		PLAN_COLLECT, /* candidates */
+		PLAN_SORT,    /* the planner is at work */
+		PLAN_TAKE,    /* what it says is taken over */
+		PLAN_CLEAR,   /* dropped: marks go */
+		PLAN_FREE,    /* and memory */
+	} stage;
+	VEC(struct peak *) group;
+	struct peak *hand;     /* the group is this one, by hand; NULL: it is not */
+	size_t said;           /* of its dry run: keys that would not be loaded */
+	enum peak_phase phase; /* which the group will be in then */
 	struct instant now, at;
 	double lead_s;
 	size_t peak;                /* COLLECT: whose keys */
 	size_t next;                /* COLLECT: the key; TAKE, CLEAR: the candidate */
 	VEC(struct candidates) set; /* by origin */
 	uint32_t origin;            /* SORT, TAKE, CLEAR: whose candidates */
+	double rate;                /* SORT, TAKE: loads per second */
 	struct prewarm *plan;
 	VEC(size_t) max_keys; /* by peak: what is left of it */
+	struct outlook outlook[PLANNING_OUTLOOKS];
 };
 
 /* Keys that the next eviction looks at again; values just put that are spared, at most. */
@@ -290,7 +334,8 @@ struct engine {
 	struct heap jump;     /* by key: load after a jump of the demand */
 	struct heap deadline; /* by flight */
 	VEC(struct peak *) peak;
-	struct peak *manual;            /* INPUT_PREWARM; NULL: never yet */
+	struct peak *manual;            /* the last INPUT_PREWARM; NULL: none yet */
+	VEC(struct by_hand) by_hand;    /* those that are to be planned */
 	struct instant peak_due;        /* the first thing that a peak wants done */
 	struct planning planning;
 	size_t n_watching;              /* peaks that want to know of requests */
@@ -553,8 +598,6 @@ void peak_remove(struct engine *e, struct peak *p);
 /* The same, but what was learned of its keys waits for another of its name. */
 void peak_retire(struct engine *e, struct peak *p);
 void peak_release(struct peak **p);
-/* The plan that is being made, if it is about p, is off. */
-void peak_drop_plan(struct engine *e, const struct peak *p);
 /* At the end of the engine. */
 void peak_release_all(struct engine *e);
 /* What is planned is off; goes to the first instant that is still to come. */
@@ -571,9 +614,40 @@ struct instant peak_next(const struct engine *e);
 /* A request came while e->n_watching. */
 void peak_asked(struct engine *e, struct instant at, uint32_t key);
 void peak_forget_key(struct engine *e, uint32_t key);
+void peak_stop_loading(struct peak *p);
+/* Who wants to know of requests has changed. */
+void peak_count_watching(struct engine *e);
+/* Its next instant, or the one that is watched; NEVER: none. */
+struct instant peak_at(const struct peak *p);
+/* 0 = Monday. */
+unsigned peak_weekday(const struct zone *z, struct instant t);
+static inline bool peak_key_is(const struct engine *e, uint32_t key, uint32_t tag)
+{
+	return intern_is_live(&e->key_name, key) && intern_tag(&e->key_name, key) == tag;
+}
+
+/* planning.c */
 bool peak_covers(const struct engine *e, const struct peak *p, uint32_t key);
+/* A plan for the group is to be made: none is. */
+void planning_begin(struct engine *e, struct instant now, struct instant at, enum peak_phase phase);
+/* The same for the next prewarm that was asked for by hand; false: there is none, or no room. */
+bool planning_next_by_hand(struct engine *e, struct instant now);
+/* A slice of the plan, or all of one of its stages. */
+void planning_slice(struct engine *e, bool all, struct effects *fx);
+/* The plan that is being made, if it is about p, is off. */
+void planning_drop(struct engine *e, const struct peak *p);
+void planning_end(struct engine *e);
+/*
+ * A key is leaving the `hole`-th place in the list of its endpoint's, and the last one is to fill it.
+ * Returns the place that is to be filled by it, so that a plan sees each key.
+ */
+uint32_t planning_hole(struct engine *e, uint32_t place, uint32_t hole);
+/* Would a load for the peak at that instant still gain more than it is worth? */
+bool planning_would_gain(struct engine *e, const struct peak *p, uint32_t key, struct instant now,
+                         struct instant at);
 /* INPUT_PREWARM. */
-void peak_by_hand(struct engine *e, struct instant now, const struct input *in, struct effects *fx);
+void planning_by_hand(struct engine *e, struct instant now, const struct input *in,
+                      struct effects *fx);
 /* What the next peak thinks of a key. False when none is about it. */
 bool peak_why(struct engine *e, struct instant now, uint32_t key, struct why_peak *ret);
 
@@ -615,6 +689,9 @@ void learned_search(struct engine *e, struct instant now);
 void learned_clock(struct engine *e, struct instant now);
 /* The watch of a learned or forecast peak has ended: did it come? */
 void learned_over(struct engine *e, struct peak *p, struct instant now);
+/* And of a learned one: was the load right that was planned? At last: is it proven? */
+void learned_item(struct peak *p, const struct plan_item *x, bool known);
+void learned_judge(struct engine *e, struct peak *p);
 /* A new one, without an instant yet; NULL: there are as many as may be. */
 struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r);
 /* Sets its next instant after `after`. */

@@ -50,7 +50,22 @@ struct sort {
 	size_t n, width, begin, left, right; /* [begin, begin + width) and the next are merged */
 };
 
-enum stage { JUDGE, BY_GAIN, LIMIT, COUNT_SLOTS, BY_SLOTS, FILL, OUT, REST, DONE };
+enum stage {
+	JUDGE,
+	BY_GAIN,
+	LIMIT,
+	COUNT_SLOTS,
+	BY_SLOTS,
+	FILL,
+	FREE_ENTRIES,
+	OUT,
+	FREE_RANKS,
+	REST,
+	DONE
+};
+
+/* So much memory is given back at once; it costs about as much as so many looks at a candidate. */
+static const size_t PIECE_BYTES = 1 << 18, PIECE_WORK = 512;
 
 struct prewarm {
 	struct prewarm_terms terms;
@@ -274,6 +289,23 @@ static void do_rest(struct prewarm *p, size_t i)
 		p->order[p->out++] = (uint32_t)i;
 }
 
+/* Gives memory back, piece by piece: *given so far. NULL: that was all. */
+static void *give_back(void *p, size_t bytes, size_t *given, size_t *work)
+{
+	for (; p && *given + PIECE_BYTES < bytes; *work -= PIECE_WORK) {
+		void *less;
+
+		if (*work < PIECE_WORK)
+			return p;
+		*given += PIECE_BYTES;
+		less = realloc(p, bytes - *given);
+		p = less ? less : p;
+	}
+	free(p);
+	*given = 0;
+	return NULL;
+}
+
 static void enter(struct prewarm *p, enum stage stage)
 {
 	p->stage = stage;
@@ -285,7 +317,7 @@ static void enter(struct prewarm *p, enum stage stage)
 	case COUNT_SLOTS:
 		p->taken = p->kept;
 		if (p->available <= 0 || !p->kept) {
-			enter(p, OUT);
+			enter(p, FREE_ENTRIES);
 			return;
 		}
 		/* at a late start there is one slot at the least: a load that ends late is shared */
@@ -370,8 +402,23 @@ bool prewarm_step(struct prewarm *p, size_t work)
 		case FILL:
 			all = each(p, p->kept, &work, do_fill);
 			break;
+		case FREE_ENTRIES:
+			if (p->x)
+				p->x = give_back(p->x, p->n * sizeof(*p->x), &p->i, &work);
+			if (!p->x && p->heap)
+				p->heap = give_back(p->heap, p->n * sizeof(*p->heap), &p->i, &work);
+			all = !p->x && !p->heap;
+			break;
 		case OUT:
 			all = each(p, p->kept, &work, do_out);
+			break;
+		case FREE_RANKS:
+			if (p->rank)
+				p->rank = give_back(p->rank, p->n * sizeof(*p->rank), &p->i, &work);
+			if (!p->rank && p->spare)
+				p->spare =
+				        give_back(p->spare, p->n * sizeof(*p->spare), &p->i, &work);
+			all = !p->rank && !p->spare;
 			break;
 		case REST:
 			all = each(p, p->n, &work, do_rest);

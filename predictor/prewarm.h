@@ -34,6 +34,7 @@ enum prewarm_verdict {
 
 struct prewarm_candidate {
 	uint32_t key;
+	uint32_t tag;      /* the caller's own */
 	uint32_t peak;     /* which of the peaks that are planned together */
 	double miss_value; /* L, loads that sparing a user a miss is worth; >= 0 */
 	double a, b;       /* P(not asked for within t s of the peak) = (b / (b + t))^a; > 0 */

@@ -25,11 +25,13 @@ struct bench {
 	struct effects fx;
 	struct instant now;
 	VEC(struct flight) flight;
-	bool down; /* the origin answers with errors */
+	bool down;         /* the origin answers with errors */
 	unsigned max_work; /* of a tick; 0: all */
 	size_t ticks;
 	bool slow; /* it takes 20 s */
 	size_t prewarmed, demanded;
+	bool keep;                            /* note what is prewarmed: */
+	VEC(int) loaded;                      /* the number in its name; -1: none */
 	struct peak_report last;              /* the report that came last, */
 	size_t reports;                       /* of so many */
 	double first_before_s, last_before_s; /* of prewarm loads: to the next full day + 9 h */
@@ -57,6 +59,17 @@ static void bench_free(struct bench *b)
 	engine_free(&b->e);
 	effects_release(&b->fx);
 	vec_free(&b->flight);
+	vec_free(&b->loaded);
+}
+
+/* "/m/17": 17; -1 for any other name. */
+static int number_of(struct bytes key)
+{
+	char text[64];
+	int n;
+
+	snprintf(text, sizeof(text), "%.*s", (int)key.n, (const char *)key.p);
+	return sscanf(text, "/m/%d", &n) == 1 ? n : -1;
 }
 
 static void carry_out(struct bench *b)
@@ -72,6 +85,8 @@ static void carry_out(struct bench *b)
 			*vec_push(&b->flight) = (struct flight){
 			        f->load.job, instant_add(b->now, span_from_s(b->slow ? 5 : 0.1))};
 			b->prewarmed += f->load.reason == LOAD_PREWARM;
+			if (b->keep && f->load.reason == LOAD_PREWARM)
+				*vec_push(&b->loaded) = number_of(f->key);
 			b->demanded += f->load.reason == LOAD_DEMAND;
 		} else if (f->kind == EFFECT_NOTICE && f->notice.what == NOTICE_PEAK) {
 			b->last = f->notice.peak;
@@ -392,6 +407,7 @@ TEST(by_hand_the_most_wanted_come_first)
 	in.prewarm.max_keys = 3;
 	in.prewarm.dry_run = true;
 	engine_input(b.e, b.now, &in, &b.fx);
+	engine_tick(b.e, b.now, 0, &b.fx);
 	for (size_t i = 0; i < b.fx.list.n; i++) {
 		const struct effect *f = &b.fx.list.v[i];
 
@@ -458,6 +474,7 @@ TEST(by_hand_the_most_keys_are_of_all_origins_together)
 	                          .n_origins = 2};
 	struct bench b = bench_new(&y, 50);
 	struct input in = {.kind = INPUT_PREWARM, .ticket = 1};
+	size_t replies = 0;
 	char key[64];
 
 	c.limits.audit_share = 0;
@@ -471,9 +488,13 @@ TEST(by_hand_the_most_keys_are_of_all_origins_together)
 	in.prewarm.pattern = bytes_str("*");
 	in.prewarm.max_keys = 8;
 	engine_input(b.e, b.now, &in, &b.fx);
+	engine_tick(b.e, b.now, 0, &b.fx);
 	for (size_t i = 0; i < b.fx.list.n; i++)
-		if (b.fx.list.v[i].kind == EFFECT_REPLY)
+		if (b.fx.list.v[i].kind == EFFECT_REPLY) {
 			OK(b.fx.list.v[i].reply.count == 8, "%" PRIu64, b.fx.list.v[i].reply.count);
+			replies++;
+		}
+	OK(replies == 1, "%zu", replies);
 	bench_free(&b);
 }
 
@@ -653,6 +674,241 @@ TEST(what_changes_while_a_plan_is_made_makes_it_anew)
 	bench_free(&b);
 }
 
+/* Keys that nobody knew take the numbers of others, as there may be no more. Nothing is held of them. */
+static void newcomers(struct bench *b, const char *format, int from, int n)
+{
+	char key[64];
+
+	for (int i = from; i < from + n; i++) {
+		struct input in = {.kind = INPUT_EVENT};
+
+		snprintf(key, sizeof(key), format, i);
+		in.key = bytes_str(key);
+		in.event.at = INSTANT_NONE;
+		in.event.outcome = OUTCOME_MISS;
+		engine_input(b->e, b->now, &in, &b->fx);
+	}
+	carry_out(b);
+}
+
+static struct engine_config few_keys(double max_keys, struct engine_origin *origin)
+{
+	struct engine_config c = {.seed = 7,
+	                          .limits = engine_limits_default(),
+	                          .policy = hourly(),
+	                          .origins = origin,
+	                          .n_origins = 1};
+
+	c.limits.audit_share = 0;
+	c.limits.max_keys = max_keys;
+	return c;
+}
+
+TEST(what_has_got_the_number_of_a_wanted_key_is_not_loaded_in_its_place)
+{
+	struct engine_origin origin = {"api", origin_policy_default()};
+	struct engine_config c = few_keys(3000, &origin);
+	struct bench b = two_mornings(3000, 1);
+	size_t strangers = 0;
+
+	origin.policy.rate = 1000;
+	engine_configure(b.e, b.now, &c);
+	b.keep = true;
+	/* while the plans are made, and while the loads of the last one are under way */
+	until(&b, instant_add(nine(2), span_from_s(-1800)));
+	for (int i = 0; i < 10; i++) {
+		for (int k = 0; k < 10; k++)
+			engine_tick(b.e, b.now, 1, &b.fx);
+		carry_out(&b);
+		newcomers(&b, "/m/new%d", 20 * i, 20);
+	}
+	while (b.now.us < nine(2).us && b.loaded.n < 100)
+		until(&b, instant_add(b.now, span_from_s(1)));
+	OK(b.loaded.n >= 100 && b.loaded.n < 2000, "%zu", b.loaded.n);
+	newcomers(&b, "/m/new%d", 1000, 300);
+	until(&b, instant_add(nine(2), span_from_s(10)));
+	for (size_t i = 0; i < b.loaded.n; i++)
+		strangers += b.loaded.v[i] < 0;
+	OK(strangers == 0, "%zu of %zu", strangers, b.loaded.n);
+	OK(b.loaded.n > 2200, "%zu", b.loaded.n);
+	bench_free(&b);
+}
+
+struct id_of {
+	double id;
+};
+
+static void take_id(void *arg, const struct record *r)
+{
+	if (!strcmp(r->kind, "peak"))
+		((struct id_of *)arg)->id = r->field[0].v[0];
+}
+
+static void note_live(void *arg, const struct record *r)
+{
+	int n = strcmp(r->kind, "key") ? -1 : number_of(r->name);
+
+	if (n >= 0)
+		((bool *)arg)[n] = true;
+}
+
+/* A proven learned peak at nine on weekdays of 3000 keys that were asked for at each of them. */
+static void learned_at_nine(struct bench *b)
+{
+	static const double peaks[8] = {5, 1, 1, 1, 1, 1, 0, 0}, minute[15] = {0},
+	                    rise[5] = {ZONE_WEEKDAY, 36, 5, 5, 9}, evidence[3] = {1, 1e7, 20},
+	                    rate[3] = {3, 400000, -1}, trials[5] = {5, 5, 900, 900, 1};
+	double id = 1, asked[17] = {0, 5, 50};
+	struct record peak = {.kind = "peak",
+	                      .name = bytes_str("any"),
+	                      .endpoint = bytes_str("/m/<id>"),
+	                      .field = {{"id", &id, 1},
+	                                {"peaks", peaks, 8},
+	                                {"rise", rise, 5},
+	                                {"trials", trials, 5},
+	                                {"minute", minute, 15}},
+	                      .n_fields = 5};
+	struct record key = {
+	        .kind = "key",
+	        .endpoint = bytes_str("/m/<id>"),
+	        .field = {{"evidence", evidence, 3}, {"rate", rate, 3}, {"asked", asked, 17}},
+	        .n_fields = 3};
+	struct id_of found = {0};
+	const char *why = "";
+	char name[64];
+
+	OK(!engine_import(b->e, b->now, &peak, &why), "%s", why);
+	engine_export(b->e, b->now, take_id, &found);
+	asked[0] = id = found.id;
+	for (int d = 0; d < 5; d++) {
+		asked[3 + 2 * d] = 1;
+		asked[4 + 2 * d] = 10;
+	}
+	for (int i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "/m/%d", i);
+		key.name = bytes_str(name);
+		OK(!engine_import(b->e, b->now, &key, &why), "%s", why);
+	}
+	OK(!engine_import(b->e, b->now, &peak, &why), "%s", why);
+}
+
+TEST(a_key_that_takes_the_place_of_another_while_a_plan_is_made_is_seen)
+{
+	struct engine_origin origin = {"api", origin_policy_default()};
+	struct engine_config c = few_keys(3000, &origin);
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 1000);
+	bool live[3000] = {false};
+	uint64_t left = 0, seen = 0;
+
+	origin.policy.rate = 1000;
+	engine_configure(b.e, b.now, &c);
+	learned_at_nine(&b);
+	b.max_work = 1;
+	/* so late that there is one plan */
+	b.now = instant_add(nine(0), span_from_s(-29));
+	for (int i = 0; i < 40; i++) {
+		engine_tick(b.e, b.now, 1, &b.fx);
+		carry_out(&b);
+		newcomers(&b, "/other/%d", 10 * i, 10);
+	}
+	until(&b, instant_add(nine(0), span_from_s(20)));
+	engine_export(b.e, b.now, note_live, live);
+	for (int i = 0; i < 3000; i++)
+		left += live[i];
+	/* whatever became of it */
+	for (int i = 0; i < PREWARM_SKIPS; i++)
+		seen += b.last.skipped[i];
+	seen += b.last.planned;
+	OK(b.reports == 1 && left > 2000 && seen == left, "%" PRIu64 " of %" PRIu64, seen, left);
+	bench_free(&b);
+}
+
+struct trial {
+	size_t rows, keys, count, replies;
+	char first[64];
+};
+
+static void count_rows(struct bench *b, struct trial *t)
+{
+	for (size_t i = 0; i < b->fx.list.n; i++) {
+		const struct effect *f = &b->fx.list.v[i];
+
+		if (f->kind != EFFECT_REPLY || f->ticket != 7)
+			continue;
+		if (f->reply.count != UINT64_MAX) {
+			t->replies++;
+			t->count = f->reply.count;
+			continue;
+		}
+		t->rows++;
+		if (!f->reply.error.n && !t->keys++)
+			snprintf(t->first, sizeof(t->first), "%.*s", (int)f->key.n,
+			         (const char *)f->key.p);
+	}
+	carry_out(b);
+}
+
+TEST(by_hand_it_is_planned_in_slices_one_after_the_other)
+{
+	struct bench whole = two_mornings(3000, 0), sliced = two_mornings(3000, 1);
+	struct trial a = {0}, b = {0};
+	struct input in = {.kind = INPUT_PREWARM, .ticket = 7}, more = {.kind = INPUT_PREWARM};
+	size_t ticks = 0, before;
+
+	in.prewarm.pattern = more.prewarm.pattern = bytes_str("/m/<id>");
+	in.prewarm.dry_run = true;
+	in.prewarm.max_keys = 500;
+	until(&whole, nine(3));
+	until(&sliced, nine(3));
+	engine_input(whole.e, whole.now, &in, &whole.fx);
+	engine_tick(whole.e, whole.now, 0, &whole.fx);
+	count_rows(&whole, &a);
+	engine_input(sliced.e, sliced.now, &in, &sliced.fx);
+	engine_input(sliced.e, sliced.now, &more, &sliced.fx);
+	for (before = sliced.prewarmed; !b.replies; ticks++) {
+		engine_tick(sliced.e, sliced.now, 1, &sliced.fx);
+		count_rows(&sliced, &b);
+	}
+	OK(ticks > 30, "%zu", ticks);
+	OK(a.replies == 1 && b.replies == 1 && a.count == 500 && b.count == 500, "%zu, %zu",
+	   a.count, b.count);
+	OK(a.rows == 1000 && b.rows == 1000 && a.keys == 500 && b.keys == 500, "%zu, %zu", a.rows,
+	   b.rows);
+	OK(!strcmp(a.first, b.first), "%s, %s", a.first, b.first);
+	/* the dry run has loaded nothing; the one behind it does, and the end of all frees what is left */
+	OK(sliced.prewarmed == before);
+	until(&sliced, instant_add(sliced.now, span_from_s(60)));
+	OK(sliced.prewarmed - before == 3000, "%zu", sliced.prewarmed - before);
+	engine_input(sliced.e, sliced.now, &more, &sliced.fx);
+	engine_tick(sliced.e, sliced.now, 1, &sliced.fx);
+	engine_input(sliced.e, sliced.now, &more, &sliced.fx);
+	bench_free(&whole);
+	bench_free(&sliced);
+}
+
+TEST(what_a_watch_has_taught_is_worked_off_in_slices)
+{
+	struct bench b = two_mornings(3000, 1);
+	size_t ticks;
+
+	until(&b, instant_add(nine(2), span_from_s(10)));
+	until(&b, instant_add(nine(2), span_from_s(299)));
+	ticks = b.ticks;
+	until(&b, instant_add(nine(2), span_from_s(301)));
+	OK(b.ticks - ticks >= 3000 / 1024 + 3000 / 1024 + 3, "%zu", b.ticks - ticks);
+	/* a schedule that goes in the midst of it takes nothing down with it */
+	schedule(&b, "nine", "/m/<id>", 5, 0, 0);
+	until(&b, instant_add(nine(3), span_from_s(300)));
+	engine_tick(b.e, b.now, 1, &b.fx);
+	schedule(&b, "nine", "/m/<id>", 0, 0, 0);
+	engine_tick(b.e, b.now, 1, &b.fx);
+	schedule(&b, "nine", "/m/<id>", 5, 0, 0);
+	until(&b, instant_add(nine(4), span_from_s(10)));
+	OK(b.last.at.us == nine(4).us);
+	bench_free(&b);
+}
+
 TEST(a_new_schedule_knows_what_was_learned_of_the_peak_in_whose_place_it_steps)
 {
 	struct policy y = hourly();
@@ -753,6 +1009,10 @@ int main(int argc, char **argv)
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
 	RUN(a_plan_that_is_made_in_slices_is_the_same);
 	RUN(what_changes_while_a_plan_is_made_makes_it_anew);
+	RUN(what_has_got_the_number_of_a_wanted_key_is_not_loaded_in_its_place);
+	RUN(a_key_that_takes_the_place_of_another_while_a_plan_is_made_is_seen);
+	RUN(by_hand_it_is_planned_in_slices_one_after_the_other);
+	RUN(what_a_watch_has_taught_is_worked_off_in_slices);
 	RUN(a_new_schedule_knows_what_was_learned_of_the_peak_in_whose_place_it_steps);
 	RUN(whether_a_peak_came_is_not_said_without_a_history);
 	RUN(traffic_without_a_rhythm_has_nothing_to_foresee);
