@@ -94,22 +94,52 @@ static const struct usage add_usage = {
         .max_args = 2,
 };
 
-/* What would be loaded for the pattern if its instant were now. */
-static int print_plan(const char *pattern, uint32_t max_keys)
+/*
+ * What would be loaded for the pattern if its instant were now, and what not: {"keys": [...],
+ * "skipped": [{"key", "reason"}...]}.
+ */
+static int ask_plan(const char *pattern, uint32_t max_keys, cJSON **ret)
 {
 	struct request r;
-	cJSON *keys;
-	int status, n, shown;
+	int status;
 
 	request_init(&r);
 	r.op = OP_PREWARM;
 	r.key = bytes_str(pattern);
 	r.prewarm.dry_run = true;
+	r.prewarm.reasons = true;
 	r.prewarm.max_keys = max_keys;
-	status = ask_json(&r, &keys);
+	status = ask_json(&r, ret);
 	request_release(&r);
+	return status;
+}
+
+/* Puts "plan": [{"pattern", "keys", "skipped"}...] beside the instants. */
+static int add_plans(cJSON *trial, const struct option_list *patterns, uint32_t max_keys)
+{
+	cJSON *plans = cJSON_AddArrayToObject(trial, "plan");
+
+	for (size_t i = 0; i < patterns->n; i++) {
+		cJSON *plan;
+		int status = ask_plan(patterns->item[i], max_keys, &plan);
+
+		if (status)
+			return status;
+		cJSON_AddStringToObject(plan, "pattern", patterns->item[i]);
+		cJSON_AddItemToArray(plans, plan);
+	}
+	return CLI_OK;
+}
+
+static int print_plan(const char *pattern, uint32_t max_keys)
+{
+	const cJSON *keys;
+	cJSON *plan;
+	int status = ask_plan(pattern, max_keys, &plan), n, shown;
+
 	if (status)
 		return status;
+	keys = cJSON_GetObjectItemCaseSensitive(plan, "keys");
 	n = cJSON_GetArraySize(keys);
 	shown = n < 5 ? n : 5;
 	printf("%s: %d loads%s", pattern, n, shown ? ", first " : "");
@@ -121,8 +151,25 @@ static int print_plan(const char *pattern, uint32_t max_keys)
 		free(text);
 	}
 	puts(n > shown ? ", ..." : "");
-	cJSON_Delete(keys);
+	cJSON_Delete(plan);
 	return CLI_OK;
+}
+
+/* Which holidays it leaves out, if any. */
+static char *about_holidays(char *buf, size_t cap, const cJSON *rule)
+{
+	const char *calendar = json_text(rule, "calendar");
+
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(rule, "skip_holidays")))
+		snprintf(buf, cap, "the holidays of %.300s are left out", calendar);
+	else if (*calendar)
+		snprintf(buf, cap,
+		         "holidays are not left out; --calendar %.300s leaves out those of the "
+		         "daemon's calendar",
+		         calendar);
+	else
+		snprintf(buf, cap, "holidays are not left out; --calendar names whose are to be");
+	return buf;
 }
 
 static int print_trial(const cJSON *trial, const struct option_list *patterns, double lead_s,
@@ -131,7 +178,7 @@ static int print_trial(const cJSON *trial, const struct option_list *patterns, d
 	const cJSON *next = cJSON_GetObjectItemCaseSensitive(trial, "next"), *at;
 	const char *tz = json_text(trial, "tz");
 	struct table t = {0};
-	char buf[HUMAN_MAX];
+	char buf[HUMAN_MAX], text[400];
 	int status = CLI_OK;
 
 	table_column(&t, "local", TABLE_LEFT);
@@ -143,6 +190,7 @@ static int print_trial(const cJSON *trial, const struct option_list *patterns, d
 	}
 	table_print(&t, stdout);
 	table_release(&t);
+	printf("%s\n", about_holidays(text, sizeof(text), trial));
 	printf("\nloads begin %s%s; as of now they would be:\n",
 	       lead_s > 0 ? human_span(buf, lead_s) : "as early as they must",
 	       lead_s > 0 ? " before" : "");
@@ -175,6 +223,7 @@ static int add(int argc, char **argv)
 	};
 	int status = options_parse(&add_usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
 	struct request r;
+	char text[400];
 	cJSON *result;
 
 	if (status >= 0)
@@ -201,6 +250,12 @@ static int add(int argc, char **argv)
 	request_release(&r);
 	if (status)
 		return status;
+	if (dry_run && cli.json)
+		status = add_plans(result, &patterns, (uint32_t)max_keys);
+	if (status) {
+		cJSON_Delete(result);
+		return status;
+	}
 	if (cli.json)
 		return json_print(result);
 	if (dry_run) {
@@ -208,9 +263,9 @@ static int add(int argc, char **argv)
 		cJSON_Delete(result);
 		return status;
 	}
+	cli_say("schedule \"%s\" is set; `forecache schedule next %s` shows when; %s", argv[0],
+	        argv[0], about_holidays(text, sizeof(text), result));
 	cJSON_Delete(result);
-	cli_say("schedule \"%s\" is set; `forecache schedule next %s` shows when", argv[0],
-	        argv[0]);
 	return CLI_OK;
 }
 

@@ -13,6 +13,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -38,6 +39,9 @@
 
 #define DAY SPAN_S(86400)
 
+/* So far back and ahead a calendar is read to know its end. */
+#define CALENDAR_REACH SPAN_S(INT64_C(20) * 31556952)
+
 /* What a schedule says, as text: all that a worker needs. */
 struct rule {
 	char *name, *rrule, *tz, *calendar, *start; /* calendar and start may be NULL */
@@ -56,9 +60,11 @@ struct peak {
 
 struct schedule {
 	struct rule rule;
-	bool configured;        /* by the file, not at run time */
-	bool marked;            /* used while a reload compares */
-	uint32_t serial;        /* of the rule: an expansion of an earlier one is thrown away */
+	bool configured; /* by the file, not at run time */
+	bool marked;     /* used while a reload compares */
+	uint32_t serial; /* of the rule: an expansion of an earlier one is thrown away */
+	/* of the wall clock: after the last special day of its calendar; NONE: there is none, or not yet */
+	struct instant calendar_end;
 	VEC(struct instant) at; /* the instants that the engine was told */
 };
 
@@ -267,14 +273,34 @@ struct expansion {
 	size_t max, n;
 	struct instant *at;
 	bool never; /* nor within NEVER */
+	struct instant calendar_end;
 	int rc;
 	struct calendar_error err;
 };
+
+/* The midnight after the last special day of the rule's calendar; NONE: it knows none. */
+static struct instant end_of_calendar(const struct rule *r, struct instant wall)
+{
+	struct instant end = INSTANT_NONE, until;
+	struct calendar_error ignored;
+	struct zone *z = NULL;
+
+	if (!r->calendar ||
+	    calendar_open(r->calendar, r->tz, (struct instant){wall.us - CALENDAR_REACH.us},
+	                  (struct instant){wall.us + CALENDAR_REACH.us}, &z, &ignored))
+		return end;
+	if (z->n_days)
+		end = instant_from_s((z->day[z->n_days - 1].day + 1) * 86400.0 -
+		                     zone_offset_at(z, wall, &until));
+	calendar_zone_free(&z);
+	return end;
+}
 
 static void expansion_work(void *job)
 {
 	struct expansion *x = job;
 
+	x->calendar_end = end_of_calendar(&x->rule, x->wall);
 	x->rc = expand(&x->rule, x->wall, x->ahead, x->at, x->max, &x->n, &x->err);
 	if (!x->rc && !x->n) {
 		size_t n = 0;
@@ -305,6 +331,67 @@ static void next_look(struct schedules *l, const struct expansion *x)
 		loop_timer_set(l->d->loop, &l->timer, span_clip(look, SPAN_S(1), SPAN_MAX));
 }
 
+/* Days left of the i-th schedule's calendar. */
+static double days_left(const struct schedules *l, size_t i)
+{
+	struct instant now = wall(l, clock_now(&l->d->clock));
+
+	return floor(span_s(instant_diff(l->list.v[i]->calendar_end, now)) / 86400);
+}
+
+/* Is it the first with a calendar that is not in the configuration? */
+static bool has_own_calendar(const struct schedules *l, size_t i)
+{
+	const struct schedule *s = l->list.v[i];
+	struct instant now = wall(l, clock_now(&l->d->clock));
+	const char *name;
+	double days;
+
+	if (!instant_is_set(s->calendar_end))
+		return false;
+	for (size_t k = 0; k < i; k++)
+		if (instant_is_set(l->list.v[k]->calendar_end) &&
+		    !strcmp(l->list.v[k]->rule.calendar, s->rule.calendar))
+			return false;
+	for (size_t k = 0; setup_calendar(l->d->setup, k, now, &name, &days); k++)
+		if (!strcmp(name, s->rule.calendar))
+			return false;
+	return true;
+}
+
+bool schedules_calendar(const struct schedules *l, size_t i, const char **ret_name,
+                        double *ret_days)
+{
+	for (size_t k = 0; k < l->list.n; k++) {
+		if (!has_own_calendar(l, k) || i--)
+			continue;
+		*ret_name = l->list.v[k]->rule.calendar;
+		*ret_days = days_left(l, k);
+		return true;
+	}
+	return false;
+}
+
+static void warn_of_calendar(const char *name, double days)
+{
+	char text[400];
+
+	setup_calendar_text(name, days, text, sizeof(text));
+	if (*text)
+		log_line(LOG_WARN, "calendar", "why=\"%s\"", text);
+}
+
+/* What a worker has found out. */
+static void take_calendar_end(struct schedules *l, struct schedule *s, struct instant end)
+{
+	bool is_new = !instant_is_set(s->calendar_end);
+
+	s->calendar_end = end;
+	for (size_t i = 0; is_new && i < l->list.n; i++)
+		if (l->list.v[i] == s && has_own_calendar(l, i))
+			warn_of_calendar(s->rule.calendar, days_left(l, i));
+}
+
 static void expansion_done(void *job)
 {
 	struct expansion *x = job;
@@ -315,6 +402,8 @@ static void expansion_done(void *job)
 	for (size_t i = 0; i < l->list.n; i++)
 		if (l->list.v[i]->serial == x->serial)
 			s = l->list.v[i];
+	if (s)
+		take_calendar_end(l, s, x->calendar_end);
 	if (s && x->rc) {
 		log_line(LOG_WARN, "schedule", "name=%s why=\"%s\"",
 		         log_quote(bytes_str(s->rule.name), text), x->err.text);
@@ -358,15 +447,14 @@ void schedules_expand(struct schedules *l)
 
 static void warn_of_calendars(const struct schedules *l)
 {
-	const struct daemon *d = l->d;
-	char text[400];
+	struct instant now = wall(l, clock_now(&l->d->clock));
+	const char *name;
+	double days;
 
-	for (size_t i = 0;
-	     setup_calendar_warning(d->setup, i, instant_add(clock_now(&d->clock), d->clock.offset),
-	                            text, sizeof(text));
-	     i++)
-		if (*text)
-			log_line(LOG_WARN, "calendar", "why=\"%s\"", text);
+	for (size_t i = 0; setup_calendar(l->d->setup, i, now, &name, &days); i++)
+		warn_of_calendar(name, days);
+	for (size_t i = 0; schedules_calendar(l, i, &name, &days); i++)
+		warn_of_calendar(name, days);
 }
 
 static void on_timer(void *arg)
@@ -406,6 +494,7 @@ static struct schedule *put(struct schedules *l, struct rule r, bool configured)
 		*vec_push(&l->list) = s;
 	}
 	s->rule = r;
+	s->calendar_end = INSTANT_NONE;
 	s->configured = configured;
 	s->marked = true;
 	s->serial = ++l->serial;
@@ -551,18 +640,26 @@ static bool has_nul(struct bytes b)
 	return b.n && memchr(b.p, 0, b.n);
 }
 
+/* What a rule has been understood as; `more` fields follow. */
+static void write_rule(const struct rule *r, uint32_t count, uint32_t more, struct pack *w)
+{
+	pack_map(w, 4 + more);
+	pack_text(w, "count");
+	pack_uint(w, count);
+	pack_text(w, "tz");
+	pack_text(w, r->tz ? r->tz : "");
+	pack_text(w, "calendar");
+	pack_text(w, r->calendar);
+	pack_text(w, "skip_holidays");
+	pack_bool(w, r->skip_holidays);
+}
+
 /* What would be: nothing is kept. */
 static void write_trial(const struct rule *r, const struct instant *at, size_t n, struct pack *w)
 {
 	size_t shown = n < TRIAL_INSTANTS ? n : TRIAL_INSTANTS;
 
-	pack_map(w, 4);
-	pack_text(w, "count");
-	pack_uint(w, 0);
-	pack_text(w, "tz");
-	pack_text(w, r->tz ? r->tz : "");
-	pack_text(w, "calendar");
-	pack_text(w, r->calendar);
+	write_rule(r, 0, 1, w);
 	pack_text(w, "next");
 	pack_array(w, (uint32_t)shown);
 	for (size_t i = 0; i < shown; i++)
@@ -648,12 +745,10 @@ static void addition_done(void *job)
 		        may_add(l, bytes_str(a->rule.name), a->rule.patterns.n, text, sizeof(text));
 	}
 	if (!status && !a->dry_run) {
+		write_rule(&a->rule, 1, 0, &w);
 		put(l, a->rule, false);
 		a->rule = (struct rule){0};
 		save(l);
-		pack_map(&w, 1);
-		pack_text(&w, "count");
-		pack_uint(&w, 1);
 	}
 	a->fn(l->d, a->arg, status, text, pack_bytes(&w));
 	a->arg = NULL;

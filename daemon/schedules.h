@@ -35,7 +35,7 @@ void schedules_expand(struct schedules *s);
 
 /*
  * Called once on the engine's thread: status of the protocol, its text, or the result, packed:
- * {"count": 1}, or for a dry run {"count": 0, "tz", "calendar", "next": [ten instants]}. Frees arg.
+ * {"count", "tz", "calendar", "skip_holidays"}, and for a dry run "next": [ten instants]. Frees arg.
  */
 typedef void schedules_added_fn(struct daemon *d, void *arg, int status, const char *text,
                                 struct bytes result);
@@ -67,6 +67,13 @@ struct schedule_state {
 	uint64_t wanted, warm; /* keys, at the last */
 };
 bool schedules_state(const struct schedules *s, size_t i, struct schedule_state *ret);
+
+/*
+ * The i-th calendar that the configuration does not name, but a schedule that was set at run time:
+ * like setup_calendar.
+ */
+bool schedules_calendar(const struct schedules *s, size_t i, const char **ret_name,
+                        double *ret_days);
 
 size_t schedules_count(const struct schedules *s);
 

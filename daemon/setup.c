@@ -45,6 +45,7 @@ int setup_zone(struct setup *s, const char *name, const char *calendar, struct i
 	}
 	z.name = dup_text(name);
 	z.calendar = dup_text(calendar);
+	z.events = false;
 	*vec_push(&s->zones) = z;
 	*ret = z.zone;
 	return 0;
@@ -58,6 +59,18 @@ static int zone_for(struct setup *s, const char *path, const char *name, const c
 	if (rc)
 		snprintf(reterr->path, sizeof(reterr->path), "%s", path);
 	return rc;
+}
+
+/* The special days of the calendar whose events a rule takes, where it is another: to know its end. */
+static void take_source(struct setup *s, const struct config_schedule *y, struct instant now)
+{
+	const char *source = calendar_source(y->rrule);
+	struct config_error ignored; /* it is for schedules_check to refuse it */
+	const struct zone *zone;
+	size_t n = s->zones.n;
+
+	if (source && !setup_zone(s, y->tz, source, now, &zone, &ignored) && s->zones.n > n)
+		s->zones.v[n].events = true;
 }
 
 static bool is_first_of(const struct setup *s, size_t i)
@@ -75,7 +88,7 @@ bool setup_calendar(const struct setup *s, size_t i, struct instant wall, const 
 		const struct zone *z = s->zones.v[k].zone;
 		double today = zone_local_s(z, wall) / 86400;
 
-		if (!is_first_of(s, k) || i--)
+		if (!is_first_of(s, k) || (s->zones.v[k].events && !z->n_days) || i--)
 			continue;
 		*ret_name = s->zones.v[k].calendar;
 		*ret_days = z->n_days ? floor(z->day[z->n_days - 1].day - today + 1) : 0;
@@ -84,15 +97,9 @@ bool setup_calendar(const struct setup *s, size_t i, struct instant wall, const 
 	return false;
 }
 
-bool setup_calendar_warning(const struct setup *s, size_t i, struct instant wall, char *ret_text,
-                            size_t cap)
+void setup_calendar_text(const char *name, double days, char *ret_text, size_t cap)
 {
-	const char *name;
-	double days;
-
 	*ret_text = '\0';
-	if (!setup_calendar(s, i, wall, &name, &days))
-		return false;
 	if (days < 0)
 		snprintf(ret_text, cap,
 		         "calendar %.200s ended %.0f days ago: every weekday counts as open; get "
@@ -104,6 +111,17 @@ bool setup_calendar_warning(const struct setup *s, size_t i, struct instant wall
 		         "calendar %.200s ends in %.0f days: from then on every weekday counts as "
 		         "open; get one that goes on",
 		         name, days);
+}
+
+bool setup_calendar_warning(const struct setup *s, size_t i, struct instant wall, char *ret_text,
+                            size_t cap)
+{
+	const char *name;
+	double days;
+
+	if (!setup_calendar(s, i, wall, &name, &days))
+		return false;
+	setup_calendar_text(name, days, ret_text, cap);
 	return true;
 }
 
@@ -137,6 +155,8 @@ int setup_new(struct config **cp, struct instant now, struct setup **ret,
 		snprintf(path, sizeof(path), "schedules[%zu].%s", i,
 		         y->calendar ? "calendar" : "tz");
 		rc = zone_for(s, path, y->tz, y->calendar, now, &zone, reterr);
+		if (!rc)
+			take_source(s, y, now);
 	}
 	if (rc) {
 		s->config = NULL;

@@ -17,6 +17,7 @@
 
 struct setup_zone {
 	char *name, *calendar; /* calendar "": none */
+	bool events;           /* for the instants of a rule only: it may know no special days */
 	struct zone *zone;
 };
 
@@ -51,6 +52,9 @@ bool setup_calendar(const struct setup *s, size_t i, struct instant wall, const 
 
 /* Whoever uses a calendar is warned from so many days before its end on. */
 #define SETUP_CALENDAR_WARN_DAYS 60
+
+/* What to say of a calendar with so many days left: empty unless it ends within that time. */
+void setup_calendar_text(const char *name, double days, char *ret_text, size_t cap);
 
 /*
  * What to say of calendar i: empty unless it ends within SETUP_CALENDAR_WARN_DAYS. False past the

@@ -548,6 +548,12 @@ static void write_schedules(struct metrics *m)
 		sample(m, "calendar_days_left", "calendar", text, NULL, NULL, days);
 		free(text);
 	}
+	for (size_t i = 0; schedules_calendar(d->schedules, i, &name, &days); i++) {
+		char *text = escape(bytes_str(name));
+
+		sample(m, "calendar_days_left", "calendar", text, NULL, NULL, days);
+		free(text);
+	}
 }
 
 /* -- The daemon -------------------------------------------------------------------------------- */

@@ -299,7 +299,7 @@ def main():
           why=asked)
     forecache("schedule", "add", "open", "weekdays 09:30", "-p", "/a", "--max-keys", "7", "--dry-run")
     check("the plan of a dry run is about so many keys",
-          last_asked("schedule.add")[0].get("max_keys") == 7 and last_asked("prewarm")[1] == {"dry_run": True, "max_keys": 7},
+          last_asked("schedule.add")[0].get("max_keys") == 7 and last_asked("prewarm")[1] == {"dry_run": True, "max_keys": 7, "reasons": True},
           why=last_asked("prewarm"))
     run = forecache("purge", "/quotes/<symbol>")
     check("purge of a name that is no key goes on to the endpoint",

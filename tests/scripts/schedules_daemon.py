@@ -4,10 +4,12 @@
 import datetime
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fcd import BUILD, Daemon, main, test, until
@@ -51,7 +53,69 @@ def rules_say_when_they_would_be_due_and_keep_nothing():
         text = forecache(d, "schedule", "add", "tokyo", "starts XTKS", "-p", "/q/<s>", "--lead", "auto", "--dry-run")
         assert "Thu 2026-12-24 09:00 JST" in text and "/q/<s>: 0 loads" in text, text
         got = json.loads(forecache(d, "schedule", "add", "t", "hourly", "-p", "/q/<s>", "--dry-run", "--json"))
-        assert len(got["next"]) == 10, got
+        assert len(got["next"]) == 10 and got["plan"] == [{"pattern": "/q/<s>", "keys": [], "skipped": []}], got
+
+
+@test
+def a_dry_run_has_the_plan_of_each_pattern_as_json():
+    with Daemon(args=START) as d:
+        for i in range(3):
+            d.ask("event", [[None, "/q/<s>", "/q/%d" % i, "miss"]])
+        args = ["schedule", "add", "t", "hourly", "-p", "/q/<s>", "-p", "/r/<s>", "--dry-run", "--json"]
+        got = json.loads(forecache(d, *args))
+        assert [p["pattern"] for p in got["plan"]] == ["/q/<s>", "/r/<s>"], got
+        # nobody can load them
+        assert got["plan"][0]["keys"] == [] and {(r["key"], r["reason"]) for r in got["plan"][0]["skipped"]} == \
+            {("/q/%d" % i, "origin") for i in range(3)}, got
+        assert got["plan"][1] == {"pattern": "/r/<s>", "keys": [], "skipped": []}, got
+
+
+@test
+def it_is_said_which_holidays_are_left_out():
+    with Daemon(args=START) as d:
+        assert add(d, "a", "hourly") == {"count": 1, "tz": "UTC", "calendar": None, "skip_holidays": False}
+        assert add(d, "b", "hourly", calendar="XNYS")["skip_holidays"]
+        assert add(d, "c", "starts XTKS") == {"count": 1, "tz": "Asia/Tokyo", "calendar": "XTKS", "skip_holidays": True}
+        for more, said in (([], "holidays are not left out; --calendar names"),
+                           (["--calendar", "XLON"], "the holidays of XLON are left out")):
+            assert said in forecache(d, "schedule", "add", "d", "hourly", "-p", "/q", *more)
+            assert said in forecache(d, "schedule", "add", "d", "hourly", "-p", "/q", "--dry-run", *more)
+    with Daemon({"calendar": "XNYS"}, args=START) as d:
+        got = add(d, "a", "hourly")
+        assert (got["calendar"], got["skip_holidays"]) == ("XNYS", False), got
+        assert "not left out; --calendar XNYS leaves out" in forecache(d, "schedule", "add", "d", "hourly", "-p", "/q")
+
+
+def days_left(d):
+    d.wait_log("event=http ")
+    port = re.findall(r"event=http .*port=(\d+)", d.log())[-1]
+    with urllib.request.urlopen("http://127.0.0.1:%s/metrics" % port, timeout=60) as r:
+        return dict(re.findall(r'forecached_calendar_days_left{calendar="([^"]*)"} (\S+)', r.read().decode()))
+
+
+@test
+def calendars_of_schedules_end_too():
+    with tempfile.TemporaryDirectory() as t:
+        path = os.path.join(t, "own.ics")
+        with open(path, "w") as f:
+            f.write("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20270110\r\n"
+                    "SUMMARY:Closed\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+        with Daemon({"http": "127.0.0.1:0", "calendar": "XNYS",
+                     "schedules": [{"name": "l", "rrule": "starts XLON", "patterns": ["/l"]}]}, args=START) as d:
+            assert set(days_left(d)) == {"XNYS", "XLON"}, days_left(d)
+            add(d, "a", "hourly", calendar=path)
+            add(d, "b", "hourly", calendar=path)
+            add(d, "t", "starts XTKS")
+            got = until("expanded", lambda: (lambda x: x if len(x) == 4 else None)(days_left(d)))
+            assert set(got) == {"XNYS", "XLON", "XTKS", path} and got[path] == "18", got
+            d.wait_log("warn event=calendar why=.*own.ics ends in 18 days")
+            # again over a restart
+            d.stop()
+            d.start()
+            until("expanded", lambda: len(days_left(d)) == 4)
+            d.ask("schedule.remove", "a")
+            d.ask("schedule.remove", "b")
+            assert path not in days_left(d)
 
 
 @test
