@@ -22,11 +22,15 @@ static const double SPREAD_S = 7200, SPREAD_START = 2, SPREAD_BLOCK = 400;
 static const double LEAST_PER_S = 0.5, LEAST_S = 2;
 static const double LEAST_EXPECTED = 0.02;
 
-/* A false alarm raises the threshold by this, a week lowers it by as much. */
-static const double RAISE = 10, RAISE_LASTS_S = 7 * 86400.0, MAX_THRESHOLD = 200;
+/*
+ * A false alarm raises the threshold by this at least, and above what its burst has come to by this
+ * factor. A week lowers it by as much, or by this share of what it has been raised.
+ */
+static const double RAISE = 10, ABOVE = 1.5, MAX_THRESHOLD = 2000;
+static const double WEEK_S = 7 * 86400.0, FORGOTTEN = 0.1;
 
 /* An alarm is judged after so long; a jump is at least so much more than was expected. */
-static const int64_t JUDGE_S = 60;
+static const int64_t JUDGE_S = 300;
 static const double LASTING = 2;
 
 void jump_init(struct jump *j)
@@ -108,6 +112,14 @@ static void add(struct jump *j, double seconds, double n, double x)
 		j->since = j->since_n = 0;
 }
 
+static void lower_threshold(struct jump *j, double seconds)
+{
+	double weekly = fmax(RAISE, FORGOTTEN * ((double)j->threshold - JUMP_THRESHOLD));
+
+	j->threshold =
+	        (float)fmax(JUMP_THRESHOLD, (double)j->threshold - weekly * seconds / WEEK_S);
+}
+
 /* The second that ran has ended, and more without any request. */
 static void close_seconds(struct jump *j, int64_t seconds)
 {
@@ -116,12 +128,21 @@ static void close_seconds(struct jump *j, int64_t seconds)
 	add(j, 1, n, evidence(n, m, s));
 	if (silent > 0)
 		add(j, silent, 0, silent * evidence(0, m, s));
-	scatter(j, j->second, seconds, n, m);
+	/* beside a rate that is not known yet everything is a wide scatter */
+	if (j->known)
+		scatter(j, j->second, seconds, n, m);
+	j->known |= j->second + seconds >= j->quiet_to;
 	j->recent += (float)((n - (double)j->recent) / RECENT_S);
 	j->recent *= (float)exp(-silent / RECENT_S);
-	j->threshold = (float)fmax(JUMP_THRESHOLD,
-	                           (double)j->threshold - RAISE * (double)seconds / RAISE_LASTS_S);
+	lower_threshold(j, (double)seconds);
 	j->after += j->count;
+	if (j->before > 0) {
+		double before = (double)j->before;
+
+		j->burst = (float)fmax(0, (double)j->burst + evidence(n, before, s) +
+		                                  silent * evidence(0, before, s));
+		j->burst_most = fmaxf(j->burst_most, j->burst);
+	}
 	j->count = 0;
 }
 
@@ -133,8 +154,19 @@ static void judge(struct jump *j)
 	if (j->before <= 0 || passed < (double)JUDGE_S)
 		return;
 	if ((double)j->after / passed < LASTING * (double)j->before)
-		j->threshold = (float)fmin((double)j->threshold + RAISE, MAX_THRESHOLD);
+		j->threshold = (float)fmin(
+		        fmax((double)j->threshold + RAISE, ABOVE * (double)j->burst_most),
+		        MAX_THRESHOLD);
 	j->before = 0;
+}
+
+/* Whether what has filled the sum is one: twice the rate for hours fills it, too. */
+static bool is_jump(const struct jump *j)
+{
+	double per_s = (double)(j->since_n / j->since);
+
+	return (double)j->since >= LEAST_S && per_s >= LEAST_PER_S &&
+	       per_s >= LASTING * expected(j);
 }
 
 /* The sum is full: the new rate is what is expected from now on. */
@@ -147,6 +179,7 @@ static bool alarm(struct jump *j)
 		j->quiet_to = j->second + QUIET_S;
 		j->before = (float)expected(j);
 		j->after = 0;
+		j->burst = j->burst_most = j->sum;
 	}
 	j->recent = fmaxf(j->recent, j->found_per_s);
 	j->sum = j->since = j->since_n = 0;
@@ -166,8 +199,7 @@ bool jump_count(struct jump *j, struct instant t, double n)
 		close_seconds(j, second - j->second);
 		j->second = second;
 		judge(j);
-		if (j->sum > j->threshold && (double)j->since >= LEAST_S &&
-		    (double)(j->since_n / j->since) >= LEAST_PER_S)
+		if (j->sum > j->threshold && is_jump(j))
 			found = alarm(j);
 	}
 	j->count += (float)n;

@@ -12,9 +12,10 @@
  * when the next request comes.
  *
  * While all is as expected an alarm at threshold h comes less than once in e^h seconds (Wald): once
- * in 5 weeks at JUMP_THRESHOLD. Where the model is wrong the threshold learns, too: an alarm after
- * which the next minute is not even twice as busy as expected was false and raises it; time lowers
- * it, by as much in a week. So in the long run there is one such alarm in a week at the most.
+ * in 800 years at JUMP_THRESHOLD. What is short-lived is no rate, and the threshold learns what
+ * it comes to: an alarm after which the next five minutes are not even twice as busy as expected was
+ * false. It raises the threshold above what the sum has come to in that burst, so that one that comes
+ * each day at the same time makes one alarm; time lowers it again.
  * After an alarm the endpoint is left alone for ten minutes, in which its new rate becomes the
  * expected one.
  *
@@ -29,12 +30,13 @@
 #include <stdint.h>
 
 #define JUMP_RATIO     4.0 /* of rates: up to twice the rate is for forecasts to follow */
-#define JUMP_THRESHOLD 15.0
+#define JUMP_THRESHOLD 24.0
 #define JUMP_SCALES    3
 
 struct jump {
 	int64_t second;   /* of the count that runs; INT64_MIN: none yet */
 	int64_t quiet_to; /* no alarm before this second; the last one was ten minutes before it */
+	bool known;       /* the rate: the first ten minutes are over */
 	float sum;
 	float count;          /* in that second so far */
 	float recent;         /* requests per second, of the last ten minutes */
@@ -44,6 +46,7 @@ struct jump {
 	float found_per_s; /* of the last jump: requests per second since it began, */
 	float before;      /* and what had been expected; 0: judged, or none */
 	float after;       /* requests since */
+	float burst, burst_most; /* the sum beside what had been expected then: now, and at its most */
 	struct {
 		float count, due; /* in the block that runs: requests, and how many were expected */
 		float spread;     /* variance of a block's count, in means */
