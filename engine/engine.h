@@ -252,7 +252,7 @@ enum reply_status {
 	REPLY_LEASE,      /* outcome MISS: you hold the lease, load it and set it */
 	REPLY_ERROR,      /* the load failed and there is no old value */
 	REPLY_BUSY,       /* too many waiters: try again */
-	REPLY_LEASE_LOST, /* set with a lease that is no longer held: value not kept */
+	REPLY_LEASE_LOST, /* set with a lease that is no longer held, or of what was read before a change: not kept */
 	REPLY_TOO_BIG,    /* key or value above its limit */
 };
 

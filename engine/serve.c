@@ -413,6 +413,17 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 	serve_reply(e, fx, in->ticket, key, REPLY_OK, o);
 }
 
+/*
+ * Whoever loads without a lease may have read the old value when the change was told, or another one
+ * read the new.
+ */
+static bool read_before_change(const struct key *k, const struct fetched *f)
+{
+	bool same = (k->flags & KEY_HELD) && k->version == f->version;
+
+	return instant_is_set(k->last_changed) && f->read.us < k->last_changed.us && !same;
+}
+
 void serve_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
 	uint32_t key = keyring_key(e, now, in->endpoint, in->key, fx), flight;
@@ -456,6 +467,10 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 			f.read = e->flight.v[mine].started;
 		if (f.took.us <= 0)
 			f.took = instant_diff(now, e->flight.v[mine].started);
+	}
+	if (!in->set.lease && read_before_change(k, &f)) {
+		serve_reply(e, fx, in->ticket, key, REPLY_LEASE_LOST, OUTCOME_SET);
+		return;
 	}
 	e->stats.sets++;
 	rc = load_accept(e, now, key, &f, fx);
@@ -530,6 +545,7 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 	if (news) {
 		/* whether or not an older value is held: what it has read is old */
 		load_void(e, key);
+		k->last_changed = now;
 		/* "no such thing" is such an answer, too, and the error may have passed */
 		k->flags &= (uint8_t) ~(KEY_ABSENT | KEY_FAILED);
 	}
@@ -537,7 +553,6 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 		if (!engine_paused(e, now, PAUSE_LEARNING))
 			endpoint_event(&p->ep, p->zone, k, k->loaded, now);
 		place_announced(p, true);
-		k->last_changed = now;
 		serve_drop(e, key);
 		/*
 		 * this change is learned: the next load is not to be compared with what was before

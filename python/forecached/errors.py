@@ -8,7 +8,7 @@
 	    Closed             the client was closed
 	    NotFound           there is no such thing (also a KeyError); loaders raise it to say so
 	    LoadFailed         the load failed and there is no old value
-	    LeaseLost          the lease is no longer held: the value was not kept
+	    LeaseLost          the lease is no longer held, or a change came after the value was read: it was not kept
 	    TooLarge           a key, value or message is above a limit (also a ValueError)
 	    BadRequest         an argument is out of range (also a ValueError)
 	    Denied             the daemon's configuration does not allow it
@@ -53,7 +53,7 @@ class LoadFailed(ForecachedError):
 
 
 class LeaseLost(ForecachedError):
-    """The lease is no longer held: the value was not kept."""
+    """The lease is no longer held, or a change came after the value was read: it was not kept."""
 
 
 class TooLarge(ForecachedError, ValueError):

@@ -400,6 +400,50 @@ TEST(a_change_voids_the_lease_that_was_read_before_it)
 	bench_free(&b);
 }
 
+/* Nor is what somebody read before it without asking: not of a key that is held, nor of another. */
+TEST(what_was_read_before_a_change_is_not_kept_without_a_lease_either)
+{
+	struct input set = {.kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000};
+	struct input changed = {.kind = INPUT_CHANGED, .key = bytes_str("k")};
+
+	for (int held = 0; held < 2; held++) {
+		struct bench b = bench_policy(NULL);
+
+		set.set.value = bytes_str("first");
+		set.set.read = INSTANT_NONE;
+		set.set.load = SPAN_ZERO;
+		if (held)
+			input(&b, &set);
+		else
+			get(&b, "k", GET_PEEK);
+		pass(&b, 10);
+		input(&b, &changed);
+		pass(&b, 1);
+		set.set.value = bytes_str("read before the change");
+		set.set.load = SPAN_S(2);
+		input(&b, &set);
+		OK(replied(&b, 1000, REPLY_LEASE_LOST, OUTCOME_SET, NULL));
+		get(&b, "k", GET_PEEK);
+		OK(find(&b, EFFECT_REPLY, 0)->reply.status == REPLY_ABSENT);
+		set.set.value = bytes_str("after");
+		set.set.load = SPAN_MS(500);
+		input(&b, &set);
+		OK(replied(&b, 1000, REPLY_OK, OUTCOME_SET, NULL));
+		/* what another one read after that is newer, and stays */
+		pass(&b, 10);
+		set.set.value = bytes_str("newer");
+		set.set.load = SPAN_ZERO;
+		input(&b, &set);
+		set.set.value = bytes_str("slow");
+		set.set.load = SPAN_S(5);
+		input(&b, &set);
+		OK(replied(&b, 1000, REPLY_LEASE_LOST, OUTCOME_SET, NULL));
+		get(&b, "k", GET_PEEK);
+		OK(replied(&b, b.ticket, REPLY_OK, OUTCOME_HIT, "newer"));
+		bench_free(&b);
+	}
+}
+
 TEST(who_asked_before_a_change_gets_what_was_read_then_and_it_is_not_kept)
 {
 	struct bench b = bench_policy(NULL);
@@ -1833,6 +1877,7 @@ int main(int argc, char **argv)
 	RUN(a_lease_that_is_not_used_passes_to_the_next);
 	RUN(in_grace_one_caller_gets_the_lease_and_all_get_the_old_value);
 	RUN(a_change_voids_the_lease_that_was_read_before_it);
+	RUN(what_was_read_before_a_change_is_not_kept_without_a_lease_either);
 	RUN(who_asked_before_a_change_gets_what_was_read_then_and_it_is_not_kept);
 	RUN(the_cap_of_a_key_follows_the_objective_unless_it_is_given);
 	RUN(who_asks_after_a_change_does_not_wait_for_a_load_from_before_it);
