@@ -86,10 +86,13 @@ static void ask(struct engine *e, struct rng *g, struct instant start, unsigned 
 
 static void bench_engine(unsigned endpoints, unsigned models)
 {
+	/* what can be loaded has its history searched for peaks, too */
+	struct engine_origin origin = {"api", origin_policy_default()};
 	struct engine_config c = {
 	        .limits = engine_limits_default(),
 	        .policy = policy_default(),
-	        .origin = ORIGIN_NONE,
+	        .origins = &origin,
+	        .n_origins = 1,
 	};
 	struct instant now = {INT64_C(1793577600) * 1000000};
 	struct cost best = {.all_ns = INFINITY};

@@ -320,7 +320,7 @@ void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct
 
 struct instant engine_next(const struct engine *e)
 {
-	struct instant t = e->round.due;
+	struct instant t = e->round.at;
 
 	t = instant_min(t, heap_next(&e->deadline));
 	t = instant_min(t, heap_next(&e->refresh));

@@ -13,15 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A round of housekeeping looks at so many endpoints, and at each no more often than this. */
-static const unsigned SEARCH_PLACES = 64;
+/* An endpoint's history is searched no more often than this. */
 static const struct span SEARCH_EVERY = {6 * 3600 * 1000000LL};
 
 /* What is a candidate: on so many days of its kind, and on this share of them. */
 static const double LEAST_DAYS = 2, LEAST_SHARE = 0.6;
 
-/* How many there may be, in all and of one endpoint. */
-static const size_t MAX_LEARNED = 256;
+/* How many there may be, of each kind and of one endpoint. */
+static const size_t MAX_LEARNED = 256, MAX_FORECAST = 256;
 #define MAX_OF_PLACE 12
 
 /* It is proven once it came so often as told, and given up when it came too rarely. */
@@ -258,12 +257,12 @@ static struct peak *learned_like(struct engine *e, uint32_t place, const struct 
 	return NULL;
 }
 
-static size_t count_learned(const struct engine *e)
+static size_t count_of(const struct engine *e, enum prefetch_source source)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < e->peak.n; i++)
-		n += e->peak.v[i]->source == PREFETCH_LEARNED;
+		n += e->peak.v[i]->source == source;
 	return n;
 }
 
@@ -274,7 +273,7 @@ struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r)
 	struct peak *p;
 	int n;
 
-	if (count_learned(e) >= MAX_LEARNED) {
+	if (count_of(e, PREFETCH_LEARNED) >= MAX_LEARNED) {
 		free(name);
 		return NULL;
 	}
@@ -289,12 +288,14 @@ struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r)
 	return p;
 }
 
-static void search(struct engine *e, struct instant now, uint32_t place)
+void learned_search(struct engine *e, struct instant now, uint32_t place)
 {
 	struct place *pl = e->place.v[place];
 	struct rise found[MAX_OF_PLACE];
-	size_t n =
-	        rise_find(&pl->ep.demand, pl->zone, LEAST_DAYS, LEAST_SHARE, found, MAX_OF_PLACE);
+	size_t n;
+
+	pl->searched = now;
+	n = rise_find(&pl->ep.demand, pl->zone, LEAST_DAYS, LEAST_SHARE, found, MAX_OF_PLACE);
 
 	for (size_t i = 0; i < n; i++) {
 		struct peak *p = learned_like(e, place, &found[i]);
@@ -356,7 +357,7 @@ static void look_ahead(struct engine *e, struct instant now, uint32_t place)
 
 		if (count < FORECAST_LEAST || count < FORECAST_FACTOR * recent)
 			continue;
-		if (spoken_for(e, place, at))
+		if (spoken_for(e, place, at) || count_of(e, PREFETCH_FORECAST) >= MAX_FORECAST)
 			return;
 		snprintf(name, sizeof(name), "forecast %u", place);
 		p = peak_find(e, bytes_str(name));
@@ -372,21 +373,22 @@ static void look_ahead(struct engine *e, struct instant now, uint32_t place)
 	}
 }
 
-void learned_search(struct engine *e, struct instant now)
+bool learned_is_due(const struct engine *e, struct instant now, uint32_t place)
 {
-	for (unsigned i = 0; i < SEARCH_PLACES && i < e->place.n; i++) {
-		uint32_t place = e->search_place < e->place.n ? e->search_place : 0;
-		struct place *p = e->place.v[place];
+	const struct place *p = e->place.v[place];
 
-		e->search_place = place + 1;
-		if (!p || !p->ep.demand.history || place_loads_from(p) == ORIGIN_NONE)
-			continue;
-		look_ahead(e, now, place);
-		if (instant_is_set(p->searched) && now.us < p->searched.us + SEARCH_EVERY.us)
-			continue;
-		p->searched = now;
-		search(e, now, place);
-	}
+	return !instant_is_set(p->searched) || now.us >= p->searched.us + SEARCH_EVERY.us;
+}
+
+bool learned_look(struct engine *e, struct instant now, uint32_t place)
+{
+	const struct place *p = e->place.v[place];
+
+	/* without a model of its own there is neither a history nor a forecast to go by */
+	if (!p->ep.demand.history || place_loads_from(p) == ORIGIN_NONE)
+		return false;
+	look_ahead(e, now, place);
+	return learned_is_due(e, now, place);
 }
 
 void engine_learned_peaks(struct engine *e, learned_row_fn *fn, void *arg)

@@ -19,6 +19,9 @@ static const struct span SOON = {20 * 1000};
 /* A fit that has not come back after this long never will. */
 static const double FIT_LOST_S = 86400;
 
+/* Besides one search for peaks, some 0.3 ms. To look whether a rise is forecast counts as this. */
+static const unsigned LOOK_WORK = 1;
+
 /* One that is so much busier than one with a model of its own takes its place. */
 static const double BUSIER = 2;
 
@@ -33,8 +36,76 @@ static struct instant next_slice(const struct engine *e, struct instant now)
 void round_init(struct engine *e, struct instant now)
 {
 	e->round = (struct round){
-	        .due = next_slice(e, now), .quietest = PLACE_NONE, .busiest = PLACE_NONE};
+	        .at = next_slice(e, now), .quietest = PLACE_NONE, .busiest = PLACE_NONE};
 }
+
+/* -- Searches: the busiest first ---------------------------------------------------------------- */
+
+static void swap(struct round_searches *s, uint32_t i, uint32_t j)
+{
+	uint32_t place = s->place[i];
+	double weight = s->weight[i];
+
+	s->place[i] = s->place[j];
+	s->weight[i] = s->weight[j];
+	s->place[j] = place;
+	s->weight[j] = weight;
+}
+
+static void sift_down(struct round_searches *s, uint32_t n)
+{
+	for (uint32_t i = 0, least = 0;; i = least) {
+		for (uint32_t child = 2 * i + 1; child <= 2 * i + 2 && child < n; child++)
+			if (s->weight[child] < s->weight[least])
+				least = child;
+		if (least == i)
+			return;
+		swap(s, i, least);
+	}
+}
+
+static void add_search(struct round_searches *s, uint32_t place, double weight)
+{
+	uint32_t i = s->n;
+
+	if (i < ROUND_SEARCHES) {
+		s->place[i] = place;
+		s->weight[i] = weight;
+		s->n++;
+		for (; i && s->weight[i] < s->weight[(i - 1) / 2]; i = (i - 1) / 2)
+			swap(s, i, (i - 1) / 2);
+	} else if (weight > s->weight[0]) {
+		s->place[0] = place;
+		s->weight[0] = weight;
+		sift_down(s, s->n);
+	}
+}
+
+/* The quietest to the end: what is searched next is at the start of the list. */
+static void sort_searches(struct round_searches *s)
+{
+	for (uint32_t n = s->n; n > 1;) {
+		swap(s, 0, --n);
+		sift_down(s, n);
+	}
+}
+
+static void search_one(struct engine *e, struct instant now)
+{
+	struct round *r = &e->round;
+
+	while (r->searched < r->search.n) {
+		uint32_t place = r->search.place[r->searched++];
+
+		/* it may have been searched after it had been found due */
+		if (!learned_is_due(e, now, place))
+			continue;
+		learned_search(e, now, place);
+		return;
+	}
+}
+
+/* -- The round ---------------------------------------------------------------------------------- */
 
 /* Asks for a fit of its model where that is due. */
 static bool ask_for_fit(struct engine *e, struct instant now, uint32_t place, struct effects *fx)
@@ -103,11 +174,16 @@ static void hand_over(struct engine *e)
 
 static void end(struct engine *e, struct instant now)
 {
+	struct round_searches search;
+
 	if (e->round.n > 0)
 		e->prior.b = e->prior.a / exp(e->round.sum / e->round.n);
 	hand_over(e);
-	learned_search(e, now);
+	/* what is left of the last round was quieter than what this one has found, or is among it */
+	sort_searches(&e->round.due);
+	search = e->round.due;
 	round_init(e, now);
+	e->round.search = search;
 }
 
 void round_tick(struct engine *e, struct instant now, struct effects *fx)
@@ -115,8 +191,9 @@ void round_tick(struct engine *e, struct instant now, struct effects *fx)
 	unsigned fits = 0, work = 0;
 	uint32_t from = e->round.next;
 
-	if (now.us < e->round.due.us)
+	if (now.us < e->round.at.us)
 		return;
+	search_one(e, now);
 	while (work < SLICE && e->round.next < e->place.n) {
 		uint32_t place = e->round.next++;
 		struct place *p = e->place.v[place];
@@ -126,6 +203,10 @@ void round_tick(struct engine *e, struct instant now, struct effects *fx)
 			continue;
 		work += WORK[demand_settle(&p->ep.demand, p->zone, now)];
 		compare(e, place);
+		if (p->ep.demand.history)
+			work += LOOK_WORK;
+		if (learned_look(e, now, place))
+			add_search(&e->round.due, place, demand_weight(&p->ep.demand));
 		add_to_prior(&e->round, &p->ep);
 		if (fits < FITS_PER_SLICE)
 			fits += ask_for_fit(e, now, place, fx);
@@ -141,7 +222,7 @@ void round_tick(struct engine *e, struct instant now, struct effects *fx)
 		return;
 	}
 	/* a slice that was short for what it had to do is made up for soon */
-	e->round.due = e->round.next - from < SLICE ? instant_add(now, SOON) : next_slice(e, now);
+	e->round.at = e->round.next - from < SLICE ? instant_add(now, SOON) : next_slice(e, now);
 }
 
 void engine_settle(struct engine *e, struct instant now)

@@ -297,12 +297,25 @@ struct evict {
 	unsigned n_pool, n_newest, newest_at;
 };
 
+/* Endpoints whose history is searched for peaks in a round, at most. */
+#define ROUND_SEARCHES 64
+
+/* Some of those that are due for it: a heap, the quietest at its top. */
+struct round_searches {
+	uint32_t place[ROUND_SEARCHES];
+	double weight[ROUND_SEARCHES];
+	uint32_t n;
+};
+
 /* Slow work on all endpoints, a slice of them at a time (round.c). */
 struct round {
-	struct instant due;         /* the next slice */
+	struct instant at;          /* the next slice */
 	uint32_t next;              /* the endpoint it begins with */
 	double sum, n;              /* of those so far: log rates, for the common prior */
 	uint32_t quietest, busiest; /* endpoints with a forecast model of their own, and without */
+	/* the busiest of those that this round has found due; and of the one before, yet to be done */
+	struct round_searches due, search;
+	uint32_t searched; /* of these */
 };
 
 struct engine {
@@ -339,7 +352,6 @@ struct engine {
 	struct instant peak_due;        /* the first thing that a peak wants done */
 	struct planning planning;
 	size_t n_watching;              /* peaks that want to know of requests */
-	uint32_t search_place;          /* cursor of the search for learned peaks */
 	struct round round;             /* of slow work */
 	struct instant paused_until[2]; /* by bit of PAUSE_* */
 	uint64_t last_fit; /* its number; a fit's id is this and, in the low half, its endpoint */
@@ -683,8 +695,11 @@ void learned_prepare(struct engine *e, struct peak *p);
 bool learned_superseded(struct engine *e, const struct peak *p);
 /* What a learned peak of the endpoint at about that instant knows of its keys; NULL: none. */
 const struct audience *learned_audience(struct engine *e, uint32_t place, struct instant at);
-/* Looks for peaks in some endpoints' demand, and for rises that are forecast. */
-void learned_search(struct engine *e, struct instant now);
+/* Looks whether a rise is forecast for an endpoint; true: its history is to be searched again. */
+bool learned_look(struct engine *e, struct instant now, uint32_t place);
+bool learned_is_due(const struct engine *e, struct instant now, uint32_t place);
+/* Looks for peaks in an endpoint's history: some 0.3 ms. */
+void learned_search(struct engine *e, struct instant now, uint32_t place);
 /* Local clocks have been stepped: when do they come now? */
 void learned_clock(struct engine *e, struct instant now);
 /* The watch of a learned or forecast peak has ended: did it come? */

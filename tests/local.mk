@@ -320,6 +320,12 @@ check_PROGRAMS += %D%/unit/t_peak
 %C%_unit_t_peak_LDADD = $(ENGINE_LIBS)
 TESTS += %D%/unit/t_peak
 
+check_PROGRAMS += %D%/unit/t_round
+%C%_unit_t_round_SOURCES = %D%/unit/t_round.c
+%C%_unit_t_round_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
+%C%_unit_t_round_LDADD = $(ENGINE_LIBS)
+TESTS += %D%/unit/t_round
+
 # The engine in a made-up world; each prints its figures, which docs/robustness.md shows
 SCENARIO_SOURCES = %D%/scenario/world.h %D%/scenario/world.c
 check_PROGRAMS += %D%/scenario/calibration
