@@ -837,7 +837,7 @@ int schedules_remove(struct schedules *l, struct bytes name, char *ret_text, siz
 
 /* -- How the last ones went ------------------------------------------------------------------- */
 
-static const char PEAK_KIND[] = "peak";
+static const char REPORT_KIND[] = "report";
 
 /* The counts of a report, as they are kept and told. */
 #define REPORT_COUNTS(X) X(wanted) X(warm) X(planned) X(late) X(loads)
@@ -875,7 +875,7 @@ static void keep_peak(struct schedules *l, const struct peak *p)
 	};
 	double skipped[PREWARM_SKIPS], source = r->source;
 	char slot[16];
-	struct record rec = {.kind = PEAK_KIND,
+	struct record rec = {.kind = REPORT_KIND,
 	                     .endpoint = bytes_str(p->name),
 	                     .field = {{"times", at, 2},
 	                               {"counts", counts, sizeof(counts) / sizeof(*counts)},
@@ -1137,7 +1137,7 @@ struct schedules *schedules_new(struct daemon *d)
 
 	l->d = d;
 	l->timer = (struct loop_timer){on_timer, l, 0};
-	learned_give(d->learned, PEAK_KIND, restore_peak, l);
+	learned_give(d->learned, REPORT_KIND, restore_peak, l);
 	trim_peaks(l);
 	take_config(l, d->setup->config, true);
 	load(l);

@@ -152,6 +152,7 @@ struct engine *engine_new(const struct engine_config *c, struct store *store, st
 	round_init(e, now);
 	e->last_error_key = KEY_NONE;
 	e->peak_due = INSTANT_NEVER;
+	e->tail_written = now;
 	e->prior = (struct change){PRIOR_A, PRIOR_A * fmax(c->policy.static_ttl, 1)};
 	demand_pool_init(&e->demand, 0);
 	engine_configure(e, now, c);

@@ -256,7 +256,7 @@ enum reply_status {
 	REPLY_TOO_BIG,    /* key or value above its limit */
 };
 
-/* Who asked for a background load before anybody needed its value. */
+/* Who asked for a background load before anybody needed its value. Files keep the numbers. */
 enum prefetch_source {
 	PREFETCH_AHEAD,    /* the end of a TTL, because requests will come */
 	PREFETCH_SCHEDULE, /* a scheduled peak */
@@ -554,7 +554,7 @@ struct record_field {
 };
 
 struct record {
-	const char *kind; /* "key", "endpoint", "class", "peak" */
+	const char *kind; /* "key", "endpoint", "class", "peak", "tail" */
 	struct bytes name;
 	struct bytes endpoint; /* of a key or a learned peak, else empty */
 	struct record_field field[RECORD_MAX_FIELDS];

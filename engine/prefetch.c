@@ -2,7 +2,7 @@
 /* What became of loads that nobody waited for, by endpoint and source; and may the source go on? */
 #include "engine/state.h"
 
-static struct prefetched *prefetched_of(struct engine *e, uint32_t place)
+struct prefetched *prefetch_of(struct engine *e, uint32_t place)
 {
 	struct place *p = e->place.v[place];
 
@@ -30,17 +30,18 @@ void prefetch_started(struct engine *e, uint32_t key, enum prefetch_source sourc
 	f->ahead_by = (uint8_t)(source + 1);
 	f->ahead_p = (float)p;
 	e->stats.prefetch[source].loads++;
-	prefetched_of(e, e->key.v[key].endpoint)[source].count.loads++;
+	prefetch_of(e, e->key.v[key].endpoint)[source].count.loads++;
 }
 
 static void settle(struct engine *e, uint32_t place, enum prefetch_source source, bool useful,
                    double said)
 {
-	struct prefetched *x = &prefetched_of(e, place)[source];
+	struct prefetched *x = &prefetch_of(e, place)[source];
 
 	*(useful ? &x->count.useful : &x->count.wasted) += 1;
 	*(useful ? &e->stats.prefetch[source].useful : &e->stats.prefetch[source].wasted) += 1;
 	guard_outcome(&x->guard, useful, said);
+	e->place.v[place]->ep.dirty = true;
 }
 
 void prefetch_outcome(struct engine *e, uint32_t key, bool useful)

@@ -8,7 +8,9 @@
  *	          recent [requests, hits, stale],
  *	          load_us [mean, n], theta (volatility shape), timetable [period s, theta of its phases],
  *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [coefficients, step s, sd,
- *	          weekly, period s], errors [profile, harmonic, n], forecast (ensemble_state)
+ *	          weekly, period s], errors [profile, harmonic, n], forecast (ensemble_state),
+ *	          level (tail_state), guards (guard_state, of each source of prefetches)
+ *	tail      got, due, ahead (tail_pool_state): what all endpoints without a model share
  *	key       evidence [changes, seconds without, looks], changed (the changes by the length of the
  *	          look; without it all are dated), stray, rate [n, s, last_seen], load [us, bytes],
  *	          version [hi, lo],
@@ -85,8 +87,11 @@ static void write_class(const struct class_state *c, record_fn *fn, void *arg)
 static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct endpoint *ep = &e->place.v[id]->ep;
-	double pool[POOL_BINS], theta[SHAPE_STATE], info[SHAPE_STATE], seen[SHAPE_STATE], sum[DEMAND_STATE], days[DEMAND_STATE],
-	        model[HARMONIC_TERMS + 4], forecast[ENSEMBLE_STATE], ticks[TIMETABLE_BINS + 1];
+	double pool[POOL_BINS], theta[SHAPE_STATE], info[SHAPE_STATE], seen[SHAPE_STATE],
+	        sum[DEMAND_STATE], days[DEMAND_STATE], model[HARMONIC_TERMS + 4],
+	        forecast[ENSEMBLE_STATE], ticks[TIMETABLE_BINS + 1], level[TAIL_STATE],
+	        guards[PREFETCH_SOURCES * GUARD_STATE];
+	const struct prefetched *prefetched = e->place.v[id]->prefetched;
 	const struct harmonic *harmonic = demand_harmonic(&ep->demand);
 	struct writer w;
 
@@ -132,6 +137,31 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 	}
 	if (demand_forecast_state(&ep->demand, forecast))
 		put(&w, "forecast", forecast, ENSEMBLE_STATE);
+	if (ep->demand.tail.buckets > 0) {
+		tail_state(&ep->demand.tail, level);
+		put(&w, "level", level, TAIL_STATE);
+	}
+	if (prefetched) {
+		for (int i = 0; i < PREFETCH_SOURCES; i++)
+			guard_state(&prefetched[i].guard, guards + i * GUARD_STATE);
+		put(&w, "guards", guards, PREFETCH_SOURCES * GUARD_STATE);
+	}
+	fn(arg, &w.r);
+}
+
+/* What all endpoints without a model of their own share is written so often, at the most. */
+static const struct span TAIL_EVERY = {1800 * 1000000LL};
+
+static void write_tail(struct engine *e, record_fn *fn, void *arg)
+{
+	struct tail_pool_state s;
+	struct writer w;
+
+	tail_pool_state(&e->demand.tail, &s);
+	begin(&w, "tail", bytes_str("all"), bytes_of(NULL, 0));
+	put(&w, "got", s.got, TAIL_SLOTS);
+	put(&w, "due", s.due, TAIL_SLOTS);
+	put(&w, "ahead", s.ahead, TAIL_AHEAD);
 	fn(arg, &w.r);
 }
 
@@ -219,7 +249,11 @@ size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn 
 {
 	size_t out = 0, looked = 0, first_peak = e->dirty_peak;
 
-	(void)now;
+	if (out < max && now.us >= e->tail_written.us + TAIL_EVERY.us) {
+		e->tail_written = now;
+		write_tail(e, fn, arg);
+		out++;
+	}
 	for (size_t i = 0; i < e->place.n && out < max; i++) {
 		uint32_t id = e->dirty_place < e->place.n ? e->dirty_place : 0;
 
@@ -242,7 +276,8 @@ size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn 
 		out++;
 	}
 	/* a bounded look around the table: what is not reached now comes next time */
-	for (; out < max && looked < e->key_name.n_ids && looked < ENGINE_DIRTY_LOOKS * max; looked++) {
+	for (; out < max && looked < e->key_name.n_ids && looked < ENGINE_DIRTY_LOOKS * max;
+	     looked++) {
 		uint32_t id = e->dirty_key < e->key_name.n_ids ? e->dirty_key : 0;
 
 		e->dirty_key = id + 1;
@@ -260,6 +295,7 @@ void engine_export(struct engine *e, struct instant now, record_fn *fn, void *ar
 	(void)now;
 	for (size_t i = 0; i < e->cls.n; i++)
 		write_class(&e->cls.v[i], fn, arg);
+	write_tail(e, fn, arg);
 	for (uint32_t i = 0; i < e->place.n; i++)
 		if (e->place.v[i])
 			write_place(e, i, fn, arg);
@@ -351,6 +387,29 @@ static void read_witness(const struct record *r, const char *name, struct witnes
 		*ret = (struct witness){v[0], v[1], v[2], v[3]};
 }
 
+/* Numbers of any length that is a multiple of `of`; NULL: not there, or not finite. */
+static const double *get_some(const struct record *r, const char *name, size_t of, size_t *ret_n)
+{
+	for (size_t i = 0; i < r->n_fields; i++)
+		if (strcmp(r->field[i].name, name) == 0 && r->field[i].n &&
+		    r->field[i].n % of == 0) {
+			*ret_n = r->field[i].n;
+			return get(r, name, r->field[i].n);
+		}
+	return NULL;
+}
+
+/* Sources are known by their number: of a later version there may be more. */
+static void read_guards(struct engine *e, struct instant now, uint32_t place,
+                        const struct record *r)
+{
+	size_t n = 0;
+	const double *v = get_some(r, "guards", GUARD_STATE, &n);
+
+	for (size_t i = 0; v && i < n / GUARD_STATE && i < PREFETCH_SOURCES; i++)
+		guard_restore(&prefetch_of(e, place)[i].guard, now, v + i * GUARD_STATE);
+}
+
 static int read_place(struct engine *e, struct instant now, const struct record *r,
                       const char **ret_why)
 {
@@ -363,7 +422,8 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	             *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
 	             *period = get(r, "harmonic", HARMONIC_TERMS + 4),
 	             *forecast = get(r, "forecast", ENSEMBLE_STATE), *recent = get(r, "recent", 3),
-	             *load = get(r, "load_us", 2), *ticks = get(r, "timetable", TIMETABLE_BINS + 1);
+	             *load = get(r, "load_us", 2), *ticks = get(r, "timetable", TIMETABLE_BINS + 1),
+	             *level = get(r, "level", TAIL_STATE);
 	struct endpoint *ep;
 	uint32_t place;
 
@@ -432,19 +492,20 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	}
 	if (forecast)
 		demand_forecast_restore(&ep->demand, forecast);
+	if (level)
+		tail_restore(&ep->demand.tail, level);
+	read_guards(e, now, place, r);
 	return 0;
 }
 
-/* Numbers of any length that is a multiple of `of`; NULL: not there, or not finite. */
-static const double *get_some(const struct record *r, const char *name, size_t of, size_t *ret_n)
+static int read_tail(struct engine *e, const struct record *r, const char **ret_why)
 {
-	for (size_t i = 0; i < r->n_fields; i++)
-		if (strcmp(r->field[i].name, name) == 0 && r->field[i].n &&
-		    r->field[i].n % of == 0) {
-			*ret_n = r->field[i].n;
-			return get(r, name, r->field[i].n);
-		}
-	return NULL;
+	const double *got = get(r, "got", TAIL_SLOTS), *due = get(r, "due", TAIL_SLOTS),
+	             *ahead = get(r, "ahead", TAIL_AHEAD);
+
+	if (!got || !due || !ahead || !tail_pool_restore(&e->demand.tail, got, due, ahead))
+		return bad(ret_why, "tail: got, due or ahead missing or out of range");
+	return 0;
 }
 
 /* What peaks know of the key. One that is not known yet waits under its number for its name. */
@@ -566,6 +627,7 @@ static int read_peak(struct engine *e, struct instant now, const struct record *
 	p = p ? p : peak_unnamed(e, (uint32_t)id[0]);
 	if (!p)
 		return 0;
+	p->dirty = true; /* what was imported is to last */
 	p->audience.peaks = (float)peaks[0];
 	for (int d = 0; d < AUDIENCE_WEEKDAYS; d++)
 		p->audience.day_peaks[d] = (float)peaks[d + 1];
@@ -585,7 +647,9 @@ int engine_import(struct engine *e, struct instant now, const struct record *r,
 		return read_key(e, now, r, ret_why);
 	if (strcmp(r->kind, "peak") == 0)
 		return read_peak(e, now, r, ret_why);
-	return bad(ret_why, "kind: not class, endpoint, key or peak");
+	if (strcmp(r->kind, "tail") == 0)
+		return read_tail(e, r, ret_why);
+	return bad(ret_why, "kind: not class, endpoint, key, peak or tail");
 }
 
 struct adoption {

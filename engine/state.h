@@ -370,6 +370,7 @@ struct engine {
 	struct engine_stats stats;
 	uint32_t dirty_key, dirty_place; /* cursors of engine_dirty */
 	size_t dirty_peak;
+	struct instant tail_written; /* what all endpoints of the tail share; NONE: not yet */
 	char last_error[160];
 	uint32_t last_error_key;
 	struct effect unwanted; /* takes what is written into replies that nobody wants */
@@ -671,6 +672,8 @@ void prefetch_ended(struct engine *e, const struct flight *f, bool kept);
 /* May the source load for the endpoint now? Counts nothing. */
 bool prefetch_allowed(struct engine *e, struct instant now, uint32_t place,
                       enum prefetch_source source, double worth);
+/* What has become of the loads of all sources, or will. */
+struct prefetched *prefetch_of(struct engine *e, uint32_t place);
 /* The load that has just been started for the key is the source's. */
 void prefetch_started(struct engine *e, uint32_t key, enum prefetch_source source, double p);
 

@@ -162,3 +162,87 @@ struct ensemble_forecast tail_at(const struct tail *t, const struct tail_pool *p
 	r.median = r.mean = m;
 	return r;
 }
+
+/* -- Keeping it -------------------------------------------------------------------------------- */
+
+void tail_pool_state(const struct tail_pool *pool, struct tail_pool_state *ret)
+{
+	double *v = ret->ahead;
+
+	for (int i = 0; i < TAIL_SLOTS; i++) {
+		ret->got[i] = (double)pool->got[i / ENSEMBLE_SLOTS][i % ENSEMBLE_SLOTS];
+		ret->due[i] = (double)pool->due[i / ENSEMBLE_SLOTS][i % ENSEMBLE_SLOTS];
+	}
+	for (int h = 0; h < HORIZON_DAY; h++) {
+		const struct interval *x = &pool->ahead[h].interval;
+
+		*v++ = pool->ahead[h].xy;
+		*v++ = pool->ahead[h].xx;
+		*v++ = pool->ahead[h].counted;
+		*v++ = pool->ahead[h].median;
+		*v++ = (double)x->below;
+		*v++ = (double)x->above;
+		*v++ = (double)x->abs_error;
+		*v++ = (double)x->n;
+	}
+}
+
+static bool within(const double *v, int n, double lo, double hi)
+{
+	for (int i = 0; i < n; i++)
+		if (!(v[i] >= lo && v[i] <= hi))
+			return false;
+	return true;
+}
+
+bool tail_pool_restore(struct tail_pool *pool, const double *got, const double *due,
+                       const double *ahead)
+{
+	bool right = within(got, TAIL_SLOTS, 0, 1e12) && within(due, TAIL_SLOTS, 0, 1e12);
+
+	for (int h = 0; h < HORIZON_DAY; h++)
+		right &= within(ahead + 8 * h, 1, -1e15, 1e15) &&
+		         within(ahead + 8 * h + 1, 3, 0, 1e15) &&
+		         within(ahead + 8 * h + 4, 2, -1e5, 1e5) &&
+		         within(ahead + 8 * h + 6, 2, 0, 1e9);
+	if (!right)
+		return false;
+	for (int i = 0; i < TAIL_SLOTS; i++) {
+		pool->got[i / ENSEMBLE_SLOTS][i % ENSEMBLE_SLOTS] = (float)got[i];
+		pool->due[i / ENSEMBLE_SLOTS][i % ENSEMBLE_SLOTS] = (float)due[i];
+	}
+	for (int h = 0; h < HORIZON_DAY; h++, ahead += 8) {
+		pool->ahead[h].xy = ahead[0];
+		pool->ahead[h].xx = ahead[1];
+		pool->ahead[h].counted = ahead[2];
+		pool->ahead[h].median = ahead[3];
+		pool->ahead[h].interval = (struct interval){(float)ahead[4], (float)ahead[5],
+		                                            (float)ahead[6], (float)ahead[7]};
+	}
+	return true;
+}
+
+void tail_state(const struct tail *t, double ret[TAIL_STATE])
+{
+	ret[0] = (double)t->quick;
+	ret[1] = (double)t->slow;
+	ret[2] = (double)t->buckets;
+	ret[3] = (double)t->own_error;
+	ret[4] = (double)t->naive_error;
+	ret[5] = (double)t->compared;
+}
+
+bool tail_restore(struct tail *t, const double v[TAIL_STATE])
+{
+	if (!within(v, TAIL_STATE, 0, 1e12))
+		return false;
+	*t = (struct tail){.quick = (float)v[0],
+	                   .slow = (float)v[1],
+	                   .quick_before = (float)v[0],
+	                   .slow_before = (float)v[1],
+	                   .buckets = (float)fmin(v[2], MAX_BUCKETS),
+	                   .own_error = (float)v[3],
+	                   .naive_error = (float)v[4],
+	                   .compared = (float)fmin(v[5], ERROR_COUNTS)};
+	return true;
+}

@@ -18,6 +18,7 @@
 #include "models/ensemble.h"
 #include "models/interval.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tail {
@@ -52,6 +53,20 @@ void tail_add(struct tail *t, struct tail_pool *pool, const struct zone *z, int6
  */
 struct ensemble_forecast tail_at(const struct tail *t, const struct tail_pool *pool,
                                  const struct zone *z, int64_t ahead, double local_s);
+
+/* What is kept over a restart, as numbers. Restoring refuses what they cannot be, and does nothing. */
+#define TAIL_SLOTS (ZONE_DAY_KINDS * ENSEMBLE_SLOTS)
+#define TAIL_AHEAD (8 * HORIZON_DAY)
+struct tail_pool_state {
+	double got[TAIL_SLOTS], due[TAIL_SLOTS], ahead[TAIL_AHEAD];
+};
+void tail_pool_state(const struct tail_pool *pool, struct tail_pool_state *ret);
+bool tail_pool_restore(struct tail_pool *pool, const double *got, const double *due,
+                       const double *ahead);
+
+#define TAIL_STATE 6
+void tail_state(const struct tail *t, double ret[TAIL_STATE]);
+bool tail_restore(struct tail *t, const double v[TAIL_STATE]);
 
 /* How much of its level an endpoint gets at that local second. */
 double tail_factor(const struct tail_pool *pool, const struct zone *z, double local_s);

@@ -49,3 +49,30 @@ bool guard_allows(struct guard *g, struct instant now, double worth, double dice
 	}
 	return dice < PROBE;
 }
+
+void guard_state(const struct guard *g, double ret[GUARD_STATE])
+{
+	ret[0] = (double)g->useful;
+	ret[1] = (double)g->wasted;
+	ret[2] = (double)g->said;
+	ret[3] = (double)g->pause_s;
+	ret[4] = instant_s(g->resume);
+}
+
+bool guard_restore(struct guard *g, struct instant now, const double v[GUARD_STATE])
+{
+	const double most = 1 / (1 - KEEP) + 1;
+
+	for (int i = 0; i < 3; i++)
+		if (!(v[i] >= 0 && v[i] <= most))
+			return false;
+	if (!(v[3] >= 0 && v[3] <= PAUSE_MAX_S) || !(v[4] >= 0 && v[4] < 1e11))
+		return false;
+	*g = (struct guard){.useful = (float)v[0],
+	                    .wasted = (float)v[1],
+	                    .said = (float)v[2],
+	                    .pause_s = (float)v[3]};
+	/* no pause is longer than it was, whatever the clock says */
+	g->resume = instant_min(instant_from_s(v[4]), instant_add(now, span_from_s(v[3])));
+	return true;
+}

@@ -25,6 +25,11 @@ struct guard {
 /* A load has turned out useful or not; said: the probability predicted for it, 0 .. 1. */
 void guard_outcome(struct guard *g, bool useful, double said);
 
+/* What is kept over a restart, as numbers. Restoring refuses what they cannot be. */
+#define GUARD_STATE 5
+void guard_state(const struct guard *g, double ret[GUARD_STATE]);
+bool guard_restore(struct guard *g, struct instant now, const double v[GUARD_STATE]);
+
 /* Factor by which predictions have to be multiplied to come true: 0 .. 1. */
 double guard_trust(const struct guard *g);
 

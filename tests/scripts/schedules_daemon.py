@@ -175,6 +175,27 @@ def reports_outlive_the_daemon():
 
 
 @test
+def learned_peaks_outlive_the_daemon():
+    peak = {"kind": "peak", "name": "any", "endpoint": "/q/<s>",
+            "fields": {"id": [1], "peaks": [5, 1, 1, 1, 1, 1, 0, 0], "rise": [0, 36, 5, 5, 9], "trials": [5, 5, 90, 90, 1]}}
+    with tempfile.TemporaryDirectory() as t, Daemon({"flush_s": 0.1}, args=START) as d:
+        path = os.path.join(t, "learned.jsonl")
+        with open(path, "w") as f:
+            f.write('{"forecached":"learned state","version":1}\n' + json.dumps(peak) + "\n")
+        forecache(d, "import", path)
+        before = d.ask("schedule.list", {"learned": True})
+        assert len(before) == 1 and before[0]["acted_on"] and before[0]["time"] == "09:00", before
+        d.stop()
+        d.start()
+        after = d.ask("schedule.list", {"learned": True})
+        assert len(after) == 1 and after[0]["acted_on"] and after[0]["told"] == 5, after
+        # and after a kill: nothing of it is rewritten as something else
+        d.kill9()
+        d.start()
+        assert len(d.ask("schedule.list", {"learned": True})) == 1
+
+
+@test
 def what_cannot_be_is_refused_with_the_reason():
     with Daemon(args=START) as d:
         refused(d, "five years", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")

@@ -3,6 +3,8 @@
 
 #include "tests/tap.h"
 
+#include <string.h>
+
 static struct instant at(double s)
 {
 	return instant_from_s(1e9 + s);
@@ -73,6 +75,27 @@ TEST(old_outcomes_are_forgotten)
 	NEAR(g.useful / (g.useful + g.wasted), 0.5, 0.01);
 }
 
+TEST(what_a_source_has_wasted_is_remembered_over_a_restart)
+{
+	struct guard g = {0}, after = {0}, untouched = {.useful = 3};
+	double v[GUARD_STATE], bad[GUARD_STATE];
+
+	outcomes(&g, 3, 40);
+	OK(!guard_allows(&g, at(0), 0.5, 0.5));
+	guard_state(&g, v);
+	OK(guard_restore(&after, at(5), v));
+	OK(after.useful == g.useful && after.wasted == g.wasted && after.said == g.said);
+	OK(!guard_allows(&after, at(59), 0.5, 0.5) && guard_allows(&after, at(59), 0.5, 0.001));
+	/* by another clock its pause is not longer than it was */
+	OK(guard_restore(&after, at(-1e6), v));
+	NEAR(span_s(instant_diff(after.resume, at(-1e6))), 60, 1e-3);
+	for (int i = 0; i < GUARD_STATE; i++) {
+		memcpy(bad, v, sizeof(bad));
+		bad[i] = -1;
+		OK(!guard_restore(&untouched, at(0), bad) && untouched.useful == 3, "%d", i);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -80,5 +103,6 @@ int main(int argc, char **argv)
 	RUN(what_wastes_for_sure_stops_and_probes);
 	RUN(pauses_double_up_to_an_hour_and_end_in_another_chance);
 	RUN(old_outcomes_are_forgotten);
+	RUN(what_a_source_has_wasted_is_remembered_over_a_restart);
 	return tap_done();
 }

@@ -103,9 +103,76 @@ TEST(histories_are_searched_the_busiest_first_and_each_in_its_time)
 	effects_release(&fx);
 }
 
+struct copy {
+	struct engine *to;
+	bool without; /* as from a version that did not have it */
+	size_t tails;
+};
+
+static void copy_record(void *arg, const struct record *r)
+{
+	struct copy *c = arg;
+	struct record x = *r;
+	const char *why = "";
+
+	c->tails += !strcmp(r->kind, "tail");
+	if (c->without && !strcmp(r->kind, "tail"))
+		return;
+	while (c->without && x.n_fields &&
+	       (!strcmp(x.field[x.n_fields - 1].name, "guards") ||
+	        !strcmp(x.field[x.n_fields - 1].name, "level")))
+		x.n_fields--;
+	OK(engine_import(c->to, MONDAY, &x, &why) == 0, "%s: %s", r->kind, why);
+}
+
+TEST(guards_and_what_the_quiet_share_survive_a_restart)
+{
+	struct engine_config c = {.limits = engine_limits_default(),
+	                          .policy = policy_default(),
+	                          .origin = ORIGIN_NONE};
+	struct effects fx = {0};
+	struct copy to = {.to = engine_new(&c, NULL, MONDAY)},
+	            old = {.to = engine_new(&c, NULL, MONDAY), .without = true};
+	struct engine *e = engine_new(&c, NULL, MONDAY);
+	const struct prefetched *x;
+	uint32_t place;
+
+	for (int i = 0; i < 2000; i++) {
+		struct instant t = instant_add(MONDAY, SPAN_S(60 * i));
+
+		ask(e, t, "/quiet", 1, &fx);
+		tick_until(e, t, &fx);
+	}
+	place = intern_find(&e->place_name, bytes_str("/quiet"));
+	for (int i = 0; i < 30; i++)
+		guard_outcome(&prefetch_of(e, place)[PREFETCH_SCHEDULE].guard, i < 5, 0.5);
+	engine_export(e, MONDAY, copy_record, &to);
+	engine_export(e, MONDAY, copy_record, &old);
+	OK(to.tails == 1);
+	place = intern_find(&to.to->place_name, bytes_str("/quiet"));
+	x = to.to->place.v[place]->prefetched;
+	OK(x && x[PREFETCH_SCHEDULE].guard.wasted > 20 && x[PREFETCH_JUMP].guard.wasted == 0);
+	OK(to.to->place.v[place]->ep.demand.tail.slow > 1);
+	OK(!memcmp(to.to->demand.tail.got, e->demand.tail.got, sizeof(e->demand.tail.got)));
+	/* an older file is read as well */
+	place = intern_find(&old.to->place_name, bytes_str("/quiet"));
+	OK(place != INTERN_NONE && !old.to->place.v[place]->prefetched);
+	/* what they share is written by itself now and then, not in each look */
+	to.tails = 0;
+	engine_dirty(e, instant_add(MONDAY, SPAN_S(2000 * 60)), 1000, copy_record, &to);
+	OK(to.tails == 1);
+	engine_dirty(e, instant_add(MONDAY, SPAN_S(2000 * 60 + 60)), 1000, copy_record, &to);
+	OK(to.tails == 1);
+	engine_free(&e);
+	engine_free(&to.to);
+	engine_free(&old.to);
+	effects_release(&fx);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	RUN(histories_are_searched_the_busiest_first_and_each_in_its_time);
+	RUN(guards_and_what_the_quiet_share_survive_a_restart);
 	return tap_done();
 }

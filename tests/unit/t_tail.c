@@ -112,6 +112,39 @@ TEST(counts_of_any_size_keep_all_finite)
 	}
 }
 
+TEST(what_is_kept_comes_back)
+{
+	static struct tail_pool pool, after, untouched;
+	struct tail t = {0}, u = {0};
+	struct tail_pool_state s;
+	double v[TAIL_STATE], before;
+
+	tail_pool_init(&pool);
+	tail_pool_init(&after);
+	for (int64_t b = 0; b < 10 * DAY; b++)
+		tail_add(&t, &pool, &zone_utc, b, (double)b * 300 + 150,
+		         poisson(office((double)b * 300)));
+	tail_pool_state(&pool, &s);
+	tail_state(&t, v);
+	OK(tail_pool_restore(&after, s.got, s.due, s.ahead) && tail_restore(&u, v));
+	for (int ahead = 1; ahead <= DAY; ahead += 7) {
+		double at = (10 * DAY + ahead) * 300.0;
+		struct ensemble_forecast x = tail_at(&t, &pool, &zone_utc, ahead, at),
+		                         y = tail_at(&u, &after, &zone_utc, ahead, at);
+
+		OK(x.mean == y.mean && x.lo80 == y.lo80 && x.hi80 == y.hi80);
+	}
+	/* nothing that it cannot be */
+	before = s.got[5];
+	s.got[5] = -1;
+	OK(!tail_pool_restore(&untouched, s.got, s.due, s.ahead) && untouched.got[0][0] == 0);
+	s.got[5] = before;
+	s.ahead[1] = -1;
+	OK(!tail_pool_restore(&untouched, s.got, s.due, s.ahead) && untouched.got[0][0] == 0);
+	v[0] = NAN;
+	OK(!tail_restore(&u, v));
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -119,5 +152,6 @@ int main(int argc, char **argv)
 	RUN(the_rhythm_of_all_is_that_of_each);
 	RUN(a_rise_is_followed_and_how_far_it_lasts_is_learned);
 	RUN(counts_of_any_size_keep_all_finite);
+	RUN(what_is_kept_comes_back);
 	return tap_done();
 }
