@@ -381,35 +381,44 @@ void daemon_drain(struct daemon *d)
 	loop_timer_set(d->loop, &d->drain, SPAN_ZERO);
 }
 
-void daemon_reload(struct daemon *d)
-{
-	struct row_notice n = {.what = bytes_str("reload")};
-	struct config_error err = {.path = ""};
-	struct config *c = NULL;
-	struct setup *s = NULL, *old = d->setup;
-	char names[512];
-	enum log_level level = LOG_INFO;
+/* A configuration is read by a worker: zone files, calendars and years of schedules take their time. */
+struct reload {
+	struct daemon *d;
+	const struct config *old; /* stays until this has come back */
+	struct instant now;
+	struct config *config;
+	struct setup *setup;
+	struct config_error err;
+	char kept[512];
 	int rc;
+};
 
-	if (!d->config_file) {
-		log_line(LOG_NOTICE, "reload", "ok=0 why=\"started without --config\"");
-		return;
+static void reload_work(void *job)
+{
+	struct reload *r = job;
+
+	r->rc = config_load(r->d->config_file, &r->config, &r->err);
+	if (!r->rc) {
+		config_keep_fixed(r->config, r->old, r->d->config_file, r->kept, sizeof(r->kept));
+		r->rc = setup_new(&r->config, r->now, &r->setup, &r->err);
 	}
-	rc = config_load(d->config_file, &c, &err);
-	if (!rc) {
-		config_keep_fixed(c, old->config, d->config_file, names, sizeof(names));
-		rc = setup_new(&c, clock_now(&d->clock), &s, &err);
-	}
-	rc = rc ? rc : setup_check(s, clock_now(&d->clock), &err);
-	if (rc) {
-		log_line(LOG_WARN, "reload", "ok=0 file=%s key=%s why=\"%s\"", d->config_file,
-		         err.path, err.why);
-		n.text = bytes_str(err.why);
-		daemon_notice(d, &n);
-		setup_free(&s);
-		config_free(&c);
-		return;
-	}
+	r->rc = r->rc ? r->rc : setup_check(r->setup, r->now, &r->err);
+}
+
+static void reload_drop(void *job)
+{
+	struct reload *r = job;
+
+	setup_free(&r->setup);
+	config_free(&r->config);
+	free(r);
+}
+
+static void take_setup(struct daemon *d, struct setup *s, const char *kept)
+{
+	enum log_level level = LOG_INFO;
+	struct setup *old = d->setup;
+
 	d->setup = s;
 	d->count.reloads++;
 	s->engine.seed = old->engine.seed;
@@ -422,7 +431,46 @@ void daemon_reload(struct daemon *d)
 	log_level_parse(s->config->log_level, &level);
 	log_setup(level, (unsigned)s->config->log_burst, !strcmp(s->config->log_keys, "text"));
 	log_line(LOG_INFO, "reload", "ok=1 file=%s", d->config_file);
-	if (*names)
-		log_line(LOG_WARN, "reload_needs_restart", "kept=\"%s\"", names);
+	if (*kept)
+		log_line(LOG_WARN, "reload_needs_restart", "kept=\"%s\"", kept);
+}
+
+static void reload_done(void *job)
+{
+	struct reload *r = job;
+	struct daemon *d = r->d;
+	struct row_notice n = {.what = bytes_str("reload")};
+	bool again = d->reload_again;
+
+	if (r->rc) {
+		log_line(LOG_WARN, "reload", "ok=0 file=%s key=%s why=\"%s\"", d->config_file,
+		         r->err.path, r->err.why);
+		n.text = bytes_str(r->err.why);
+	} else {
+		take_setup(d, r->setup, r->kept);
+		r->setup = NULL;
+	}
 	daemon_notice(d, &n);
+	reload_drop(r);
+	d->reloading = d->reload_again = false;
+	if (again)
+		daemon_reload(d);
+}
+
+void daemon_reload(struct daemon *d)
+{
+	struct reload *r;
+
+	if (!d->config_file) {
+		log_line(LOG_NOTICE, "reload", "ok=0 why=\"started without --config\"");
+		return;
+	}
+	/* the file may have changed since it was read */
+	d->reload_again = d->reloading;
+	if (d->reloading)
+		return;
+	d->reloading = true;
+	r = mem_calloc(1, sizeof(*r));
+	*r = (struct reload){.d = d, .old = d->setup->config, .now = clock_now(&d->clock)};
+	workers_put(d->workers, reload_work, reload_done, reload_drop, r);
 }

@@ -92,6 +92,8 @@ struct daemon {
 	struct instant tick_at; /* what tick is set to; NEVER: not set */
 	int64_t drain_until_us; /* CLOCK_BOOTTIME */
 	bool draining, busy;    /* busy: within daemon_input */
+	bool reloading;         /* a worker reads the configuration ... */
+	bool reload_again;      /* ... and that was asked for once more */
 	uint64_t notice_seq;
 	struct instant started;
 	double restore_s; /* how long it took to verify the segment that was found */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/schedules.h"
 
+#include "base/heap.h"
 #include "base/mem.h"
 #include "calendar/calendar.h"
 #include "daemon/daemon.h"
@@ -66,6 +67,9 @@ struct schedule {
 	/* of the wall clock: after the last special day of its calendar; NONE: there is none, or not yet */
 	struct instant calendar_end;
 	VEC(struct instant) at; /* the instants that the engine was told */
+	/* how its last instant went; NONE: nothing is known */
+	struct instant last;
+	uint64_t wanted, warm;
 };
 
 struct schedules {
@@ -480,6 +484,16 @@ static void schedule_free(struct schedule *s)
 	free(s);
 }
 
+/* What is kept of its last instant, if it is the latest known. */
+static void take_last(struct schedule *s, const struct peak *p)
+{
+	if (!s || (instant_is_set(s->last) && s->last.us > p->report.at.us))
+		return;
+	s->last = p->report.at;
+	s->wanted = p->report.wanted;
+	s->warm = p->report.warm;
+}
+
 /* Takes the rule over; replaces the one of that name. */
 static struct schedule *put(struct schedules *l, struct rule r, bool configured)
 {
@@ -492,6 +506,10 @@ static struct schedule *put(struct schedules *l, struct rule r, bool configured)
 	} else {
 		s = mem_calloc(1, sizeof(*s));
 		*vec_push(&l->list) = s;
+		s->last = INSTANT_NONE;
+		for (size_t i = 0; i < l->peaks.n; i++)
+			if (!strcmp(l->peaks.v[i].name, r.name))
+				take_last(s, &l->peaks.v[i]);
 	}
 	s->rule = r;
 	s->calendar_end = INSTANT_NONE;
@@ -975,6 +993,7 @@ struct bytes schedules_peak(struct schedules *l, struct bytes name, const struct
 		    (!instant_is_set(p->report.began) || wall(l, r->began).us < p->report.began.us))
 			p->report.began = wall(l, r->began);
 	}
+	take_last(find(l, base), p);
 	keep_peak(l, p);
 	trim_peaks(l);
 	return base;
@@ -985,11 +1004,18 @@ struct bytes schedules_peak(struct schedules *l, struct bytes name, const struct
 /* Index of the first instant that is not over. */
 static size_t first_ahead(const struct schedules *l, const struct schedule *s)
 {
-	size_t i = 0;
+	int64_t now = clock_now(&l->d->clock).us;
+	size_t from = 0, to = s->at.n;
 
-	while (i < s->at.n && s->at.v[i].us <= clock_now(&l->d->clock).us)
-		i++;
-	return i;
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (s->at.v[middle].us <= now)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
 }
 
 static void join_patterns(const struct rule *r, char *buf, size_t cap)
@@ -1030,33 +1056,38 @@ static bool asked(const struct schedule *s, struct bytes name)
 	return !name.n || bytes_equal(name, bytes_str(s->rule.name));
 }
 
-static int by_time(const void *a, const void *b)
-{
-	const struct row_due *x = a, *y = b;
-
-	return (x->time_s.us > y->time_s.us) - (x->time_s.us < y->time_s.us);
-}
-
 void schedules_write_next(struct schedules *l, struct bytes name, size_t max, struct pack *w)
 {
-	VEC(struct row_due) due = {0};
+	size_t *next = mem_calloc(l->list.n, sizeof(*next)), n = 0;
+	struct heap first = {0}; /* of each the next one */
+	struct pack rows;
+	uint32_t i;
 
-	for (size_t i = 0; i < l->list.n; i++) {
-		const struct schedule *s = l->list.v[i];
-		size_t from = first_ahead(l, s);
+	for (size_t k = 0; k < l->list.n; k++) {
+		const struct schedule *s = l->list.v[k];
 
-		for (size_t k = from; asked(s, name) && k < s->at.n && k - from < max; k++)
-			*vec_push(&due) =
-			        (struct row_due){bytes_str(s->rule.name), wall(l, s->at.v[k])};
+		next[k] = first_ahead(l, s);
+		if (asked(s, name) && next[k] < s->at.n)
+			heap_set(&first, (uint32_t)k, s->at.v[next[k]++]);
 	}
-	if (due.n)
-		qsort(due.v, due.n, sizeof(*due.v), by_time);
-	if (due.n > max)
-		due.n = max;
-	pack_array(w, (uint32_t)due.n);
-	for (size_t i = 0; i < due.n; i++)
-		row_write(w, &row_due, &due.v[i]);
-	vec_free(&due);
+	pack_init(&rows, w->limit);
+	for (; n < max && first.n; n++) {
+		struct row_due row = {.time_s = wall(l, heap_next(&first))};
+		const struct schedule *s;
+
+		heap_pop(&first, INSTANT_NEVER, &i);
+		s = l->list.v[i];
+		row.name = bytes_str(s->rule.name);
+		row_write(&rows, &row_due, &row);
+		if (next[i] < s->at.n)
+			heap_set(&first, i, s->at.v[next[i]++]);
+	}
+	pack_array(w, (uint32_t)n);
+	pack_raw(w, pack_bytes(&rows));
+	w->status = w->status ? w->status : pack_status(&rows);
+	pack_release(&rows);
+	heap_release(&first);
+	free(next);
 }
 
 /* A row of the report: row_peak, and what that cannot say. */
@@ -1120,14 +1151,9 @@ bool schedules_state(const struct schedules *l, size_t i, struct schedule_state 
 	k = first_ahead(l, s);
 	*ret = (struct schedule_state){.name = s->rule.name,
 	                               .next = k < s->at.n ? wall(l, s->at.v[k]) : INSTANT_NONE,
-	                               .last = INSTANT_NONE};
-	for (k = l->peaks.n; k--;)
-		if (!strcmp(l->peaks.v[k].name, s->rule.name)) {
-			ret->last = l->peaks.v[k].report.at;
-			ret->wanted = l->peaks.v[k].report.wanted;
-			ret->warm = l->peaks.v[k].report.warm;
-			break;
-		}
+	                               .last = s->last,
+	                               .wanted = s->wanted,
+	                               .warm = s->warm};
 	return true;
 }
 

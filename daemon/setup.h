@@ -3,8 +3,7 @@
  * A configuration made ready for use: zone files and calendars read, rules and origins in the form
  * of the engine and of the HTTP origins. What --check-config runs, and what a reload swaps.
  *
- * OWNERSHIP a setup owns its config. The engine holds pointers to its zones: free the old setup
- * after engine_configure() was given the new one.
+ * OWNERSHIP a setup owns its config.
  */
 #ifndef FORECACHED_DAEMON_SETUP_H
 #define FORECACHED_DAEMON_SETUP_H

@@ -19,29 +19,44 @@ static uint32_t add_zone(struct engine *e, const struct zone *z)
 			return (uint32_t)i;
 	s = vec_push(&e->zone);
 	*s = (struct zone_state){.given = given};
+	s->shifted = *given;
+	s->shifted.n_offsets = given->n_offsets ? given->n_offsets : 1;
+	s->offset = mem_calloc(s->shifted.n_offsets, sizeof(*s->offset));
+	s->plain = mem_calloc(s->shifted.n_offsets, sizeof(*s->plain));
+	if (given->n_offsets)
+		memcpy(s->plain, given->offset, given->n_offsets * sizeof(*s->plain));
+	if (given->n_days) {
+		s->day = mem_calloc(given->n_days, sizeof(*s->day));
+		memcpy(s->day, given->day, given->n_days * sizeof(*s->day));
+	}
+	s->shifted.offset = s->offset;
+	s->shifted.day = s->day;
 	return (uint32_t)(e->zone.n - 1);
 }
 
 /* Local time is engine time, plus what the wall clock was stepped, plus the zone's offset. */
-static void shift_zones(struct engine *e)
+static void shift_zones(struct engine *e, zone_states *zones)
 {
-	for (size_t i = 0; i < e->zone.n; i++) {
-		struct zone_state *s = &e->zone.v[i];
-		size_t n = s->given->n_offsets ? s->given->n_offsets : 1;
+	for (size_t i = 0; i < zones->n; i++) {
+		struct zone_state *s = &zones->v[i];
 
-		free(s->offset);
-		s->offset = mem_calloc(n, sizeof(*s->offset));
-		if (s->given->n_offsets)
-			memcpy(s->offset, s->given->offset, n * sizeof(*s->offset));
-		for (size_t j = 0; j < n; j++) {
+		for (size_t j = 0; j < s->shifted.n_offsets; j++) {
 			s->offset[j].from =
-			        instant_add(s->offset[j].from, (struct span){-e->wall_offset.us});
-			s->offset[j].offset_s += (int32_t)(e->wall_offset.us / 1000000);
+			        instant_add(s->plain[j].from, (struct span){-e->wall_offset.us});
+			s->offset[j].offset_s =
+			        s->plain[j].offset_s + (int32_t)(e->wall_offset.us / 1000000);
 		}
-		s->shifted = *s->given;
-		s->shifted.offset = s->offset;
-		s->shifted.n_offsets = n;
 	}
+}
+
+static void free_zones(zone_states *zones)
+{
+	for (size_t i = 0; i < zones->n; i++) {
+		free(zones->v[i].offset);
+		free(zones->v[i].plain);
+		free(zones->v[i].day);
+	}
+	vec_free(zones);
 }
 
 static uint32_t find_origin(const struct engine *e, const char *name)
@@ -76,9 +91,18 @@ static void free_rules(struct engine *e)
 		free(e->rule.v[i].class_name);
 	}
 	e->rule.n = 0;
-	for (size_t i = 0; i < e->zone.n; i++)
-		free(e->zone.v[i].offset);
-	e->zone.n = 0;
+}
+
+/* Goes on with applying the configuration. */
+static void apply_some(struct engine *e, bool all)
+{
+	if (keyring_apply_some(e, all))
+		free_zones(&e->applying.zone);
+}
+
+static bool is_applying(const struct engine *e)
+{
+	return e->applying.next < e->applying.end;
 }
 
 /*
@@ -89,11 +113,14 @@ static void free_rules(struct engine *e)
  */
 void engine_configure(struct engine *e, struct instant now, const struct engine_config *c)
 {
+	apply_some(e, true); /* what the one before has left */
 	e->limits = c->limits;
 	e->demand.max_models = (uint32_t)c->limits.max_forecasts;
 	e->policy = c->policy;
 	e->pool = c->pool;
 	free_rules(e);
+	e->applying = (struct applying){.end = (uint32_t)e->place.n, .zone = e->zone};
+	e->zone = (zone_states){0};
 	add_zone(e, c->zone);
 	for (size_t i = 0; i < c->n_origins; i++)
 		add_origin(e, now, c->origins[i].name, &c->origins[i].policy);
@@ -114,10 +141,9 @@ void engine_configure(struct engine *e, struct instant now, const struct engine_
 
 		*vec_push(&e->rule) = s;
 	}
-	shift_zones(e);
-	for (uint32_t i = 0; i < e->place.n; i++)
-		if (e->place.v[i])
-			keyring_apply(e, i);
+	shift_zones(e, &e->zone);
+	e->applying_due = now;
+	apply_some(e, false);
 }
 
 static void reserve(struct engine *e)
@@ -146,6 +172,7 @@ struct engine *engine_new(const struct engine_config *c, struct store *store, st
 	rng_init(&e->rng, c->seed);
 	intern_init(&e->key_name, c->seed);
 	intern_init(&e->place_name, c->seed);
+	intern_init(&e->cls_name, c->seed);
 	e->free_flight = FLIGHT_NONE;
 	e->free_waiter = WAITER_NONE;
 	e->paused_until[0] = e->paused_until[1] = INSTANT_NONE;
@@ -174,13 +201,12 @@ void engine_free(struct engine **ep)
 		free(e->place.v[i]->prefetched);
 		free(e->place.v[i]);
 	}
-	for (size_t i = 0; i < e->cls.n; i++)
-		free(e->cls.v[i].name);
 	for (size_t i = 0; i < e->origin.n; i++)
 		free(e->origin.v[i].name);
 	peak_release_all(e);
 	free_rules(e);
-	vec_free(&e->zone);
+	free_zones(&e->zone);
+	free_zones(&e->applying.zone);
 	vec_free(&e->rule);
 	vec_free(&e->origin);
 	vec_free(&e->cls);
@@ -199,6 +225,7 @@ void engine_free(struct engine **ep)
 	heap_release(&e->deadline);
 	intern_release(&e->key_name);
 	intern_release(&e->place_name);
+	intern_release(&e->cls_name);
 	free(e);
 	*ep = NULL;
 }
@@ -285,7 +312,8 @@ void engine_input(struct engine *e, struct instant now, const struct input *in, 
 		return;
 	case INPUT_CLOCK:
 		e->wall_offset = in->clock.offset;
-		shift_zones(e);
+		shift_zones(e, &e->zone);
+		shift_zones(e, &e->applying.zone);
 		learned_clock(e, now);
 		return;
 	}
@@ -316,6 +344,8 @@ void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct
 	}
 	if (e->sweep.n)
 		serve_sweep(e, now, !max_work, fx);
+	if (is_applying(e))
+		apply_some(e, !max_work);
 	round_tick(e, now, fx);
 }
 
@@ -329,5 +359,7 @@ struct instant engine_next(const struct engine *e)
 	t = instant_min(t, heap_next(&e->expiry));
 	if (e->sweep.n)
 		t = instant_min(t, e->sweep_due);
+	if (is_applying(e))
+		t = instant_min(t, e->applying_due);
 	return instant_min(t, peak_next(e));
 }

@@ -87,7 +87,8 @@ void engine_free(struct engine **e);
 
 /*
  * A new configuration for a running engine: policies, rules, origins and limits change, what was
- * learned stays. The seed is not looked at.
+ * learned stays. The seed is not looked at. It is all copied. Endpoints and their keys learn of it a
+ * slice at a time, the first at once and the others in the ticks that follow.
  */
 void engine_configure(struct engine *e, struct instant now, const struct engine_config *c);
 

@@ -53,17 +53,20 @@ static uint32_t find_rule(const struct engine *e, struct bytes name)
 	return RULE_NONE;
 }
 
-static uint32_t find_class(struct engine *e, struct bytes name, double objective)
+uint32_t keyring_class(struct engine *e, struct bytes name, double objective)
 {
+	bool is_new;
+	/* no class is ever forgotten: ids are places in the list */
+	uint32_t id = intern_add(&e->cls_name, name, &is_new);
 	struct class_state *c;
 
-	for (size_t i = 0; i < e->cls.n; i++)
-		if (bytes_equal(bytes_str(e->cls.v[i].name), name))
-			return (uint32_t)i;
+	if (!is_new)
+		return id;
 	c = vec_push(&e->cls);
-	*c = (struct class_state){.name = mem_dup(name.p, name.n), .audit_more = 1};
+	*c = (struct class_state){.name = (const char *)intern_name(&e->cls_name, id).p,
+	                          .audit_more = 1};
 	price_init(&c->price, objective);
-	return (uint32_t)(e->cls.n - 1);
+	return id;
 }
 
 /*
@@ -77,31 +80,29 @@ static void hold_out(struct key *k, struct bytes name, const struct policy *y)
 }
 
 /*
- * Another policy holds for the keys of an endpoint. What is held is planned anew when it is next
- * asked for; only max_age cannot wait for that, since readers serve without asking us.
+ * Another policy holds for a key. What is held is planned anew when it is next asked for; only
+ * max_age cannot wait for that, since readers serve without asking us.
  */
-static void policy_changed(struct engine *e, const struct place *p)
+static void policy_changed(struct engine *e, const struct place *p, uint32_t id)
 {
-	for (size_t i = 0; i < p->ep.keys.n; i++) {
-		uint32_t id = p->ep.keys.v[i];
-		struct key *k = &e->key.v[id];
-		struct instant oldest;
+	struct key *k = &e->key.v[id];
+	struct instant oldest;
 
-		hold_out(k, key_bytes(e, id), &p->policy);
-		if (!(k->flags & KEY_HELD) || (k->plain & KEY_PLAIN_EXACT))
-			continue;
-		k->planned = INSTANT_NONE;
-		oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));
-		if (k->hard.us <= oldest.us)
-			continue;
-		k->soft = instant_min(k->soft, oldest);
-		k->hard = oldest;
-		if (e->store && k->entry != STORE_NONE)
-			store_set_expiry(e->store, k->entry, k->soft, k->hard);
-	}
+	hold_out(k, key_bytes(e, id), &p->policy);
+	if (!(k->flags & KEY_HELD) || (k->plain & KEY_PLAIN_EXACT))
+		return;
+	k->planned = INSTANT_NONE;
+	oldest = instant_add(k->loaded, span_from_s(p->policy.max_age));
+	if (k->hard.us <= oldest.us)
+		return;
+	k->soft = instant_min(k->soft, oldest);
+	k->hard = oldest;
+	if (e->store && k->entry != STORE_NONE)
+		store_set_expiry(e->store, k->entry, k->soft, k->hard);
 }
 
-void keyring_apply(struct engine *e, uint32_t place)
+/* Reads rule, policy, class, zone and origin of an endpoint anew; true: its policy is another one. */
+static bool apply(struct engine *e, uint32_t place)
 {
 	struct place *p = e->place.v[place];
 	struct bytes name = intern_name(&e->place_name, place), cls = name;
@@ -124,10 +125,40 @@ void keyring_apply(struct engine *e, uint32_t place)
 	}
 	if (e->pool)
 		cls = bytes_str("all");
-	p->class_id = find_class(e, cls, p->policy.max_stale);
+	p->class_id = keyring_class(e, cls, p->policy.max_stale);
 	price_set_objective(&e->cls.v[p->class_id].price, p->policy.max_stale);
-	if (memcmp(&before, &p->policy, sizeof(before)) != 0)
-		policy_changed(e, p);
+	return memcmp(&before, &p->policy, sizeof(before)) != 0;
+}
+
+/*
+ * A slice of the applying, of some 0.2 ms: in units of about 0.1 us an endpoint costs this, and as
+ * much as it has rules to be compared with; a key 1.
+ */
+static const size_t APPLY_SLICE = 2000, APPLY_PLACE = 5;
+
+bool keyring_apply_some(struct engine *e, bool all)
+{
+	struct applying *a = &e->applying;
+	size_t work = 0;
+
+	while (a->next < a->end && (all || work < APPLY_SLICE)) {
+		struct place *p = e->place.v[a->next];
+
+		if (p && !a->in_keys) {
+			a->in_keys = apply(e, a->next);
+			a->keys = p->ep.keys.n;
+			work += APPLY_PLACE + e->rule.n;
+		}
+		/* from the last on: what is forgotten meanwhile moves only what has been seen */
+		for (; a->in_keys && a->keys && (all || work < APPLY_SLICE); a->keys--, work++)
+			if (a->keys <= p->ep.keys.n)
+				policy_changed(e, p, p->ep.keys.v[a->keys - 1]);
+		if (a->in_keys && a->keys)
+			return false;
+		a->in_keys = false;
+		a->next++;
+	}
+	return a->next >= a->end;
 }
 
 uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, struct effects *fx)
@@ -150,7 +181,7 @@ uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, 
 	p->loader_origin = ORIGIN_NONE;
 	p->fitted = now;
 	p->searched = INSTANT_NONE;
-	keyring_apply(e, id);
+	apply(e, id);
 	e->stats.endpoints++;
 	if (fx) {
 		f = effect_add(fx, EFFECT_NOTICE);

@@ -333,18 +333,13 @@ static int read_class(struct engine *e, const struct record *r, const char **ret
 {
 	const double *price = get(r, "log_price", 1), *requests = get(r, "requests", 3),
 	             *audits = get(r, "audits", 2), *stale = get(r, "stale", 2);
-	struct class_state *c = NULL;
+	struct class_state *c;
+	uint32_t id;
 
 	if (!price || !isfinite(price[0]))
 		return bad(ret_why, "class.log_price: missing or out of range");
-	for (size_t i = 0; i < e->cls.n; i++)
-		if (bytes_equal(bytes_str(e->cls.v[i].name), r->name))
-			c = &e->cls.v[i];
-	if (!c) {
-		c = vec_push(&e->cls);
-		*c = (struct class_state){.name = mem_dup(r->name.p, r->name.n), .audit_more = 1};
-		price_init(&c->price, e->policy.max_stale);
-	}
+	id = keyring_class(e, r->name, e->policy.max_stale); /* moves cls.v */
+	c = &e->cls.v[id];
 	price_restore(&c->price, price[0]);
 	if (requests && requests[0] >= 0 && requests[1] >= 0 && requests[2] >= 0) {
 		c->price.requests = requests[0];

@@ -74,7 +74,7 @@ struct place {
 };
 
 struct class_state {
-	char *name;
+	const char *name; /* engine.cls_name's */
 	struct price price;
 	/* mean factor by which hits are audited more or less often than others */
 	double audit_more;
@@ -96,9 +96,20 @@ struct rule_state {
 
 /* A copy of a zone, shifted by what the wall clock was stepped. */
 struct zone_state {
-	const struct zone *given;
+	const struct zone *given; /* of use while a configuration is taken */
 	struct zone shifted;
-	struct zone_offset *offset;
+	struct zone_offset *offset; /* the copy's, and as they were given */
+	struct zone_offset *plain;
+	struct zone_day *day;
+};
+typedef VEC(struct zone_state) zone_states;
+
+/* A configuration is being applied to endpoint after endpoint, and to the keys of each. */
+struct applying {
+	uint32_t next, end;
+	bool in_keys;     /* next's keys have another policy, of which */
+	size_t keys;      /* so many have yet to learn of it */
+	zone_states zone; /* those before, which the others still go by */
 };
 
 /* What plain clients did with one key since that was last worked off (plain.h). */
@@ -215,7 +226,7 @@ struct peak {
 	struct instant window; /* WATCHED: until then */
 	struct audience audience;
 	VEC(struct plan_item) item;
-	struct heap todo;     /* by item; of PLANNED ones only */
+	struct heap todo;            /* by item; of PLANNED ones only */
 	VEC(struct peak_key) wanted; /* that are likely to be asked for */
 	bool counting;  /* WATCHED: how many of them it has found warm is being counted ... */
 	size_t counted; /* ... so far: of wanted, then of item */
@@ -324,15 +335,17 @@ struct engine {
 	uint32_t default_origin;
 	bool pool;
 	struct span wall_offset;
-	VEC(struct zone_state) zone; /* [0] is the default */
+	zone_states zone; /* [0] is the default */
+	struct applying applying;
+	struct instant applying_due;
 	VEC(struct rule_state) rule;
 	VEC(struct origin_state) origin;
-	VEC(struct class_state) cls;
+	VEC(struct class_state) cls; /* by id of cls_name */
 
 	struct store *store;
 	struct evict evict;
 	struct rng rng;
-	struct intern key_name, place_name;
+	struct intern key_name, place_name, cls_name;
 	VEC(struct key) key;       /* by id of key_name */
 	VEC(struct place *) place; /* by id of place_name */
 	struct change prior;       /* of all endpoints together */
@@ -347,9 +360,9 @@ struct engine {
 	struct heap jump;     /* by key: load after a jump of the demand */
 	struct heap deadline; /* by flight */
 	VEC(struct peak *) peak;
-	struct peak *manual;            /* the last INPUT_PREWARM; NULL: none yet */
-	VEC(struct by_hand) by_hand;    /* those that are to be planned */
-	struct instant peak_due;        /* the first thing that a peak wants done */
+	struct peak *manual;         /* the last INPUT_PREWARM; NULL: none yet */
+	VEC(struct by_hand) by_hand; /* those that are to be planned */
+	struct instant peak_due;     /* the first thing that a peak wants done */
 	struct planning planning;
 	size_t n_watching;              /* peaks that want to know of requests */
 	struct round round;             /* of slow work */
@@ -388,8 +401,10 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 /* The endpoint, made when it is new. */
 uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, struct effects *fx);
 void keyring_forget(struct engine *e, uint32_t key);
-/* Reads rule, policy, class, zone and origin of an endpoint anew. */
-void keyring_apply(struct engine *e, uint32_t place);
+/* The class of that name, made when it is new. */
+uint32_t keyring_class(struct engine *e, struct bytes name, double objective);
+/* Goes on with applying a new configuration: a slice, or all there is to do; true: that was all. */
+bool keyring_apply_some(struct engine *e, bool all);
 static inline struct place *key_place(struct engine *e, const struct key *k)
 {
 	return e->place.v[k->endpoint];

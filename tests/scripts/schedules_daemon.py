@@ -196,6 +196,34 @@ def learned_peaks_outlive_the_daemon():
 
 
 @test
+def who_reloads_again_while_that_goes_on_gets_the_last():
+    def config(name):
+        return {"schedules": [{"name": name, "rrule": "hourly", "patterns": ["/q"]},
+                              # of its own five years are looked at
+                              {"name": "never", "rrule": "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30", "patterns": ["/q"]}]}
+    with Daemon(config("a"), args=START) as d:
+        for name in "bcde":
+            d.write_config(config(name))
+            d.signal(signal.SIGHUP)
+            assert d.ask("health")["status"] == "ready"
+        until("the last", lambda: {r["name"] for r in d.ask("schedule.list")} == {"e", "never"})
+        d.wait_log("event=reload ok=1")
+
+
+@test
+def the_next_instants_of_all_come_in_order():
+    with Daemon(args=START) as d:
+        for name, rule in (("h", "hourly"), ("q", "hourly :00,:15,:30,:45"), ("x", "daily 13:30")):
+            add(d, name, rule)
+        until("expanded", lambda: len({r["name"] for r in d.ask("schedule.next", {"steps": 100})}) == 3)
+        rows = d.ask("schedule.next", {"steps": 9})
+        assert len(rows) == 9 and [r["time_s"] for r in rows] == sorted(r["time_s"] for r in rows), rows
+        assert [r["name"] for r in rows].count("q") == 7 and [r["name"] for r in rows].count("h") == 1, rows
+        assert [r["time_s"] for r in rows if r["name"] == "x"] == [1798032600], rows
+        assert len(d.ask("schedule.next", {"name": "q", "steps": 3})) == 3
+
+
+@test
 def what_cannot_be_is_refused_with_the_reason():
     with Daemon(args=START) as d:
         refused(d, "five years", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")

@@ -103,6 +103,98 @@ TEST(histories_are_searched_the_busiest_first_and_each_in_its_time)
 	effects_release(&fx);
 }
 
+static unsigned with_max_age(const struct engine *e, double max_age)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < e->place.n; i++)
+		n += e->place.v[i]->policy.max_age == max_age;
+	return n;
+}
+
+/* A zone of its own, as a setup has it: gone when the configuration was taken. */
+static void configure(struct engine *e, struct instant now, double max_age, int32_t offset_s)
+{
+	struct zone_offset offset = {{0}, offset_s};
+	struct zone_day day = {20000, ZONE_SUNDAY};
+	struct zone zone = {&offset, 1, &day, 1};
+	struct engine_config c = {.limits = engine_limits_default(),
+	                          .policy = policy_default(),
+	                          .zone = &zone,
+	                          .origin = ORIGIN_NONE};
+
+	c.limits.max_endpoints = BUSY + QUIET;
+	c.policy.max_age = max_age;
+	engine_configure(e, now, &c);
+	memset(&offset, 0xff, sizeof(offset));
+	memset(&day, 0xff, sizeof(day));
+}
+
+TEST(a_new_configuration_is_applied_in_slices)
+{
+	struct effects fx = {0};
+	struct engine *e = many(&fx);
+	struct instant now = instant_add(MONDAY, SPAN_S(30));
+	unsigned some, ticks = 0;
+
+	configure(e, now, 7000, 3600);
+	some = with_max_age(e, 7000);
+	OK(some > 0 && some < 2000, "%u at once", some);
+	/* the others still have the clock that they had */
+	OK(zone_local_s(e->place.v[BUSY + QUIET - 1]->zone, now) == instant_s(now));
+	OK(zone_local_s(e->place.v[0]->zone, now) == instant_s(now) + 3600);
+	ask(e, now, "/another", 1, &fx);
+	/* yet another in the midst of it, and the wall clock is set */
+	configure(e, now, 8000, 7200);
+	OK(with_max_age(e, 7000) + with_max_age(e, 8000) == e->place.n);
+	engine_input(e, now, &(struct input){.kind = INPUT_CLOCK, .clock.offset = SPAN_S(10)}, &fx);
+	OK(zone_local_s(e->place.v[BUSY + QUIET - 1]->zone, now) == instant_s(now) + 3610);
+	for (; engine_next(e).us <= now.us; ticks++)
+		engine_tick(e, now, 1, &fx);
+	OK(with_max_age(e, 8000) == e->place.n && ticks > 20, "%u ticks", ticks);
+	OK(zone_local_s(e->place.v[BUSY + QUIET - 1]->zone, now) == instant_s(now) + 7210);
+	OK(zone_day_kind(e->place.v[0]->zone, 20000) == ZONE_SUNDAY);
+	/* the end in the midst of it */
+	configure(e, now, 9000, 0);
+	engine_free(&e);
+	effects_release(&fx);
+}
+
+TEST(all_keys_of_an_endpoint_learn_of_another_policy)
+{
+	struct engine_config c = {.limits = engine_limits_default(),
+	                          .policy = policy_default(),
+	                          .origin = ORIGIN_NONE};
+	struct engine *e = engine_new(&c, NULL, MONDAY);
+	struct effects fx = {0};
+	char name[64];
+	unsigned held = 0;
+
+	for (int i = 0; i < 6000; i++) {
+		struct input in = {.kind = INPUT_EVENT};
+
+		snprintf(name, sizeof(name), "/k/%d", i);
+		in.key = bytes_str(name);
+		in.event.at = INSTANT_NONE;
+		in.event.outcome = OUTCOME_MISS;
+		engine_input(e, MONDAY, &in, &fx);
+		effects_clear(&fx);
+	}
+	c.policy.holdout = 0.5;
+	engine_configure(e, MONDAY, &c);
+	for (int i = 0; engine_next(e).us <= MONDAY.us && i < 3; i++)
+		engine_tick(e, MONDAY, 1, &fx);
+	/* one that is forgotten meanwhile does not keep another from it */
+	keyring_forget(e, intern_find(&e->key_name, bytes_str("/k/10")));
+	while (engine_next(e).us <= MONDAY.us)
+		engine_tick(e, MONDAY, 1, &fx);
+	for (uint32_t i = 0; i < e->key_name.n_ids; i++)
+		held += intern_is_live(&e->key_name, i) && (e->key.v[i].flags & KEY_HELD_OUT);
+	OK(held > 2700 && held < 3300, "%u", held);
+	engine_free(&e);
+	effects_release(&fx);
+}
+
 struct copy {
 	struct engine *to;
 	bool without; /* as from a version that did not have it */
@@ -173,6 +265,8 @@ int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	RUN(histories_are_searched_the_busiest_first_and_each_in_its_time);
+	RUN(a_new_configuration_is_applied_in_slices);
+	RUN(all_keys_of_an_endpoint_learn_of_another_policy);
 	RUN(guards_and_what_the_quiet_share_survive_a_restart);
 	return tap_done();
 }
