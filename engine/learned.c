@@ -34,6 +34,13 @@ static const double MINUTE_LEAST = 30; /* requests: fewer do not show in which m
 static const double FORECAST_FACTOR = 3, FORECAST_LEAST = 20 /* requests in a quarter */;
 static const int FORECAST_QUARTERS = 2;
 
+/*
+ * So many weekdays in what a schedule is known to do make it one of all of them; so many of its
+ * instants are looked at for that.
+ */
+static const int MOST_WEEKDAYS = 3;
+static const size_t SCHEDULE_LOOK = 256;
+
 /* Peaks nearer than this to another of the same endpoint are one. */
 static const struct span SAME = {20 * 60 * 1000000LL};
 
@@ -164,8 +171,41 @@ const struct audience *learned_audience(struct engine *e, uint32_t place, struct
 	return best ? &best->audience : NULL;
 }
 
+/* Are they at the same time of the day? */
+static bool same_time(struct instant a, struct instant b)
+{
+	const int64_t day = INT64_C(86400) * 1000000;
+	int64_t apart = (a.us - b.us) % day;
+
+	apart = apart < 0 ? apart + day : apart;
+	return apart <= SAME.us || apart >= day - SAME.us;
+}
+
+/*
+ * Does the schedule ring at that time on the days of its kind, most of them? Then it knows also on
+ * which days it does not: those that its calendar leaves out.
+ */
+static bool rings_daily_at(const struct peak *x, const struct peak *p, const struct zone *z)
+{
+	size_t from = x->next > SCHEDULE_LOOK / 2 ? x->next - SCHEDULE_LOOK / 2 : 0;
+	int64_t last = INT64_MIN;
+	int days = 0, enough = p->learned.rise.kind == ZONE_WEEKDAY ? MOST_WEEKDAYS : 1;
+
+	for (size_t i = from; i < x->at.n && i < from + SCHEDULE_LOOK && days < enough; i++) {
+		int64_t day = local_day(z, x->at.v[i]);
+
+		if (day == last || !same_time(x->at.v[i], p->at.v[0]) ||
+		    !comes_on(&p->learned.rise, zone_day_kind(z, (int32_t)day)))
+			continue;
+		last = day;
+		days++;
+	}
+	return days >= enough;
+}
+
 bool learned_superseded(struct engine *e, const struct peak *p)
 {
+	const struct zone *z = e->place.v[p->place]->zone;
 	const struct endpoint *ep = &e->place.v[p->place]->ep;
 
 	if (!p->at.n || !ep->keys.n)
@@ -175,7 +215,8 @@ bool learned_superseded(struct engine *e, const struct peak *p)
 
 		if (x->source != PREFETCH_SCHEDULE || x->next >= x->at.n)
 			continue;
-		if (llabs((long long)(x->at.v[x->next].us - p->at.v[0].us)) <= SAME.us &&
+		if ((llabs((long long)(x->at.v[x->next].us - p->at.v[0].us)) <= SAME.us ||
+		     rings_daily_at(x, p, z)) &&
 		    peak_covers(e, x, ep->keys.v[0]))
 			return true;
 	}

@@ -328,6 +328,11 @@ TESTS += %D%/unit/t_round
 
 # The engine in a made-up world; each prints its figures, which docs/robustness.md shows
 SCENARIO_SOURCES = %D%/scenario/world.h %D%/scenario/world.c
+check_PROGRAMS += %D%/scenario/bells
+%C%_scenario_bells_SOURCES = %D%/scenario/bells.c
+%C%_scenario_bells_CPPFLAGS = $(UNIT_CPPFLAGS) $(GSL_CFLAGS)
+%C%_scenario_bells_LDADD = calendar/libcalendar.la $(ENGINE_LIBS) $(XXHASH_LIBS) $(ICAL_LIBS)
+TESTS += %D%/scenario/bells
 check_PROGRAMS += %D%/scenario/calibration
 %C%_scenario_calibration_SOURCES = %D%/scenario/calibration.c $(SCENARIO_SOURCES)
 %C%_scenario_calibration_CPPFLAGS = $(UNIT_CPPFLAGS)
