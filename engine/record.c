@@ -4,9 +4,10 @@
  *
  *	class     log_price, requests [all, a day's, of this day], audits [all, stale], stale [serves,
  *	          of requests]
- *	endpoint  prior [a, b, keys behind it], pool (shares of its bins), tempo [log, information],
- *	          recent [requests, hits, stale],
- *	          load_us [mean, n], theta (volatility shape), timetable [period s, theta of its phases],
+ *	endpoint  prior [a, b, keys behind it], pool (shares of its bins), tempo [log, information,
+ *	          when it last moved], audits [stale ones found, and said], recent [requests, hits,
+ *	          stale], load_us [mean, n], theta, theta_info, theta_days (volatility shape,
+ *	          shape_state), timetable [period s, theta of its phases],
  *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [coefficients, step s, sd,
  *	          weekly, period s], errors [profile, harmonic, n], forecast (ensemble_state),
  *	          level (tail_state), guards (guard_state, of each source of prefetches)
