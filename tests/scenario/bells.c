@@ -276,6 +276,12 @@ static void market_day(struct floor *f, struct instant open, struct instant clos
 	}
 }
 
+static void note_close(void *arg, const struct learned_row *r)
+{
+	if (r->kind == ZONE_WEEKDAY && r->minute == 16 * 60)
+		*(struct instant *)arg = r->next;
+}
+
 TEST(what_was_learned_of_closes_is_not_expected_on_a_half_day)
 {
 	struct instant from = utc(2026, 11, 2, 5, 0), open[BELLS], close[BELLS];
@@ -287,8 +293,16 @@ TEST(what_was_learned_of_closes_is_not_expected_on_a_half_day)
 	n = bells("starts XNYS", "XNYS", from, utc(2026, 12, 1, 5, 0), open);
 	OK(n == bells("ends XNYS", "XNYS", from, utc(2026, 12, 1, 5, 0), close) && n == 20, "%zu",
 	   n);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		struct instant next = INSTANT_NONE;
+
 		market_day(&f, open[i], close[i]);
+		if (close[i].us != utc(2026, 11, 27, 18, 0).us)
+			continue;
+		engine_learned_peaks(f.e, note_close, &next);
+		OK(next.us == utc(2026, 11, 30, 21, 0).us, "the next is on Monday: %.0f",
+		   instant_s(next));
+	}
 	until(&f, utc(2026, 12, 1, 5, 0));
 	/* proven by then, and acted on at the close of the day before the holiday */
 	before_half = warmed(&f, NULL, utc(2026, 11, 25, 20, 30), utc(2026, 11, 25, 21, 0));
