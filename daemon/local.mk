@@ -1,6 +1,7 @@
 # daemon/: everything but main, so that unit tests can link it.
 noinst_LTLIBRARIES += %D%/libdaemon.la
 %C%_libdaemon_la_SOURCES = \
+	%D%/acceptor.h %D%/acceptor.c \
 	%D%/address.h %D%/address.c \
 	%D%/clock.h %D%/clock.c \
 	%D%/config.h %D%/config.c %D%/config_show.c \

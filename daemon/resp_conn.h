@@ -20,6 +20,7 @@
 #define FORECACHED_DAEMON_RESP_CONN_H
 
 #include "base/vec.h"
+#include "daemon/acceptor.h"
 #include "daemon/daemon.h"
 #include "daemon/resp.h"
 #include "daemon/resp_miss.h"
@@ -142,7 +143,7 @@ struct resp_settings {
 
 struct resp {
 	struct daemon *d;
-	int tcp_fd, unix_fd, reserve_fd;
+	struct acceptor tcp, unix_socket;
 	char *unix_path, *password;
 	int port;
 	struct resp_conn *first; /* of all connections */
@@ -159,7 +160,7 @@ struct resp {
 	char *key[RESP_KEYS];           /* composed names */
 	size_t key_cap[RESP_KEYS];
 	unsigned next_key;
-	struct loop_timer accept_again, idle, learn, go_on, pause;
+	struct loop_timer idle, learn, go_on, pause;
 	bool learning;                  /* the timer is set */
 	bool flushing;                  /* connections wait for a flush */
 	int64_t paused_until_us;        /* CLIENT PAUSE */

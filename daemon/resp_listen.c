@@ -23,64 +23,24 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ACCEPTS_PER_TURN 64
-#define BACKLOG          511
-
-/* Out of descriptors: accept again after so long. */
-static const struct span ACCEPT_PAUSE = {100 * 1000};
+#define BACKLOG 511
 
 /* How often idle connections are looked for. */
 static const struct span IDLE_LOOK = {1000 * 1000};
 
-static void on_accept(void *arg, uint32_t events);
-
 /* -- Accepting -------------------------------------------------------------------------------- */
 
-static void watch_for(struct resp *r, uint32_t events)
-{
-	if (r->tcp_fd >= 0)
-		loop_mod(r->d->loop, r->tcp_fd, events);
-	if (r->unix_fd >= 0)
-		loop_mod(r->d->loop, r->unix_fd, events);
-}
+static const char SORRY[] = "-ERR max number of clients reached\r\n";
 
-static void on_accept_again(void *arg)
+static void on_refused(void *arg)
 {
 	struct resp *r = arg;
 
-	if (r->reserve_fd < 0)
-		r->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	watch_for(r, EPOLLIN);
-}
-
-/*
- * No descriptor is left. The reserve takes the one who waits longest, who is told to go, so that
- * nobody hangs in the queue unheard; then nobody is looked for until some time has passed, as the
- * listening socket stays readable and the loop would spin.
- */
-static void out_of_descriptors(struct resp *r, int listen_fd)
-{
-	static const char sorry[] = "-ERR max number of clients reached\r\n";
-	int fd;
-
-	if (r->reserve_fd >= 0) {
-		close(r->reserve_fd);
-		r->reserve_fd = -1;
-		fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0) {
-			if (write(fd, sorry, sizeof(sorry) - 1) < 0)
-				log_line(LOG_DEBUG, "redis_refused", "why=\"%s\"", strerror(errno));
-			close(fd);
-		}
-		r->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	}
 	r->n_rejected++;
 	log_line(LOG_WARN, "redis_accept",
 	         "why=\"no descriptor is left: raise the limit of open files, or lower "
 	         "redis_max_clients\" connections=%zu",
 	         r->n_conns);
-	watch_for(r, 0);
-	loop_timer_set(r->d->loop, &r->accept_again, ACCEPT_PAUSE);
 }
 
 /*
@@ -102,60 +62,44 @@ static bool is_one_of_the_last(int fd)
 
 static void too_many(struct resp *r, int fd)
 {
-	static const char sorry[] = "-ERR max number of clients reached\r\n";
-
 	r->n_rejected++;
 	log_line(LOG_NOTICE, "redis_refused",
 	         "why=\"redis_max_clients is %" PRId64
 	         ", and some descriptors are kept free\" connections=%zu descriptor=%d",
 	         r->set.max_clients, r->n_conns, fd);
-	if (write(fd, sorry, sizeof(sorry) - 1) < 0)
+	if (write(fd, SORRY, sizeof(SORRY) - 1) < 0)
 		log_line(LOG_DEBUG, "redis_refused", "why=\"%s\"", strerror(errno));
 	close(fd);
 }
 
-static void accept_on(struct resp *r, int listen_fd, bool is_unix)
+static void open_one(struct resp *r, int fd, bool is_unix)
 {
-	int one = 1, fd;
+	int one = 1;
 
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 &&
-		    (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-			out_of_descriptors(r, listen_fd);
-			return;
-		}
-		if (fd < 0 && errno == ECONNABORTED)
-			continue;
-		if (fd < 0)
-			return;
-		if (r->n_conns >= (size_t)r->set.max_clients || is_one_of_the_last(fd)) {
-			too_many(r, fd);
-			continue;
-		}
-		if (!is_unix) {
-			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-			setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-		}
-		r->n_connections++;
-		resp_conn_open(r, fd, is_unix);
+	if (r->n_conns >= (size_t)r->set.max_clients || is_one_of_the_last(fd)) {
+		too_many(r, fd);
+		return;
 	}
+	if (!is_unix) {
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	}
+	r->n_connections++;
+	resp_conn_open(r, fd, is_unix);
 }
 
-static void on_accept(void *arg, uint32_t events)
+static void on_tcp(void *arg, int fd, const struct sockaddr *from, socklen_t n)
 {
-	struct resp *r = arg;
-
-	(void)events;
-	accept_on(r, r->tcp_fd, false);
+	(void)from;
+	(void)n;
+	open_one(arg, fd, false);
 }
 
-static void on_accept_unix(void *arg, uint32_t events)
+static void on_unix(void *arg, int fd, const struct sockaddr *from, socklen_t n)
 {
-	struct resp *r = arg;
-
-	(void)events;
-	accept_on(r, r->unix_fd, true);
+	(void)from;
+	(void)n;
+	open_one(arg, fd, true);
 }
 
 /* -- Idle connections ------------------------------------------------------------------------- */
@@ -197,14 +141,12 @@ static int listen_tcp(struct resp *r, const char *where, struct resp_listen_erro
 	struct address_error why;
 	int rc;
 
-	r->tcp_fd = address_listen("redis", where, BACKLOG, &r->port, &why);
-	if (r->tcp_fd < 0) {
-		rc = r->tcp_fd;
-		r->tcp_fd = -1;
+	rc = address_listen("redis", where, BACKLOG, &r->port, &why);
+	if (rc < 0) {
 		errno = -rc;
 		return fail(e, "%s", why.text);
 	}
-	rc = loop_add(r->d->loop, r->tcp_fd, EPOLLIN, on_accept, r);
+	rc = acceptor_start(&r->tcp, r->d->loop, rc);
 	errno = -rc;
 	return rc ? fail(e, "redis: %s", strerror(-rc)) : 0;
 }
@@ -213,7 +155,7 @@ static int listen_unix(struct resp *r, struct resp_listen_error *e)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	size_t n = strlen(r->d->dir) + sizeof("/resp.sock");
-	int rc;
+	int rc, fd;
 
 	r->unix_path = mem_calloc(n, 1);
 	snprintf(r->unix_path, n, "%s/resp.sock", r->d->dir);
@@ -227,12 +169,15 @@ static int listen_unix(struct resp *r, struct resp_listen_error *e)
 	memcpy(sa.sun_path, r->unix_path, n);
 	/* the run directory is locked: what lies there is of a daemon that is no more */
 	unlink(r->unix_path);
-	r->unix_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (r->unix_fd < 0 || bind(r->unix_fd, (struct sockaddr *)&sa, sizeof(sa)) ||
-	    listen(r->unix_fd, BACKLOG))
-		return fail(e, "redis_socket: cannot listen on %s: %s", r->unix_path,
-		            strerror(errno));
-	rc = loop_add(r->d->loop, r->unix_fd, EPOLLIN, on_accept_unix, r);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(fd, BACKLOG)) {
+		rc = fail(e, "redis_socket: cannot listen on %s: %s", r->unix_path,
+		          strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	rc = acceptor_start(&r->unix_socket, r->d->loop, fd);
 	errno = -rc;
 	return rc ? fail(e, "redis_socket: %s", strerror(-rc)) : 0;
 }
@@ -299,9 +244,10 @@ int resp_new(struct daemon *d, struct resp **ret, struct resp_listen_error *rete
 	r = mem_calloc(1, sizeof(*r));
 	r->d = d;
 	r->started_us = clock_boot_us(&d->clock);
-	r->tcp_fd = r->unix_fd = -1;
-	r->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	r->accept_again = (struct loop_timer){on_accept_again, r, 0};
+	r->tcp = r->unix_socket =
+	        (struct acceptor){.refused = on_refused, .arg = r, .sorry = bytes_str(SORRY)};
+	r->tcp.take = on_tcp;
+	r->unix_socket.take = on_unix;
 	r->idle = (struct loop_timer){on_idle, r, 0};
 	r->set.slow_us = 10000;
 	r->set.slow_len = 128;
@@ -332,18 +278,10 @@ void resp_stop_accepting(struct resp *r)
 {
 	if (!r)
 		return;
-	loop_timer_cancel(r->d->loop, &r->accept_again);
-	if (r->tcp_fd >= 0) {
-		loop_del(r->d->loop, r->tcp_fd);
-		close(r->tcp_fd);
-	}
-	if (r->unix_fd >= 0) {
-		loop_del(r->d->loop, r->unix_fd);
-		close(r->unix_fd);
-	}
+	acceptor_stop(&r->tcp);
+	acceptor_stop(&r->unix_socket);
 	if (r->unix_path)
 		unlink(r->unix_path);
-	r->tcp_fd = r->unix_fd = -1;
 }
 
 void resp_free(struct resp **rp)
@@ -359,8 +297,6 @@ void resp_free(struct resp **rp)
 		resp_conn_close(r->first);
 	resp_conn_teardown(r);
 	loop_timer_cancel(r->d->loop, &r->idle);
-	if (r->reserve_fd >= 0)
-		close(r->reserve_fd);
 	resp_slow_trim(r, 0);
 	vec_free(&r->slow);
 	if (r->password)

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "daemon/acceptor.h"
 #include "daemon/config_source.h"
 #include "daemon/log.h"
 #include "daemon/message_json.h"
@@ -11,6 +12,7 @@
 #include "proto/value.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <microhttpd.h>
 #include <stdarg.h>
@@ -38,6 +40,10 @@ static const int SEND_BYTES = 65536;
  */
 #define SLOW_IDLES 3
 
+/* For whom no descriptor is left. */
+static const char SORRY[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+                            "Retry-After: 1\r\nContent-Length: 0\r\n\r\n";
+
 /* How often slow connections are looked for. */
 static const struct span LOOK = {1000 * 1000};
 
@@ -52,14 +58,15 @@ struct peer {
 struct web {
 	struct daemon *d;
 	struct MHD_Daemon *mhd;
-	int listen_fd, epoll_fd, port;
+	struct acceptor acceptor;
+	int epoll_fd, port;
 	struct loop_timer timeout, work, look;
 	struct web_answer *first, *last;
 	struct peer *peers;
 	struct web_counts counts;
 	struct web_warmth *warmths;
 	int64_t idle_us;
-	bool closed; /* a connection, since MHD_run was called last */
+	uint64_t max_connections;
 };
 
 /* -- Text ------------------------------------------------------------------------------------- */
@@ -284,13 +291,9 @@ static void run(struct web *w)
 	MHD_UNSIGNED_LONG_LONG ms;
 	double from = cpu_s();
 
-	w->closed = false;
 	MHD_run(w->mhd);
 	note_step(w, from);
-	/* one that was full listens again in its next run only */
-	if (w->closed)
-		loop_timer_set(w->d->loop, &w->timeout, SPAN_ZERO);
-	else if (MHD_get_timeout(w->mhd, &ms) == MHD_YES)
+	if (MHD_get_timeout(w->mhd, &ms) == MHD_YES)
 		loop_timer_set(w->d->loop, &w->timeout, SPAN_MS(ms < 60000 ? ms : 60000));
 	else
 		loop_timer_cancel(w->d->loop, &w->timeout);
@@ -527,9 +530,30 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **context,
 	if (p->next)
 		p->next->prev = p->prev;
 	w->counts.connections--;
-	w->closed = true;
+	acceptor_hold(&w->acceptor, false);
 	free(p);
 	*context = NULL;
+}
+
+/* MHD closes the socket if it does not take it. Those that are too many wait in the system's queue. */
+static void on_accepted(void *arg, int fd, const struct sockaddr *from, socklen_t n)
+{
+	struct web *w = arg;
+
+	if (MHD_add_connection(w->mhd, fd, from, n) != MHD_YES)
+		log_line(LOG_DEBUG, "http", "why=\"connection not taken: %s\"", strerror(errno));
+	acceptor_hold(&w->acceptor, w->counts.connections >= w->max_connections);
+	run(w);
+}
+
+static void on_refused(void *arg)
+{
+	struct web *w = arg;
+
+	log_line(
+	        LOG_WARN, "http_accept",
+	        "why=\"no descriptor is left: raise the limit of open files\" connections=%" PRIu64,
+	        (uint64_t)w->counts.connections);
 }
 
 /* Who sends or takes a byte now and then is never idle, and never done. */
@@ -563,14 +587,14 @@ static void be_silent(void *arg, const char *fmt, va_list ap)
 	(void)ap;
 }
 
-static int start(struct web *w, const struct config *c, struct address_error *e)
+static int start(struct web *w, const struct config *c, int listen_fd, struct address_error *e)
 {
 	const union MHD_DaemonInfo *info;
 	int rc;
 
 	w->mhd = MHD_start_daemon(
-	        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, w,
-	        MHD_OPTION_EXTERNAL_LOGGER, be_silent, NULL, MHD_OPTION_LISTEN_SOCKET, w->listen_fd,
+	        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
+	        on_request, w, MHD_OPTION_EXTERNAL_LOGGER, be_silent, NULL,
 	        MHD_OPTION_CONNECTION_LIMIT, (unsigned)c->http_max_connections,
 	        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ceil(c->http_idle_s),
 	        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)c->http_request_bytes,
@@ -578,6 +602,7 @@ static int start(struct web *w, const struct config *c, struct address_error *e)
 	        on_connection, w, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 	info = w->mhd ? MHD_get_daemon_info(w->mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info) {
+		close(listen_fd);
 		snprintf(e->text, sizeof(e->text), "http: the server does not start");
 		return -EIO;
 	}
@@ -585,6 +610,10 @@ static int start(struct web *w, const struct config *c, struct address_error *e)
 	rc = loop_add(w->d->loop, w->epoll_fd, EPOLLIN, on_epoll, w);
 	if (rc) {
 		w->epoll_fd = -1;
+		close(listen_fd);
+	}
+	rc = rc ? rc : acceptor_start(&w->acceptor, w->d->loop, listen_fd);
+	if (rc) {
 		snprintf(e->text, sizeof(e->text), "http: %s", strerror(-rc));
 	}
 	return rc;
@@ -594,7 +623,7 @@ int web_new(struct daemon *d, struct web **ret, struct address_error *reterr)
 {
 	const struct config *c = d->setup->config;
 	struct web *w;
-	int rc;
+	int rc, fd;
 
 	*ret = NULL;
 	if (!strcmp(c->http, "off"))
@@ -602,18 +631,23 @@ int web_new(struct daemon *d, struct web **ret, struct address_error *reterr)
 	w = mem_calloc(1, sizeof(*w));
 	*w = (struct web){.d = d,
 	                  .epoll_fd = -1,
+	                  .acceptor = {.take = on_accepted,
+	                               .refused = on_refused,
+	                               .arg = w,
+	                               .sorry = bytes_str(SORRY)},
+	                  .max_connections = (uint64_t)c->http_max_connections,
 	                  .idle_us = (int64_t)(c->http_idle_s * 1e6),
 	                  .timeout = {on_timeout, w, 0},
 	                  .work = {on_work, w, 0},
 	                  .look = {on_look, w, 0}};
-	w->listen_fd = address_listen("http", c->http, BACKLOG, &w->port, reterr);
-	if (w->listen_fd == -EADDRINUSE && !config_source_of(c, "http")) {
+	fd = address_listen("http", c->http, BACKLOG, &w->port, reterr);
+	if (fd == -EADDRINUSE && !config_source_of(c, "http")) {
 		/* nobody has asked for it: no reason not to serve */
 		log_line(LOG_WARN, "http", "why=\"%s\"", reterr->text);
 		free(w);
 		return 0;
 	}
-	rc = w->listen_fd < 0 ? w->listen_fd : start(w, c, reterr);
+	rc = fd < 0 ? fd : start(w, c, fd, reterr);
 	if (rc) {
 		web_free(&w);
 		return rc;
@@ -630,6 +664,7 @@ void web_free(struct web **wp)
 
 	if (!w)
 		return;
+	acceptor_stop(&w->acceptor);
 	if (w->epoll_fd >= 0)
 		loop_del(w->d->loop, w->epoll_fd);
 	/* MHD does not end while a connection is suspended */
@@ -637,8 +672,6 @@ void web_free(struct web **wp)
 		MHD_resume_connection(a->connection);
 	if (w->mhd)
 		MHD_stop_daemon(w->mhd);
-	else if (w->listen_fd >= 0)
-		close(w->listen_fd);
 	loop_timer_cancel(w->d->loop, &w->timeout);
 	loop_timer_cancel(w->d->loop, &w->work);
 	loop_timer_cancel(w->d->loop, &w->look);

@@ -6,10 +6,12 @@ import json
 import math
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -481,6 +483,76 @@ def who_is_slow_or_silent_is_sent_away():
             return closed(slow)
         until("the slow one is closed", drip)
         assert fetch(d, "/livez")[0] == 200
+
+
+@test
+def more_than_may_be_wait_and_are_served_when_others_go():
+    with Daemon({**WEB, "http_idle_s": 60, "http_max_connections": 4}) as d:
+        crowd = [raw(d) for _ in range(10)]
+        for s in crowd:
+            s.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        for s in crowd:
+            assert s.recv(65536).startswith(b"HTTP/1.1 200"), "the first of them, and the next when one has gone"
+            s.close()
+        assert fetch(d, "/livez")[0] == 200
+
+
+def cpu_s(d):
+    with open("/proc/%d/stat" % d.process.pid) as f:
+        fields = f.read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@test
+def without_descriptors_neither_listener_spins_and_both_recover():
+    """No connection is open, and none can be made: the case in which libmicrohttpd by itself would spin."""
+    with Daemon({**WEB, "redis": "127.0.0.1:0", "segment_bytes": 1 << 20}) as d:
+        assert d.ask("health")["status"] == "ready"
+        redis = int(d.wait_log(r"event=redis .*port=(\d+)").group(1))
+        used = sorted(map(int, os.listdir("/proc/%d/fd" % d.process.pid)))
+        hard = resource.prlimit(d.process.pid, resource.RLIMIT_NOFILE)[1]
+        # the lowest number that is free is beyond the limit
+        lowest = next(i for i in range(len(used) + 1) if i not in used)
+        resource.prlimit(d.process.pid, resource.RLIMIT_NOFILE, (lowest, hard))
+        said = b""
+        for _ in range(3):
+            s = raw(d, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            try:
+                said += drain(s)
+            except OSError:
+                pass  # closed with what it has not read
+        d.wait_log("warn event=http_accept .*no descriptor")
+        with socket.create_connection(("127.0.0.1", redis)) as s:
+            s.settimeout(60)
+            assert s.recv(100) == b"-ERR max number of clients reached\r\n"
+        d.wait_log("warn event=redis_accept .*no descriptor")
+        assert not said or said.startswith(b"HTTP/1.1 503 "), said
+        waiting = [raw(d) for _ in range(5)] + [socket.create_connection(("127.0.0.1", redis)) for _ in range(5)]
+        begun, before = time.monotonic(), cpu_s(d)
+        until("a second", lambda: time.monotonic() > begun + 1)
+        share = (cpu_s(d) - before) / (time.monotonic() - begun)
+        assert share < 0.5, "spins: %.2f of a CPU" % share
+        assert d.ask("health")["status"] == "ready"
+        for s in waiting:
+            s.close()
+        resource.prlimit(d.process.pid, resource.RLIMIT_NOFILE, (lowest + 500, hard))
+
+        def served():
+            try:
+                return fetch(d, "/livez")[0] == 200
+            except (OSError, http.client.HTTPException):
+                return False
+        until("HTTP is served again", served)
+
+        def pong():
+            try:
+                with socket.create_connection(("127.0.0.1", redis)) as s:
+                    s.settimeout(60)
+                    s.send(b"PING\r\n")
+                    return s.recv(100) == b"+PONG\r\n"
+            except OSError:
+                return False
+        until("Redis clients are, too", pong)
 
 
 @test
