@@ -9,6 +9,7 @@ noinst_LTLIBRARIES += %D%/libbase.la
 	%D%/intern.h %D%/intern.c \
 	%D%/loghist.h %D%/loghist.c \
 	%D%/mem.h %D%/mem.c \
+	%D%/quad.h \
 	%D%/rng.h %D%/rng.c \
 	%D%/text.h %D%/text.c \
 	%D%/vec.h \

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/pool.h"
 
+#include "base/quad.h"
+
 #include <math.h>
 #include <stddef.h>
 
@@ -8,19 +10,47 @@
  * Beside the keys a Gamma of this shape counts as so many, lest few keys be taken for all there can
  * be. It stands where the keys are; the parent's place counts as that of so many.
  */
-static const double REST_KEYS = 4, REST_A = 0.7, PLACE_KEYS = 1;
+static const float REST_KEYS = 4;
+static const double REST_A = 0.7, PLACE_KEYS = 1;
 
 /* Goes to each neighbour at each step. */
-static const double BLUR = 0.2;
+static const float BLUR = 0.2f;
 
 /* No rate is impossible; but those far above the others may not make up the mean. */
-static const double FLOOR = 1e-5;
+static const float FLOOR = 1e-5f;
 
 /* What is so much less likely than the likeliest, in logarithms, is left out. */
-static const double UNLIKELY = 20;
+static const float UNLIKELY = 20;
 
 /* Bins of rates from one length of looks.h to the next. */
 #define PER_LENGTH 7
+
+/* The rates of the bins, POOL_LOWEST e^(i POOL_STEP). */
+/* clang-format off */
+static const float RATE[POOL_BINS] = {
+	3e-08f, 3.852076e-08f, 4.946164e-08f, 6.351e-08f,
+	8.154845e-08f, 1.047103e-07f, 1.344507e-07f, 1.726381e-07f,
+	2.216717e-07f, 2.846321e-07f, 3.654748e-07f, 4.69279e-07f,
+	6.025661e-07f, 7.737102e-07f, 9.934636e-07f, 1.275632e-06f,
+	1.637945e-06f, 2.103162e-06f, 2.700514e-06f, 3.467529e-06f,
+	4.452395e-06f, 5.716988e-06f, 7.340758e-06f, 9.42572e-06f,
+	1.210286e-05f, 1.554038e-05f, 1.995425e-05f, 2.562176e-05f,
+	3.289899e-05f, 4.224315e-05f, 5.424127e-05f, 6.964717e-05f,
+	8.942874e-05f, 0.0001148288f, 0.0001474431f, 0.0001893206f,
+	0.0002430925f, 0.000312137f, 0.0004007918f, 0.0005146269f,
+	0.000660794f, 0.0008484763f, 0.001089465f, 0.001398901f,
+	0.001796224f, 0.002306398f, 0.002961473f, 0.003802607f,
+	0.004882644f, 0.006269439f, 0.008050119f, 0.01033656f,
+	0.0132724f, 0.0170421f, 0.02188249f, 0.02809767f,
+	0.03607813f, 0.04632523f, 0.05948278f, 0.0763774f,
+	0.09807052f, 0.125925f, 0.161691f, 0.2076153f,
+	0.2665833f, 0.3422998f, 0.4395216f, 0.5643569f,
+	0.7246486f, 0.9304672f, 1.194744f, 1.534081f,
+	1.969799f, 2.529272f, 3.24765f, 4.170065f,
+	5.354469f, 6.875274f, 8.828027f, 11.33541f,
+	14.55496f, 18.68893f, 23.99707f, 30.81284f,
+};
+/* clang-format on */
 
 /*
  * ln(1 - exp(-x)) for x = POOL_LOWEST e^(i POOL_STEP): what a look over 1 s that found a change says
@@ -45,14 +75,9 @@ static const float LOG_CHANGED[POOL_BINS + (LOOKS_BINS - 1) * PER_LENGTH] = {
 };
 /* clang-format on */
 
-static double log_rate(int bin)
+static void normalise(float *v)
 {
-	return log(POOL_LOWEST) + POOL_STEP * bin;
-}
-
-static void normalise(double *v)
-{
-	double sum = 0;
+	float sum = 0;
 
 	for (int i = 0; i < POOL_BINS; i++)
 		sum += v[i];
@@ -61,86 +86,162 @@ static void normalise(double *v)
 }
 
 /* Shares of a Gamma: its density of the logarithm. */
-static void shares_of(struct change c, double *ret)
+static void shares_of(struct change c, float *ret)
 {
-	double top = c.a * log(c.a / c.b) - c.a;
+	const float a = (float)c.a, mean = (float)(c.a / c.b);
+	/* of the bin over the mean */
+	quad log_ratio =
+	        (float)POOL_STEP * (quad){0, 1, 2, 3} + (float)(log(POOL_LOWEST) - log(c.a / c.b));
 
-	for (int i = 0; i < POOL_BINS; i++) {
-		double x = log_rate(i);
+	for (int i = 0; i < POOL_BINS; i += 4, log_ratio += 4 * (float)POOL_STEP) {
+		quad l = a * (log_ratio - quad_load(RATE + i) / mean + 1);
 
-		ret[i] = exp(c.a * x - c.b * exp(x) - top) + 1e-300;
+		quad_store(ret + i, quad_exp(quad_max(l, quad_all(-80))));
 	}
 	normalise(ret);
 }
 
 /* ret_moved: the share of keys that is in another bin than before; may be NULL. */
-static void set(struct pool *p, double *share, double *ret_moved)
+static void set(struct pool *p, float *share, double *ret_moved)
 {
-	double mean = 0;
+	float mean = 0, moved = 0;
 
 	normalise(share);
 	for (int i = 0; i < POOL_BINS; i++)
-		mean += share[i] * exp(log_rate(i));
+		mean += share[i] * RATE[i];
 	for (int i = 0; i < POOL_BINS; i++) {
-		double above = fmax(exp(log_rate(i)) / mean, 1);
+		float above = RATE[i] > mean ? RATE[i] / mean : 1;
 
 		share[i] += FLOOR / (above * above);
 	}
 	normalise(share);
 	for (int i = 0; i < POOL_BINS; i++) {
-		if (ret_moved)
-			*ret_moved += 0.5 * fabs(share[i] - p->share[i]);
-		p->share[i] = (float)share[i];
+		moved += 0.5f * fabsf(share[i] - p->share[i]);
+		p->share[i] = share[i];
 	}
+	if (ret_moved)
+		*ret_moved = (double)moved;
 }
 
 void pool_init(struct pool *p, struct change parent)
 {
-	double share[POOL_BINS];
+	float share[POOL_BINS];
 
 	shares_of(parent, share);
 	set(p, share, NULL);
 }
 
-/* The posterior of a key, from bin first to bin last. */
-struct posterior {
-	double p[POOL_BINS]; /* not normalised */
-	int first, last;
-	double sum;
+/* Looks of one length at which changes were seen. */
+struct found {
+	quad times;
+	const float *log_changed; /* their part in LOG_CHANGED */
 };
 
-/* The logarithms of the likelihood, and the largest of them. */
-static double likelihood(const struct looks *known, double *ret)
+/* What is known of a key. */
+struct evidence {
+	float quiet_s, changes;
+	struct found found[LOOKS_BINS];
+	int n;
+};
+
+static void gather(const struct looks *known, struct evidence *e)
 {
-	const double growth = exp(POOL_STEP);
-	double rate = POOL_LOWEST, top = -HUGE_VAL;
+	e->quiet_s = known->quiet_s;
+	e->changes = 0;
+	e->n = 0;
+	for (int i = 0; i < LOOKS_BINS; i++) {
+		float times = known->changed[i];
 
-	for (int i = 0; i < POOL_BINS; i++, rate *= growth)
-		ret[i] = -known->quiet_s * rate;
-	for (int n = 0; n < LOOKS_BINS; n++) {
-		double times = known->changed[n];
-
-		if (times > 0)
-			for (int i = 0; i < POOL_BINS; i++)
-				ret[i] += times * LOG_CHANGED[i + n * PER_LENGTH];
+		if (!(times > 0))
+			continue;
+		e->changes += times;
+		e->found[e->n++] = (struct found){quad_all(times), LOG_CHANGED + i * PER_LENGTH};
 	}
-	for (int i = 0; i < POOL_BINS; i++)
-		top = ret[i] > top ? ret[i] : top;
-	return top;
+}
+
+/* The logarithms of the likelihoods of bin i and the three that follow. */
+static inline quad log_likelihood(const struct evidence *e, int i)
+{
+	quad l = quad_load(RATE + i) * -e->quiet_s;
+
+	for (const struct found *f = e->found; f < e->found + e->n; f++)
+		l += quad_load(f->log_changed + i) * f->times;
+	return l;
+}
+
+/*
+ * Where to look for the likeliest: the four bins that hold the rate of the changes seen, which it
+ * is not above.
+ */
+static int start_of(const struct evidence *e)
+{
+	double bin;
+
+	if (!(e->changes > 0))
+		return 0;
+	bin = (log((double)e->changes / (double)e->quiet_s) - log(POOL_LOWEST)) / POOL_STEP;
+	return bin < 0 ? 0 : bin < POOL_BINS - 4 ? (int)bin & ~3 : POOL_BINS - 4;
+}
+
+/* The posterior of a key where it is worth a mention: from bin first to before bin end. */
+struct posterior {
+	float p[POOL_BINS]; /* not normalised */
+	int first, end;     /* multiples of 4 */
+	float sum;
+	double mean, mean_bin; /* of the rate, and of the bin */
+};
+
+/*
+ * The logarithms of the likelihood, over all bins that are worth it; returns the largest. A
+ * likelihood has one peak only: so go both ways from a place near it until it has fallen for good.
+ */
+static float likelihood(const struct evidence *e, float *l, int *ret_first, int *ret_end)
+{
+	int first = start_of(e), end = first + 4;
+	quad q = log_likelihood(e, first), top = q;
+	float best = q[0] > q[3] ? q[0] : q[3];
+
+	quad_store(l + first, q);
+	while (first > 0 && l[first] > best - UNLIKELY) {
+		first -= 4;
+		q = log_likelihood(e, first);
+		quad_store(l + first, q);
+		top = quad_max(top, q);
+		best = l[first] > best ? l[first] : best;
+	}
+	while (end < POOL_BINS && l[end - 1] > best - UNLIKELY) {
+		q = log_likelihood(e, end);
+		quad_store(l + end, q);
+		top = quad_max(top, q);
+		end += 4;
+		best = l[end - 1] > best ? l[end - 1] : best;
+	}
+	*ret_first = first;
+	*ret_end = end;
+	return quad_top(top);
 }
 
 static void posterior_of(const struct pool *p, const struct looks *known, struct posterior *ret)
 {
-	double l[POOL_BINS], top = likelihood(known, l);
+	float l[POOL_BINS], top;
+	quad bin = {0, 1, 2, 3}, sum = {0}, mean = {0}, mean_bin = {0};
+	struct evidence e;
 
-	ret->sum = 0;
-	/* a likelihood has one peak only */
-	for (ret->first = 0; l[ret->first] < top - UNLIKELY;)
-		ret->first++;
-	for (ret->last = POOL_BINS - 1; l[ret->last] < top - UNLIKELY;)
-		ret->last--;
-	for (int i = ret->first; i <= ret->last; i++)
-		ret->sum += ret->p[i] = (p ? p->share[i] : 1) * (double)expf((float)(l[i] - top));
+	gather(known, &e);
+	top = likelihood(&e, l, &ret->first, &ret->end);
+	for (int i = ret->first; i < ret->end; i += 4, bin += 4) {
+		quad q = quad_exp(quad_max(quad_load(l + i) - top, quad_all(-80)));
+
+		if (p)
+			q *= quad_load(p->share + i);
+		quad_store(ret->p + i, q);
+		sum += q;
+		mean += q * quad_load(RATE + i);
+		mean_bin += q * bin;
+	}
+	ret->sum = quad_sum(sum);
+	ret->mean = (double)(quad_sum(mean) / ret->sum);
+	ret->mean_bin = ret->first + (double)(quad_sum(mean_bin) / ret->sum);
 }
 
 /* The Gamma with that mean and mean logarithm: q = ln a - psi(a), by Minka's approximation. */
@@ -149,62 +250,53 @@ static struct change nearest(double mean, double q)
 	double a;
 
 	/* a bin has a width */
-	q = fmax(q, 0) + POOL_STEP * POOL_STEP / 24;
+	q = (q > 0 ? q : 0) + POOL_STEP * POOL_STEP / 24;
 	a = (3 - q + sqrt((q - 3) * (q - 3) + 24 * q)) / (12 * q);
-	a = fmin(fmax(a, CHANGE_MIN_A), CHANGE_MAX_A);
+	a = a < CHANGE_MIN_A ? CHANGE_MIN_A : a < CHANGE_MAX_A ? a : CHANGE_MAX_A;
 	return (struct change){a, a / mean};
 }
 
 struct change pool_posterior(const struct pool *p, const struct looks *known)
 {
-	const double growth = exp(POOL_STEP), lowest = log(POOL_LOWEST);
 	struct posterior x;
-	double mean = 0, mean_log = 0, rate;
 
 	posterior_of(p, known, &x);
-	rate = exp(lowest + POOL_STEP * x.first);
-	for (int i = x.first; i <= x.last; i++, rate *= growth) {
-		mean += x.p[i] * rate;
-		mean_log += x.p[i] * (lowest + POOL_STEP * i);
-	}
-	mean /= x.sum;
-	return nearest(mean, log(mean) - mean_log / x.sum);
+	return nearest(x.mean, log(x.mean) - log(POOL_LOWEST) - POOL_STEP * x.mean_bin);
 }
 
 void pool_add(struct pool_sum *s, const struct pool *p, const struct looks *known)
 {
 	struct posterior x;
-	double mean_bin = 0;
+	float each;
 
 	posterior_of(p, known, &x);
-	for (int i = x.first; i <= x.last; i++) {
-		s->share[i] += x.p[i] / x.sum;
-		mean_bin += x.p[i] / x.sum * i;
-	}
-	s->log_rate += log(POOL_LOWEST) + POOL_STEP * mean_bin;
+	each = 1 / x.sum;
+	for (int i = x.first; i < x.end; i += 4)
+		quad_store(s->share + i, quad_load(s->share + i) + quad_load(x.p + i) * each);
+	s->log_rate += log(POOL_LOWEST) + POOL_STEP * x.mean_bin;
 	s->n++;
 }
 
 double pool_learn(struct pool *p, const struct pool_sum *s, struct change parent, double old_keys)
 {
-	double rest[POOL_BINS], sharp[POOL_BINS], share[POOL_BINS], moved = 0;
-	double at = (s->log_rate + PLACE_KEYS * log(parent.a / parent.b)) / (s->n + PLACE_KEYS);
+	float rest[POOL_BINS], sharp[POOL_BINS + 2], share[POOL_BINS], old = (float)old_keys;
+	double at = (s->log_rate + PLACE_KEYS * log(parent.a / parent.b)) / (s->n + PLACE_KEYS),
+	       moved;
 
 	shares_of((struct change){REST_A, REST_A / exp(at)}, rest);
 	for (int i = 0; i < POOL_BINS; i++)
-		sharp[i] = s->share[i] + REST_KEYS * rest[i] + old_keys * p->share[i];
-	for (int i = 0; i < POOL_BINS; i++) {
-		int below = i ? i - 1 : 0, above = i < POOL_BINS - 1 ? i + 1 : i;
-
-		share[i] = (1 - 2 * BLUR) * sharp[i] + BLUR * (sharp[below] + sharp[above]);
-	}
+		sharp[i + 1] = s->share[i] + REST_KEYS * rest[i] + old * p->share[i];
+	sharp[0] = sharp[1];
+	sharp[POOL_BINS + 1] = sharp[POOL_BINS];
+	for (int i = 0; i < POOL_BINS; i++)
+		share[i] = (1 - 2 * BLUR) * sharp[i + 1] + BLUR * (sharp[i] + sharp[i + 2]);
 	set(p, share, &moved);
 	return moved;
 }
 
 void pool_scale(struct pool *p, double factor)
 {
-	double share[POOL_BINS] = {0};
+	float share[POOL_BINS] = {0};
 	int by = (int)lrint(log(factor) / POOL_STEP);
 
 	for (int i = 0; i < POOL_BINS; i++) {
@@ -217,9 +309,9 @@ void pool_scale(struct pool *p, double factor)
 
 void pool_restore(struct pool *p, const double *share)
 {
-	double copy[POOL_BINS];
+	float copy[POOL_BINS];
 
 	for (int i = 0; i < POOL_BINS; i++)
-		copy[i] = share[i];
+		copy[i] = (float)share[i];
 	set(p, copy, NULL);
 }

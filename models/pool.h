@@ -23,7 +23,7 @@
 #include "models/change.h"
 #include "models/looks.h"
 
-#define POOL_BINS   84
+#define POOL_BINS   84 /* a multiple of 4 */
 #define POOL_STEP   0.25 /* of the logarithm of the rate, from bin to bin */
 #define POOL_LOWEST 3e-8 /* rate of the first bin, changes per second; the last has 31 */
 
@@ -33,7 +33,7 @@ struct pool {
 
 /* Keys looked at, to learn from. */
 struct pool_sum {
-	double share[POOL_BINS];
+	float share[POOL_BINS];
 	double log_rate; /* sum of the keys' mean logarithms */
 	double n;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/pool.h"
 
+#include "base/quad.h"
 #include "base/rng.h"
 #include "tests/tap.h"
 
@@ -46,6 +47,18 @@ TEST(a_posterior_is_what_bayes_rule_says)
 		/* lengths between two of those that are kept are off by a little */
 		NEAR(mean_of(pool_posterior(&p, &l)) / exact_mean(prior, quiet_s[i], tau[i], n[i]),
 		     1, 0.08);
+	}
+}
+
+TEST(four_exponentials_at_a_time_are_as_good_as_one)
+{
+	for (double x = -80; x <= 80; x += 0.037) {
+		quad q = quad_exp((quad){(float)x, 0, (float)-x, 1});
+
+		NEAR(q[0] / exp((double)(float)x), 1, 1e-5);
+		NEAR(q[1], 1, 1e-6);
+		NEAR(q[2] * exp((double)(float)x), 1, 1e-5);
+		NEAR(q[3], M_E, 1e-6);
 	}
 }
 
@@ -326,6 +339,7 @@ int main(int argc, char **argv)
 	tap_start(argc, argv);
 	rng_init(&rng, tap_seed);
 	RUN(a_posterior_is_what_bayes_rule_says);
+	RUN(four_exponentials_at_a_time_are_as_good_as_one);
 	RUN(a_posterior_keeps_mean_and_spread_of_a_gamma);
 	RUN(no_prior_is_so_sure_that_it_could_not_be_wrong);
 	RUN(the_order_of_looks_does_not_matter_but_what_they_say_does);
