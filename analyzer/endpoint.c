@@ -26,6 +26,7 @@ static const double FORGET_CHANGES = 20, FORGET_MIN_S = 86400;
  * of 1 from the start. Memory is short enough to follow a day's regimes.
  */
 static const double TEMPO_MEMORY = 300, TEMPO_PSEUDO = 5, TEMPO_MAX = 3 /* = ln 20 */;
+static const double SATURATED = 27;      /* expected changes: one is as good as sure */
 static const double TEMPO_HALF_S = 7200; /* what it says of now, it says half of in two hours */
 
 /* The same for what audits say of the prediction itself: they are few, and beyond doubt. */
@@ -199,11 +200,15 @@ static void learn_tempo(struct endpoint *ep, const struct key *k, struct change 
 	struct change c = posterior;
 	double p, x, info, score;
 
-	c.b *= exp(-ep->log_tempo);
-	p = change_p(c, tau);
-	if (!k->hits || !(p > 0) || !(k->p_sum > 0))
+	if (!k->hits || !(k->p_sum > 0))
 		return;
-	x = -log1p(-fmin(p, 1 - 1e-12)); /* changes expected: how far from saturated */
+	c.b *= exp(-ep->log_tempo);
+	/* changes expected: how far from saturated */
+	x = c.a * log1p(tau / c.b);
+	x = x < SATURATED ? x : SATURATED;
+	p = -expm1(-x);
+	if (!(p > 0))
+		return;
 	score = changed ? k->p_sum / p - k->p_sum : -k->p_sum;
 	info = k->p_sum * x * (1 - p) / p;
 	if (ep->tempo_info > TEMPO_MEMORY)
@@ -344,7 +349,7 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 		ep->shape = mem_calloc(1, sizeof(*ep->shape));
 		shape_init(ep->shape);
 	}
-	shape_learn(ep->shape, z, a, b, c.a / c.b * tau, changed);
+	shape_learn(ep->shape, z, a, b, tau, c.a / c.b, changed);
 	if (says) {
 		since = heed_modified(ep, z, k, a, b, changed, says->modified);
 		count = heed_counter(ep, c, tau, changed, says);
@@ -455,6 +460,9 @@ static double learn_pool(struct endpoint *ep, const struct key *keys, struct cha
 	for (size_t i = first; i < ep->keys.n; i += stride) {
 		const struct key *k = &keys[ep->keys.v[i]];
 
+		/* of a million keys the next is far away */
+		if (i + stride < ep->keys.n)
+			__builtin_prefetch(&keys[ep->keys.v[i + stride]].seen);
 		if (k->looks)
 			pool_add(&sum, k->stray ? NULL : &ep->pool, &k->seen);
 	}

@@ -10,8 +10,11 @@ void looks_unchanged(struct looks *l, double tau)
 
 void looks_changed(struct looks *l, double tau)
 {
-	double at = fmin(fmax(log(tau) / LOOKS_STEP, 0), LOOKS_BINS - 1);
-	int bin = (int)at < LOOKS_BINS - 1 ? (int)at : LOOKS_BINS - 2;
+	double at = log(tau) / LOOKS_STEP;
+	int bin;
+
+	at = at < 0 ? 0 : at > LOOKS_BINS - 1 ? LOOKS_BINS - 1 : at;
+	bin = (int)at < LOOKS_BINS - 1 ? (int)at : LOOKS_BINS - 2;
 
 	l->changed[bin] += (float)(bin + 1 - at);
 	l->changed[bin + 1] += (float)(at - bin);

@@ -84,8 +84,8 @@ void shape_state(const struct shape *s, double theta[SHAPE_STATE], double info[S
 
 			theta[at] = s->theta[k][i];
 			/* rounded to what is short as text */
-			info[at] = round(64 * s->info[k][i]) / 64;
-			days[at] = s->today[k][i].seen;
+			info[at] = round(64 * s->bin[k][i].info) / 64;
+			days[at] = s->bin[k][i].seen;
 		}
 }
 
@@ -97,10 +97,10 @@ void shape_restore(struct shape *s, const double theta[SHAPE_STATE], const doubl
 			int at = k * SHAPE_BINS + i;
 
 			s->theta[k][i] = (float)fmin(fmax(theta[at], THETA_MIN), THETA_MAX);
-			s->info[k][i] = (float)fmin(info ? info[at] : INFO_KEPT, SHAPE_MEMORY);
-			s->today[k][i].seen = days ? (uint32_t)days[at] : DAYS_KEPT;
+			s->bin[k][i].info = (float)fmin(info ? info[at] : INFO_KEPT, SHAPE_MEMORY);
+			s->bin[k][i].seen = days ? (uint32_t)days[at] : DAYS_KEPT;
 			/* the next day to tell of it begins here, as does one that was cut in two */
-			s->today[k][i].before = s->theta[k][i];
+			s->bin[k][i].before = s->theta[k][i];
 		}
 	compile(s);
 }
@@ -110,10 +110,16 @@ static void enter(struct shape_walk *w, double t_s)
 {
 	struct instant until, t = instant_from_s(t_s);
 	int32_t offset = zone_offset_at(w->zone, t, &until);
-	double local = t_s + offset, day = floor(local / SHAPE_DAY_S);
+	double local = t_s + offset;
+	int32_t day = (int32_t)(local * (1 / SHAPE_DAY_S));
 
-	w->day = (int32_t)day;
-	w->kind = zone_day_kind(w->zone, w->day);
+	/* rounded towards 0, from a product that is not exact */
+	while (day * SHAPE_DAY_S > local)
+		day--;
+	while ((day + 1) * SHAPE_DAY_S <= local)
+		day++;
+	w->day = day;
+	w->kind = zone_day_kind(w->zone, day);
 	w->midnight_s = day * SHAPE_DAY_S - offset;
 	w->start_s = t_s;
 	w->end_s = w->midnight_s + SHAPE_DAY_S;
@@ -121,44 +127,65 @@ static void enter(struct shape_walk *w, double t_s)
 		w->end_s = instant_s(until);
 }
 
-static double cum_at(const struct shape *s, int kind, double sec)
+/* Share of bin i that has passed on its clock after `part` seconds of it, by the timetable. */
+static double share_by_timetable(const struct shape *s, int i, double part)
 {
-	/* a product, as quotients are slow; which side of a boundary it takes does not matter */
-	int i = (int)(sec * (1 / SHAPE_BIN_S));
-	double from, part, length;
+	double from = i * SHAPE_BIN_S, start, length;
+
+	/* periods up to a bin divide it: their clock is right again at every boundary */
+	if (timetable_period(&s->timetable) <= SHAPE_BIN_S)
+		return (timetable_clock(&s->timetable, from + part) - from) / SHAPE_BIN_S;
+	start = timetable_clock(&s->timetable, from);
+	length = timetable_clock(&s->timetable, from + SHAPE_BIN_S) - start;
+	return (timetable_clock(&s->timetable, from + part) - start) / length;
+}
+
+static inline double cum_at(const struct shape *s, int kind, double sec)
+{
+	const double *cum = s->cum[kind];
+	/* products, as quotients are slow; which side of a boundary it takes does not matter */
+	double bin = sec * (1 / SHAPE_BIN_S);
+	int i = (int)bin;
 
 	if (i < 0)
 		return 0;
 	if (i >= SHAPE_BINS)
-		return s->cum[kind][SHAPE_BINS];
-	from = i * SHAPE_BIN_S;
-	part = sec - from;
-	length = SHAPE_BIN_S;
-	if (s->timetable.chosen >= 0) {
-		/* periods up to a bin divide it: their clock is right again at every boundary */
-		bool within = timetable_period(&s->timetable) <= SHAPE_BIN_S;
-		double start = within ? from : timetable_clock(&s->timetable, from);
-
-		part = timetable_clock(&s->timetable, sec) - start;
-		if (!within)
-			length = timetable_clock(&s->timetable, from + SHAPE_BIN_S) - start;
-	}
-	return s->cum[kind][i] + part / length * (s->cum[kind][i + 1] - s->cum[kind][i]);
+		return cum[SHAPE_BINS];
+	if (s->timetable.chosen < 0)
+		return cum[i] + (bin - i) * (cum[i + 1] - cum[i]);
+	return cum[i] + share_by_timetable(s, i, sec - i * SHAPE_BIN_S) * (cum[i + 1] - cum[i]);
 }
 
 void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct zone *z,
                       struct instant t)
 {
+	double t_s = instant_s(t);
+
 	w->shape = s;
+	if (!s) {
+		*w = (struct shape_walk){.passed = -t_s, .start_s = t_s, .end_s = HUGE_VAL};
+		return;
+	}
 	w->zone = z;
-	enter(w, instant_s(t));
-	w->passed = s ? -cum_at(s, w->kind, w->start_s - w->midnight_s) : -w->start_s;
+	enter(w, t_s);
+	w->passed = -cum_at(s, w->kind, t_s - w->midnight_s);
 }
 
-double shape_walk_to(struct shape_walk *w, double t_s)
+void shape_walk_with(struct shape_walk *w, const struct shape *s, const struct zone *z,
+                     struct instant t, const struct shape_walk *other)
 {
-	if (!w->shape) /* flat: only the edges are needed */
-		return t_s + w->passed;
+	if (!s || !other->shape) {
+		shape_walk_start(w, s, z, t);
+		return;
+	}
+	*w = *other;
+	w->shape = s;
+	w->passed = -cum_at(s, w->kind, w->start_s - w->midnight_s);
+}
+
+/* To an instant beyond the stretch it is in. */
+static void go_on(struct shape_walk *w, double t_s)
+{
 	while (t_s >= w->end_s) {
 		double next = w->end_s;
 
@@ -169,6 +196,14 @@ double shape_walk_to(struct shape_walk *w, double t_s)
 			w->end_s = next + 1;
 		w->passed -= cum_at(w->shape, w->kind, next - w->midnight_s);
 	}
+}
+
+double shape_walk_to(struct shape_walk *w, double t_s)
+{
+	if (!w->shape)
+		return t_s + w->passed;
+	if (t_s >= w->end_s)
+		go_on(w, t_s);
 	return w->passed + cum_at(w->shape, w->kind, t_s - w->midnight_s);
 }
 
@@ -219,22 +254,27 @@ double shape_mass(const struct shape *s, const struct zone *z, struct instant a,
 /* A day tells something of a bin: from here on its move counts. */
 static void mark_day(struct shape *s, int kind, int i, int32_t day)
 {
-	struct shape_day *d = &s->today[kind][i];
+	struct shape_bin *b = &s->bin[kind][i];
 
-	if (d->day == day && d->seen)
+	if (b->day == day && b->seen)
 		return;
-	d->day = day;
-	d->before = s->theta[kind][i];
-	d->seen++;
+	b->day = day;
+	b->before = s->theta[kind][i];
+	b->seen++;
+}
+
+static double within(double x, double lo, double hi)
+{
+	return x < lo ? lo : x < hi ? x : hi;
 }
 
 /* theta, as far as one day may move it. */
-static double within_day(const struct shape_day *d, double theta)
+static double within_day(const struct shape_bin *b, double theta)
 {
-	double most = d->seen ? fmax(DAY_MOVE, DAY_MOVE_FIRST / d->seen) : HUGE_VAL;
+	double most = b->seen ? DAY_MOVE_FIRST / b->seen : HUGE_VAL;
 
-	theta = fmin(fmax(theta, d->before - most), d->before + most);
-	return fmin(fmax(theta, THETA_MIN), THETA_MAX);
+	most = most > DAY_MOVE ? most : DAY_MOVE;
+	return within(within(theta, b->before - most, b->before + most), THETA_MIN, THETA_MAX);
 }
 
 /*
@@ -254,42 +294,33 @@ static void step(struct shape *s)
 			double around = 0.5 * (off[(i + SHAPE_BINS - 1) % SHAPE_BINS] +
 			                       off[(i + 1) % SHAPE_BINS]);
 			double hold = HOLD_NEIGHBOURS * (off[i] - around) + HOLD_FLAT * off[i];
-			double news = s->news[k][i], info, d;
+			struct shape_bin *b = &s->bin[k][i];
+			double news = b->news, info, d;
 
-			info = fmin(s->info[k][i] + news, SHAPE_MEMORY);
-			d = (s->score[k][i] - (news + DRIFT) / (info + DRIFT) * hold) /
+			info = within(b->info + news, 0, SHAPE_MEMORY);
+			d = (b->score - (news + DRIFT) / (info + DRIFT) * hold) /
 			    (info + HOLD_NEIGHBOURS + HOLD_FLAT);
-			d = fmin(fmax(d, -1), 1);
-			s->theta[k][i] = (float)within_day(&s->today[k][i], s->theta[k][i] + d);
-			s->info[k][i] = (float)info;
-			s->score[k][i] = s->news[k][i] = 0;
+			d = within(d, -1, 1);
+			s->theta[k][i] = (float)within_day(b, s->theta[k][i] + d);
+			b->info = (float)info;
+			b->score = b->news = 0;
 		}
 	}
 	compile(s);
 	s->steps++;
 }
 
-void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct instant b,
-                 double mass, bool changed)
+/* Tells the bins between two instants, each by its part of the operational seconds. */
+static void tell_bins(struct shape *s, const struct zone *z, struct instant a, struct instant b,
+                      double score, double info)
 {
 	struct shape_walk w;
-	double total, t = instant_s(a), end = instant_s(b), done = 0, g, info, e;
+	double t = instant_s(a), end = instant_s(b), done = 0;
 
-	if (!(mass > 0) || end <= t || end - t > SHAPE_DAY_S)
-		return;
-	e = exp(-mass);
-	/* With m expected: P(changed) = 1 - e^-m, slope of its log in theta m e^-m / (1 - e^-m). */
-	g = changed ? mass * e / -expm1(-mass) : fmax(-mass, -3);
-	info = mass * mass * e / -expm1(-mass);
-	if (!isfinite(g) || !isfinite(info))
-		return;
-	total = shape_mass(s, z, a, b);
-	if (!(total > 0))
-		return;
 	shape_walk_start(&w, s, z, a);
 	while (t < end) {
 		double next = shape_walk_edge(&w, t), now, sec = t - w.midnight_s;
-		int i = (int)(sec / SHAPE_BIN_S + 1e-9), k = w.kind;
+		int i = (int)(sec * (1 / SHAPE_BIN_S) + 1e-9), k = w.kind;
 
 		if (next > end)
 			next = end;
@@ -297,21 +328,35 @@ void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct
 			next = w.end_s;
 		now = shape_walk_to(&w, next);
 		if (i >= 0 && i < SHAPE_BINS) {
-			double share = (now - done) / total;
-
 			mark_day(s, k, i, w.day);
-			s->score[k][i] += (float)(share * g);
-			s->news[k][i] += (float)(share * info);
+			s->bin[k][i].score += (float)((now - done) * score);
+			s->bin[k][i].news += (float)((now - done) * info);
 		}
 		done = now;
 		t = next;
 	}
-	if (end - instant_s(a) < SHAPE_DAY_S / 8) {
-		/* what was expected, had the timetable not had its say */
-		double local = zone_local_s(z, a), length = end - instant_s(a);
-		double said = timetable_clock(&s->timetable, local + length) -
-		              timetable_clock(&s->timetable, local);
+}
 
+void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct instant b,
+                 double tau, double rate, bool changed)
+{
+	double length = span_s(instant_diff(b, a)), mass = rate * tau, e, p, score, info;
+
+	if (!(mass > 0) || !isfinite(mass) || !(length > 0) || length > SHAPE_DAY_S)
+		return;
+	e = exp(-mass);
+	p = mass > 1e-4 ? 1 - e : mass * (1 - 0.5 * mass);
+	/* With m expected: P(changed) = 1 - e^-m, slope of its log in theta m e^-m / (1 - e^-m). */
+	score = changed ? mass * e / p : mass < 3 ? -mass : -3;
+	info = mass * mass * e / p;
+	tell_bins(s, z, a, b, score / tau, info / tau);
+	if (length < SHAPE_DAY_S / 8) {
+		/* what was expected, had the timetable not had its say */
+		double local = zone_local_s(z, a), said = length;
+
+		if (s->timetable.chosen >= 0)
+			said = timetable_clock(&s->timetable, local + length) -
+			       timetable_clock(&s->timetable, local);
 		if (said > 0 && timetable_learn(&s->timetable, local, local + length,
 		                                mass * length / said, changed))
 			compile(s);

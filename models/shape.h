@@ -44,25 +44,26 @@
  */
 #define SHAPE_MEMORY 30.0
 
-/* What one day may do to a bin: "Days differ" above. */
-struct shape_day {
+/* What is learned of a bin, beside theta. */
+struct shape_bin {
+	float score; /* since the last step */
+	float news;  /* information since the last step */
+	float info;  /* remembered, up to SHAPE_MEMORY */
+	/* what one day may do to it: "Days differ" above */
 	float before;  /* theta when the day began to tell of it */
 	int32_t day;   /* local days since 1970 */
 	uint32_t seen; /* days that have told of it, this one included */
 };
 
 struct shape {
+	double pace;      /* operational seconds a second, over a plain week */
+	unsigned pending; /* observations since the last step */
+	unsigned steps;
 	/* cum[k][i]: operational seconds from midnight to the start of bin i of a day of kind k */
 	double cum[ZONE_DAY_KINDS][SHAPE_BINS + 1];
 	float theta[ZONE_DAY_KINDS][SHAPE_BINS];
-	float score[ZONE_DAY_KINDS][SHAPE_BINS]; /* since the last step */
-	float news[ZONE_DAY_KINDS][SHAPE_BINS];  /* information since the last step */
-	float info[ZONE_DAY_KINDS][SHAPE_BINS];  /* remembered, up to SHAPE_MEMORY */
-	struct shape_day today[ZONE_DAY_KINDS][SHAPE_BINS];
-	double pace;                /* operational seconds a second, over a plain week */
+	struct shape_bin bin[ZONE_DAY_KINDS][SHAPE_BINS];
 	struct timetable timetable; /* ticks within the hour that changes keep to, if any */
-	unsigned pending;           /* observations since the last step */
-	unsigned steps;
 };
 
 /* Flat. */
@@ -116,19 +117,26 @@ struct shape_walk {
 void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct zone *z,
                       struct instant t);
 
-/* Operational seconds from the start to t_s (seconds since 1970; not before any earlier t_s). */
+/* The same as shape_walk_start for less, where another has just started at t in the same zone. */
+void shape_walk_with(struct shape_walk *w, const struct shape *s, const struct zone *z,
+                     struct instant t, const struct shape_walk *other);
+
+/*
+ * Operational seconds from the start to t_s (seconds since 1970), which must not lie before the
+ * stretch that the walk has come to.
+ */
 double shape_walk_to(struct shape_walk *w, double t_s);
 
-/* The next boundary between bins after t_s, where the factor may change. */
+/* The next boundary between bins after t_s, where the factor may change; not for flat ones. */
 double shape_walk_edge(const struct shape_walk *w, double t_s);
 
 /*
- * Learns from one look at a key: its value had changed or not between a and b, and `mass` changes
- * had been expected (rate times shape_mass). Fisher scoring of the complementary log-log
- * likelihood; Fahrmeir and Tutz, Multivariate Statistical Modelling, 2.2. Intervals beyond a day
- * say little about hours and are ignored.
+ * Learns from one look at a key that changes at `rate` per operational second: its value had
+ * changed or not between a and b, which is tau (shape_mass) later. Fisher scoring of the
+ * complementary log-log likelihood; Fahrmeir and Tutz, Multivariate Statistical Modelling, 2.2.
+ * Intervals beyond a day say little about hours and are ignored.
  */
 void shape_learn(struct shape *s, const struct zone *z, struct instant a, struct instant b,
-                 double mass, bool changed);
+                 double tau, double rate, bool changed);
 
 #endif

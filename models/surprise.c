@@ -14,7 +14,10 @@ static double evidence(struct change c, double tau, double ratio, bool changed)
 static float add(float sum, double x)
 {
 	/* a probability that is 0 in floating point is no evidence; one look is not proof */
-	return isfinite(x) ? (float)fmax(0, sum + fmin(x, 1)) : sum;
+	if (!isfinite(x))
+		return sum;
+	x = sum + (x < 1 ? x : 1);
+	return x > 0 ? (float)x : 0;
 }
 
 enum surprised surprise_look(struct surprise *s, struct change c, double tau, bool changed,
@@ -22,8 +25,11 @@ enum surprised surprise_look(struct surprise *s, struct change c, double tau, bo
 {
 	enum surprised r = SURPRISED_NOT;
 
-	s->up = add(s->up, evidence(c, tau, SURPRISE_RATIO, changed));
-	s->down = add(s->down, evidence(c, tau, 1 / SURPRISE_RATIO, changed));
+	/* a change speaks for the faster rate, none for the slower: what is 0 the other way stays so */
+	if (changed || s->up > 0)
+		s->up = add(s->up, evidence(c, tau, SURPRISE_RATIO, changed));
+	if (!changed || s->down > 0)
+		s->down = add(s->down, evidence(c, tau, 1 / SURPRISE_RATIO, changed));
 	if (s->up > alarm)
 		r = SURPRISED_FASTER;
 	else if (s->down > alarm)

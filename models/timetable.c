@@ -9,10 +9,12 @@ static const double PERIOD[TIMETABLE_PERIODS] = {60, 300, 600, 900, 1800, 3600};
 /* as in shape.c, but what keeps to no phase is to look flat */
 static const double HOLD_FLAT = 0.3, MEMORY = 30;
 static const double THETA_MIN = -6, THETA_MAX = 4.1; /* e^4.1 = 60: all in one bin */
-static const unsigned BATCH = 200;
 
 /* Looks over more periods than this say next to nothing about the phase. */
 static const double MAX_PERIODS = 3;
+
+/* Information below this part of the most there is of any bin is none. */
+static const double LEAST_NEWS = 1e-9;
 
 /*
  * A timetable is believed from this much log-likelihood on: odds of e^15 : 1 against chance; and
@@ -23,15 +25,15 @@ static const double GAIN_ON = 15, GAIN_OFF = 5, GAIN_KEEP = 0.9995, GAIN_LONGER 
 
 static void compile(struct timetable_profile *p, double period)
 {
-	double sum = 0, shift;
+	double factor[TIMETABLE_BINS], sum = 0, shift;
 
 	for (int i = 0; i < TIMETABLE_BINS; i++)
-		sum += exp(p->theta[i]);
+		sum += factor[i] = exp(p->theta[i]);
 	shift = log(sum / TIMETABLE_BINS);
 	p->cum[0] = 0;
 	for (int i = 0; i < TIMETABLE_BINS; i++) {
 		p->theta[i] -= (float)shift;
-		p->cum[i + 1] = p->cum[i] + period / TIMETABLE_BINS * exp(p->theta[i]);
+		p->cum[i + 1] = p->cum[i] + period * factor[i] / sum;
 	}
 }
 
@@ -47,84 +49,137 @@ double timetable_period(const struct timetable *t)
 	return t->chosen < 0 ? 0 : PERIOD[t->chosen];
 }
 
-static double clock_of(const struct timetable_profile *p, double period, double s)
-{
-	double turns = s / period, whole = (double)(int64_t)turns, x;
-	int i;
+/* An instant as a period sees it. */
+struct phase {
+	double turns; /* whole periods before it */
+	double in;    /* seconds of the profile's clock since the last of them ended */
+	int bin;
+	double part; /* of the bin that has passed */
+};
 
-	if (whole > turns) /* rounded towards 0, from below */
-		whole -= 1;
-	x = (turns - whole) * TIMETABLE_BINS;
-	i = (int)x;
-	if (i >= TIMETABLE_BINS)
-		i = TIMETABLE_BINS - 1;
-	return whole * period + p->cum[i] + (x - i) * (p->cum[i + 1] - p->cum[i]);
+static struct phase phase_of(const struct timetable_profile *p, double period, double s)
+{
+	struct phase x;
+	double turns = s / period, bins;
+
+	x.turns = (double)(int64_t)turns;
+	if (x.turns > turns) /* rounded towards 0, from below */
+		x.turns -= 1;
+	bins = (turns - x.turns) * TIMETABLE_BINS;
+	x.bin = (int)bins;
+	if (x.bin >= TIMETABLE_BINS)
+		x.bin = TIMETABLE_BINS - 1;
+	x.part = bins - x.bin;
+	x.in = p->cum[x.bin] + x.part * (p->cum[x.bin + 1] - p->cum[x.bin]);
+	return x;
 }
 
 double timetable_clock(const struct timetable *t, double local_s)
 {
-	return t->chosen < 0 ? local_s
-	                     : clock_of(&t->profile[t->chosen], PERIOD[t->chosen], local_s);
+	struct phase x;
+
+	if (t->chosen < 0)
+		return local_s;
+	x = phase_of(&t->profile[t->chosen], PERIOD[t->chosen], local_s);
+	return x.turns * PERIOD[t->chosen] + x.in;
 }
 
-/* Log-likelihood of the look when `mass` changes were expected. */
-static double log_p(double mass, bool changed)
+/* P(change) where `mass` changes were expected, and the P of none. */
+static double p_changed(double mass, double p_none)
 {
-	return changed ? log(-expm1(-fmax(mass, 1e-9))) : -mass;
+	return mass > 1e-4 ? 1 - p_none : mass * (1 - 0.5 * mass);
+}
+
+/* Its logarithm, with a floor under what is next to impossible. */
+static double log_p(double p)
+{
+	return log(p > 1e-9 ? p : 1e-9);
 }
 
 /*
- * One profile's share of timetable_learn. flat: the log-likelihood of the look without a
- * timetable.
+ * What looks say of the bins of a profile, per second of its clock: of each the sum up to its place.
+ * So a look that spans many bins costs no more than one that spans few.
  */
-static void learn_profile(struct timetable_profile *p, double period, double a, double b,
-                          double flat_mass, double flat, bool changed)
-{
-	double total = clock_of(p, period, b) - clock_of(p, period, a);
-	double mass = flat_mass * total / (b - a), e, g, info;
-	double from = a / period * TIMETABLE_BINS, to = b / period * TIMETABLE_BINS;
-	double first = floor(from), last = floor(to);
-	int i = (int)(first - floor(a / period) * TIMETABLE_BINS);
+struct news {
+	struct {
+		double score, info;
+	} edge[TIMETABLE_BINS + 1];
+};
 
-	p->gain = GAIN_KEEP * p->gain + log_p(mass, changed) - flat;
+static void add(struct news *n, int bin, double times, double score, double info)
+{
+	n->edge[bin].score += times * score;
+	n->edge[bin].info += times * info;
+}
+
+/* One profile's share of a look. flat: the log-likelihood of a change without a timetable. */
+static void learn(struct timetable_profile *p, double period, const struct timetable_look *l,
+                  double flat, struct news *n)
+{
+	bool changed = l->flat_mass < 0;
+	double flat_mass = fabs((double)l->flat_mass), length = (double)l->length;
+	struct phase from = phase_of(p, period, l->from);
+	struct phase to = phase_of(p, period, l->from + length);
+	double turns = to.turns - from.turns, total = turns * period + to.in - from.in;
+	double mass = flat_mass * total / length, e = exp(-mass), q = p_changed(mass, e), score,
+	       info;
+
+	p->gain = GAIN_KEEP * p->gain + (changed ? log_p(q) - flat : flat_mass - mass);
 	/* at its lowest it can still come back within a few hundred looks */
 	if (p->gain < -GAIN_ON)
 		p->gain = -GAIN_ON;
 	if (!(mass > 1e-12) || !(total > 0))
 		return;
-	e = exp(-mass);
-	g = changed ? mass * e / -expm1(-mass) : fmax(-mass, -3);
-	info = mass * mass * e / -expm1(-mass);
 	/* to each bin by its share of the clock's seconds; the first and the last bin in part */
-	g /= total;
-	info /= total;
-	for (double bin = first; bin <= last; bin++, i++) {
-		double part = 1, seconds;
-
-		if (i >= TIMETABLE_BINS)
-			i = 0;
-		if (bin == first)
-			part -= from - first;
-		if (bin == last)
-			part -= last + 1 - to;
-		seconds = part * (p->cum[i + 1] - p->cum[i]);
-		p->score[i] += (float)(seconds * g);
-		p->news[i] += (float)(seconds * info);
-	}
+	score = (changed ? mass * e / q : mass < 3 ? -mass : -3) / total;
+	info = mass * mass * e / q / total;
+	add(n, 0, turns, score, info);
+	add(n, from.bin, 1 - from.part, score, info);
+	add(n, from.bin + 1, from.part, score, info);
+	add(n, to.bin, to.part - 1, score, info);
+	add(n, to.bin + 1, -to.part, score, info);
 }
 
-static void step(struct timetable_profile *p, double period)
+static double within(double x, double lo, double hi)
 {
-	for (int i = 0; i < TIMETABLE_BINS; i++) {
-		double info = fmin(p->info[i] + p->news[i], MEMORY);
-		double held = info > 0 ? p->news[i] / info * HOLD_FLAT * p->theta[i] : 0;
-		double d = fmin(fmax((p->score[i] - held) / (info + HOLD_FLAT), -1), 1);
+	return x < lo ? lo : x < hi ? x : hi;
+}
 
-		p->theta[i] = (float)fmin(fmax(p->theta[i] + d, THETA_MIN), THETA_MAX);
+static void step(struct timetable_profile *p, double period, const struct news *n)
+{
+	double score = 0, news = 0, most = 0;
+
+	for (int i = 0; i < TIMETABLE_BINS; i++) {
+		news += n->edge[i].info;
+		most = news > most ? news : most;
+	}
+	news = 0;
+	for (int i = 0; i < TIMETABLE_BINS; i++) {
+		double seconds = p->cum[i + 1] - p->cum[i], said, info, held, d;
+
+		score += n->edge[i].score;
+		news += n->edge[i].info;
+		/* a sum of differences of which nothing is left is not quite 0 */
+		said = news > LEAST_NEWS * most ? seconds * news : 0;
+		info = within(p->info[i] + said, 0, MEMORY);
+		held = info > 0 ? said / info * HOLD_FLAT * p->theta[i] : 0;
+		d = within((seconds * score - held) / (info + HOLD_FLAT), -1, 1);
+		p->theta[i] = (float)within(p->theta[i] + d, THETA_MIN, THETA_MAX);
 		p->info[i] = (float)info;
-		p->score[i] = p->news[i] = 0;
 	}
 	compile(p, period);
+}
+
+/* What the collected looks say of one period. flat: of each the log-likelihood of a change. */
+static void learn_all(struct timetable_profile *p, double period, const struct timetable *t,
+                      const double *flat)
+{
+	struct news n = {0};
+
+	for (unsigned i = 0; i < t->pending; i++)
+		if (t->look[i].length < MAX_PERIODS * period)
+			learn(p, period, &t->look[i], flat[i], &n);
+	step(p, period, &n);
 }
 
 static void choose(struct timetable *t)
@@ -144,21 +199,25 @@ static void choose(struct timetable *t)
 
 bool timetable_learn(struct timetable *t, double a, double b, double flat_mass, bool changed)
 {
-	double flat;
+	double flat[TIMETABLE_BATCH];
+	int before = t->chosen;
 
-	if (!(b > a) || !(flat_mass > 0) || !isfinite(flat_mass))
+	if (!(b > a) || !((float)flat_mass > 0) || !isfinite((float)flat_mass))
 		return false;
-	flat = log_p(flat_mass, changed);
+	t->look[t->pending++] = (struct timetable_look){
+	        a, (float)(b - a), changed ? -(float)flat_mass : (float)flat_mass};
+	if (t->pending < TIMETABLE_BATCH)
+		return false;
+	for (int i = 0; i < TIMETABLE_BATCH; i++) {
+		double mass = -(double)t->look[i].flat_mass;
+
+		flat[i] = mass > 0 ? log_p(p_changed(mass, exp(-mass))) : 0;
+	}
 	for (int i = 0; i < TIMETABLE_PERIODS; i++)
-		if (b - a < MAX_PERIODS * PERIOD[i])
-			learn_profile(&t->profile[i], PERIOD[i], a, b, flat_mass, flat, changed);
-	if (++t->pending < BATCH)
-		return false;
+		learn_all(&t->profile[i], PERIOD[i], t, flat);
 	t->pending = 0;
-	for (int i = 0; i < TIMETABLE_PERIODS; i++)
-		step(&t->profile[i], PERIOD[i]);
 	choose(t);
-	return true;
+	return before >= 0 || t->chosen >= 0;
 }
 
 bool timetable_restore(struct timetable *t, double period, const double theta[TIMETABLE_BINS])

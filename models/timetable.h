@@ -11,6 +11,9 @@
  * tick and stands still between ticks. A TTL then ends right after the next tick, with no special
  * case.
  *
+ * Looks are collected, and learned from TIMETABLE_BATCH at a time: one by one, those of many
+ * endpoints would drive each other's profiles out of the processor's cache.
+ *
  * Phases count from midnight, local time.
  */
 #ifndef FORECACHED_MODELS_TIMETABLE_H
@@ -21,18 +24,27 @@
 #define TIMETABLE_PERIODS 6
 #define TIMETABLE_BINS    60
 
+#define TIMETABLE_BATCH 200
+
 struct timetable_profile {
-	float theta[TIMETABLE_BINS], score[TIMETABLE_BINS], news[TIMETABLE_BINS],
-	        info[TIMETABLE_BINS];
+	float theta[TIMETABLE_BINS], info[TIMETABLE_BINS];
 	/* seconds of the profile's clock from phase 0; cum[last] = period */
 	double cum[TIMETABLE_BINS + 1];
 	double gain; /* log-likelihood over none, decayed */
 };
 
+/* A look: changed or not within `length` seconds from local second `from` on. */
+struct timetable_look {
+	double from;
+	float length;
+	float flat_mass; /* changes that were expected without any timetable; < 0: it found one */
+};
+
 struct timetable {
+	int chosen;       /* index of the period in force; -1: none */
+	unsigned pending; /* looks not yet learned from */
+	struct timetable_look look[TIMETABLE_BATCH];
 	struct timetable_profile profile[TIMETABLE_PERIODS];
-	int chosen; /* index of the period in force; -1: none */
-	unsigned pending;
 };
 
 void timetable_init(struct timetable *t);
@@ -47,7 +59,7 @@ double timetable_clock(const struct timetable *t, double local_s);
 
 /*
  * Learns from a look: changed or not between local seconds a and b (b > a), when `flat_mass`
- * changes were expected without any timetable. True when the chosen period or its profile has
+ * changes were expected without any timetable. True when the period or the profile in force has
  * changed.
  */
 bool timetable_learn(struct timetable *t, double a, double b, double flat_mass, bool changed);

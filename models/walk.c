@@ -19,15 +19,31 @@ static const double CLOSE = 0.02, FINEST = 0.002, FINEST_S = 1e-3;
 
 static const double STEP_GROWTH = 3;
 
+static inline double less(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static inline double more(double a, double b)
+{
+	return a > b ? a : b;
+}
+
 /* An age on the way: S and M there, and the stale serves up to it, int S dM. */
 struct point {
 	double t, p, m, stale;
 };
 
-/* The two clocks at a point. */
+/* The two clocks at a point; both are of the same zone. */
 struct clocks {
 	struct shape_walk volatility, demand;
 };
+
+static void start(struct clocks *c, const struct walk_question *q)
+{
+	shape_walk_start(&c->volatility, q->volatility, q->zone, q->loaded);
+	shape_walk_with(&c->demand, q->demand, q->zone, q->loaded, &c->volatility);
+}
 
 /* One of the two policies: its optimum is where int (M + head) dS reaches the target. */
 struct goal {
@@ -57,6 +73,14 @@ static struct point look(const struct walk_question *q, const struct point *from
 	return x;
 }
 
+/* Do both clocks know that age without going to another day? */
+static bool holds(const struct clocks *c, const struct walk_question *q, double t)
+{
+	double at = instant_s(q->loaded) + t;
+
+	return at < c->volatility.end_s && at < c->demand.end_s;
+}
+
 static struct point between(const struct point *a, const struct point *b, double f)
 {
 	return (struct point){
@@ -79,12 +103,12 @@ static bool reaches(const struct goal *g, const struct point *x)
 }
 
 /* Where between a and b, as a share of the step, the goal or a little more than it is reached. */
-static double share_to(const struct goal *g, double more, const struct point *a,
+static double share_to(const struct goal *g, double beyond, const struct point *a,
                        const struct point *b)
 {
 	double from = gained(g, a), to = gained(g, b);
 
-	return to > from ? fmin(((1 + more) * g->target - from) / (to - from), 1) : 1;
+	return to > from ? less(((1 + beyond) * g->target - from) / (to - from), 1) : 1;
 }
 
 /* The walk has come from a to b, and may have reached the goal on the way. */
@@ -116,11 +140,11 @@ static double share_to_end(const struct walk_question *q, const struct goal *on_
 	double f = 1;
 
 	if (!on_demand->reached)
-		f = fmin(f, share_to(on_demand, 0.5 * CLOSE, a, b));
+		f = less(f, share_to(on_demand, 0.5 * CLOSE, a, b));
 	if (!ahead->reached)
-		f = fmin(f, share_to(ahead, 0.5 * CLOSE, a, b));
+		f = less(f, share_to(ahead, 0.5 * CLOSE, a, b));
 	if (q->p_cap < 1 && b->p > a->p)
-		f = fmin(f, ((1 + 0.5 * CLOSE) * q->p_cap - a->p) / (b->p - a->p));
+		f = less(f, ((1 + 0.5 * CLOSE) * q->p_cap - a->p) / (b->p - a->p));
 	return f;
 }
 
@@ -134,24 +158,27 @@ static double share_to_end(const struct walk_question *q, const struct goal *on_
  */
 static bool walk(const struct walk_question *q, struct goal *on_demand, struct goal *ahead)
 {
-	double doubt = DOUBT * fmin(on_demand->target, ahead->target),
+	double doubt = DOUBT * less(on_demand->target, ahead->target),
 	       step = first_step(q, on_demand);
 	double passed = HUGE_VAL; /* some end lies before this age */
 	double aim = HUGE_VAL;    /* and is looked for here */
 	struct point here = {0};
-	struct clocks clocks;
+	struct clocks clocks, moved;
 
-	shape_walk_start(&clocks.volatility, q->volatility, q->zone, q->loaded);
-	shape_walk_start(&clocks.demand, q->demand, q->zone, q->loaded);
+	start(&clocks, q);
 	while (here.t < q->max_s && !(on_demand->reached && ahead->reached)) {
-		double finest = fmax(FINEST * here.t, FINEST_S), box, fit, share = 1;
-		double length = fmax(fmin(step, aim - here.t), finest);
-		bool aimed = aim < HUGE_VAL, capped, ends;
-		struct clocks c = clocks;
-		struct point next = look(q, &here, fmin(here.t + length, q->max_s), &c);
+		double finest = more(FINEST * here.t, FINEST_S), box, fit, share = 1;
+		double length = more(less(step, aim - here.t), finest);
+		double t = less(here.t + length, q->max_s);
+		bool aimed = aim < HUGE_VAL, capped, ends, stays = holds(&clocks, q, t);
+		struct point next;
 
+		/* within a stretch clocks go to and fro; a step out of it may be taken back */
+		if (!stays)
+			moved = clocks;
+		next = look(q, &here, t, stays ? &clocks : &moved);
 		box = (next.m - here.m) * (next.p - here.p);
-		fit = box > 0 ? fmin(0.9 * sqrt(doubt / box), STEP_GROWTH) : STEP_GROWTH;
+		fit = box > 0 ? less(0.9 * sqrt(doubt / box), STEP_GROWTH) : STEP_GROWTH;
 		step = (next.t - here.t) * fit;
 		capped = next.p >= q->p_cap && q->p_cap < 1;
 		ends = capped || reaches(on_demand, &next) || reaches(ahead, &next);
@@ -173,7 +200,8 @@ static bool walk(const struct walk_question *q, struct goal *on_demand, struct g
 			passed = HUGE_VAL;
 		aim = 0.5 * (next.t + passed);
 		here = next;
-		clocks = c;
+		if (!stays)
+			clocks = moved;
 	}
 	return false;
 }

@@ -63,7 +63,7 @@ TEST(mass_adds_up_over_any_cut)
 	for (int i = 0; i < 2000; i++) {
 		struct instant a = at(rng_uniform(&rng) * 6, 0), b = at(rng_uniform(&rng) * 6, 0),
 		               m, t;
-		struct shape_walk w;
+		struct shape_walk w, beside;
 		double whole;
 
 		if (b.us < a.us) {
@@ -78,6 +78,15 @@ TEST(mass_adds_up_over_any_cut)
 		shape_walk_start(&w, &s, &z, a);
 		NEAR(shape_walk_to(&w, instant_s(m)), shape_mass(&s, &z, a, m), 1e-3);
 		NEAR(shape_walk_to(&w, instant_s(b)), whole, 1e-3);
+		/* another clock that starts beside one is no other for it, and may be flat */
+		shape_walk_start(&w, &s, &z, a);
+		shape_walk_with(&beside, &s, &z, a, &w);
+		NEAR(shape_walk_to(&beside, instant_s(b)), whole, 1e-3);
+		shape_walk_with(&beside, NULL, &z, a, &w);
+		NEAR(shape_walk_to(&beside, instant_s(b)), span_s(instant_diff(b, a)), 1e-3);
+		shape_walk_start(&w, NULL, &z, a);
+		shape_walk_with(&beside, &s, &z, a, &w);
+		NEAR(shape_walk_to(&beside, instant_s(b)), whole, 1e-3);
 	}
 }
 
@@ -127,7 +136,7 @@ TEST(looks_teach_the_hours)
 		struct instant a = at(t, 0), b = at(t + gap, 0);
 
 		for (int key = 0; key < 10; key++)
-			shape_learn(&s, &zone_utc, a, b, rate * shape_mass(&s, &zone_utc, a, b),
+			shape_learn(&s, &zone_utc, a, b, shape_mass(&s, &zone_utc, a, b), rate,
 			            rng_uniform(&rng) <
 			                    -expm1(-rate * shape_mass(&truth, &zone_utc, a, b)));
 		t += gap;
@@ -150,7 +159,7 @@ static void a_day(struct shape *s, const struct zone *z, int day, bool active)
 			struct instant a = at(day, h), b = at(day, h + 1.0 / 6);
 			double truth = active && h >= 9 && h < 17 ? 0.5 : 0.005;
 
-			shape_learn(s, z, a, b, shape_mass(s, z, a, b) / 3600,
+			shape_learn(s, z, a, b, shape_mass(s, z, a, b), 1.0 / 3600,
 			            rng_uniform(&rng) < -expm1(-truth));
 		}
 }
@@ -216,8 +225,8 @@ TEST(a_kept_shape_outlives_what_is_learned_next)
 	shape_set(&s, (const double(*)[SHAPE_BINS])f);
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++) {
-			s.info[k][i] = SHAPE_MEMORY / 2;
-			s.today[k][i].seen = 5;
+			s.bin[k][i].info = SHAPE_MEMORY / 2;
+			s.bin[k][i].seen = 5;
 		}
 	shape_state(&s, theta, info, days);
 	for (int old = 0; old < 2; old++) { /* of an older file only the factors come back */
@@ -225,10 +234,10 @@ TEST(a_kept_shape_outlives_what_is_learned_next)
 		shape_restore(&back, theta, old ? NULL : info, old ? NULL : days);
 		NEAR(shape_mass(&back, &zone_utc, at(0, 0), at(7, 0)), 7 * 86400, 0.5);
 		for (int i = 0; i < 3 * SHAPE_BATCH; i++) {
-			double mass = shape_mass(&back, &zone_utc, at(0, 4), at(0, 4.2)) / 600;
+			double tau = shape_mass(&back, &zone_utc, at(0, 4), at(0, 4.2));
 
-			shape_learn(&back, &zone_utc, at(0, 4), at(0, 4.2), mass,
-			            rng_uniform(&rng) < -expm1(-mass));
+			shape_learn(&back, &zone_utc, at(0, 4), at(0, 4.2), tau, 1.0 / 600,
+			            rng_uniform(&rng) < -expm1(-tau / 600));
 		}
 		OK(back.steps == 3);
 		NEAR(shape_at(&back, &zone_utc, at(0, 9.1)) / shape_at(&s, &zone_utc, at(0, 9.1)), 1,
@@ -247,10 +256,10 @@ TEST(an_interval_of_days_or_without_length_teaches_nothing)
 	shape_init(&s);
 	before = s;
 	for (int i = 0; i < 1000; i++) {
-		shape_learn(&s, &zone_utc, at(0, 0), at(2, 0), 3, true);
-		shape_learn(&s, &zone_utc, at(0, 0), at(0, 0), 3, true);
-		shape_learn(&s, &zone_utc, at(0, 0), at(0, 1), 0, true);
-		shape_learn(&s, &zone_utc, at(0, 0), at(0, 1), NAN, false);
+		shape_learn(&s, &zone_utc, at(0, 0), at(2, 0), 3600, 1e-3, true);
+		shape_learn(&s, &zone_utc, at(0, 0), at(0, 0), 3600, 1e-3, true);
+		shape_learn(&s, &zone_utc, at(0, 0), at(0, 1), 0, 1e-3, true);
+		shape_learn(&s, &zone_utc, at(0, 0), at(0, 1), NAN, 1e-3, false);
 	}
 	OK(memcmp(&s, &before, sizeof(s)) == 0);
 }

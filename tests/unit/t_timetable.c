@@ -99,6 +99,40 @@ TEST(its_clock_keeps_time_over_whole_periods_and_never_goes_back)
 	}
 }
 
+/* Phases 60 bins long, of 60 s: looks from 100 s to 130 s cover 20 s of bin 1 and 10 s of bin 2. */
+TEST(a_look_moves_the_bins_that_it_covers_and_no_others)
+{
+	for (int turns = 0; turns < 3; turns++) {
+		struct timetable t;
+		const float *theta = t.profile[TIMETABLE_PERIODS - 1].theta;
+
+		timetable_init(&t);
+		for (int i = 0; i < TIMETABLE_BATCH; i++) {
+			double day = i * 86400.0;
+
+			timetable_learn(&t, day + 100, day + 130 + turns * 3600, 0.5, i % 2);
+		}
+		OK(theta[1] > theta[2] && theta[2] > theta[3], "%g %g %g", theta[1], theta[2],
+		   theta[3]);
+		for (int i = 0; i < TIMETABLE_BINS; i++)
+			if (i != 1 && i != 2)
+				NEAR(theta[i], theta[0], 1e-6);
+	}
+}
+
+TEST(a_look_over_the_end_of_a_period_is_of_its_two_ends)
+{
+	struct timetable t;
+	const float *theta = t.profile[TIMETABLE_PERIODS - 1].theta;
+
+	timetable_init(&t);
+	for (int i = 0; i < TIMETABLE_BATCH; i++)
+		timetable_learn(&t, 3540, 3660, 0.5, i % 2);
+	NEAR(theta[0], theta[59], 1e-6);
+	OK(theta[0] > theta[1], "%g %g", theta[0], theta[1]);
+	NEAR(theta[58], theta[1], 1e-6);
+}
+
 TEST(a_kept_profile_comes_back)
 {
 	struct timetable t, u;
@@ -129,6 +163,8 @@ int main(int argc, char **argv)
 	RUN(changes_at_any_time_are_no_timetable);
 	RUN(a_timetable_that_ends_is_given_up);
 	RUN(its_clock_keeps_time_over_whole_periods_and_never_goes_back);
+	RUN(a_look_moves_the_bins_that_it_covers_and_no_others);
+	RUN(a_look_over_the_end_of_a_period_is_of_its_two_ends);
 	RUN(a_kept_profile_comes_back);
 	return tap_done();
 }
