@@ -46,39 +46,41 @@ enum key_peak {
 	KEY_PEAK_READ = 4,  /* what is held was read before a peak, for it */
 };
 
+/* In this order so that what is learned, and used to answer and to plan, lies close together. */
 struct key {
-	uint32_t endpoint;
-	uint32_t place;    /* in the endpoint's list of keys */
-	uint32_t entry;    /* of the store */
-	uint32_t flight;   /* load in flight, or KEY_NONE */
-	struct looks seen; /* what is known of its change rate without the others */
-	float a, b;        /* the posterior of its change rate that follows (endpoint_posterior) */
-	struct surprise surprise; /* has the rate become another one? */
-	double rate_n;    /* requests, decayed, at last_seen; a float holds still at 100 a second */
-	double rate_s;    /* demand-clock seconds they were counted in, decayed */
-	float load_us;    /* mean load time; 0: never loaded */
-	float client_ttl; /* s */
-	float p_sum;      /* sum over the hits since the load of P(stale then) */
-	float p_end;      /* P(stale) planned for the end of the TTL */
-	uint32_t modified_s; /* Last-Modified of what was read last, since 1970; 0: not said */
-	uint32_t hits;       /* since the load */
-	uint32_t bytes;      /* of the value */
 	uint64_t version;
-	struct instant loaded; /* when the origin was read */
+	struct instant last_changed;
+	float client_ttl; /* s */
+	float p_end;      /* P(stale) planned for the end of the TTL */
+	float ahead_p;    /* what was said of its being asked for when it was loaded ahead */
+	uint32_t bytes;   /* of the value */
+	uint32_t entry;   /* of the store */
+	uint32_t flight;  /* load in flight, or KEY_NONE */
 	struct instant soft, hard;
 	/* when soft was last computed; NONE: to be computed when next asked for */
 	struct instant planned;
-	struct instant last_seen, last_changed;
-	uint16_t looks;    /* pieces of evidence: loads that could be compared, events, ... */
-	uint16_t errors;   /* in a row */
-	uint16_t prior_no; /* of the prior that a and b come from; 0: none */
+	struct instant loaded; /* when the origin was read */
+	struct instant last_seen;
+	double rate_n; /* requests, decayed, at last_seen; a float holds still at 100 a second */
+	double rate_s; /* demand-clock seconds they were counted in, decayed */
+	uint32_t endpoint;
+	uint32_t place;    /* in the endpoint's list of keys */
+	uint32_t hits;     /* since the load */
+	float p_sum;       /* sum over the hits since the load of P(stale then) */
+	float load_us;     /* mean load time; 0: never loaded */
 	uint8_t flags;     /* KEY_* */
 	uint8_t reason;    /* enum ttl_reason of the plan */
+	bool stray;        /* it has left the others' ways: their prior is not its own */
+	uint8_t at_peaks;  /* KEY_PEAK_* */
+	uint16_t looks;    /* pieces of evidence: loads that could be compared, events, ... */
+	uint16_t prior_no; /* of the prior that a and b come from; 0: none */
+	float a, b;        /* the posterior of its change rate that follows (endpoint_posterior) */
+	struct looks seen; /* what is known of its change rate without the others */
+	struct surprise surprise; /* has the rate become another one? */
+	uint32_t modified_s;      /* Last-Modified of what was read last, since 1970; 0: not said */
+	uint16_t errors;          /* in a row */
 	/* who had the value that is held loaded ahead, plus 1; 0: nobody, or it has been asked for */
 	uint8_t ahead_by;
-	uint8_t at_peaks; /* KEY_PEAK_* */
-	float ahead_p;    /* what was then said of its being asked for */
-	bool stray;       /* it has left the others' ways: their prior is not its own */
 	/* of plain clients (engine/plain.h) */
 	uint8_t plain; /* KEY_PLAIN_* */
 	uint8_t space; /* its database */
