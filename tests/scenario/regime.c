@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-#define HOUR 3600.0
-#define DAY  86400.0
-#define KEYS 60
+#define HOUR   3600.0
+#define DAY    86400.0
+#define KEYS   60
+#define WORLDS 3
 
 /* Does the engine know how often the thing changes, to a factor of 3? */
 static bool is_known(struct world *w, uint32_t i, double truth)
@@ -19,27 +20,32 @@ static bool is_known(struct world *w, uint32_t i, double truth)
 
 /* Of the switched keys, until the rate of each is known to a factor of 3. */
 struct recovery {
-	double loads[KEYS];
-	double intervals[KEYS]; /* what it was believed to live, so often */
+	double loads[WORLDS * KEYS];
+	double intervals[WORLDS * KEYS]; /* what it was believed to live, so often */
 	size_t n;
 	struct tally after; /* of the switched keys, from the switch on */
 };
+
+/* Starts what a play of one world, or of several, adds to. */
+static void clear(struct recovery *r)
+{
+	memset(r, 0, sizeof(*r));
+}
 
 /*
  * Keys change every `before` s for three days, then the first `switched` of them every `after` s.
  * These are watched for at most watch_s.
  */
-static void play(struct recovery *r, double max_stale, double asked_every, double before,
-                 double after, uint32_t switched, double watch_s)
+static void play_world(struct recovery *r, uint64_t seed, double max_stale, double asked_every,
+                       double before, double after, uint32_t switched, double watch_s)
 {
 	struct engine_config c = world_config();
 	double step = fmin(after, before) / 10;
 	bool known[KEYS] = {0}, all = false;
 	struct world w;
 
-	memset(r, 0, sizeof(*r));
 	c.policy.max_stale = max_stale;
-	world_init(&w, &c, tap_seed);
+	world_init(&w, &c, seed);
 	for (int i = 0; i < KEYS; i++)
 		world_add(&w, "/quotes", 1 / asked_every, 1 / before);
 	world_pass(&w, 3 * DAY);
@@ -55,21 +61,24 @@ static void play(struct recovery *r, double max_stale, double asked_every, doubl
 			if (known[i] || (known[i] = is_known(&w, i, 1 / after)))
 				continue;
 			all = false;
-			r->loads[i] = (double)w.thing.v[i].n.loads;
-			r->intervals[i] = (t + step) / before;
+			r->loads[r->n + i] = (double)w.thing.v[i].n.loads;
+			r->intervals[r->n + i] = (t + step) / before;
 		}
 	}
 	OK(all, "some were never found out");
-	r->after = w.n;
-	if (switched < KEYS) {
-		r->after = (struct tally){0};
-		for (uint32_t i = 0; i < switched; i++) {
-			r->after.requests += w.thing.v[i].n.requests;
-			r->after.stale += w.thing.v[i].n.stale;
-		}
+	for (uint32_t i = 0; i < switched; i++) {
+		r->after.requests += w.thing.v[i].n.requests;
+		r->after.stale += w.thing.v[i].n.stale;
 	}
-	r->n = switched;
+	r->n += switched;
 	world_release(&w);
+}
+
+static void play(struct recovery *r, double max_stale, double asked_every, double before,
+                 double after, uint32_t switched, double watch_s)
+{
+	clear(r);
+	play_world(r, tap_seed, max_stale, asked_every, before, after, switched, watch_s);
 }
 
 static void row(const char *what, struct recovery *r)
@@ -88,7 +97,10 @@ TEST(a_hundred_times_faster_is_found_within_twenty_loads)
 	play(&r, 0.02, 30, 2 * HOUR, 72, 6, DAY);
 	row("x100, one key of ten", &r);
 	OK(quantile(r.loads, r.n, 0.5) <= 20 && quantile(r.loads, r.n, 0.9) <= 30);
-	play(&r, 0.02, 30, 2 * HOUR, 72, KEYS, DAY);
+	/* when that is seen of all keys at once hangs on which of them are loaded first */
+	clear(&r);
+	for (uint64_t i = 0; i < WORLDS; i++)
+		play_world(&r, tap_seed + i, 0.02, 30, 2 * HOUR, 72, KEYS, DAY);
 	row("x100, all keys", &r);
 	OK(quantile(r.loads, r.n, 0.5) <= 20 && quantile(r.loads, r.n, 0.9) <= 20);
 }
