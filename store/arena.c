@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * A zone is at least this large, in units, and there are at most MAX_ZONES of them: looking through
@@ -15,6 +16,9 @@
 
 /* A block of up to this part of a zone is small: for it the zone with the most room is tidied. */
 #define SMALL 8u
+
+/* What it costs to look up whose a block is and to move it, besides its size, in units moved. */
+#define STEP 64u
 
 /* How many gaps of a size's own bin are looked at; of a larger bin any will do. */
 #define LOOK_AT 8
@@ -184,18 +188,86 @@ static void zone_count(struct arena *a, uint32_t off, uint32_t size, bool add)
 	}
 }
 
+/* -- Pins -------------------------------------------------------------------------------------- */
+
+/* Where the block stands in the list, or would stand. */
+static uint32_t pin_find(const struct arena *a, uint32_t at)
+{
+	uint32_t i = 0;
+
+	while (i < a->n_pins && a->pin[i] < at)
+		i++;
+	return i;
+}
+
+static bool is_pinned(const struct arena *a, uint32_t at)
+{
+	uint32_t i = pin_find(a, at);
+
+	return i < a->n_pins && a->pin[i] == at;
+}
+
+static void pin(struct arena *a, uint32_t at)
+{
+	uint32_t i = pin_find(a, at);
+
+	memmove(&a->pin[i + 1], &a->pin[i], (a->n_pins - i) * sizeof(*a->pin));
+	a->pin[i] = at;
+	a->n_pins++;
+}
+
+void arena_unpin(struct arena *a, uint32_t off)
+{
+	uint32_t i = pin_find(a, off - a->start);
+
+	BUG_ON(i == a->n_pins || a->pin[i] != off - a->start);
+	a->n_pins--;
+	memmove(&a->pin[i], &a->pin[i + 1], (a->n_pins - i) * sizeof(*a->pin));
+}
+
+/*
+ * Whether a pinned block reaches into the zone. *next is where to look in the list: 0 at first, and
+ * not touched while zones are asked about from low to high.
+ */
+static bool zone_is_pinned(const struct arena *a, uint32_t z, uint32_t *next)
+{
+	while (*next < a->n_pins && piece_end(a, a->pin[*next]) <= zone_start(a, z))
+		++*next;
+	return *next < a->n_pins && a->pin[*next] < zone_end(a, z);
+}
+
 /* -- Windows ----------------------------------------------------------------------------------- */
+
+/* The zone with the most room of those where nothing is pinned. */
+static uint32_t best_unpinned(const struct arena *a)
+{
+	uint32_t best = 0, room = 0, next = 0;
+
+	for (uint32_t z = 0; z < a->n_zones; z++)
+		if (zone_room(a, z) > room && !zone_is_pinned(a, z, &next)) {
+			room = zone_room(a, z);
+			best = z;
+		}
+	return best;
+}
 
 /* The zone with the most room, if that is a SMALL-th of a zone: less is not worth the work. */
 static bool window_of_one(const struct arena *a, uint32_t *ret_lo, uint32_t *ret_hi)
 {
-	uint32_t i = 1;
+	uint32_t i = 1, least = (UINT32_C(1) << a->zone_shift) / SMALL, next = 0;
 
-	if (a->room[1] < (UINT32_C(1) << a->zone_shift) / SMALL)
+	if (a->room[1] < least)
 		return false;
 	while (i < a->leaves)
 		i = 2 * i + (a->room[2 * i + 1] > a->room[2 * i]);
-	*ret_lo = *ret_hi = i - a->leaves;
+	i -= a->leaves;
+	if (zone_is_pinned(a, i, &next)) {
+		i = best_unpinned(a);
+		next = 0;
+		if (zone_room(a, i) < least || zone_is_pinned(a, i, &next))
+			return false;
+	}
+	*ret_lo = *ret_hi = i;
 	return true;
 }
 
@@ -203,9 +275,14 @@ static bool window_of_one(const struct arena *a, uint32_t *ret_lo, uint32_t *ret
 static bool window_find(const struct arena *a, uint32_t size, uint32_t *ret_lo, uint32_t *ret_hi)
 {
 	uint64_t used = 0, room = 0, best = UINT64_MAX, zone = UINT64_C(1) << a->zone_shift;
-	uint32_t lo = 0;
+	uint32_t lo = 0, next = 0;
 
 	for (uint32_t hi = 0; hi < a->n_zones; hi++) {
+		if (zone_is_pinned(a, hi, &next)) {
+			used = room = 0;
+			lo = hi + 1;
+			continue;
+		}
 		used += zone_end(a, hi) - zone_start(a, hi) - zone_room(a, hi);
 		room += zone_room(a, hi);
 		for (; room >= size; lo++) {
@@ -259,21 +336,27 @@ static uint32_t window_slide(struct arena *a, uint32_t lo, uint32_t hi)
 
 /* -- Blocks ------------------------------------------------------------------------------------ */
 
+/* The window for a size that is not small; false when there is none, or it would be too dear. */
+static bool window_for(struct arena *a, uint32_t size, uint32_t *ret_lo, uint32_t *ret_hi)
+{
+	/* one that has just failed, and evicts one by one, is not worth a long look each time */
+	if (size >= a->failed_size && a->used + a->failed_size / 2 > a->failed_used)
+		return false;
+	if (window_find(a, size, ret_lo, ret_hi))
+		return true;
+	a->failed_size = size;
+	a->failed_used = a->used;
+	return false;
+}
+
 /* Moves blocks until one gap holds the size; returns it, or NONE. */
 static uint32_t make_room(struct arena *a, uint32_t size)
 {
 	uint32_t lo = 0, hi = 0;
+	bool found = size <= (UINT32_C(1) << a->zone_shift) / SMALL ? window_of_one(a, &lo, &hi)
+	                                                            : window_for(a, size, &lo, &hi);
 
-	if (size <= (UINT32_C(1) << a->zone_shift) / SMALL)
-		return window_of_one(a, &lo, &hi) ? window_slide(a, lo, hi) : ARENA_NONE;
-	/* one that has just failed, and evicts one by one, is not worth a long look each time */
-	if (size >= a->failed_size && a->used + a->failed_size / 2 > a->failed_used)
-		return ARENA_NONE;
-	if (window_find(a, size, &lo, &hi))
-		return window_slide(a, lo, hi);
-	a->failed_size = size;
-	a->failed_used = a->used;
-	return ARENA_NONE;
+	return found ? window_slide(a, lo, hi) : ARENA_NONE;
 }
 
 /* Makes a block at the start of a gap, or further up in it, and gaps of what is left. */
@@ -308,6 +391,125 @@ uint32_t arena_place(struct arena *a, uint32_t size)
 	BUG_ON(piece_end(a, gap) - gap < size);
 	insert(a, gap, gap, size);
 	return a->start + gap;
+}
+
+/* The gap that a window begins with, or the first in it. */
+static uint32_t first_gap(const struct arena *a, uint32_t zone)
+{
+	uint32_t at = block_from(a, zone_start(a, zone)), before = piece_before(a, at);
+
+	if (before != BITS_NONE && is_gap(a, before))
+		return before;
+	while (at < units(a) && !is_gap(a, at))
+		at = piece_end(a, at);
+	return at < units(a) ? at : ARENA_NONE;
+}
+
+/* Where to gather the size: a gap that holds it, or the first of those that will; NONE: nowhere. */
+static uint32_t gather_from(struct arena *a, uint32_t size)
+{
+	uint32_t gap, lo = 0, hi = 0;
+
+	if (size > units(a) - a->used || a->n_pins == ARENA_PINS)
+		return ARENA_NONE;
+	gap = gap_find(a, size);
+	if (gap == ARENA_NONE && window_for(a, size, &lo, &hi))
+		gap = first_gap(a, lo);
+	return gap;
+}
+
+/* Takes in the gap behind the block. */
+static void absorb(struct arena *a, uint32_t gap)
+{
+	uint32_t size = piece_end(a, gap) - gap;
+
+	gap_forget(a, gap);
+	zone_count(a, gap, size, true);
+	a->used += size;
+}
+
+/* Changes places with the block above; returns where it is then. */
+static uint32_t change_places(struct arena *a, uint32_t at)
+{
+	uint32_t above = piece_end(a, at), size = piece_end(a, above) - above;
+
+	bits_clear(&a->begins, above);
+	bits_set(&a->begins, at + size);
+	a->pin[pin_find(a, at)] = at + size;
+	a->moved += size;
+	a->move(a->arg, a->start + above, a->start + at, size);
+	return at + size;
+}
+
+/* Takes in the gap before the block, which is pinned; returns where it begins then. */
+static uint32_t absorb_below(struct arena *a, uint32_t gap, uint32_t at)
+{
+	a->pin[pin_find(a, at)] = gap;
+	zone_count(a, gap, at - gap, true);
+	a->used += at - gap;
+	gap_forget(a, gap);
+	bits_clear(&a->begins, at);
+	bits_set(&a->begins, gap);
+	return gap;
+}
+
+/* Gives back what a block has too much. */
+static void trim(struct arena *a, uint32_t at, uint32_t size)
+{
+	uint32_t end = piece_end(a, at);
+
+	if (end - at - size < ARENA_LEAST)
+		return;
+	zone_count(a, at + size, end - at - size, false);
+	a->used -= end - at - size;
+	gap_make(a, at + size, end);
+}
+
+int arena_gather(struct arena *a, uint32_t size, uint32_t work, uint32_t *off)
+{
+	uint64_t done = 0;
+	uint32_t at, above, below;
+
+	BUG_ON(size < ARENA_LEAST);
+	if (*off == ARENA_NONE) {
+		at = gather_from(a, size);
+		if (at == ARENA_NONE)
+			return -ENOSPC;
+		above = piece_end(a, at) - at;
+		insert(a, at, at, above < size ? above : size);
+		pin(a, at);
+	} else {
+		at = *off - a->start;
+	}
+	while (piece_end(a, at) - at < size) {
+		above = piece_end(a, at);
+		*off = a->start + at;
+		if (done >= work)
+			return -EAGAIN;
+		done += STEP;
+		if (above == units(a) || is_pinned(a, above)) {
+			below = piece_before(a, at);
+			if (below != BITS_NONE && is_gap(a, below)) {
+				at = absorb_below(a, below, at);
+				continue;
+			}
+			if (below != BITS_NONE && !is_pinned(a, below))
+				return -ENOSPC;
+			arena_unpin(a, *off);
+			arena_remove(a, *off);
+			*off = ARENA_NONE;
+			return -ENOSPC;
+		}
+		if (is_gap(a, above)) {
+			absorb(a, above);
+		} else {
+			done += piece_end(a, above) - above;
+			at = change_places(a, at);
+		}
+	}
+	trim(a, at, size);
+	*off = a->start + at;
+	return 0;
 }
 
 bool arena_append(struct arena *a, uint32_t off, uint32_t size)
@@ -352,6 +554,11 @@ void arena_remove(struct arena *a, uint32_t off)
 uint32_t arena_size(const struct arena *a, uint32_t off)
 {
 	return piece_end(a, off - a->start) - (off - a->start);
+}
+
+uint32_t arena_before(const struct arena *a, uint32_t off)
+{
+	return a->start + piece_before(a, off - a->start);
 }
 
 uint32_t arena_next(const struct arena *a, uint32_t off)

@@ -19,6 +19,12 @@
  * would be too dear; it is sure to succeed when a sixth of the memory is free besides twice the
  * size wanted, however the room lies.
  *
+ * A block may be pinned: it stays where it is, for somebody else is at work in it. A window has no zone
+ * that a pinned block reaches into. Room for a large block can be gathered in steps, so that nobody
+ * has to wait for all of the work: a gap becomes a pinned block at once, and grows by changing places
+ * with the blocks above it and taking in the gaps between them, until it is as large as is wanted.
+ * With a pinned block, or the end, in its way it takes in what is below it, if that is removed.
+ *
  * Why not size classes: in a model of them (classes 12.5 % apart in pages of 64 KiB that change
  * class as soon as a class could spare one, runs of pages above), kept full by random eviction with
  * sizes spread over two or three powers of ten between 100 B and 800 KB, values held 70 to 89 % of
@@ -41,6 +47,7 @@
 #define ARENA_MOVES 8u
 #define ARENA_BINS  240u
 #define ARENA_NOTES 64u
+#define ARENA_PINS  64u /* blocks that are pinned at once */
 
 /* The block now starts at `to`, below `from`, which it may overlap. Lower blocks come first. */
 typedef void arena_move_fn(void *arg, uint32_t from, uint32_t to, uint32_t size);
@@ -62,6 +69,7 @@ struct arena {
 	/* the last search for a window that failed, and `used` then */
 	uint32_t failed_size, failed_used;
 	uint64_t moved; /* how much has been moved so far */
+	uint32_t pin[ARENA_PINS], n_pins; /* the blocks that stay, lowest first; from start */
 	arena_move_fn *move;
 	void *arg;
 };
@@ -82,9 +90,23 @@ uint32_t arena_place(struct arena *a, uint32_t size);
  */
 bool arena_append(struct arena *a, uint32_t off, uint32_t size);
 
-/* The block that starts there. Its size is what it was placed with, or one more. */
+/*
+ * The same for a large block, in steps: each moves about `work` units of others. *off is NONE before the
+ * first step, and the block as far as it has come while it gives -EAGAIN; others may be placed and
+ * removed meanwhile. 0: it is there, pinned. -ENOSPC: as NONE above, if *off is NONE; else remove
+ * the block before it, to be called again then.
+ */
+int arena_gather(struct arena *a, uint32_t size, uint32_t work, uint32_t *off);
+
+/* It may be moved from now on. */
+void arena_unpin(struct arena *a, uint32_t off);
+
+/* The block that starts there, which is not pinned. Its size is what it was placed with, or one more. */
 void arena_remove(struct arena *a, uint32_t off);
 uint32_t arena_size(const struct arena *a, uint32_t off);
+
+/* The block before one that has a block before it. */
+uint32_t arena_before(const struct arena *a, uint32_t off);
 
 /* The block with the lowest address, when off is NONE, the one behind a block; NONE at the end. */
 uint32_t arena_next(const struct arena *a, uint32_t off);

@@ -64,6 +64,7 @@ struct store {
 	uint32_t *
 	        live; /* live[leaves + g] in group g; above that live[i] = live[2i] + live[2i + 1] */
 	uint32_t leaves, n_slots, n_live, max_live;
+	uint64_t reserved; /* granules of rooms that are taken, or being taken */
 };
 
 /* -- Segment ----------------------------------------------------------------------------------- */
@@ -114,9 +115,17 @@ static void write_fixed(struct layout_entry *e, const struct layout_fixed *f, ui
 	layout_store(&e->sum, layout_word_sum(f, tag, value_hash));
 }
 
-/* Writes an entry into memory that no slot refers to. */
-static void write_entry(struct layout_entry *e, uint64_t tag, const struct store_item *i,
-                        uint64_t value_hash, bool own_version)
+/* Where the value of an entry lies that begins at e. */
+static uint64_t *value_at(struct layout_entry *e, uint64_t key_bytes, uint64_t value_bytes,
+                          bool own_version)
+{
+	return (uint64_t *)(e + 1) + layout_large(key_bytes, value_bytes) + own_version +
+	       layout_pad(key_bytes) / 8;
+}
+
+/* Writes an entry, all but its value, into memory that no slot refers to. */
+static void write_head(struct layout_entry *e, uint64_t tag, const struct store_item *i,
+                       uint64_t value_hash, bool own_version)
 {
 	struct layout_fixed f = {.key_bytes = i->key.n,
 	                         .value_bytes = i->value.n,
@@ -137,7 +146,13 @@ static void write_entry(struct layout_entry *e, uint64_t tag, const struct store
 		layout_store(p++, f.version);
 	write_fixed(e, &f, tag, value_hash);
 	layout_copy_in(p, i->key.p, i->key.n);
-	layout_copy_in(p + layout_pad(i->key.n) / 8, i->value.p, i->value.n);
+}
+
+static void write_entry(struct layout_entry *e, uint64_t tag, const struct store_item *i,
+                        uint64_t value_hash, bool own_version)
+{
+	write_head(e, tag, i, value_hash, own_version);
+	layout_copy_in(value_at(e, i->key.n, i->value.n, own_version), i->value.p, i->value.n);
 }
 
 /* What is left of an entry that no slot refers to any more must not look whole. */
@@ -770,27 +785,26 @@ static bool points_into(const struct store *s, struct bytes b)
 	       (const unsigned char *)b.p < s->mem + s->bytes;
 }
 
-/* A new entry in the place of `old` (or NONE); STORE_NONE when there is no room beside it. */
-static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_item *i,
-                           uint64_t value_hash, uint32_t old)
+/* A slot for a new entry in the place of `old` (or NONE); STORE_NONE when there is none. */
+static uint32_t slot_for(const struct store *s, uint64_t tag, uint32_t old, uint32_t *ret_far)
 {
-	bool own = i->version != layout_version(value_hash);
-	uint32_t h = old, off, far = 0;
-
-	if (old == STORE_NONE && s->n_live < s->max_live)
-		h = slot_find(s, tag, &far);
-	if (h == STORE_NONE)
-		return STORE_NONE;
-	off = arena_place(&s->arena, layout_granules(i->key.n, i->value.n, own));
-	if (off == ARENA_NONE)
-		return STORE_NONE;
-	write_entry(at(s, off), tag, i, value_hash, own);
-	if (old == STORE_NONE)
-		slot_pass(s, h, far, true);
-	else
-		far = far_of(s, h);
-	slot_set(s, h, layout_mark(tag), off);
 	if (old != STORE_NONE) {
+		*ret_far = far_of(s, old);
+		return old;
+	}
+	return s->n_live < s->max_live ? slot_find(s, tag, ret_far) : STORE_NONE;
+}
+
+/* Makes what was written at this offset the entry of slot h, in the place of what it held. */
+static void show(struct store *s, uint32_t h, uint32_t far, uint64_t tag, uint32_t off,
+                 const struct store_item *i)
+{
+	bool held = s->slot[h].off != 0;
+
+	if (!held)
+		slot_pass(s, h, far, true);
+	slot_set(s, h, layout_mark(tag), off);
+	if (held) {
 		wipe(entry_at(s, h));
 		arena_remove(&s->arena, s->slot[h].off);
 	} else {
@@ -798,6 +812,22 @@ static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_ite
 	}
 	s->slot[h] = (struct own_slot){off, i->owner};
 	know(s, h, layout_mark(tag), far, i->pushed);
+}
+
+/* A new entry in the place of `old` (or NONE); STORE_NONE when there is no room beside it. */
+static uint32_t put_beside(struct store *s, uint64_t tag, const struct store_item *i,
+                           uint64_t value_hash, uint32_t old)
+{
+	bool own = i->version != layout_version(value_hash);
+	uint32_t far = 0, h = slot_for(s, tag, old, &far), off;
+
+	if (h == STORE_NONE)
+		return STORE_NONE;
+	off = arena_place(&s->arena, layout_granules(i->key.n, i->value.n, own));
+	if (off == ARENA_NONE)
+		return STORE_NONE;
+	write_entry(at(s, off), tag, i, value_hash, own);
+	show(s, h, far, tag, off, i);
 	return h;
 }
 
@@ -824,6 +854,91 @@ int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entr
 		*ret_entry = h;
 	return 0;
 }
+
+/* -- Rooms ------------------------------------------------------------------------------------- */
+
+/* Granules that one step moves: 128 KiB take some 30 us. A test sets fewer. */
+#ifndef STORE_STEP
+#define STORE_STEP 8192u
+#endif
+
+int store_reserve(struct store *s, uint64_t key_bytes, uint64_t value_bytes,
+                  struct store_room *room)
+{
+	uint32_t off = room->granules ? room->off : ARENA_NONE;
+	int rc;
+
+	if (!room->granules) {
+		uint32_t size;
+
+		if (!store_footprint(s, key_bytes, value_bytes))
+			return -E2BIG;
+		size = layout_granules(key_bytes, value_bytes, true);
+		if (size > (s->l.end - s->l.arena) / 2)
+			return -E2BIG;
+		if (s->reserved + size > (s->l.end - s->l.arena) / 2)
+			return -EBUSY;
+		*room = (struct store_room){
+		        .granules = size, .key_bytes = key_bytes, .value_bytes = value_bytes};
+		s->reserved += size;
+	}
+	BUG_ON(room->taken || room->key_bytes != key_bytes || room->value_bytes != value_bytes);
+	rc = arena_gather(&s->arena, room->granules, STORE_STEP, &off);
+	room->off = off;
+	room->in_the_way = STORE_NONE;
+	if (rc == -ENOSPC && off != ARENA_NONE) {
+		room->in_the_way = slot_at(s, arena_before(&s->arena, off));
+	} else if (rc == -ENOSPC) {
+		s->reserved -= room->granules;
+		*room = (struct store_room){.in_the_way = STORE_NONE};
+	}
+	room->taken = rc == 0;
+	return rc;
+}
+
+void store_fill(const struct store *s, struct store_room *room, const void *value)
+{
+	BUG_ON(!room->taken);
+	/* whoever still reads what was here before must see that its bucket has changed since */
+	layout_fence_release();
+	layout_copy_in(value_at(at(s, room->off), room->key_bytes, room->value_bytes, true), value,
+	               room->value_bytes);
+	room->hash = hash_bytes(bytes_of(value, room->value_bytes), 0);
+	room->filled = true;
+}
+
+int store_publish(struct store *s, const struct store_item *item, struct store_room *room,
+                  uint32_t *ret_entry)
+{
+	uint64_t tag = tag_of(s, item->key);
+	uint32_t old = find(s, tag, item->key, item->owner), far = 0;
+	uint32_t h = slot_for(s, tag, old, &far);
+
+	BUG_ON(!room->filled || room->key_bytes != item->key.n ||
+	       room->value_bytes != item->value.n);
+	if (h == STORE_NONE)
+		return -ENOSPC;
+	write_head(at(s, room->off), tag, item, room->hash, true);
+	arena_unpin(&s->arena, room->off);
+	show(s, h, far, tag, room->off, item);
+	s->reserved -= room->granules;
+	*room = (struct store_room){0};
+	if (ret_entry)
+		*ret_entry = h;
+	return 0;
+}
+
+void store_unreserve(struct store *s, struct store_room *room)
+{
+	if (!room->granules)
+		return;
+	arena_unpin(&s->arena, room->off);
+	arena_remove(&s->arena, room->off);
+	s->reserved -= room->granules;
+	*room = (struct store_room){0};
+}
+
+/* -- What is said of an entry ------------------------------------------------------------------ */
 
 /*
  * Writes anew what an entry says of itself, with these changes; `loaded` may be NULL, and both of soft

@@ -21,6 +21,11 @@
  * one part in 2^27 of its time after the load, hard to one in 2^19 of that after soft, max_age to one
  * in 2^17. A soft end behind the hard one becomes that.
  *
+ * A large value need not be put in one go: store_reserve takes room for it in steps of bounded work,
+ * store_fill copies and hashes it there, on any thread, and store_publish makes an entry of it, which
+ * takes as long as a small put. Until then nothing refers to that room: others do not move it, and
+ * a writer that is killed leaves nothing of it.
+ *
  * INVARIANTS entries keep their handle until they are removed or replaced. The writer can be killed
  * between any two of its stores: what it was putting, renewing or giving another expiry may be lost,
  * and one entry that it was moving to make room, no other, and none is wrong.
@@ -124,6 +129,41 @@ uint32_t store_find(const struct store *s, struct bytes key);
  */
 int store_put(struct store *s, const struct store_item *item, uint32_t *ret_entry);
 
+/* Room for a value that is not yet an entry. All zero: none. What is in it is the store's. */
+struct store_room {
+	uint32_t off, granules;
+	bool taken;          /* all of it is there */
+	bool filled;         /* and the value in it */
+	uint32_t in_the_way; /* with -ENOSPC: the entry to be removed; NONE: any */
+	uint64_t key_bytes, value_bytes;
+	uint64_t hash; /* of the value, once it is filled: hash_bytes(value, 0) */
+};
+
+/*
+ * Takes room for a value and its key, a step at a time: *room is zero before the first. 0: it is
+ * there. -EAGAIN: not yet, to be called again, with anything done to the store in between. -ENOSPC:
+ * evict something, room->in_the_way if that is an entry, and call again. -EBUSY: not before other rooms are spent, as
+ * all of them take a half of the segment at most. -E2BIG: never; such a value store_put may take.
+ */
+int store_reserve(struct store *s, uint64_t key_bytes, uint64_t value_bytes,
+                  struct store_room *room);
+
+/*
+ * Copies the value into room that is taken, and hashes it; the memory of `value` must not change
+ * meanwhile. On any thread, while the store's own is at work; but before *room is handed on.
+ */
+void store_fill(const struct store *s, struct store_room *room, const void *value);
+
+/*
+ * As store_put, of an item whose value is the one that the room was filled with: it is not read
+ * again. The room is spent (zero) if that is 0, else still there. -ENOSPC: the index is full.
+ */
+int store_publish(struct store *s, const struct store_item *item, struct store_room *room,
+                  uint32_t *ret_entry);
+
+/* Gives back what was taken, if anything: nobody may be filling it. */
+void store_unreserve(struct store *s, struct store_room *room);
+
 void store_remove(struct store *s, uint32_t entry);
 
 /* Whether an entry is pushed from now on. Set it before a longer expiry, take it back after. */
@@ -164,7 +204,7 @@ void store_each(const struct store *s, store_each_fn *fn, void *arg);
 
 struct store_stats {
 	uint64_t entries;
-	uint64_t bytes_used;  /* the sum of their footprints */
+	uint64_t bytes_used;  /* the sum of their footprints, and of rooms that are taken */
 	uint64_t bytes_total; /* what the sum could be */
 };
 void store_stats(const struct store *s, struct store_stats *ret);

@@ -174,6 +174,27 @@ static struct store *take_over(void)
 	return created(mem, BYTES, boot_id, clock_then);
 }
 
+/* In steps, as large values are put. False: it was given up before it was shown to anybody. */
+static bool put_in_room(struct store *s, struct rng *g, const struct store_item *item)
+{
+	struct store_room room = {0};
+	uint32_t h;
+	int rc;
+
+	while ((rc = store_reserve(s, item->key.n, item->value.n, &room)))
+		if (rc == -ENOSPC)
+			store_remove(s, store_sample(s, g));
+	if (rng_below(g, 8)) {
+		store_fill(s, &room, item->value.p);
+		while (rng_below(g, 8) && store_publish(s, item, &room, &h))
+			store_remove(s, store_sample(s, g));
+	}
+	if (!room.granules)
+		return true;
+	store_unreserve(s, &room);
+	return false;
+}
+
 static void put(struct store *s, struct rng *g, unsigned k)
 {
 	struct store_item item = {.loaded = NOW, .max_age = MAX_AGE};
@@ -187,8 +208,12 @@ static void put(struct store *s, struct rng *g, unsigned k)
 	item.value = bytes_of(value, n);
 	item.soft = instant_add(NOW, SPAN_MS(1 + rng_below(g, 1000)));
 	item.hard = instant_add(item.soft, SPAN_MS(1));
-	while (store_put(s, &item, &h) != 0)
-		store_remove(s, store_sample(s, g));
+	if (rng_below(g, 2)) {
+		while (store_put(s, &item, &h) != 0)
+			store_remove(s, store_sample(s, g));
+	} else if (!put_in_room(s, g, &item)) {
+		return;
+	}
 	__atomic_store_n(&sh->floor[k], item.version, __ATOMIC_SEQ_CST);
 	add(&sh->puts, 1);
 }

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 
 #define BYTES (256u * 1024)
 #define T(s)  ((struct instant){INT64_C(1770000000000000) + (int64_t)(s)*1000000})
@@ -434,12 +435,67 @@ static void *read_all_the_time(void *arg)
 	return NULL;
 }
 
+/* A value that another thread fills in. Whose turn it is says who may look at the rest. */
+static struct {
+	enum { WRITERS, FILLERS } turn;
+	const struct store *s;
+	struct store_room room;
+	uint64_t value[MAX / 8 + 1], version, published;
+	unsigned k;
+	size_t n;
+} fill;
+
+static void *fill_all_the_time(void *arg)
+{
+	(void)arg;
+	while (__atomic_load_n(&writing, __ATOMIC_RELAXED)) {
+		if (__atomic_load_n(&fill.turn, __ATOMIC_ACQUIRE) != FILLERS) {
+			sched_yield();
+			continue;
+		}
+		store_fill(fill.s, &fill.room, fill.value);
+		__atomic_store_n(&fill.turn, WRITERS, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+/* Takes room for such a value, a step at a time, or shows one that is filled. */
+static void fill_or_show(struct store *s, struct store_item item, struct rng *g, uint64_t version)
+{
+	char key[24];
+	uint32_t e;
+
+	if (__atomic_load_n(&fill.turn, __ATOMIC_ACQUIRE) != WRITERS)
+		return;
+	if (fill.room.filled) {
+		item.key = key_name(key, fill.k);
+		item.value = bytes_of(NULL, fill.n);
+		item.version = fill.version;
+		while (store_publish(s, &item, &fill.room, &e) != 0)
+			store_remove(s, store_sample(s, g));
+		fill.published++;
+		return;
+	}
+	if (!fill.room.granules) {
+		fill.s = s;
+		fill.k = (unsigned)rng_below(g, KEYS);
+		fill.version = version;
+		fill.n = (size_t)rng_below(g, MAX);
+		for (size_t i = 0; i < fill.n / 8 + 1; i++)
+			fill.value[i] = word(fill.k, version, i);
+	}
+	if (store_reserve(s, key_name(key, fill.k).n, fill.n, &fill.room) == -ENOSPC)
+		store_remove(s, store_sample(s, g));
+	if (fill.room.taken)
+		__atomic_store_n(&fill.turn, FILLERS, __ATOMIC_RELEASE);
+}
+
 TEST(readers_beside_a_busy_writer_never_see_a_wrong_value)
 {
 	struct store *s = created(segment, BYTES, 1, start_clock);
 	struct store_item item = {.loaded = T(0), .max_age = SPAN_S(1)};
 	struct tally t[READERS] = {0};
-	pthread_t id[READERS];
+	pthread_t id[READERS], filler;
 	uint64_t *value = calloc(1, MAX + 8), hits = 0, version;
 	struct instant soon;
 	struct rng g;
@@ -454,7 +510,8 @@ TEST(readers_beside_a_busy_writer_never_see_a_wrong_value)
 		t[i].seed = tap_seed + i;
 		OK(pthread_create(&id[i], NULL, read_all_the_time, &t[i]) == 0);
 	}
-	for (version = 0; version < 80000; version++) {
+	OK(pthread_create(&filler, NULL, fill_all_the_time, NULL) == 0);
+	for (version = 0; version < 80000 || fill.published < 100; version++) {
 		k = (unsigned)rng_below(&g, KEYS);
 		e = store_find(s, key_name(key, k));
 		soon = (struct instant){T(1).us + (int64_t)rng_below(&g, 100) * 1000};
@@ -471,8 +528,11 @@ TEST(readers_beside_a_busy_writer_never_see_a_wrong_value)
 		item.soft = item.hard = soon;
 		while (store_put(s, &item, &e) != 0)
 			store_remove(s, store_sample(s, &g));
+		fill_or_show(s, item, &g, ++version);
 	}
 	__atomic_store_n(&writing, 0, __ATOMIC_RELAXED);
+	pthread_join(filler, NULL);
+	printf("# %" PRIu64 " values were filled by another thread\n", fill.published);
 	for (unsigned i = 0; i < READERS; i++) {
 		pthread_join(id[i], NULL);
 		OK(t[i].wrong == 0, "%" PRIu64 " wrong words", t[i].wrong);
