@@ -221,6 +221,7 @@ void engine_free(struct engine **ep)
 	heap_release(&e->expiry);
 	vec_free(&e->note);
 	vec_free(&e->sweep);
+	vec_free(&e->arrival);
 	vec_free(&e->touched);
 	heap_release(&e->deadline);
 	intern_release(&e->key_name);

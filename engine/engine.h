@@ -175,11 +175,13 @@ struct input {
 		} event;
 		struct {
 			struct bytes value;
-			uint64_t version;    /* 0: the hash of the value */
-			uint64_t lease;      /* 0: none */
-			struct span ttl;     /* the app's own TTL; 0: none given */
-			struct span load;    /* what producing it took; 0: unknown */
-			struct instant read; /* when the origin was read; INSTANT_NONE: now */
+			struct store_room *room; /* filled with the value; or NULL */
+			uint64_t arrival;        /* of engine_arrived; 0: it comes without */
+			uint64_t version;        /* 0: the hash of the value */
+			uint64_t lease;          /* 0: none */
+			struct span ttl;         /* the app's own TTL; 0: none given */
+			struct span load;        /* what producing it took; 0: unknown */
+			struct instant read;     /* when the origin was read; INSTANT_NONE: now */
 		} set;
 		struct {
 			uint64_t version; /* 0: unknown */
@@ -188,6 +190,7 @@ struct input {
 			uint64_t job;
 			enum load_status status;
 			struct bytes value;
+			struct store_room *room;      /* filled with the value; or NULL */
 			uint64_t version;             /* 0: the hash of the value */
 			struct instant last_modified; /* INSTANT_NONE: not said */
 			struct span max_age;          /* the origin's own; 0: not said */
@@ -376,6 +379,30 @@ void engine_settle(struct engine *e, struct instant now);
 /* When engine_tick wants to be called next; NEVER when nothing is planned. */
 struct instant engine_next(const struct engine *e);
 
+/* -- Large values ----------------------------------------------------------------------------- */
+
+/*
+ * Whoever runs the engine can put a large value in its place in the store before the engine is told
+ * of it: room is taken here in steps, evicting what is least worth, store_fill() copies and hashes it
+ * on a thread of its own, and the input that follows has the room, so that the engine only
+ * publishes what lies there. The room is spent then, or still the caller's: store_unreserve() it.
+ *
+ * One step of taking room; *room is zero before the first. 0: it is there. -EAGAIN: call again.
+ * -EBUSY: call again when another room is spent. -ENOSPC, -E2BIG: hand the input in without.
+ */
+int engine_reserve(struct engine *e, struct instant now, size_t key_bytes, size_t value_bytes,
+                   struct store_room *room);
+
+/*
+ * A set of the key has come and will be handed in when its value is in place. What the engine is told
+ * of the key until then is newer: a set, a change event, a delete, a purge. They overtake it: it is
+ * answered, but its value is not kept. Returns what goes into input.set.arrival, or is
+ * withdrawn; 0: the key cannot be. Its effects are to be carried out.
+ */
+uint64_t engine_arrived(struct engine *e, struct instant now, struct bytes endpoint,
+                        struct bytes key, struct effects *fx);
+void engine_withdrawn(struct engine *e, uint64_t arrival);
+
 /* -- Questions -------------------------------------------------------------------------------- */
 
 /* Why a TTL is what it is: the first of these that applied. */
@@ -526,7 +553,7 @@ struct engine_stats {
 	uint64_t requests, hits, grace, misses, joined, events, sets, changed;
 	uint64_t loads[LOAD_REASONS], load_errors, skipped_for_budget, evicted, events_refused;
 	uint64_t damaged; /* entries that had gone bad in memory: dropped when asked for */
-	uint64_t jumps; /* of request rates beyond what was forecast */
+	uint64_t jumps;   /* of request rates beyond what was forecast */
 	uint64_t keys, endpoints, flights, waiters, schedules;
 	struct prefetch_count prefetch[PREFETCH_SOURCES];
 	struct estimate stale; /* per request, over all classes */

@@ -163,6 +163,17 @@ static unsigned look(struct engine *e, struct instant now, struct candidate *lis
 	return n;
 }
 
+void evict_entry(struct engine *e, uint32_t entry)
+{
+	uint32_t owner = store_owner(e->store, entry);
+
+	if (owner < e->key.n && e->key.v[owner].entry == entry)
+		serve_drop(e, owner);
+	else
+		store_remove(e->store, entry);
+	e->stats.evicted++;
+}
+
 uint64_t evict_some(struct engine *e, struct instant now, uint64_t bytes)
 {
 	struct candidate list[LOOKED_AT];

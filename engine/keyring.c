@@ -229,7 +229,7 @@ static bool forget_one(struct engine *e, struct instant now)
 		if (!intern_is_live(&e->key_name, id))
 			continue;
 		k = &e->key.v[id];
-		if (k->flight != KEY_NONE || load_has_stray(e, id))
+		if (k->flight != KEY_NONE || load_has_stray(e, id) || large_is_awaited(e, id))
 			continue;
 		seen++;
 		rate = endpoint_key_rate(&key_place(e, k)->ep, key_place(e, k)->zone, k, now);
@@ -246,7 +246,7 @@ static bool forget_one(struct engine *e, struct instant now)
 		uint32_t id = (uint32_t)(((uint64_t)start + i) % e->key_name.n_ids);
 
 		if (intern_is_live(&e->key_name, id) && e->key.v[id].flight == KEY_NONE &&
-		    !load_has_stray(e, id))
+		    !load_has_stray(e, id) && !large_is_awaited(e, id))
 			worst = id;
 	}
 	if (worst == KEY_NONE)

@@ -10,7 +10,7 @@
 /* A change that arrives while a load is under way makes it start again, this often at most. */
 static const uint8_t MAX_RETRIES = 3;
 
-/* How many entries may make way for one new one: a value of 8 MiB among small ones needs many. */
+/* How many entries may make way for one new one: a large value among small ones needs many. */
 static const unsigned MAX_EVICTIONS = 20000;
 
 /* An error stands no longer than this, unless negative_ttl is longer. */
@@ -288,7 +288,8 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 		k->entry = STORE_NONE;
 		plain_unheld(e, k);
 	}
-	while ((rc = store_put(e->store, &item, &k->entry)) == -ENOSPC) {
+	while ((rc = f->room ? store_publish(e->store, &item, f->room, &k->entry)
+	                     : store_put(e->store, &item, &k->entry)) == -ENOSPC) {
 		k->entry = STORE_NONE;
 		if (e->stats.evicted - before >= MAX_EVICTIONS || !make_room(e, now, &item))
 			break;
@@ -592,8 +593,9 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	took = instant_diff(now, f->started);
 	got = (struct fetched){
 	        .value = in->loaded.value,
+	        .room = in->loaded.room,
 	        .version = in->loaded.version ? in->loaded.version
-	                                      : hash_bytes(in->loaded.value, 0) | 1,
+	                                      : large_version(in->loaded.value, in->loaded.room),
 	        .read = f->started,
 	        .took = took,
 	        .may_count = in->loaded.version != 0,

@@ -6,6 +6,7 @@ noinst_LTLIBRARIES += %D%/libengine.la
 	%D%/explain.c \
 	%D%/jump.c \
 	%D%/keyring.c \
+	%D%/large.c \
 	%D%/learned.c \
 	%D%/load.c \
 	%D%/names.c \

@@ -449,7 +449,8 @@ static int set_learned(struct engine *e, struct instant now, const struct plain_
 	struct span ttl = instant_is_set(s->expires) ? instant_diff(s->expires, now) : SPAN_ZERO;
 	struct fetched f = {
 	        .value = s->value,
-	        .version = hash_bytes(s->value, 0) | 1,
+	        .room = s->room,
+	        .version = large_version(s->value, s->room),
 	        .read = now,
 	        .took = s->load,
 	        .client_ttl = ttl,
@@ -527,7 +528,7 @@ bool plain_advises(struct engine *e, struct instant now, uint32_t key, double *r
 int plain_set(struct engine *e, struct instant now, const struct plain_set *s, struct effects *fx)
 {
 	uint32_t key = keyring_key(e, now, bytes_of(NULL, 0), s->key, fx);
-	struct fetched f = {.value = s->value};
+	struct fetched f = {.value = s->value, .room = s->room};
 	bool was_exact;
 	struct key *k;
 	int rc = 0;
@@ -541,15 +542,16 @@ int plain_set(struct engine *e, struct instant now, const struct plain_set *s, s
 		return -E2BIG;
 	}
 	e->stats.sets++;
+	large_overtake(e, key, UINT64_MAX);
 	if (s->exact)
 		k->plain |= KEY_PLAIN_OWN;
 	if (learning_allowed(key_place(e, k), k))
 		return set_learned(e, now, s, key, fx);
 	was_exact = k->plain & KEY_PLAIN_EXACT;
-	f.version = hash_bytes(s->value, 0) | 1;
+	f.version = large_version(s->value, s->room);
 	plain_touch(e, key);
 	/* equal bytes stay where they are: a set of what is there costs a comparison */
-	if (was_exact && (k->flags & KEY_OURS) && k->entry != STORE_NONE &&
+	if (!s->room && was_exact && (k->flags & KEY_OURS) && k->entry != STORE_NONE &&
 	    k->bytes == s->value.n && bytes_equal(held_value(e, k), s->value) && is_whole(e, k)) {
 		note_set(e, now, key, f.version, s);
 		set_times(e, key, s->expires);
@@ -579,6 +581,7 @@ bool plain_delete(struct engine *e, struct instant now, struct bytes key, struct
 	plain_settle(e, id);
 	live = is_live(&e->key.v[id], now);
 	load_void(e, id);
+	large_overtake(e, id, UINT64_MAX);
 	serve_drop(e, id);
 	return live;
 }
@@ -617,6 +620,7 @@ void plain_settle(struct engine *e, uint32_t id)
 	if (!plain_is_flushed(e, k))
 		return;
 	load_void(e, id);
+	large_overtake(e, id, UINT64_MAX);
 	serve_drop(e, id);
 	k->flush = e->flushes.number[k->space];
 }

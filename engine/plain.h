@@ -91,6 +91,7 @@ void plain_give_back(struct engine *e, struct instant now, uint64_t lease, struc
 
 struct plain_set {
 	struct bytes key, value; /* not views of the store */
+	struct store_room *room; /* filled with the value (engine_reserve); or NULL */
 	struct instant expires;  /* after now; NEVER: lives until it is evicted */
 	struct span load;        /* what making the value took; 0: unknown */
 	/* true: nothing is learned of it and no rule applies, as it is made here (a counter) or

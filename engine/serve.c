@@ -429,7 +429,7 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 	uint32_t key = keyring_key(e, now, in->endpoint, in->key, fx), flight;
 	struct fetched f = {
 	        .value = in->set.value,
-	        .version = in->set.version ? in->set.version : hash_bytes(in->set.value, 0) | 1,
+	        .room = in->set.room,
 	        .read = instant_is_set(in->set.read)
 	                        ? instant_min(in->set.read, now)
 	                        : instant_add(now, (struct span){-in->set.load.us}),
@@ -438,6 +438,8 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 	        .may_count = in->set.version != 0,
 	        .modified = INSTANT_NONE,
 	};
+	bool overtaken = large_arrival_end(e, in->set.arrival);
+	struct effect *x;
 	struct key *k;
 	int rc;
 
@@ -445,6 +447,7 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 		serve_reply(e, fx, in->ticket, key, REPLY_TOO_BIG, OUTCOME_SET);
 		return;
 	}
+	f.version = in->set.version ? in->set.version : large_version(in->set.value, in->set.room);
 	k = &e->key.v[key];
 	flight = k->flight;
 	if (in->set.lease) {
@@ -468,11 +471,18 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 		if (f.took.us <= 0)
 			f.took = instant_diff(now, e->flight.v[mine].started);
 	}
+	if (overtaken) {
+		e->stats.sets++;
+		serve_reply(e, fx, in->ticket, key, REPLY_OK, OUTCOME_SET)->reply.version =
+		        f.version;
+		return;
+	}
 	if (!in->set.lease && read_before_change(k, &f)) {
 		serve_reply(e, fx, in->ticket, key, REPLY_LEASE_LOST, OUTCOME_SET);
 		return;
 	}
 	e->stats.sets++;
+	large_overtake(e, key, in->set.arrival ? in->set.arrival : UINT64_MAX);
 	rc = load_accept(e, now, key, &f, fx);
 	if (flight != KEY_NONE) {
 		/* whoever waits gets this value; what a load under way brings may be older */
@@ -484,11 +494,16 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 				load_answer(e, flight, fx);
 		}
 	}
-	if (rc == 0)
-		serve_held(e, fx, in->ticket, key, OUTCOME_SET);
-	else
-		serve_reply(e, fx, in->ticket, key, rc == -E2BIG ? REPLY_TOO_BIG : REPLY_BUSY,
-		            OUTCOME_SET);
+	x = serve_reply(e, fx, in->ticket, key,
+	                rc == 0        ? REPLY_OK
+	                : rc == -E2BIG ? REPLY_TOO_BIG
+	                               : REPLY_BUSY,
+	                OUTCOME_SET);
+	if (rc)
+		return;
+	x->reply.version = k->version;
+	x->reply.loaded = k->loaded;
+	x->reply.soft = k->soft;
 }
 
 void serve_delete(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
@@ -504,6 +519,7 @@ void serve_delete(struct engine *e, struct instant now, const struct input *in, 
 	plain_settle(e, key);
 	held = e->key.v[key].flags & KEY_OURS;
 	load_void(e, key);
+	large_overtake(e, key, UINT64_MAX);
 	serve_drop(e, key);
 	serve_reply(e, fx, in->ticket, key, held ? REPLY_OK : REPLY_ABSENT, OUTCOME_MISS);
 }
@@ -546,6 +562,7 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 		/* whether or not an older value is held: what it has read is old */
 		load_void(e, key);
 		k->last_changed = now;
+		large_overtake(e, key, UINT64_MAX);
 		/* "no such thing" is such an answer, too, and the error may have passed */
 		k->flags &= (uint8_t) ~(KEY_ABSENT | KEY_FAILED);
 	}
@@ -585,6 +602,7 @@ static void sweep_key(struct engine *e, struct sweep *s, uint32_t key)
 	s->gone += (k->flags & KEY_HELD) && !plain_is_flushed(e, k);
 	/* what a load has read before may be what is purged */
 	load_void(e, key);
+	large_overtake(e, key, UINT64_MAX);
 	serve_drop(e, key);
 }
 

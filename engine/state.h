@@ -329,6 +329,14 @@ struct round {
 	uint32_t searched; /* of these */
 };
 
+/* A set whose value is being put in place. */
+struct arrival {
+	uint64_t number;
+	struct instant came;
+	uint32_t key;
+	bool overtaken; /* something newer has been said of the key since */
+};
+
 struct engine {
 	struct engine_limits limits;
 	struct policy policy;
@@ -376,6 +384,9 @@ struct engine {
 	uint64_t endless[16];        /* those of them that are exact and never end */
 	struct plain_flushes flushes;
 	uint64_t n_expired;
+
+	VEC(struct arrival) arrival; /* sets that are yet to come, a few */
+	uint64_t last_arrival;       /* its number */
 
 	VEC(struct sweep) sweep; /* the first is at work */
 	struct instant sweep_due;
@@ -475,11 +486,14 @@ double evict_worth(struct engine *e, struct instant now, uint32_t key);
  * many bytes are. 0: there is nothing.
  */
 uint64_t evict_some(struct engine *e, struct instant now, uint64_t bytes);
+/* Drops this entry. */
+void evict_entry(struct engine *e, uint32_t entry);
 
 /* load.c */
 struct fetched {
 	struct bytes value;
-	uint64_t version; /* never 0 */
+	struct store_room *room; /* where the value lies already; NULL: nowhere */
+	uint64_t version;        /* never 0 */
 	struct instant read;
 	struct span took;        /* 0: unknown */
 	struct span client_ttl;  /* 0: none */
@@ -524,6 +538,16 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 
 /* Puts the value of f in the store; k's times are set. 0, -E2BIG or -ENOSPC. */
 int load_keep(struct engine *e, struct instant now, uint32_t key, const struct fetched *f);
+
+/* large.c */
+/* The version of a value for which none is given. */
+uint64_t large_version(struct bytes value, const struct store_room *room);
+/* The set that was announced so (0: none was) is here: has something overtaken it? */
+bool large_arrival_end(struct engine *e, uint64_t number);
+/* Something new is said of the key: sets of it that arrived before that number are old. */
+void large_overtake(struct engine *e, uint32_t key, uint64_t before);
+/* Such a set speaks of the key by its number: it must not be forgotten. */
+bool large_is_awaited(const struct engine *e, uint32_t key);
 
 /* explain.c */
 /* Rows of `forecache ttls` and `forecache endpoints`. */

@@ -6,6 +6,7 @@
 #include "tests/store_open.h"
 #include "tests/tap.h"
 
+#include <errno.h>
 #include <gsl/gsl_errno.h>
 #include <string.h>
 
@@ -1860,6 +1861,220 @@ TEST(the_same_seed_and_inputs_give_the_same_effects)
 	}
 }
 
+/* -- Large values --------------------------------------------------------------------------- */
+
+/* A value of `bytes` times that character. */
+static struct bytes many(char c, size_t bytes)
+{
+	static char text[3][300000];
+	static unsigned at;
+	char *p = text[at++ % 3];
+
+	memset(p, c, bytes);
+	return bytes_of(p, bytes);
+}
+
+/* As a daemon would: room in steps, and the value in it. The set is yet to be handed in. */
+static struct input placed(struct bench *b, const char *key, struct bytes value,
+                           struct store_room *room)
+{
+	struct input in = {
+	        .kind = INPUT_SET, .ticket = ++b->ticket, .key = bytes_str(key)};
+	int rc;
+
+	clear(b);
+	*room = (struct store_room){0};
+	in.set.arrival = engine_arrived(b->e, b->now, in.endpoint, in.key, &b->fx);
+	in.set.read = b->now;
+	in.set.value = value;
+	while ((rc = engine_reserve(b->e, b->now, in.key.n, value.n, room)) == -EAGAIN)
+		;
+	OK(rc == 0 && in.set.arrival, "no room for %zu bytes: %d", value.n, rc);
+	if (rc)
+		return in;
+	store_fill(b->store, room, value.p);
+	in.set.room = room;
+	return in;
+}
+
+/* What is held of the key begins with that character; 0: nothing is. */
+static char first_of(struct bench *b, const char *key)
+{
+	struct effect *f;
+
+	get(b, key, GET_PEEK);
+	f = find(b, EFFECT_REPLY, 0);
+	return f->reply.status == REPLY_OK ? *(const char *)f->reply.value.p : '\0';
+}
+
+/* Hands it in: it is answered, and its room is spent, or given back. */
+static void hand_in(struct bench *b, struct input *in)
+{
+	input(b, in);
+	OK(replied(b, in->ticket, REPLY_OK, OUTCOME_SET, NULL));
+	store_unreserve(b->store, in->set.room);
+}
+
+TEST(a_large_value_is_published_where_it_lies)
+{
+	struct bench b = bench_policy(NULL);
+	struct store_room room;
+	struct bytes value = many('a', 300000);
+	struct input in = placed(&b, "k", value, &room);
+	struct effect *f;
+	const struct store_room taken = room;
+
+	OK(first_of(&b, "k") == '\0', "nobody sees it yet");
+	hand_in(&b, &in);
+	OK(!room.granules, "its room is spent");
+	get(&b, "k", GET_PEEK);
+	f = find(&b, EFFECT_REPLY, 0);
+	OK(bytes_equal(f->reply.value, value) && f->reply.version == (hash_bytes(value, 0) | 1));
+	OK((const char *)f->reply.value.p > (const char *)b.mem + taken.off * UINT64_C(16) &&
+	           (const char *)f->reply.value.p <
+	                   (const char *)b.mem + (taken.off + taken.granules) * UINT64_C(16),
+	   "it is where it was filled in");
+	bench_free(&b);
+}
+
+TEST(a_load_brings_a_large_value_that_lies_in_its_place)
+{
+	struct bench b = bench_policy(NULL);
+	struct bytes value = many('l', 300000);
+	struct input in = {.kind = INPUT_LOADED};
+	struct store_room room = {0};
+	uint64_t t = get(&b, "k", GET_LOAD);
+
+	in.loaded.job = find(&b, EFFECT_LOAD, 0)->load.job;
+	in.loaded.value = value;
+	in.loaded.last_modified = INSTANT_NONE;
+	while (engine_reserve(b.e, b.now, 1, value.n, &room) == -EAGAIN)
+		;
+	store_fill(b.store, &room, value.p);
+	in.loaded.room = &room;
+	input(&b, &in);
+	OK(replied(&b, t, REPLY_OK, OUTCOME_MISS, NULL) &&
+	   bytes_equal(find(&b, EFFECT_REPLY, 0)->reply.value, value) && !room.granules);
+	bench_free(&b);
+}
+
+TEST(what_is_said_while_a_large_value_is_put_in_place_is_newer)
+{
+	struct bench b = bench_policy(NULL);
+	struct input small = {.kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1};
+	struct input said = {.key = bytes_str("k"), .ticket = 1};
+	struct store_room room, second;
+	struct input in, later;
+	static const enum input_kind drop[] = {INPUT_CHANGED, INPUT_DELETE, INPUT_PURGE};
+
+	small.set.read = INSTANT_NONE;
+	small.set.value = bytes_str("s");
+	for (int held = 0; held < 2; held++) {
+		for (size_t i = 0; i < 3; i++) {
+			if (held)
+				input(&b, &small);
+			in = placed(&b, "k", many('a', 100000), &room);
+			said.kind = drop[i];
+			said.purge.what = PURGE_ALL;
+			if (said.kind != INPUT_PURGE)
+				memset(&said.changed, 0, sizeof(said.changed));
+			input(&b, &said);
+			hand_in(&b, &in);
+			OK(first_of(&b, "k") == '\0', "%d, held %d: an old value is back", (int)i,
+			   held);
+		}
+		in = placed(&b, "k", many('a', 100000), &room);
+		input(&b, &small);
+		hand_in(&b, &in);
+		OK(first_of(&b, "k") == 's', "a later set stays");
+		/* of two, the one that came later stays, whichever is in its place first */
+		in = placed(&b, "k", many('a', 100000), &room);
+		later = placed(&b, "k", many('b', 100000), &second);
+		hand_in(&b, &in);
+		OK(first_of(&b, "k") == 'a');
+		hand_in(&b, &later);
+		OK(first_of(&b, "k") == 'b');
+		in = placed(&b, "k", many('c', 100000), &room);
+		later = placed(&b, "k", many('d', 100000), &second);
+		hand_in(&b, &later);
+		hand_in(&b, &in);
+		OK(first_of(&b, "k") == 'd');
+		/* and what is said of another key is nothing to it */
+		said.kind = INPUT_DELETE;
+		said.key = bytes_str("other");
+		in = placed(&b, "k", many('e', 100000), &room);
+		input(&b, &said);
+		said.key = bytes_str("k");
+		hand_in(&b, &in);
+		OK(first_of(&b, "k") == 'e');
+	}
+	/* one that is withdrawn is not waited for */
+	in = placed(&b, "k", many('f', 100000), &room);
+	engine_withdrawn(b.e, in.set.arrival);
+	store_unreserve(b.store, &room);
+	OK(first_of(&b, "k") == 'e');
+	bench_free(&b);
+}
+
+TEST(a_load_that_began_later_is_newer_than_a_large_set)
+{
+	struct policy y = policy_default();
+	struct store_room room;
+	struct bench b;
+	struct input in;
+
+	y.ttl = TTL_OBEY;
+	b = bench_policy(&y);
+	in = placed(&b, "k", many('a', 100000), &room);
+	pass(&b, 0.1);
+	warm(&b, "k", "loaded", 0.1);
+	hand_in(&b, &in);
+	OK(first_of(&b, "k") == 'l');
+	bench_free(&b);
+}
+
+/* Room for it is made at the cost of what is least worth, a little in each step. */
+TEST(a_large_value_finds_room_in_a_store_full_of_small_ones)
+{
+	struct bench b = bench_policy(NULL);
+	struct input set = {.kind = INPUT_SET};
+	struct store_room room = {0};
+	struct store_stats before, st;
+	struct engine_stats es;
+	uint64_t evicted, most = 0;
+	char key[24], value[600] = "";
+	unsigned steps = 0;
+	int rc;
+
+	set.set.value = bytes_of(value, sizeof(value));
+	set.set.read = INSTANT_NONE;
+	engine_stats(b.e, &es);
+	for (unsigned i = 0; es.evicted < 100; i++) {
+		set.key = bytes_of(key, (size_t)snprintf(key, sizeof(key), "/small/%u", i));
+		input(&b, &set);
+		engine_stats(b.e, &es);
+	}
+	store_stats(b.store, &before);
+	do {
+		evicted = es.evicted;
+		rc = engine_reserve(b.e, b.now, 1, 1000000, &room);
+		engine_stats(b.e, &es);
+		most = es.evicted - evicted > most ? es.evicted - evicted : most;
+		/* others are served meanwhile */
+		set.key = bytes_of(key, (size_t)snprintf(key, sizeof(key), "/new/%u", steps));
+		input(&b, &set);
+		steps++;
+	} while (rc == -EAGAIN && steps < 100000);
+	OK(rc == 0 && steps > 50 && most <= 40, "%d after %u steps of %" PRIu64 " evictions", rc,
+	   steps, most);
+	store_unreserve(b.store, &room);
+	store_stats(b.store, &st);
+	OK(st.bytes_used < before.bytes_used - 900000 && st.bytes_used > before.bytes_used / 2);
+	OK(engine_reserve(b.e, b.now, 1, 3000000, &room) == -E2BIG && !room.granules,
+	   "more than a half of the segment is not taken like that");
+	bench_free(&b);
+}
+
 int main(int argc, char **argv)
 {
 	gsl_set_error_handler_off();
@@ -1925,6 +2140,11 @@ int main(int argc, char **argv)
 	RUN(an_import_does_not_make_a_held_value_younger);
 	RUN(more_values_in_a_segment_than_max_keys_are_dropped);
 	RUN(a_fit_that_never_comes_back_is_asked_for_again);
+	RUN(a_large_value_is_published_where_it_lies);
+	RUN(a_load_brings_a_large_value_that_lies_in_its_place);
+	RUN(what_is_said_while_a_large_value_is_put_in_place_is_newer);
+	RUN(a_load_that_began_later_is_newer_than_a_large_set);
+	RUN(a_large_value_finds_room_in_a_store_full_of_small_ones);
 	RUN(every_get_is_answered_once_whatever_happens);
 	RUN(the_same_seed_and_inputs_give_the_same_effects);
 	return tap_done();
