@@ -113,8 +113,8 @@ static void remove_from_all(struct fc *fc)
 	X(max_batch, 1000, 1, 10000)                                                               \
 	X(max_events, 65536, 16, 10000000)                                                         \
 	X(max_waiting, 4096, 1, 1000000)                                                           \
-	X(max_value_bytes, 8388608, 64, 536870912)                                                 \
-	X(max_reply_bytes, 16777216, 1024, 1073741824)
+	X(max_value_bytes, 67108864, 64, 536870912)                                                \
+	X(max_reply_bytes, 83886080, 1024, 1073741824)
 
 static int take_options(struct fc *fc, const struct fc_options *given)
 {

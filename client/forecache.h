@@ -69,8 +69,8 @@ struct fc_options {
 	                         default 65536 */
 	/* requests that wait for an answer at once, 1 to 1000000; default 4096 */
 	unsigned max_waiting;
-	size_t max_value_bytes; /* larger values are refused, 64 to 2^29; default 8388608 */
-	size_t max_reply_bytes; /* larger messages are refused, 1024 to 2^30; default 16777216 */
+	size_t max_value_bytes; /* larger values are refused, 64 to 2^29; default 67108864 */
+	size_t max_reply_bytes; /* larger messages are refused, 1024 to 2^30; default 83886080 */
 };
 
 /*

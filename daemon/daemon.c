@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "daemon/large.h"
 #include "daemon/learned.h"
 #include "daemon/loaders.h"
 #include "daemon/log.h"
@@ -355,7 +356,7 @@ static void on_drain(void *arg)
 	struct daemon *d = arg;
 	bool over = clock_boot_us(&d->clock) >= d->drain_until_us;
 
-	if (over || (d->open_tickets == 0 && wire_is_idle(d->wire))) {
+	if (over || (d->open_tickets == 0 && !large_count(d->large) && wire_is_idle(d->wire))) {
 		log_line(LOG_INFO, "drained", "unanswered=%zu", d->open_tickets);
 		loop_stop(d->loop);
 		return;

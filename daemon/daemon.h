@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct daemon;
+struct large;
 struct learned;
 struct loaders;
 struct load_failure;
@@ -56,6 +57,8 @@ struct ticket {
 	X(loaders_lost, "loader workers that died or hung")                                        \
 	X(jobs_retried, "jobs given to another worker")                                            \
 	X(jobs_failed, "loads that failed")                                                        \
+	X(values_placed, "large values that a thread has put in place")                             \
+	X(values_unplaced, "large values for which there was no room beforehand: the loop did it")  \
 	X(fits, "models fitted")                                                                   \
 	X(notices, "notices published")                                                            \
 	X(reloads, "configurations read again")                                                    \
@@ -77,6 +80,7 @@ struct daemon {
 	struct effects fx;
 	struct wire *wire;
 	struct workers *workers;
+	struct large *large;
 	struct origins *origins;
 	struct loaders *loaders;
 	struct schedules *schedules;

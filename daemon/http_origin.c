@@ -78,6 +78,9 @@ struct load {
 	size_t n_body, space;
 	unsigned redirects;
 	bool too_large, header_too_large, no_memory;
+	bool body_kept;                  /* the body is somebody else's to free */
+	struct store_room *room;         /* where the value lies already, once it is handed back */
+	uint64_t content_hash;           /* of the body; 0: not known */
 	char why[160 + CURL_ERROR_SIZE]; /* not empty: failed before or beside curl */
 	char curl_why[CURL_ERROR_SIZE];
 	char url[URL_MAX_BYTES];
@@ -93,8 +96,10 @@ struct http_origin {
 	struct setup *setup;
 	CURLM *multi;
 	int epoll, timer;
-	int64_t curl_due_ms; /* when curl wants to be called; -1: not */
-	struct list active, waiting, failed;
+	int64_t curl_due_ms;                       /* when curl wants to be called; -1: not */
+	struct list active, waiting, failed, held; /* held: large values, see http_large */
+	http_large_fn *large_fn;
+	double large_bytes;
 	size_t n_active, n_waiting;
 	CURL *idle[IDLE_HANDLES];
 	size_t n_idle;
@@ -496,7 +501,8 @@ static void load_free(struct http_origin *o, struct load *d)
 	}
 	curl_slist_free_all(d->header);
 	setup_drop(d->setup);
-	free(d->body);
+	if (!d->body_kept)
+		free(d->body);
 	free(d);
 }
 
@@ -786,6 +792,12 @@ static void describe(struct load *d, CURLcode rc)
 		         *d->curl_why ? d->curl_why : curl_easy_strerror(rc));
 }
 
+/* Equal JSON has an equal version, where it is not too long to be looked into. */
+static bool is_json(const struct load *d)
+{
+	return d->answer.json && (double)d->n_body <= d->setup->max_json_bytes;
+}
+
 static void answer(struct http_origin *o, struct load *d, enum load_status status,
                    struct instant now, struct input *in)
 {
@@ -801,10 +813,11 @@ static void answer(struct http_origin *o, struct load *d, enum load_status statu
 		return;
 	}
 	in->loaded.value = bytes_of(d->n_body ? d->body : "", d->n_body);
-	in->loaded.version = a->json && (double)d->n_body <= d->setup->max_json_bytes
-	                             ? noise_hash(o->noise, d->endpoint, d->key, in->loaded.value,
-	                                          d->route->ignore)
-	                             : content_hash_bytes(in->loaded.value);
+	in->loaded.room = d->room;
+	in->loaded.version = is_json(d)        ? noise_hash(o->noise, d->endpoint, d->key,
+	                                                    in->loaded.value, d->route->ignore)
+	                     : d->content_hash ? d->content_hash
+	                                       : content_hash_bytes(in->loaded.value);
 	if (status == LOADED_OK)
 		validators_put(o->validators, d->endpoint, d->key, in->loaded.version, a->etag,
 		               http_answer_last_modified_is_strong(a) ? a->last_modified : NULL);
@@ -865,6 +878,18 @@ static void deliver(struct http_origin *o, struct load *d, long status, struct i
 	load_free(o, d);
 }
 
+/* Its value is large: others look after it before it is handed back. */
+static void hold(struct http_origin *o, struct load *d)
+{
+	struct http_large large = {.load = d,
+	                           .body = bytes_of(d->body, d->n_body),
+	                           .key_bytes = d->key.n,
+	                           .hashed = !is_json(d)};
+
+	list_append(&o->held, d);
+	o->large_fn(o->arg, &large);
+}
+
 /* Curl is done with a load. */
 static void finish(struct http_origin *o, struct load *d, CURLcode rc, struct instant now)
 {
@@ -882,7 +907,27 @@ static void finish(struct http_origin *o, struct load *d, CURLcode rc, struct in
 		return;
 	list_remove(d);
 	o->n_active--;
-	deliver(o, d, status, now);
+	if (o->large_fn && status == 200 && !*d->why && (double)d->n_body >= o->large_bytes)
+		hold(o, d);
+	else
+		deliver(o, d, status, now);
+}
+
+void http_origin_go_on(struct http_origin *o, struct instant now, struct load *d,
+                       struct store_room *room, uint64_t content_hash, void **ret_body)
+{
+	list_remove(d);
+	d->room = room;
+	d->content_hash = content_hash;
+	*ret_body = d->body;
+	d->body_kept = true;
+	deliver(o, d, 200, now);
+}
+
+void http_origin_set_large(struct http_origin *o, double bytes, http_large_fn *fn)
+{
+	o->large_bytes = bytes;
+	o->large_fn = fn;
 }
 
 static void take_finished(struct http_origin *o, struct instant now)
@@ -995,6 +1040,7 @@ int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void
 	list_init(&o->active);
 	list_init(&o->waiting);
 	list_init(&o->failed);
+	list_init(&o->held);
 	err = setup_new(c, &o->setup, reterr);
 	if (err)
 		goto out;
@@ -1059,6 +1105,7 @@ void http_origin_free(struct http_origin **origin)
 	drop_all(o, &o->active);
 	drop_all(o, &o->waiting);
 	drop_all(o, &o->failed);
+	drop_all(o, &o->held);
 	while (o->n_idle)
 		curl_easy_cleanup(o->idle[--o->n_idle]);
 	if (o->multi)

@@ -38,13 +38,14 @@
 #include <stdint.h>
 
 struct http_origin;
+struct load;
 
 /* Numbers per origin. Row as in policy.h: X(name, default, lowest, highest, unit, help). */
 #define HTTP_ORIGIN_TABLE(X)                                                                       \
 	X(connect_timeout, 3, 0.01, 600, "s", "no connection by then: the load has failed")        \
 	X(timeout, 10, 0.01, 600, "s", "a load that takes longer has failed")                      \
 	X(max_connections, 32, 1, 10000, "connections", "open at once; more loads wait for one")   \
-	X(max_body_bytes, 8388608, 64, 536870912, "bytes",                                         \
+	X(max_body_bytes, 67108864, 64, 536870912, "bytes",                                        \
 	  "a longer answer is an error, whatever its encoding")                                    \
 	X(max_header_bytes, 65536, 1024, 1048576, "bytes", "longer headers are an error")          \
 	X(max_redirects, 3, 0, 20, "redirects",                                                    \
@@ -110,6 +111,23 @@ int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void
  */
 int http_origin_configure(struct http_origin *o, const struct http_origin_config *c,
                           struct http_origin_error *reterr);
+
+/*
+ * A value of `bytes` or more is given to fn before it is handed back: http_origin_go_on() does that,
+ * at once or later, so that it can be hashed and put in its place meanwhile. It may have been put
+ * in a room of the store (NULL: not). With hashed, its version is to be content_hash_bytes() of it,
+ * which is handed in. *ret_body is the value's memory, to be freed by the caller.
+ */
+struct http_large {
+	struct load *load; /* what to go on with */
+	struct bytes body; /* stays until then */
+	size_t key_bytes;
+	bool hashed;
+};
+typedef void http_large_fn(void *arg, const struct http_large *large);
+void http_origin_set_large(struct http_origin *o, double bytes, http_large_fn *fn);
+void http_origin_go_on(struct http_origin *o, struct instant now, struct load *load,
+                       struct store_room *room, uint64_t content_hash, void **ret_body);
 
 /* Drops the loads in flight without an answer. NULL is fine; sets the pointer to NULL. */
 void http_origin_free(struct http_origin **o);

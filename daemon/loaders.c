@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "daemon/daemon.h"
+#include "daemon/large.h"
 #include "daemon/log.h"
 #include "daemon/origins.h"
 #include "proto/loader.h"
@@ -376,7 +377,42 @@ static const enum load_status ended[LOADER_WORDS] = {
         [LOADER_UNCACHEABLE] = LOADED_UNCACHEABLE,
 };
 
-static void answer(struct loaders *l, uint32_t loader, const struct wire_item *i)
+/* The large value of an answer, on its way into its place. */
+struct answer {
+	struct wire_item *item;
+	struct input in;
+};
+
+static void answer_free(void *arg)
+{
+	struct answer *a = arg;
+
+	wire_item_free(&a->item);
+	free(a);
+}
+
+static void answer_placed(struct daemon *d, void *arg, struct large_value *v, size_t n)
+{
+	struct answer *a = arg;
+
+	(void)n;
+	a->in.loaded.room = v->room.filled ? &v->room : NULL;
+	daemon_input(d, &a->in);
+	large_discard(d->large, answer_free, a);
+}
+
+static void put_in_place(struct loaders *l, uint32_t job, struct wire_item *i,
+                         const struct input *in)
+{
+	struct large_value v = {.value = in->loaded.value, .key_bytes = l->job.v[job].key_bytes};
+	struct answer *a = mem_calloc(1, sizeof(*a));
+
+	*a = (struct answer){i, *in};
+	large_put(l->d->large, &v, 1, answer_placed, answer_free, a);
+}
+
+/* True: it keeps the item. */
+static bool answer(struct loaders *l, uint32_t loader, struct wire_item *i)
 {
 	const struct loader_message *m = &i->loader;
 	const struct config *c = l->d->setup->config;
@@ -390,6 +426,7 @@ static void answer(struct loaders *l, uint32_t loader, const struct wire_item *i
 	                              .retry_after = m->retry_after,
 	                              .error = m->error}};
 	uint32_t n = find_job(l, m->job), endpoint;
+	bool large;
 	char text[160];
 
 	if (n == INTERN_NONE) {
@@ -397,12 +434,12 @@ static void answer(struct loaders *l, uint32_t loader, const struct wire_item *i
 		         "job %" PRIu64 " is not open: it was answered, or is past its deadline",
 		         m->job);
 		refuse(l, &i->peer, STATUS_BAD_REQUEST, text);
-		return;
+		return false;
 	}
 	if (l->job.v[n].loader != loader) {
 		snprintf(text, sizeof(text), "job %" PRIu64 " was given to another worker", m->job);
 		refuse(l, &i->peer, STATUS_DENIED, text);
-		return;
+		return false;
 	}
 	if (m->word == LOADER_UNCHANGED && !l->job.v[n].have) {
 		refuse(l, &i->peer, STATUS_BAD_REQUEST,
@@ -421,20 +458,26 @@ static void answer(struct loaders *l, uint32_t loader, const struct wire_item *i
 	if (instant_is_set(in.loaded.last_modified))
 		in.loaded.last_modified.us -= l->d->clock.offset.us;
 	endpoint = l->job.v[n].endpoint;
+	large = in.loaded.status == LOADED_OK && large_is(l->d, in.loaded.value.n);
+	if (large)
+		put_in_place(l, n, i, &in);
 	end_job(l, n);
 	if (in.loaded.status == LOADED_ERROR)
 		l->d->count.jobs_failed++;
-	daemon_input(l->d, &in);
+	if (!large)
+		daemon_input(l->d, &in);
 	place_waiting(l, endpoint);
+	return large;
 }
 
-void loaders_take(struct loaders *l, const struct wire_item *i)
+bool loaders_take(struct loaders *l, struct wire_item *i)
 {
 	uint32_t n = intern_find(&l->peer, peer_name(&i->peer));
+	bool kept = false;
 
 	if (i->status) {
 		refuse(l, &i->peer, STATUS_BAD_REQUEST, i->error.text);
-		return;
+		return false;
 	}
 	if (n != INTERN_NONE)
 		l->loader.v[n].heard_us = boot_us(l);
@@ -458,9 +501,10 @@ void loaders_take(struct loaders *l, const struct wire_item *i)
 		if (n == INTERN_NONE)
 			refuse(l, &i->peer, STATUS_DENIED, "not registered: send register first");
 		else
-			answer(l, n, i);
+			kept = answer(l, n, i);
 		break;
 	}
+	return kept;
 }
 
 /* -- Time ------------------------------------------------------------------------------------- */

@@ -23,8 +23,8 @@ struct loaders;
 struct loaders *loaders_new(struct daemon *d);
 void loaders_free(struct loaders **l);
 
-/* What a worker said; the item stays the caller's. */
-void loaders_take(struct loaders *l, const struct wire_item *i);
+/* What a worker said. True: the item is kept, and freed later; else it stays the caller's. */
+bool loaders_take(struct loaders *l, struct wire_item *i);
 
 /* Carries out an EFFECT_LOAD of an endpoint that has workers. */
 void loaders_load(struct loaders *l, const struct effect *load);

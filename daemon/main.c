@@ -11,13 +11,14 @@
  *	engine		decides; daemon.c carries out
  *	learned		the file of what was learned: read once, then kept up to date
  *	workers		fits, calendars
+ *	large		large values on their way into the store
  *	wire		ZeroMQ, in a thread of its own; requests.c, query.c, loaders.c answer
  *	origins		HTTP loads
  *	schedules	recurrence rules
  *	resp		the listener for Redis clients
  *	web		HTTP for operators
  *
- * and taken down in the reverse order. Exit codes: 0; 1 something failed; 2 usage; 75 another
+ * and taken down in the reverse order, but `large` first, which refers to what others hold. Exit codes: 0; 1 something failed; 2 usage; 75 another
  * daemon serves the directory, try later; 78 the configuration is wrong.
  */
 #include <config.h>
@@ -25,6 +26,7 @@
 #include "daemon/daemon.h"
 
 #include "base/mem.h"
+#include "daemon/large.h"
 #include "daemon/learned.h"
 #include "daemon/loaders.h"
 #include "daemon/log.h"
@@ -387,6 +389,9 @@ static int make_listeners(struct daemon *d)
 	d->workers = workers_new(d->loop, (size_t)c->workers);
 	if (!d->workers)
 		return failed("workers", "no thread can be started", 1);
+	d->large = large_new(d, (size_t)c->workers);
+	if (!d->large)
+		return failed("workers", "no thread can be started", 1);
 	rc = wire_new(c, d->dir, &d->wire, &err);
 	if (rc)
 		return failed("wire", err.text, rc == -EADDRINUSE ? EXIT_TEMPORARY : 1);
@@ -434,6 +439,7 @@ static void take_down(struct daemon *d)
 {
 	if (d->learned && d->wire)
 		learned_save(d->learned, 5);
+	large_free(&d->large);
 	web_free(&d->web);
 	resp_free(&d->resp);
 	unmatched_free(&d->unmatched);

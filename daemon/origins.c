@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "daemon/daemon.h"
+#include "daemon/large.h"
 #include "daemon/log.h"
 #include "daemon/pattern.h"
 
@@ -83,6 +84,35 @@ static void loaded(void *arg, const struct input *in)
 	daemon_input(s->d, in);
 }
 
+/* A load whose large value is on its way into its place. */
+struct placing {
+	struct slot *slot;
+	struct load *load;
+};
+
+static void placed(struct daemon *d, void *arg, struct large_value *v, size_t n)
+{
+	struct placing *p = arg;
+	void *body;
+
+	(void)n;
+	http_origin_go_on(p->slot->http, clock_now(&d->clock), p->load,
+	                  v->room.filled ? &v->room : NULL, v->content_hash, &body);
+	large_discard(d->large, free, body);
+	free(p);
+}
+
+static void put_in_place(void *arg, const struct http_large *large)
+{
+	struct slot *s = arg;
+	struct placing *p = mem_calloc(1, sizeof(*p));
+	struct large_value v = {
+	        .value = large->body, .key_bytes = large->key_bytes, .content = large->hashed};
+
+	*p = (struct placing){s, large->load};
+	large_put(s->d->large, &v, 1, placed, free, p);
+}
+
 static void on_fd(void *arg, uint32_t events)
 {
 	struct slot *s = arg;
@@ -103,6 +133,9 @@ static int set_up(void *arg, const struct http_origin_config *c)
 		rc = http_origin_new(c, loaded, s, &s->http, &err);
 		rc = rc ? rc : loop_add(s->d->loop, http_origin_fd(s->http), EPOLLIN, on_fd, s);
 	}
+	if (!rc)
+		http_origin_set_large(s->http, s->d->setup->config->large_value_bytes,
+		                      put_in_place);
 	if (rc)
 		log_line(LOG_ERROR, "origin", "name=%s why=\"%s\"", s->name, err.text);
 	return rc;

@@ -4,6 +4,7 @@
 #include "base/bug.h"
 #include "base/mem.h"
 #include "daemon/daemon.h"
+#include "daemon/large.h"
 #include "daemon/loaders.h"
 #include "daemon/log.h"
 #include "daemon/query.h"
@@ -289,7 +290,36 @@ static struct instant read_at(const struct daemon *d, struct instant wall)
 	return instant_min((struct instant){wall.us - d->clock.offset.us}, clock_now(&d->clock));
 }
 
-static void set(struct daemon *d, const struct wire_item *i)
+/* A set whose large values are put in place before it is carried out. */
+struct placed {
+	struct daemon *d;
+	struct wire_item *item;
+	struct instant came;
+	uint64_t *arrival; /* of each key */
+	size_t n;
+};
+
+static size_t set_keys(const struct request *r)
+{
+	return r->op == OP_MSET ? r->pair.n : 1;
+}
+
+static struct bytes set_key(const struct request *r, size_t k)
+{
+	return r->op == OP_MSET ? r->pair.v[k].key : r->key;
+}
+
+static struct bytes set_value(const struct request *r, size_t k)
+{
+	return r->op == OP_MSET ? r->pair.v[k].value : r->set.value;
+}
+
+/*
+ * placed is NULL, or says when it came, and the m of its values that are large lie in v, lowest number
+ * first.
+ */
+static void set(struct daemon *d, const struct wire_item *i, const struct placed *placed,
+                struct large_value *v, size_t m)
 {
 	const struct request *r = &i->request;
 	struct input in = {.kind = INPUT_SET,
@@ -299,17 +329,82 @@ static void set(struct daemon *d, const struct wire_item *i)
 	                           .ttl = r->set.ttl,
 	                           .load = r->set.load,
 	                           .read = read_at(d, r->set.read)}};
-	size_t n = r->op == OP_MSET ? r->pair.n : 1;
+	size_t n = set_keys(r);
 	struct call *c = call_new(i, n);
 
+	/* without a lease and a word about it, the origin was read just before it came */
+	if (placed && !r->set.lease && !instant_is_set(in.set.read))
+		in.set.read = instant_add(placed->came, (struct span){-r->set.load.us});
 	if (!n)
 		end_call(d, c);
 	for (size_t k = 0; k < n; k++) {
-		in.key = r->op == OP_MSET ? r->pair.v[k].key : r->key;
-		in.set.value = r->op == OP_MSET ? r->pair.v[k].value : r->set.value;
+		in.key = set_key(r, k);
+		in.set.value = set_value(r, k);
+		in.set.arrival = placed ? placed->arrival[k] : 0;
+		in.set.room = NULL;
+		if (m && v->number == k) {
+			in.set.room = v->room.filled ? &v->room : NULL;
+			v++;
+			m--;
+		}
 		in.ticket = daemon_ticket(d, on_done, c, (uint32_t)k);
 		daemon_input(d, &in);
 	}
+}
+
+static void placed_free(void *arg)
+{
+	struct placed *p = arg;
+
+	wire_item_free(&p->item);
+	free(p->arrival);
+	free(p);
+}
+
+static void placed_set(struct daemon *d, void *arg, struct large_value *v, size_t n)
+{
+	struct placed *p = arg;
+
+	set(d, p->item, p, v, n);
+	large_discard(d->large, placed_free, p);
+}
+
+/* The daemon ends. */
+static void placed_drop(void *arg)
+{
+	struct placed *p = arg;
+	const struct request *r = &p->item->request;
+
+	send_error(p->d, &p->item->peer, r->id, r->has_id, STATUS_BUSY, NULL);
+	placed_free(p);
+}
+
+/* True: it has large values, which are put in place first. */
+static bool set_is_large(struct daemon *d, struct wire_item *i)
+{
+	const struct request *r = &i->request;
+	VEC(struct large_value) large = {0};
+	size_t n = r->op == OP_SET || r->op == OP_MSET ? set_keys(r) : 0;
+	struct placed *p;
+
+	for (size_t k = 0; k < n; k++)
+		if (large_is(d, set_value(r, k).n))
+			*vec_push(&large) = (struct large_value){.value = set_value(r, k),
+			                                         .key_bytes = set_key(r, k).n,
+			                                         .number = (uint32_t)k};
+	if (!large.n)
+		return false;
+	p = mem_calloc(1, sizeof(*p));
+	*p = (struct placed){.d = d, .item = i, .came = clock_now(&d->clock), .n = n};
+	p->arrival = mem_calloc(n, sizeof(*p->arrival));
+	for (size_t k = 0; k < n; k++) {
+		p->arrival[k] =
+		        engine_arrived(d->engine, p->came, r->endpoint, set_key(r, k), &d->fx);
+		daemon_effects(d);
+	}
+	large_put(d->large, large.v, large.n, placed_set, placed_drop, p);
+	vec_free(&large);
+	return true;
 }
 
 /* Operations that are one input with one answer. */
@@ -516,7 +611,8 @@ static void add_schedule(struct daemon *d, const struct wire_item *i)
 		on_added(d, c, status, text, bytes_of(NULL, 0));
 }
 
-static void request(struct daemon *d, struct wire_item *i)
+/* True: it keeps the item. */
+static bool request(struct daemon *d, struct wire_item *i)
 {
 	static const enum purge_what what[] = {[PURGE_ONE_KEY] = PURGE_KEY,
 	                                       [PURGE_ONE_ENDPOINT] = PURGE_ENDPOINT,
@@ -530,7 +626,7 @@ static void request(struct daemon *d, struct wire_item *i)
 		log_line(LOG_NOTICE, "bad_request", "peer=%s why=\"%s\"",
 		         log_key(bytes_of(i->peer.id, i->peer.n), text), i->error.text);
 		send_error(d, &i->peer, r->id, r->has_id, i->status, i->error.text);
-		return;
+		return false;
 	}
 	switch (r->op) {
 	case OP_LEASE:
@@ -545,7 +641,9 @@ static void request(struct daemon *d, struct wire_item *i)
 		break;
 	case OP_SET:
 	case OP_MSET:
-		set(d, i);
+		if (set_is_large(d, i))
+			return true;
+		set(d, i, NULL, NULL, 0);
 		break;
 	case OP_DELETE:
 		simple(d, i,
@@ -587,20 +685,24 @@ static void request(struct daemon *d, struct wire_item *i)
 		question(d, i);
 		break;
 	}
+	return false;
 }
 
 void requests_take(struct daemon *d, struct wire_item *i)
 {
+	bool kept = false;
+
 	switch (i->kind) {
 	case WIRE_EVENTS:
 		events(d, i);
 		break;
 	case WIRE_REQUEST:
-		request(d, i);
+		kept = request(d, i);
 		break;
 	case WIRE_LOADER:
-		loaders_take(d->loaders, i);
+		kept = loaders_take(d->loaders, i);
 		break;
 	}
-	wire_item_free(&i);
+	if (!kept)
+		wire_item_free(&i);
 }

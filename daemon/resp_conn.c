@@ -5,6 +5,7 @@
 #include "base/bug.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "daemon/large.h"
 #include "daemon/log.h"
 
 #include <arpa/inet.h>
@@ -185,7 +186,12 @@ bool resp_store(struct resp_conn *c, struct bytes key, struct bytes value, struc
 	                      .load = exact ? SPAN_ZERO : took,
 	                      .exact = exact};
 	const struct engine_limits *l = &c->r->d->setup->config->limits;
-	int rc = plain_set(resp_engine(c), resp_now(c), &s, &c->r->d->fx);
+	int rc;
+
+	if (c->placed && c->placed->room.filled && c->placed->value.p == value.p &&
+	    c->placed->value.n == value.n && c->placed->key_bytes == s.key.n)
+		s.room = &c->placed->room;
+	rc = plain_set(resp_engine(c), resp_now(c), &s, &c->r->d->fx);
 
 	carry_out_effects(c->r->d);
 	resp_learn_soon(c->r);
@@ -354,13 +360,17 @@ void resp_conn_close(struct resp_conn *c)
 	misses_release(&c->misses);
 	vec_free(&c->queue);
 	vec_free(&c->watch);
-	free(c->in);
+	/* a thread may be reading it: see let_go() */
+	if (!c->placing) {
+		free(c->in);
+		c->in = NULL;
+	}
 	resp_out_release(&c->out);
 	resp_parser_release(&c->parser);
 	free(c->name);
 	free(c->lib_name);
 	free(c->lib_version);
-	c->in = c->name = c->lib_name = c->lib_version = NULL;
+	c->name = c->lib_name = c->lib_version = NULL;
 	c->dead = true;
 	/* whoever called may still look at c->dead: it is freed at the end of the turn */
 	resp_conn_ready(c);
@@ -591,6 +601,67 @@ static bool is_http(struct bytes word)
 	return word.n == 8 && !memcmp(word.p, "HTTP/1.", 7);
 }
 
+/* -- Large values --------------------------------------------------------------------------- */
+
+/* The value that the command sets as it stands, or NULL: no such command. */
+static const struct bytes *value_of(const struct resp_command *k, const struct bytes *arg)
+{
+	if (k->fn == resp_do_set || k->fn == resp_do_setnx || k->fn == resp_do_getset)
+		return &arg[2];
+	if (k->fn == resp_do_setex || k->fn == resp_do_psetex)
+		return &arg[3];
+	return NULL;
+}
+
+/* The connection's buffer is nobody else's any more. */
+static void let_go(struct resp_conn *c)
+{
+	c->tickets--;
+	c->placing = c->waits = false;
+	if (!c->dead)
+		return;
+	free(c->in);
+	c->in = NULL;
+	resp_conn_ready(c); /* which frees it in the end */
+}
+
+/* Carries the request out that waited for its value. */
+static void on_placed(struct daemon *d, void *arg, struct large_value *v, size_t n)
+{
+	struct resp_conn *c = arg;
+
+	(void)d;
+	(void)n;
+	let_go(c);
+	if (c->dead)
+		return;
+	c->placed = v;
+	go_on(c);
+	c->placed = NULL;
+}
+
+static void on_not_placed(void *arg)
+{
+	let_go(arg);
+}
+
+/* True: the value of the command is put in its place first, then it is read again. */
+static bool put_in_place(struct resp_conn *c, const struct resp_command *k, const struct bytes *arg)
+{
+	const struct bytes *value = c->multi == RESP_PLAIN && !c->placed ? value_of(k, arg) : NULL;
+	struct large_value v;
+
+	/* what is not in the connection's own buffer will not stay there */
+	if (!value || !large_is(c->r->d, value->n) || c->parser.unquoted || !c->in ||
+	    (const char *)value->p < c->in || (const char *)value->p >= c->in + c->in_n)
+		return false;
+	v = (struct large_value){.value = *value, .key_bytes = resp_key(c, arg[1]).n};
+	c->tickets++;
+	c->placing = c->waits = true;
+	large_put(c->r->d->large, &v, 1, on_placed, on_not_placed, c);
+	return true;
+}
+
 /* False: held back, to be tried again later. */
 static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, bool is_line)
 {
@@ -619,7 +690,7 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, boo
 		resp_error(c->w, "NOAUTH Authentication required.");
 	} else if (!(k->flags & RESP_PARENT) || n < 2 || resp_command_sub(c, k, arg, n)) {
 		c->held_back = is_paused(c, k);
-		if (c->held_back)
+		if (c->held_back || put_in_place(c, k, arg))
 			return false;
 		c->last = k;
 		if (c->multi != RESP_PLAIN && !(k->flags & RESP_AT_ONCE)) {
@@ -702,7 +773,7 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 		    c->parser.unquoted) {
 			c->held_back = false;
 			resp_error(c->w, "ERR clients are paused: send it again later");
-		} else if (c->held_back) {
+		} else if (c->held_back || c->placing) {
 			/* held back: read again from its start */
 			resp_parser_next(&c->parser);
 			c->waits = true;
@@ -710,6 +781,7 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 		}
 		if (c->dead)
 			return at;
+		c->placed = NULL;
 		at += c->parser.pos;
 		resp_parser_next(&c->parser);
 		if (unwritten(c) <= WRITE_AT)
@@ -754,7 +826,10 @@ static void forget_input(struct resp_conn *c)
 {
 	c->in_at = c->in_n = 0;
 	if (c->in_cap > KEEP_BYTES || !c->parser.pos) {
-		free(c->in);
+		if (large_is(c->r->d, c->in_cap))
+			large_discard(c->r->d->large, free, c->in);
+		else
+			free(c->in);
 		c->in = NULL;
 		c->in_cap = 0;
 	}

@@ -96,6 +96,7 @@ struct resp_conn {
 	bool on_ready; /* is in r->ready */
 	bool batched;  /* is in r->batch */
 	bool held_back; /* its next request, by CLIENT PAUSE */
+	bool placing;   /* the value of its next request is on its way into its place */
 	bool stalled;  /* stopped between two commands, as the peer did not take its replies */
 	bool mute;     /* CLIENT REPLY: the command that is carried out, or waits, is not answered */
 	bool flushes;  /* waits until all that it flushed is out of the store */
@@ -117,6 +118,7 @@ struct resp_conn {
 	size_t queued_bytes;
 	VEC(struct resp_watch) watch;
 	struct resp_job *job;
+	struct large_value *placed; /* ... and is there: while that request is carried out */
 	struct misses misses; /* that it may be about to fill; keys as resp_key_shown() */
 	uint64_t bytes_in, bytes_out;
 };

@@ -396,12 +396,11 @@ int engine_reserve(struct engine *e, struct instant now, size_t key_bytes, size_
 /*
  * A set of the key has come and will be handed in when its value is in place. What the engine is told
  * of the key until then is newer: a set, a change event, a delete, a purge. They overtake it: it is
- * answered, but its value is not kept. Returns what goes into input.set.arrival, or is
- * withdrawn; 0: the key cannot be. Its effects are to be carried out.
+ * answered, but its value is not kept. Returns what goes into input.set.arrival; 0: the key cannot be.
+ * Its effects are to be carried out.
  */
 uint64_t engine_arrived(struct engine *e, struct instant now, struct bytes endpoint,
                         struct bytes key, struct effects *fx);
-void engine_withdrawn(struct engine *e, uint64_t arrival);
 
 /* -- Questions -------------------------------------------------------------------------------- */
 

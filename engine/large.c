@@ -75,11 +75,6 @@ bool large_arrival_end(struct engine *e, uint64_t number)
 	return overtaken;
 }
 
-void engine_withdrawn(struct engine *e, uint64_t arrival)
-{
-	large_arrival_end(e, arrival);
-}
-
 void large_overtake(struct engine *e, uint32_t key, uint64_t before)
 {
 	for (size_t i = 0; i < e->arrival.n; i++)

@@ -266,6 +266,7 @@ TESTS += %D%/unit/t_walk
 # The daemon from outside, over ZeroMQ; fcd.py starts and stops one for each test.
 EXTRA_DIST += %D%/scripts/fcd.py
 dist_check_SCRIPTS += %D%/scripts/daemon_config.py
+dist_check_SCRIPTS += %D%/scripts/daemon_large.py
 dist_check_SCRIPTS += %D%/scripts/daemon_loaders.py
 dist_check_SCRIPTS += %D%/scripts/daemon_requests.py
 dist_check_SCRIPTS += %D%/scripts/daemon_start.py
@@ -273,6 +274,7 @@ dist_check_SCRIPTS += %D%/scripts/schedules_daemon.py
 dist_check_SCRIPTS += %D%/scripts/web_daemon.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/daemon_config.py
+TESTS += %D%/scripts/daemon_large.py
 TESTS += %D%/scripts/daemon_loaders.py
 TESTS += %D%/scripts/daemon_requests.py
 TESTS += %D%/scripts/daemon_start.py

@@ -175,7 +175,7 @@ class Client:
         serializer: SerializerLike = "auto",
         timeout: float = 5.0,
         load_wait: float = 10.0,
-        max_value_bytes: int = 8388608,
+        max_value_bytes: int = 67108864,
         default_ttl: float = 300.0,
     ) -> None:
         self._serializer = serializer_of(serializer)

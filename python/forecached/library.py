@@ -268,7 +268,7 @@ class Library(Transport):
             timeout_s=options.timeout_s,
             load_wait_s=options.load_wait_s,
             max_value_bytes=options.max_value_bytes,
-            max_reply_bytes=min(max(16777216, options.max_value_bytes + 65536), 1 << 30),
+            max_reply_bytes=min(max(83886080, options.max_value_bytes + 65536), 1 << 30),
         )
         handle = ctypes.c_void_p()
         rc = api.fc_open(ctypes.byref(given), ctypes.byref(handle))

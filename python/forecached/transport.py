@@ -87,7 +87,7 @@ class Options:
         dir: str,
         timeout_s: float = 5.0,
         load_wait_s: float = 10.0,
-        max_value_bytes: int = 8388608,
+        max_value_bytes: int = 67108864,
         resp: Optional[str] = None,
         default_ttl_s: float = 300.0,
         named: bool = False,

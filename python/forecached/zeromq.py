@@ -48,7 +48,7 @@ from .transport import (
 log = logging.getLogger("forecached")
 
 PROBE_S = 0.02  # a request that could not be sent for so long: is anyone there?
-MAX_REPLY_BYTES = 16777216
+MAX_REPLY_BYTES = 83886080
 CLOSE_WAIT_S = 5.0
 
 

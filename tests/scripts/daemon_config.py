@@ -80,7 +80,10 @@ def a_value_out_of_range_is_told_its_limits_and_unit():
     refused({"segment_mode": "0777"}, "segment_mode", "0600 0640")
     refused({"log_level": "loud"}, "log_level", "debug")
     refused({"policy": {"ttl": "guess"}}, "policy.ttl", "advise")
-    refused({"limits": {"max_value_bytes": "64MiB"}}, "max_frame_bytes", "max_value_bytes")
+    refused({"limits": {"max_value_bytes": "80MiB"}}, "max_frame_bytes", "max_value_bytes")
+    refused({"messages": {"max_frame_bytes": "16MiB"}}, "max_frame_bytes", "max_value_bytes")
+    refused({"input_queue_bytes": "80MiB"}, "input_queue_bytes", "max_frame_bytes")
+    refused({"large_value_bytes": 1000}, "large_value_bytes", "64KiB")
     refused({"messages": {"max_value_bytes": 100}}, "limits")
 
 

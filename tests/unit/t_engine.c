@@ -2008,11 +2008,6 @@ TEST(what_is_said_while_a_large_value_is_put_in_place_is_newer)
 		hand_in(&b, &in);
 		OK(first_of(&b, "k") == 'e');
 	}
-	/* one that is withdrawn is not waited for */
-	in = placed(&b, "k", many('f', 100000), &room);
-	engine_withdrawn(b.e, in.set.arrival);
-	store_unreserve(b.store, &room);
-	OK(first_of(&b, "k") == 'e');
 	bench_free(&b);
 }
 

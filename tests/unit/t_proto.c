@@ -747,15 +747,15 @@ TEST(what_is_above_a_limit_is_too_big)
 	struct request r, r2;
 	struct message m;
 	struct pack w;
-	char *big = calloc(1, 8388609);
+	char *big = calloc(1, 67108865);
 
 	message_init(&m);
 	request_init(&r2);
-	pack_init(&w, 1 << 25);
+	pack_init(&w, 1 << 27);
 	request_init(&r);
 	r.op = OP_SET;
 	r.key = bytes_of(big, 1024);
-	r.set.value = bytes_of(big, 8388608);
+	r.set.value = bytes_of(big, 67108864);
 	r.set.read = INSTANT_NONE;
 	request_write(&w, &r);
 	OK(request_read(&r2, &m, pack_bytes(&w), &limits, &err) == STATUS_OK, "%s", err.text);
@@ -763,7 +763,7 @@ TEST(what_is_above_a_limit_is_too_big)
 	pack_reset(&w);
 	request_write(&w, &r);
 	OK(request_read(&r2, &m, pack_bytes(&w), &limits, &err) == STATUS_TOO_BIG);
-	OK(has(err.text, "set: value: is longer than 8388608 bytes"), "%s", err.text);
+	OK(has(err.text, "set: value: is longer than 67108864 bytes"), "%s", err.text);
 	r.set.value.n = 0;
 	r.key.n = 1025;
 	pack_reset(&w);
