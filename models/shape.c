@@ -27,6 +27,29 @@ static const double INFO_KEPT = 10;
 /* A plain week has 5 + 1 + 1 days; half days are rare and do not count in the mean. */
 static const double DAYS[ZONE_DAY_KINDS] = {5, 1, 1, 0};
 
+/* A tick comes up to so long after its time, or a bin of the timetable's profile if that is longer. */
+static const double TICK_S = 5;
+
+/* Is the timetable's clock right again at every boundary between bins? */
+static bool ticks_within(const struct shape *s)
+{
+	double period = timetable_period(&s->timetable);
+
+	return period > 0 && fmod(SHAPE_BIN_S, period) == 0;
+}
+
+/* How long after a boundary a tick may be the last one of the bin before: 0 where there are none. */
+static double edge_s(const struct shape *s)
+{
+	return ticks_within(s) ? fmax(TICK_S, timetable_period(&s->timetable) / TIMETABLE_BINS) : 0;
+}
+
+/* The bin whose factor holds just after the start of bin i. */
+static int edge_bin(const struct shape *s, int kind, int i)
+{
+	return i > 0 && s->theta[kind][i - 1] > s->theta[kind][i] ? i - 1 : i;
+}
+
 /*
  * Plain seconds of bin i on the timetable's clock: all bins are alike unless its period is longer.
  */
@@ -39,15 +62,19 @@ static double bin_length(const struct shape *s, int i)
 /* Computes the clock from the factors. */
 static void compile(struct shape *s)
 {
-	double length[SHAPE_BINS];
+	double length[SHAPE_BINS], edge = timetable_clock(&s->timetable, edge_s(s));
 
 	for (int i = 0; i < SHAPE_BINS; i++)
 		length[i] = bin_length(s, i);
+	s->edge_clock = edge;
 	s->pace = 0;
 	for (int k = 0; k < ZONE_DAY_KINDS; k++) {
 		s->cum[k][0] = 0;
-		for (int i = 0; i < SHAPE_BINS; i++)
-			s->cum[k][i + 1] = s->cum[k][i] + length[i] * exp(s->theta[k][i]);
+		for (int i = 0; i < SHAPE_BINS; i++) {
+			s->edge[k][i] = edge * exp(s->theta[k][edge_bin(s, k, i)]);
+			s->cum[k][i + 1] = s->cum[k][i] + s->edge[k][i] +
+			                   (length[i] - edge) * exp(s->theta[k][i]);
+		}
 		s->pace += DAYS[k] * s->cum[k][SHAPE_BINS] / (7 * SHAPE_DAY_S);
 	}
 }
@@ -127,17 +154,22 @@ static void enter(struct shape_walk *w, double t_s)
 		w->end_s = instant_s(until);
 }
 
-/* Share of bin i that has passed on its clock after `part` seconds of it, by the timetable. */
-static double share_by_timetable(const struct shape *s, int i, double part)
+/* What has passed of bin i after `part` seconds of it, where the timetable has a say. */
+static double passed_by_timetable(const struct shape *s, int kind, int i, double part)
 {
 	double from = i * SHAPE_BIN_S, start, length;
+	double whole = s->cum[kind][i + 1] - s->cum[kind][i], edge = s->edge[kind][i], clock;
 
-	/* periods up to a bin divide it: their clock is right again at every boundary */
-	if (timetable_period(&s->timetable) <= SHAPE_BIN_S)
-		return (timetable_clock(&s->timetable, from + part) - from) / SHAPE_BIN_S;
-	start = timetable_clock(&s->timetable, from);
-	length = timetable_clock(&s->timetable, from + SHAPE_BIN_S) - start;
-	return (timetable_clock(&s->timetable, from + part) - start) / length;
+	if (!ticks_within(s)) {
+		start = timetable_clock(&s->timetable, from);
+		length = timetable_clock(&s->timetable, from + SHAPE_BIN_S) - start;
+		return (timetable_clock(&s->timetable, from + part) - start) / length * whole;
+	}
+	clock = timetable_clock(&s->timetable, from + part) - from;
+	if (clock < s->edge_clock)
+		return clock / s->edge_clock * edge;
+	length = SHAPE_BIN_S - s->edge_clock;
+	return length > 0 ? edge + (clock - s->edge_clock) / length * (whole - edge) : edge;
 }
 
 static inline double cum_at(const struct shape *s, int kind, double sec)
@@ -153,7 +185,7 @@ static inline double cum_at(const struct shape *s, int kind, double sec)
 		return cum[SHAPE_BINS];
 	if (s->timetable.chosen < 0)
 		return cum[i] + (bin - i) * (cum[i + 1] - cum[i]);
-	return cum[i] + share_by_timetable(s, i, sec - i * SHAPE_BIN_S) * (cum[i + 1] - cum[i]);
+	return cum[i] + passed_by_timetable(s, kind, i, sec - i * SHAPE_BIN_S);
 }
 
 void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct zone *z,
@@ -321,7 +353,12 @@ static void tell_bins(struct shape *s, const struct zone *z, struct instant a, s
 	while (t < end) {
 		double next = shape_walk_edge(&w, t), now, sec = t - w.midnight_s;
 		int i = (int)(sec * (1 / SHAPE_BIN_S) + 1e-9), k = w.kind;
+		double over = i * SHAPE_BIN_S + edge_s(s); /* then the ticks of the boundary are */
 
+		if (i > 0 && i < SHAPE_BINS && sec < over - 1e-6) {
+			next = fmin(next, w.midnight_s + over);
+			i = edge_bin(s, k, i);
+		}
 		if (next > end)
 			next = end;
 		if (next > w.end_s && w.end_s > t)

@@ -16,7 +16,9 @@
  * have shown something else.
  *
  * Within the hour a timetable (timetable.h) may say that changes keep to certain seconds; its
- * profile, with mean 1, multiplies the factors.
+ * profile, with mean 1, multiplies the factors. The tick at a boundary, where a session may end or
+ * begin, has the larger of the two factors: the last prices of a day are written at its very end, and
+ * were they not expected, the ones before would be shown all night.
  *
  * INVARIANTS what is learned of one hour never moves another. So the clock's unit is its own: rates
  * are per operational second, `pace` of which pass in a second on average. (Holding the mean at 1
@@ -62,6 +64,9 @@ struct shape {
 	/* cum[k][i]: operational seconds from midnight to the start of bin i of a day of kind k */
 	double cum[ZONE_DAY_KINDS][SHAPE_BINS + 1];
 	float theta[ZONE_DAY_KINDS][SHAPE_BINS];
+	/* of the ticks just after each boundary, "Within the hour" above: operational seconds */
+	float edge[ZONE_DAY_KINDS][SHAPE_BINS];
+	double edge_clock; /* and seconds of the timetable's clock; 0: there are no such ticks */
 	struct shape_bin bin[ZONE_DAY_KINDS][SHAPE_BINS];
 	struct timetable timetable; /* ticks within the hour that changes keep to, if any */
 };

@@ -249,6 +249,69 @@ TEST(a_kept_shape_outlives_what_is_learned_next)
 	}
 }
 
+/* The last tick of a session comes at its end, or a moment later. */
+TEST(the_tick_at_the_end_of_a_session_is_expected)
+{
+	static const double periods[] = {60, 300, 900};
+	double f[ZONE_DAY_KINDS][SHAPE_BINS], theta[TIMETABLE_BINS];
+
+	office(f); /* from 9 to 17 h */
+	for (int i = 0; i < TIMETABLE_BINS; i++)
+		theta[i] = i == 0 ? 4 : -4;
+	for (size_t j = 0; j < sizeof(periods) / sizeof(periods[0]); j++) {
+		double p = periods[j], within, last, none, first, tau;
+		struct shape s;
+
+		shape_init(&s);
+		OK(timetable_restore(&s.timetable, p, theta));
+		shape_set(&s, (const double(*)[SHAPE_BINS])f);
+		within = shape_mass(&s, &zone_utc, at(0, 16.5 - 0.4 * p / 3600),
+		                    at(0, 16.5 + 0.4 * p / 3600));
+		last = shape_mass(&s, &zone_utc, at(0, 17 - 0.4 * p / 3600),
+		                  at(0, 17 + 0.4 * p / 3600));
+		none = shape_mass(&s, &zone_utc, at(0, 17.25 - 0.4 * p / 3600),
+		                  at(0, 17.25 + 0.4 * p / 3600));
+		first = shape_mass(&s, &zone_utc, at(0, 9 - 0.4 * p / 3600),
+		                   at(0, 9 + 0.4 * p / 3600));
+		OK(last > 0.9 * within && last < 1.1 * within, "%g s: %g of %g", p, last, within);
+		OK(first > 0.9 * within && first < 1.1 * within, "%g s: %g of %g", p, first, within);
+		OK(none < 0.1 * within, "%g s: %g of %g", p, none, within);
+		/* what is seen then is news of the session, not of the night */
+		tau = shape_mass(&s, &zone_utc, at(0, 17), at(0, 17 + 4.0 / 3600));
+		shape_learn(&s, &zone_utc, at(0, 17), at(0, 17 + 4.0 / 3600), tau, 0.5 / tau,
+		            false);
+		NEAR(s.bin[ZONE_WEEKDAY][67].score, -0.5, 1e-5);
+		NEAR(s.bin[ZONE_WEEKDAY][68].score, 0, 1e-9);
+	}
+}
+
+TEST(a_clock_with_ticks_never_goes_back_or_jumps)
+{
+	static const double periods[] = {60, 300, 600, 900, 1800, 3600};
+	double f[ZONE_DAY_KINDS][SHAPE_BINS], theta[TIMETABLE_BINS];
+
+	office(f);
+	for (size_t j = 0; j < sizeof(periods) / sizeof(periods[0]); j++) {
+		struct shape_walk w;
+		struct shape s;
+		double last = 0, start = instant_s(at(0, 7));
+
+		for (int i = 0; i < TIMETABLE_BINS; i++)
+			theta[i] = rng_normal(&rng);
+		shape_init(&s);
+		OK(timetable_restore(&s.timetable, periods[j], theta));
+		shape_set(&s, (const double(*)[SHAPE_BINS])f);
+		shape_walk_start(&w, &s, &zone_utc, at(0, 7));
+		for (double t = 0; t < 11 * 3600; t += 0.1) {
+			double now = shape_walk_to(&w, start + t);
+
+			OK(now >= last - 1e-6 && now < last + 60, "%g s: %g after %g s", periods[j],
+			   now - last, t);
+			last = now;
+		}
+	}
+}
+
 TEST(an_interval_of_days_or_without_length_teaches_nothing)
 {
 	struct shape s, before;
@@ -278,6 +341,8 @@ int main(int argc, char **argv)
 	RUN(the_first_days_may_move_far);
 	RUN(a_half_day_is_a_weekday_until_it_shows_something_else);
 	RUN(a_kept_shape_outlives_what_is_learned_next);
+	RUN(the_tick_at_the_end_of_a_session_is_expected);
+	RUN(a_clock_with_ticks_never_goes_back_or_jumps);
 	RUN(an_interval_of_days_or_without_length_teaches_nothing);
 	return tap_done();
 }
