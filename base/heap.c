@@ -19,6 +19,25 @@ void heap_release(struct heap *h)
 	*h = (struct heap){0};
 }
 
+bool heap_give_back(struct heap *h)
+{
+	size_t bytes = h->cap * sizeof(*h->slot), of_where = h->n_where * sizeof(*h->where);
+	void *p = h->slot, *where = h->where;
+
+	h->n = 0;
+	if (p) {
+		if (mem_give_back(&p, &bytes))
+			bytes = 0;
+		h->slot = p;
+		h->cap = bytes / sizeof(*h->slot);
+		return !p && !where;
+	}
+	mem_give_back(&where, &of_where);
+	h->where = where;
+	h->n_where = of_where / sizeof(*h->where);
+	return !where;
+}
+
 void heap_reserve(struct heap *h, size_t items)
 {
 	/* zeroed by the system as it is touched, unlike what a realloc adds */

@@ -27,6 +27,9 @@ struct heap {
 /* An all-zero struct heap is empty and usable. */
 void heap_release(struct heap *h);
 
+/* The same of one that nobody needs any more, piece by piece; true: that was all. */
+bool heap_give_back(struct heap *h);
+
 /* Room for items 0 .. items-1 without moving what there is; no matter if there is none to be had. */
 void heap_reserve(struct heap *h, size_t items);
 

@@ -31,3 +31,19 @@ char *mem_dup(const void *p, size_t n)
 		memcpy(d, p, n);
 	return d;
 }
+
+bool mem_give_back(void **p, size_t *bytes)
+{
+	void *less;
+
+	if (!*p || *bytes <= MEM_PIECE) {
+		free(*p);
+		*p = NULL;
+		*bytes = 0;
+		return true;
+	}
+	*bytes -= MEM_PIECE;
+	less = realloc(*p, *bytes);
+	*p = less ? less : *p;
+	return false;
+}

@@ -29,6 +29,11 @@ EXTRA_PROGRAMS += %D%/forecast
 %C%_forecast_CPPFLAGS = $(OS_CPPFLAGS)
 %C%_forecast_LDADD = $(ENGINE_LIBS) $(XXHASH_LIBS)
 
+EXTRA_PROGRAMS += %D%/peak
+%C%_peak_SOURCES = %D%/peak.c
+%C%_peak_CPPFLAGS = $(OS_CPPFLAGS)
+%C%_peak_LDADD = $(ENGINE_LIBS) $(XXHASH_LIBS)
+
 # `make bench` builds and runs them all: one table, nothing passes or fails.
 EXTRA_PROGRAMS += %D%/bench
 %C%_bench_SOURCES = %D%/bench.h %D%/bench.c %D%/daemon.c \
@@ -38,13 +43,15 @@ EXTRA_PROGRAMS += %D%/bench
 %C%_bench_LDADD = client/libforecache.la proto/libproto.la $(ENGINE_LIBS) store/libreader.la \
 	base/libbase.la $(ZMQ_LIBS) $(MSGPACK_LIBS) $(XXHASH_LIBS) $(LMDB_LIBS) -lpthread
 
-bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) %D%/learn$(EXEEXT) %D%/forecast$(EXEEXT) daemon/forecached$(EXEEXT) cli/forecache$(EXEEXT) \
+bench: %D%/bench$(EXEEXT) %D%/store$(EXEEXT) %D%/learn$(EXEEXT) %D%/forecast$(EXEEXT) %D%/peak$(EXEEXT) \
+		daemon/forecached$(EXEEXT) cli/forecache$(EXEEXT) \
 		examples/market/market-trace$(EXEEXT)
 	FORECACHED=daemon/forecached %D%/bench$(EXEEXT)
 	@echo
 	%D%/store$(EXEEXT)
 	%D%/learn$(EXEEXT)
 	%D%/forecast$(EXEEXT)
+	%D%/peak$(EXEEXT)
 	$(srcdir)/%D%/simulate .
 .PHONY: bench
 

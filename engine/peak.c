@@ -128,6 +128,7 @@ void peak_release(struct peak **pp)
 	vec_free(&p->item);
 	vec_free(&p->wanted);
 	heap_release(&p->todo);
+	heap_release(&p->spent);
 	audience_release(&p->audience);
 	free(p);
 	*pp = NULL;
@@ -160,7 +161,8 @@ void peak_remove(struct engine *e, struct peak *p)
 
 void peak_stop_loading(struct peak *p)
 {
-	heap_release(&p->todo);
+	heap_release(&p->spent);
+	p->spent = p->todo;
 	p->todo = (struct heap){0};
 }
 
@@ -266,6 +268,12 @@ struct instant peak_next(const struct engine *e)
 	return e->peak_due;
 }
 
+/* Has it memory that is yet to be given back? */
+static bool is_spent(const struct peak *p)
+{
+	return p->spent.slot || p->spent.where;
+}
+
 static void find_next(struct engine *e, struct instant now)
 {
 	struct instant first = e->manual ? heap_next(&e->manual->todo) : INSTANT_NEVER;
@@ -279,7 +287,7 @@ static void find_next(struct engine *e, struct instant now)
 			first = instant_min(first, due(p));
 		if (p->phase == PEAK_PLANNED)
 			first = instant_min(first, heap_next(&p->todo));
-		if (p->counting || p->settling)
+		if (p->counting || p->settling || is_spent(p))
 			first = now;
 	}
 	e->peak_due = is_planning || e->by_hand.n ? now : first;
@@ -558,7 +566,7 @@ static bool advance(struct engine *e, struct peak *p, struct instant now)
 /* One slice of what takes long; false: there is nothing. */
 static bool take_turn(struct engine *e, struct instant now, bool all, struct effects *fx)
 {
-	struct peak *settling = NULL;
+	struct peak *settling = NULL, *spent = NULL;
 
 	/* how warm it is, is a question about the instant: before anything else */
 	for (size_t i = 0; i < e->peak.n; i++) {
@@ -568,15 +576,20 @@ static bool take_turn(struct engine *e, struct instant now, bool all, struct eff
 		}
 		if (e->peak.v[i]->settling)
 			settling = e->peak.v[i];
+		if (is_spent(e->peak.v[i]))
+			spent = e->peak.v[i];
 	}
 	if (settling) {
 		settle_slice(e, settling, now, all);
 		return true;
 	}
-	if (e->planning.stage == PLAN_NONE && !planning_next_by_hand(e, now))
-		return false;
-	planning_slice(e, all, fx);
-	return true;
+	if (e->planning.stage != PLAN_NONE || planning_next_by_hand(e, now)) {
+		planning_slice(e, all, fx);
+		return true;
+	}
+	if (spent)
+		heap_give_back(&spent->spent);
+	return spent;
 }
 
 static void take_turns(struct engine *e, struct instant now, bool all, struct effects *fx)

@@ -52,7 +52,7 @@ static const unsigned SLICE_WORK = 2000;
 static const unsigned PASS_WORK = 2, LOOK_WORK = 15, LIFE_WORK = 30, OUTLOOK_WORK = 40;
 
 /* Steps of the planner, candidates that are taken over, and blocks of them given back, in a slice. */
-static const size_t SORT_SLICE = 1024, TAKE_SLICE = 512, FREE_SLICE = 4;
+static const size_t SORT_SLICE = 1024, TAKE_SLICE = 512, FREE_SLICE = 2;
 
 /* How long before the peak the second look at a key's lifetime is taken: for the wear of leads. */
 static const double LEAD_MIN_S = 1, LEAD_MAX_S = 60;

@@ -227,6 +227,7 @@ struct peak {
 	struct audience audience;
 	VEC(struct plan_item) item;
 	struct heap todo;            /* by item; of PLANNED ones only */
+	struct heap spent;            /* what it was: its memory is given back in slices */
 	VEC(struct peak_key) wanted; /* that are likely to be asked for */
 	bool counting;  /* WATCHED: how many of them it has found warm is being counted ... */
 	size_t counted; /* ... so far: of wanted, then of item */

@@ -64,8 +64,8 @@ enum stage {
 	DONE
 };
 
-/* So much memory is given back at once; it costs about as much as so many looks at a candidate. */
-static const size_t PIECE_BYTES = 1 << 18, PIECE_WORK = 512;
+/* To give a piece of memory back costs about as much as so many looks at a candidate. */
+static const size_t PIECE_WORK = 1024;
 
 struct prewarm {
 	struct prewarm_terms terms;
@@ -292,18 +292,14 @@ static void do_rest(struct prewarm *p, size_t i)
 /* Gives memory back, piece by piece: *given so far. NULL: that was all. */
 static void *give_back(void *p, size_t bytes, size_t *given, size_t *work)
 {
-	for (; p && *given + PIECE_BYTES < bytes; *work -= PIECE_WORK) {
-		void *less;
+	size_t left = bytes - *given;
 
-		if (*work < PIECE_WORK)
-			return p;
-		*given += PIECE_BYTES;
-		less = realloc(p, bytes - *given);
-		p = less ? less : p;
+	while (p && *work) {
+		mem_give_back(&p, &left);
+		*work -= *work < PIECE_WORK ? *work : PIECE_WORK;
 	}
-	free(p);
-	*given = 0;
-	return NULL;
+	*given = p ? bytes - left : 0;
+	return p;
 }
 
 static void enter(struct prewarm *p, enum stage stage)

@@ -160,6 +160,26 @@ TEST(room_taken_ahead_changes_nothing)
 	heap_release(&h);
 }
 
+TEST(memory_is_given_back_in_pieces_and_the_heap_is_empty_then)
+{
+	struct heap h = {0};
+	unsigned pieces = 1;
+	uint32_t item;
+
+	for (uint32_t i = 0; i < 200000; i++)
+		heap_set(&h, i, (struct instant){i});
+	while (!heap_give_back(&h))
+		pieces++;
+	OK(pieces > 6 && pieces < 40, "%u", pieces);
+	OK(!h.slot && !h.where && h.n == 0 && !heap_pop(&h, INSTANT_NEVER, &item));
+	OK(heap_give_back(&h));
+	heap_set(&h, 3, (struct instant){1});
+	OK(heap_pop(&h, INSTANT_NEVER, &item) && item == 3);
+	/* one that is small is gone at once, or nearly */
+	OK(heap_give_back(&h) || heap_give_back(&h));
+	heap_release(&h);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -168,5 +188,6 @@ int main(int argc, char **argv)
 	RUN(equal_instants_come_out_in_the_order_set);
 	RUN(what_is_due_later_stays_in);
 	RUN(room_taken_ahead_changes_nothing);
+	RUN(memory_is_given_back_in_pieces_and_the_heap_is_empty_then);
 	return tap_done();
 }
