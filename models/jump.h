@@ -12,7 +12,7 @@
  * when the next request comes.
  *
  * While all is as expected an alarm at threshold h comes less than once in e^h seconds (Wald): once
- * in 800 years at JUMP_THRESHOLD. What is short-lived is no rate, and the threshold learns what
+ * in 5 weeks at JUMP_THRESHOLD. What is short-lived is no rate, and the threshold learns what
  * it comes to: an alarm after which the next five minutes are not even twice as busy as expected was
  * false. It raises the threshold above what the sum has come to in that burst, so that one that comes
  * each day at the same time makes one alarm; time lowers it again.
@@ -30,7 +30,7 @@
 #include <stdint.h>
 
 #define JUMP_RATIO     4.0 /* of rates: up to twice the rate is for forecasts to follow */
-#define JUMP_THRESHOLD 24.0
+#define JUMP_THRESHOLD 15.0
 #define JUMP_SCALES    3
 
 struct jump {
