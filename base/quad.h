@@ -40,6 +40,15 @@ static inline quad quad_max(quad a, quad b)
 	return q;
 }
 
+static inline quad quad_min(quad a, quad b)
+{
+	quad q;
+
+	for (int i = 0; i < 4; i++)
+		q[i] = a[i] < b[i] ? a[i] : b[i];
+	return q;
+}
+
 static inline float quad_sum(quad q)
 {
 	return (q[0] + q[1]) + (q[2] + q[3]);

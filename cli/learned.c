@@ -9,26 +9,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct learned {
 	FILE *f;
-	char *path;
+	char *path, *beside; /* where it is to be, and where it is written until it is whole */
 	bool failed;
 };
 
 struct learned *learned_create(const char *path)
 {
-	FILE *f = fopen(path, "we");
-	struct learned *l;
+	struct learned *l = mem_calloc(1, sizeof(*l));
+	size_t n = strlen(path);
 
-	if (!f) {
-		cli_error("%s: %s", path, strerror(errno));
+	l->path = mem_dup(path, n);
+	l->beside = mem_calloc(1, n + sizeof(".part"));
+	memcpy(l->beside, path, n);
+	memcpy(l->beside + n, ".part", sizeof(".part"));
+	l->f = fopen(l->beside, "we");
+	if (!l->f) {
+		cli_error("%s: %s", l->beside, strerror(errno));
+		free(l->beside);
+		free(l->path);
+		free(l);
 		return NULL;
 	}
-	l = mem_calloc(1, sizeof(*l));
-	l->f = f;
-	l->path = mem_dup(path, strlen(path));
-	l->failed = record_export_begin(f) != 0;
+	l->failed = record_export_begin(l->f) != 0;
 	return l;
 }
 
@@ -40,14 +46,20 @@ void learned_write(void *arg, const struct record *r)
 		l->failed = true;
 }
 
-int learned_close(struct learned **lp)
+int learned_close(struct learned **lp, bool whole)
 {
 	struct learned *l = *lp;
 	int status = CLI_OK;
 
+	errno = 0;
 	if (fclose(l->f) != 0 || l->failed)
-		status = cli_error("%s: %s", l->path,
+		status = cli_error("%s: %s", l->beside,
 		                   errno ? strerror(errno) : "not all of it could be written");
+	if (!whole || status != CLI_OK)
+		unlink(l->beside);
+	else if (rename(l->beside, l->path))
+		status = cli_error("%s: %s", l->path, strerror(errno));
+	free(l->beside);
 	free(l->path);
 	free(l);
 	*lp = NULL;

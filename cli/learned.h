@@ -18,8 +18,11 @@ struct learned *learned_create(const char *path);
 /* A record_fn; arg is the struct learned. Faults are kept until the end. */
 void learned_write(void *arg, const struct record *r);
 
-/* CLI_OK, or CLI_ERROR with a word on stderr: not all of it could be written. */
-int learned_close(struct learned **l);
+/*
+ * Puts the file in its place, if all was written; an earlier one of that name stays until then, so
+ * it may be the one that was begun with. CLI_OK, or CLI_ERROR with a word on stderr.
+ */
+int learned_close(struct learned **l, bool whole);
 
 struct learned_file {
 	const char *path;

@@ -322,7 +322,7 @@ int cmd_simulate(int argc, char **argv)
 	}
 	if (status == CLI_OK)
 		status = c.frontier ? show_frontier(&c) : compare_policies(&c, policy, n);
-	if (learned && learned_close(&learned) != CLI_OK)
+	if (learned && learned_close(&learned, status == CLI_OK) != CLI_OK)
 		status = CLI_ERROR;
 	replay_release(r);
 	return status;

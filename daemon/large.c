@@ -9,13 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So many steps for one value: then the room is not to be had. */
-enum { MAX_STEPS = 100000 };
+enum {
+	/* so many steps for one value: then the room is not to be had */
+	MAX_STEPS = 30000,
+	/* rooms that are taken at once: of more at a time others could not put anything anywhere */
+	MAX_ROOMS = 16,
+};
+
+/* What waits for room takes so many times max_value_bytes at most; more is put without. */
+static const double MAX_WAITING = 2;
 
 struct job {
 	struct large *l;
 	struct large_value *v;
 	size_t n, at; /* values; and the one that room is being taken for */
+	size_t bytes; /* of the values */
 	unsigned steps;
 	large_fn *fn;
 	worker_fn *drop;
@@ -28,6 +36,8 @@ struct large {
 	struct workers *pool;
 	struct job *first, *last; /* that wait for room */
 	size_t n, filling;        /* all; and those that a thread has */
+	size_t rooms;             /* taken, by them and by the first in line */
+	size_t waiting;           /* bytes of those that wait for room */
 	struct loop_timer step;
 };
 
@@ -70,8 +80,10 @@ static void filled(void *arg)
 	struct large *l = j->l;
 	struct daemon *d = l->d;
 
-	for (size_t i = 0; i < j->n; i++)
+	for (size_t i = 0; i < j->n; i++) {
 		*(j->v[i].room.filled ? &d->count.values_placed : &d->count.values_unplaced) += 1;
+		l->rooms -= j->v[i].room.taken;
+	}
 	j->fn(d, j->arg, j->v, j->n);
 	for (size_t i = 0; i < j->n; i++)
 		store_unreserve(d->store, &j->v[i].room);
@@ -101,6 +113,10 @@ static int take_room(struct large *l, struct job *j)
 
 	for (; j->at < j->n; j->at++, j->steps = 0) {
 		v = &j->v[j->at];
+		if (l->rooms == MAX_ROOMS && l->filling)
+			return -EBUSY;
+		if (l->rooms == MAX_ROOMS)
+			return 0; /* all are its own: the rest is put without */
 		rc = engine_reserve(l->d->engine, clock_now(&l->d->clock), v->key_bytes, v->value.n,
 		                    &v->room);
 		if (rc == -EAGAIN && ++j->steps < MAX_STEPS)
@@ -109,6 +125,8 @@ static int take_room(struct large *l, struct job *j)
 			return rc;
 		if (rc)
 			store_unreserve(l->d->store, &v->room);
+		else
+			l->rooms++;
 	}
 	return 0;
 }
@@ -126,6 +144,7 @@ static void step(void *arg)
 		if (rc)
 			return;
 		l->first = j->next;
+		l->waiting -= j->bytes;
 		l->filling++;
 		workers_put(l->pool, fill, filled, dropped, j);
 	}
@@ -139,7 +158,18 @@ void large_put(struct large *l, const struct large_value *v, size_t n, large_fn 
 	*j = (struct job){.l = l, .n = n, .fn = fn, .drop = drop, .arg = arg};
 	j->v = mem_calloc(n, sizeof(*j->v));
 	memcpy(j->v, v, n * sizeof(*v));
+	for (size_t i = 0; i < n; i++)
+		j->bytes += v[i].value.n;
 	l->n++;
+	if (l->first && (double)(l->waiting + j->bytes) >
+	                        MAX_WAITING * l->d->setup->config->limits.max_value_bytes) {
+		/* the line is long: what is put at once holds others up, but takes no more memory */
+		l->filling++;
+		fill(j);
+		filled(j);
+		return;
+	}
+	l->waiting += j->bytes;
 	if (l->first) {
 		l->last->next = j;
 		l->last = j;

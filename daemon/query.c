@@ -309,6 +309,7 @@ static int import(struct daemon *d, const struct request *r, struct pack *w, cha
 			         reason, i);
 			return STATUS_BAD_REQUEST;
 		}
+		learned_put(d->learned, &rec); /* it is to last, whether or not it is learned on */
 	}
 	log_line(LOG_INFO, "import", "records=%zu", r->record.n);
 	pack_map(w, 1);

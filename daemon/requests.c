@@ -27,6 +27,7 @@ struct call {
 	int status;       /* the first failure */
 	char text[200];
 	struct bytes *part; /* mget: a packed `got` per key; the memory is ours */
+	size_t bytes;       /* of them */
 	bool dry_run;       /* of prewarm: its keys so far are in list */
 	bool reasons;       /* ... and those that it leaves out in skipped */
 	size_t n_skipped;
@@ -154,23 +155,36 @@ static void on_got(struct daemon *d, void *arg, uint32_t part, const struct effe
 	free(c);
 }
 
+/*
+ * What the reply has room for beside the values that it has, and a word on each that it has not: a
+ * large value may be asked for a thousand times, and what cannot be sent is not to be copied.
+ */
+static size_t mget_room(const struct daemon *d, const struct call *c)
+{
+	size_t used = c->bytes + (size_t)c->n * 128;
+
+	return used < reply_limit(d) ? reply_limit(d) - used : 0;
+}
+
 static void on_mgot(struct daemon *d, void *arg, uint32_t part, const struct effect *f)
 {
 	struct call *c = arg;
 	struct got g = got_of(d, f);
 	struct pack p;
 
-	pack_init(&p, reply_limit(d));
+	pack_init(&p, mget_room(d, c));
 	got_write(&p, &g);
 	if (pack_status(&p)) {
+		pack_release(&p);
+		pack_init(&p, reply_limit(d));
 		g = (struct got){.outcome = EVENT_MISS,
 		                 .age_s = NAN,
 		                 .ttl_s = NAN,
 		                 .status = STATUS_TOO_BIG};
-		pack_reset(&p);
 		got_write(&p, &g);
 	}
 	c->part[part].p = pack_take(&p, &c->part[part].n);
+	c->bytes += c->part[part].n;
 	pack_release(&p);
 	if (--c->left == 0)
 		end_call(d, c);

@@ -128,11 +128,13 @@ void resp_do_get(struct resp_conn *c, const struct bytes *arg, size_t n)
 
 void resp_do_mget(struct resp_conn *c, const struct bytes *arg, size_t n)
 {
+	size_t most = c->w->n + (size_t)c->r->set.output_bytes;
 	struct plain_value v;
 
 	resp_array(c->w, n - 1);
 	for (size_t i = 1; i < n; i++) {
-		if (look(c, arg[i], &v))
+		/* beyond that the connection is closed, whatever the rest is */
+		if (c->w->n <= most && look(c, arg[i], &v))
 			resp_bulk(c->w, v.value);
 		else
 			resp_null(c->w);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x46434448 /* "FCDH": what file(1) and we know the file by */
+#define RECORD_BYTES   32768      /* that a record takes in the queue, at most: one of an endpoint */
 #define BATCH_WAIT_MS  1000       /* records that come within this time share a transaction */
 #define RETRY_MS       5000
 #define WARN_EVERY_MS  60000
@@ -613,8 +614,8 @@ size_t state_db_room(struct state_db *db)
 
 	pthread_mutex_lock(&db->mutex);
 	by_count = db->config.queue_records - (double)db->n_waiting;
-	/* a record of the engine is some hundred bytes; put says no where this is too hopeful */
-	by_bytes = (db->config.queue_bytes - (double)db->bytes_waiting) / 4096;
+	/* a key's record is some hundred bytes, an endpoint's up to RECORD_BYTES: all may be such */
+	by_bytes = (db->config.queue_bytes - (double)db->bytes_waiting) / RECORD_BYTES;
 	pthread_mutex_unlock(&db->mutex);
 	return by_count <= 0 || by_bytes <= 0 ? 0
 	                                      : (size_t)(by_count < by_bytes ? by_count : by_bytes);

@@ -56,10 +56,9 @@ uint64_t engine_arrived(struct engine *e, struct instant now, struct bytes endpo
 	return e->last_arrival;
 }
 
-bool large_arrival_end(struct engine *e, uint64_t number)
+bool large_arrival_end(struct engine *e, uint64_t number, struct instant *ret_came)
 {
 	const struct arrival *a;
-	const struct key *k;
 	size_t i = 0;
 	bool overtaken;
 
@@ -68,9 +67,9 @@ bool large_arrival_end(struct engine *e, uint64_t number)
 	if (i == e->arrival.n)
 		return false;
 	a = &e->arrival.v[i];
-	k = &e->key.v[a->key];
 	/* or it was read after this one came: by a load */
-	overtaken = a->overtaken || ((k->flags & KEY_OURS) && k->loaded.us > a->came.us);
+	overtaken = a->overtaken || e->key.v[a->key].loaded.us > a->came.us;
+	*ret_came = a->came;
 	e->arrival.v[i] = e->arrival.v[--e->arrival.n];
 	return overtaken;
 }

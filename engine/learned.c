@@ -345,10 +345,13 @@ void learned_search(struct engine *e, struct instant now, uint32_t place)
 			continue;
 		if (p) {
 			p->learned.rise = found[i];
+			p->dirty = true;
 		} else {
 			p = learned_add(e, place, &found[i]);
-			if (p)
+			if (p) {
+				p->dirty = true;
 				learned_seek(e, p, now);
+			}
 		}
 	}
 	for (size_t i = e->peak.n; i-- > 0;) {

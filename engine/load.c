@@ -252,6 +252,8 @@ static bool make_room(struct engine *e, struct instant now, const struct store_i
 
 	store_stats(e->store, &s);
 	n = s.bytes_total - s.bytes_used;
+	if (n >= 2 * need + s.bytes_total / 6)
+		return false; /* rooms of large values stand between the pieces: they go soon */
 	need = need > n ? need - n : 1;
 	while (freed < need && e->stats.evicted - before < MAX_EVICTIONS) {
 		n = evict_some(e, now, need - freed);

@@ -168,7 +168,7 @@ static void write_tail(struct engine *e, record_fn *fn, void *arg)
 
 /* What one key's audiences know of it: numbers for each peak. */
 #define ASKED_NUMBERS (3 + 2 * AUDIENCE_WEEKDAYS)
-#define ASKED_PEAKS   8
+#define ASKED_PEAKS   32
 
 static size_t asked_numbers(const struct engine *e, uint32_t key,
                             double ret[ASKED_PEAKS * ASKED_NUMBERS])

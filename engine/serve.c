@@ -419,9 +419,12 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
  */
 static bool read_before_change(const struct key *k, const struct fetched *f)
 {
-	bool same = (k->flags & KEY_HELD) && k->version == f->version;
+	bool held = k->flags & KEY_HELD;
 
-	return instant_is_set(k->last_changed) && f->read.us < k->last_changed.us && !same;
+	if (held && k->version == f->version)
+		return false;
+	return (instant_is_set(k->last_changed) && f->read.us < k->last_changed.us) ||
+	       (held && f->read.us < k->loaded.us);
 }
 
 void serve_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
@@ -438,7 +441,8 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 	        .may_count = in->set.version != 0,
 	        .modified = INSTANT_NONE,
 	};
-	bool overtaken = large_arrival_end(e, in->set.arrival);
+	struct instant came = now;
+	bool overtaken = large_arrival_end(e, in->set.arrival, &came);
 	struct effect *x;
 	struct key *k;
 	int rc;
@@ -447,6 +451,7 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 		serve_reply(e, fx, in->ticket, key, REPLY_TOO_BIG, OUTCOME_SET);
 		return;
 	}
+	f.read = instant_min(f.read, came);
 	f.version = in->set.version ? in->set.version : large_version(in->set.value, in->set.room);
 	k = &e->key.v[key];
 	flight = k->flight;
@@ -558,11 +563,12 @@ void serve_changed(struct engine *e, struct instant now, const struct input *in,
 	k = &e->key.v[key];
 	p = key_place(e, k);
 	news = !(k->flags & KEY_HELD) || !in->changed.version || in->changed.version != k->version;
+	/* of what is on its way nobody knows yet which version it is */
+	large_overtake(e, key, UINT64_MAX);
 	if (news) {
 		/* whether or not an older value is held: what it has read is old */
 		load_void(e, key);
 		k->last_changed = now;
-		large_overtake(e, key, UINT64_MAX);
 		/* "no such thing" is such an answer, too, and the error may have passed */
 		k->flags &= (uint8_t) ~(KEY_ABSENT | KEY_FAILED);
 	}

@@ -544,7 +544,7 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 /* The version of a value for which none is given. */
 uint64_t large_version(struct bytes value, const struct store_room *room);
 /* The set that was announced so (0: none was) is here: has something overtaken it? */
-bool large_arrival_end(struct engine *e, uint64_t number);
+bool large_arrival_end(struct engine *e, uint64_t number, struct instant *ret_came);
 /* Something new is said of the key: sets of it that arrived before that number are old. */
 void large_overtake(struct engine *e, uint32_t key, uint64_t before);
 /* Such a set speaks of the key by its number: it must not be forgotten. */

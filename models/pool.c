@@ -96,7 +96,9 @@ static void shares_of(struct change c, float *ret)
 	for (int i = 0; i < POOL_BINS; i += 4, log_ratio += 4 * (float)POOL_STEP) {
 		quad l = a * (log_ratio - quad_load(RATE + i) / mean + 1);
 
-		quad_store(ret + i, quad_exp(quad_max(l, quad_all(-80))));
+		/* at most 0 but for rounding, which a large `a` makes large */
+		l = quad_min(quad_max(l, quad_all(-80)), quad_all(80));
+		quad_store(ret + i, quad_exp(l));
 	}
 	normalise(ret);
 }

@@ -353,6 +353,7 @@ static void tell_bins(struct shape *s, const struct zone *z, struct instant a, s
 	while (t < end) {
 		double next = shape_walk_edge(&w, t), now, sec = t - w.midnight_s;
 		int i = (int)(sec * (1 / SHAPE_BIN_S) + 1e-9), k = w.kind;
+		int32_t day;
 		double over = i * SHAPE_BIN_S + edge_s(s); /* then the ticks of the boundary are */
 
 		if (i > 0 && i < SHAPE_BINS && sec < over - 1e-6) {
@@ -363,9 +364,10 @@ static void tell_bins(struct shape *s, const struct zone *z, struct instant a, s
 			next = end;
 		if (next > w.end_s && w.end_s > t)
 			next = w.end_s;
+		day = w.day; /* the walk may go on to the next */
 		now = shape_walk_to(&w, next);
 		if (i >= 0 && i < SHAPE_BINS) {
-			mark_day(s, k, i, w.day);
+			mark_day(s, k, i, day);
 			s->bin[k][i].score += (float)((now - done) * score);
 			s->bin[k][i].news += (float)((now - done) * info);
 		}

@@ -226,7 +226,8 @@ bool timetable_restore(struct timetable *t, double period, const double theta[TI
 		if (PERIOD[i] != period)
 			continue;
 		for (int j = 0; j < TIMETABLE_BINS; j++) {
-			t->profile[i].theta[j] = (float)theta[j];
+			t->profile[i].theta[j] =
+			        (float)fmin(fmax(theta[j], THETA_MIN), THETA_MAX);
 			/* it was in force, so much is known of it; or it would turn flat */
 			t->profile[i].info[j] = (float)MEMORY;
 		}

@@ -222,6 +222,7 @@ void arena_unpin(struct arena *a, uint32_t off)
 
 	BUG_ON(i == a->n_pins || a->pin[i] != off - a->start);
 	a->n_pins--;
+	a->failed_size = UINT32_MAX; /* it may have been in the way */
 	memmove(&a->pin[i], &a->pin[i + 1], (a->n_pins - i) * sizeof(*a->pin));
 }
 

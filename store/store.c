@@ -876,7 +876,8 @@ int store_reserve(struct store *s, uint64_t key_bytes, uint64_t value_bytes,
 		size = layout_granules(key_bytes, value_bytes, true);
 		if (size > (s->l.end - s->l.arena) / 2)
 			return -E2BIG;
-		if (s->reserved + size > (s->l.end - s->l.arena) / 2)
+		if (s->reserved + size > (s->l.end - s->l.arena) / 2 ||
+		    s->arena.n_pins == ARENA_PINS)
 			return -EBUSY;
 		*room = (struct store_room){
 		        .granules = size, .key_bytes = key_bytes, .value_bytes = value_bytes};

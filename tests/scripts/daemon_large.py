@@ -225,6 +225,34 @@ def many_at_once_on_little_room():
 
 
 @test
+def more_at_once_than_there_are_rooms_put_nothing_out():
+    with Daemon({**SEGMENT, "segment_bytes": 192 * MIB}) as d:
+        d.ask("mset", [["/s/%d" % i, value("s", 700)] for i in range(1000)], {"ttl_s": 600})
+        pairs = [["/m/%d" % i, value("m%d" % i, 262144)] for i in range(100)]
+        assert d.ask("mset", pairs, {"ttl_s": 600}) == {"count": 100}
+        client = Client(d.dir)
+        for i in range(100):
+            client.send("set", "/n/%d" % i, value("n%d" % i, 300000), {"ttl_s": 600})
+        for i in range(100):
+            assert client.receive()[1] == 0
+        client.close()
+        for i in range(100):
+            assert d.ask("get", "/m/%d" % i)["value"] == value("m%d" % i, 262144)
+            assert d.ask("get", "/n/%d" % i)["value"] == value("n%d" % i, 300000)
+        assert d.ask("stats")["store"]["entries"] == 1200, d.ask("stats")["store"]
+
+
+@test
+def a_value_that_is_asked_for_many_times_at_once_is_sent_as_often_as_a_reply_can_hold():
+    with Daemon({**SEGMENT, "segment_bytes": 192 * MIB}) as d:
+        d.ask("set", "/v", value("v", 8 * MIB), {"ttl_s": 600})
+        got = d.ask("mget", ["/v"] * 100)
+        whole = [g for g in got if g.get("value") == value("v", 8 * MIB)]
+        assert 8 <= len(whole) <= 10, len(whole)
+        assert all(g.get("value") is None for g in got[len(whole):]), got[len(whole)]
+
+
+@test
 def a_stop_and_a_kill_while_values_are_on_their_way():
     d = Daemon(SEGMENT)
     with d:
