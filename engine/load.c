@@ -384,9 +384,11 @@ static void answer_all(struct engine *e, uint32_t flight, enum reply_status stat
 	uint32_t key = e->flight.v[flight].key;
 	struct bytes value = {0};
 	struct waiter w;
+	bool held = status == REPLY_OK && !uncached, whole;
 
 	if (e->flight.v[flight].first_waiter == WAITER_NONE)
 		return;
+	whole = !held || serve_is_whole(e, key);
 	/* both are views into the input, which is gone when the effects are read */
 	error = effect_copy(fx, error);
 	if (uncached)
@@ -395,8 +397,8 @@ static void answer_all(struct engine *e, uint32_t flight, enum reply_status stat
 		enum outcome o = w.first ? OUTCOME_MISS : OUTCOME_JOINED;
 		struct effect *f;
 
-		if (status == REPLY_OK && !uncached) {
-			serve_held(e, fx, w.ticket, key, o);
+		if (held) {
+			serve_held(e, fx, w.ticket, key, o, whole);
 			continue;
 		}
 		f = serve_reply(e, fx, w.ticket, key, status, o);
@@ -522,10 +524,11 @@ static void failed(struct engine *e, struct instant now, uint32_t flight, struct
 		stand(k, now, span_clip(retry_after, error_ttl(p, k->errors), ERROR_MAX));
 	give_back(e, now, f, false, instant_diff(now, f->started), retry_after);
 	if (old) {
+		bool whole = serve_is_whole(e, key);
 		struct waiter w;
 
 		while (next_waiter(e, flight, &w))
-			serve_held(e, fx, w.ticket, key, OUTCOME_GRACE);
+			serve_held(e, fx, w.ticket, key, OUTCOME_GRACE, whole);
 	}
 	answer_all(e, flight, REPLY_ERROR, error, NULL, fx);
 	end_flight(e, flight);

@@ -31,8 +31,15 @@ struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket
 	return f;
 }
 
+bool serve_is_whole(const struct engine *e, uint32_t key)
+{
+	uint32_t entry = e->key.v[key].entry;
+
+	return !e->store || entry == STORE_NONE || store_whole(e->store, entry);
+}
+
 struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
-                          enum outcome outcome)
+                          enum outcome outcome, bool whole)
 {
 	struct key *k = &e->key.v[key];
 	struct effect *f = serve_reply(e, fx, ticket, key, REPLY_OK, outcome);
@@ -40,20 +47,18 @@ struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket,
 	f->reply.version = k->version;
 	f->reply.loaded = k->loaded;
 	f->reply.soft = k->soft;
-	if (e->store && k->entry != STORE_NONE && store_whole(e->store, k->entry)) {
-		f->reply.value = store_value(e->store, k->entry);
-	} else if (e->store && k->entry != STORE_NONE) {
+	if (!whole) {
 		f->reply.status = REPLY_ERROR;
 		f->reply.error = bytes_str("the value was damaged in memory: ask again");
+	} else if (e->store && k->entry != STORE_NONE) {
+		f->reply.value = store_value(e->store, k->entry);
 	}
 	return f;
 }
 
 void serve_check(struct engine *e, uint32_t key)
 {
-	struct key *k = &e->key.v[key];
-
-	if (!e->store || k->entry == STORE_NONE || store_whole(e->store, k->entry))
+	if (serve_is_whole(e, key))
 		return;
 	e->stats.damaged++;
 	serve_drop(e, key);
@@ -298,6 +303,7 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 		peak_asked(e, now, key);
 	evict_asked(e, key, 1, k->flags & KEY_OURS);
 	replan_if_due(e, now, key);
+	/* what is held from here on is whole */
 	serve_check(e, key);
 	if ((k->flags & KEY_ABSENT) && now.us < k->soft.us) {
 		serve_count(e, now, key, OUTCOME_HIT, 1);
@@ -306,12 +312,12 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	} else if ((k->flags & KEY_OURS) && now.us < k->soft.us) {
 		serve_count(e, now, key, OUTCOME_HIT, 1);
 		serve_answered(e, now, now, key, 1, true);
-		serve_held(e, fx, in->ticket, key, OUTCOME_HIT);
+		serve_held(e, fx, in->ticket, key, OUTCOME_HIT, true);
 		serve_maybe_audit(e, now, key, 1, fx);
 	} else if ((k->flags & KEY_OURS) && in_grace(k, now)) {
 		serve_count(e, now, key, OUTCOME_GRACE, 1);
 		serve_answered(e, now, now, key, 1, true);
-		f = serve_held(e, fx, in->ticket, key, OUTCOME_GRACE);
+		f = serve_held(e, fx, in->ticket, key, OUTCOME_GRACE, true);
 		if (k->flight != KEY_NONE || in->get.mode == GET_PEEK)
 			return;
 		/* whom nobody can load it for loads; all others get the old value meanwhile */

@@ -469,9 +469,13 @@ void serve_maybe_audit(struct engine *e, struct instant now, uint32_t key, doubl
 /* A reply of the given status; nothing when ticket is 0. */
 struct effect *serve_reply(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
                            enum reply_status status, enum outcome outcome);
-/* The same with the value that is held, or REPLY_ERROR when that has gone bad since serve_check. */
+/*
+ * The same with the value that is held: REPLY_ERROR unless it is whole, which serve_is_whole says, in
+ * as much time as the value is long; or serve_check has just seen to it.
+ */
 struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket, uint32_t key,
-                          enum outcome outcome);
+                          enum outcome outcome, bool whole);
+bool serve_is_whole(const struct engine *e, uint32_t key);
 
 /* evict.c */
 void evict_release(struct engine *e);
