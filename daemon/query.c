@@ -309,7 +309,9 @@ static int import(struct daemon *d, const struct request *r, struct pack *w, cha
 			         reason, i);
 			return STATUS_BAD_REQUEST;
 		}
-		learned_put(d->learned, &rec); /* it is to last, whether or not it is learned on */
+		/* it is to last, whether or not it is learned on; peaks have names of our own */
+		if (strcmp(kind, "peak") != 0)
+			learned_put(d->learned, &rec);
 	}
 	log_line(LOG_INFO, "import", "records=%zu", r->record.n);
 	pack_map(w, 1);
