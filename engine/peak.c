@@ -113,7 +113,9 @@ void peak_release_all(struct engine *e)
 	vec_free(&e->by_hand);
 	for (size_t i = 0; i < e->peak.n; i++)
 		peak_release(&e->peak.v[i]);
-	peak_release(&e->manual);
+	for (size_t i = 0; i < e->manual.n; i++)
+		peak_release(&e->manual.v[i]);
+	vec_free(&e->manual);
 }
 
 void peak_release(struct peak **pp)
@@ -276,9 +278,11 @@ static bool is_spent(const struct peak *p)
 
 static void find_next(struct engine *e, struct instant now)
 {
-	struct instant first = e->manual ? heap_next(&e->manual->todo) : INSTANT_NEVER;
+	struct instant first = INSTANT_NEVER;
 	bool is_planning = e->planning.stage != PLAN_NONE;
 
+	for (size_t i = 0; i < e->manual.n; i++)
+		first = instant_min(first, heap_next(&e->manual.v[i]->todo));
 	for (size_t i = 0; i < e->peak.n; i++) {
 		const struct peak *p = e->peak.v[i];
 
@@ -626,9 +630,15 @@ void peak_tick(struct engine *e, struct instant now, unsigned max_work, unsigned
 	for (size_t i = 0; i < e->peak.n; i++)
 		if (e->peak.v[i]->phase == PEAK_PLANNED)
 			load_due(e, now, e->peak.v[i], peak_at(e->peak.v[i]), max_work, done, fx);
-	if (e->manual)
-		load_due(e, now, e->manual, instant_add(e->manual->begin, MANUAL_FOR), max_work,
-		         done, fx);
+	for (size_t i = e->manual.n; i-- > 0;) {
+		struct peak *m = e->manual.v[i];
+
+		load_due(e, now, m, instant_add(m->begin, MANUAL_FOR), max_work, done, fx);
+		if (heap_next(&m->todo).us == INSTANT_NEVER.us) {
+			e->manual.v[i] = e->manual.v[--e->manual.n];
+			peak_release(&m);
+		}
+	}
 	find_next(e, now);
 }
 

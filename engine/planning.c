@@ -539,8 +539,7 @@ static void hand_over(struct engine *e, struct effects *fx)
 
 	f->reply.count = x->hand->report.planned;
 	if (!h.dry_run) {
-		peak_release(&e->manual);
-		e->manual = x->hand;
+		*vec_push(&e->manual) = x->hand;
 		x->hand = NULL;
 	}
 	e->by_hand.n--;

@@ -369,7 +369,7 @@ struct engine {
 	struct heap jump;     /* by key: load after a jump of the demand */
 	struct heap deadline; /* by flight */
 	VEC(struct peak *) peak;
-	struct peak *manual;         /* the last INPUT_PREWARM; NULL: none yet */
+	VEC(struct peak *) manual;   /* what INPUT_PREWARMs have planned and is not loaded yet */
 	VEC(struct by_hand) by_hand; /* those that are to be planned */
 	struct instant peak_due;     /* the first thing that a peak wants done */
 	struct planning planning;

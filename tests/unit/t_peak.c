@@ -887,6 +887,30 @@ TEST(by_hand_it_is_planned_in_slices_one_after_the_other)
 	bench_free(&sliced);
 }
 
+/* What is asked for next by hand takes nothing from what was asked for before. */
+TEST(by_hand_each_is_loaded)
+{
+	struct bench b = two_mornings(3000, 0);
+	struct input in = {.kind = INPUT_PREWARM, .ticket = 7};
+	size_t before, at_once;
+
+	until(&b, nine(3));
+	before = b.prewarmed;
+	in.prewarm.pattern = bytes_str("/m/<id>");
+	engine_input(b.e, b.now, &in, &b.fx);
+	engine_tick(b.e, b.now, 0, &b.fx);
+	carry_out(&b);
+	at_once = b.prewarmed - before;
+	in.prewarm.pattern = bytes_str("/none/<id>");
+	engine_input(b.e, b.now, &in, &b.fx);
+	engine_tick(b.e, b.now, 0, &b.fx);
+	carry_out(&b);
+	until(&b, instant_add(b.now, span_from_s(60)));
+	OK(at_once < 2000 && b.prewarmed - before == 3000, "%zu, %zu", at_once,
+	   b.prewarmed - before);
+	bench_free(&b);
+}
+
 TEST(what_a_watch_has_taught_is_worked_off_in_slices)
 {
 	struct bench b = two_mornings(3000, 1);
@@ -1012,6 +1036,7 @@ int main(int argc, char **argv)
 	RUN(what_has_got_the_number_of_a_wanted_key_is_not_loaded_in_its_place);
 	RUN(a_key_that_takes_the_place_of_another_while_a_plan_is_made_is_seen);
 	RUN(by_hand_it_is_planned_in_slices_one_after_the_other);
+	RUN(by_hand_each_is_loaded);
 	RUN(what_a_watch_has_taught_is_worked_off_in_slices);
 	RUN(a_new_schedule_knows_what_was_learned_of_the_peak_in_whose_place_it_steps);
 	RUN(whether_a_peak_came_is_not_said_without_a_history);
