@@ -24,7 +24,8 @@ static const size_t MAX_LEARNED = 256, MAX_FORECAST = 256;
 #define MAX_OF_PLACE 12
 
 /* It is proven once it came so often as told, and given up when it came too rarely. */
-static const double PROVEN_TRIALS = 2.5, PROVEN_SHARE = 0.7, LOST_SHARE = 0.5, GONE_SHARE = 0.3;
+static const double PROVEN_TRIALS = 2.5, PROVEN_SHARE = 0.7, LOST_SHARE = 0.5, GONE_SHARE = 0.3,
+                    GONE_TRIALS = 4;
 static const float TRIAL_KEEP = 0.9f; /* half of what is known is of the last 7 times */
 
 static const float MINUTE_KEEP = 0.7f;
@@ -132,6 +133,11 @@ static double kept_share(const struct learned *l)
 static double confidence(const struct learned *l)
 {
 	return (l->kept + l->rise.held + 1) / (l->trials + l->rise.days + 2);
+}
+
+bool learned_is_gone(const struct learned *l)
+{
+	return l->trials >= GONE_TRIALS && kept_share(l) < GONE_SHARE;
 }
 
 void learned_item(struct peak *p, const struct plan_item *x, bool known)
@@ -358,8 +364,7 @@ void learned_search(struct engine *e, struct instant now, uint32_t place)
 		struct peak *p = e->peak.v[i];
 
 		if (p->source == PREFETCH_LEARNED && p->place == place && p->name &&
-		    p->phase == PEAK_IDLE && p->learned.trials >= 4 &&
-		    kept_share(&p->learned) < GONE_SHARE)
+		    p->phase == PEAK_IDLE && learned_is_gone(&p->learned))
 			peak_remove(e, p);
 	}
 }

@@ -605,16 +605,23 @@ static int read_peak(struct engine *e, struct instant now, const struct record *
 		                 .held = rise[3],
 		                 .factor = rise[4]};
 
+		struct learned known = {0};
+
+		if (trials && in_range(trials, 5, 0, 1e9)) {
+			known.trials = (float)trials[0];
+			known.kept = (float)trials[1];
+			known.shadow = (float)trials[2];
+			known.shadow_used = (float)trials[3];
+			known.proven = trials[4] > 0;
+		}
+		/* rows of what was forgotten stay in the file, and are not to take the place of others */
+		if (learned_is_gone(&known))
+			return 0;
 		p = learned_add(e, keyring_place(e, now, r->endpoint, NULL), &x);
 		if (!p)
 			return 0; /* there are as many as may be */
-		if (trials && in_range(trials, 5, 0, 1e9)) {
-			p->learned.trials = (float)trials[0];
-			p->learned.kept = (float)trials[1];
-			p->learned.shadow = (float)trials[2];
-			p->learned.shadow_used = (float)trials[3];
-			p->learned.proven = trials[4] > 0;
-		}
+		known.rise = p->learned.rise;
+		p->learned = known;
 		for (int i = 0;
 		     minute && in_range(minute, PEAK_MINUTES, 0, 1e9) && i < PEAK_MINUTES; i++)
 			p->learned.minute[i] = (float)minute[i];

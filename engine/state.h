@@ -754,6 +754,8 @@ void learned_over(struct engine *e, struct peak *p, struct instant now);
 /* And of a learned one: was the load right that was planned? At last: is it proven? */
 void learned_item(struct peak *p, const struct plan_item *x, bool known);
 void learned_judge(struct engine *e, struct peak *p);
+/* It has not come so often that it is to be forgotten. */
+bool learned_is_gone(const struct learned *l);
 /* A new one, without an instant yet; NULL: there are as many as may be. */
 struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r);
 /* Sets its next instant after `after`. */

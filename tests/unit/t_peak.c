@@ -990,6 +990,29 @@ TEST(whether_a_peak_came_is_not_said_without_a_history)
 	bench_free(&after);
 }
 
+TEST(what_was_forgotten_does_not_come_back_from_the_file)
+{
+	double peaks[8] = {5}, rise[5] = {ZONE_WEEKDAY, 36, 5, 5, 9}, trials[5] = {5, 1, 0, 0, 0}, id = 1;
+	struct record r = {
+	        .kind = "peak",
+	        .name = bytes_str("any"),
+	        .endpoint = bytes_str("/m/<id>"),
+	        .field = {{"id", &id, 1}, {"peaks", peaks, 8}, {"rise", rise, 5}, {"trials", trials, 5}},
+	        .n_fields = 4};
+
+	for (int kept = 1; kept < 6; kept += 4) {
+		struct bench b = bench_new(NULL, 50);
+		struct found f = {0};
+		const char *why = "";
+
+		trials[1] = kept; /* of five times it came once; each time */
+		OK(!engine_import(b.e, b.now, &r, &why), "%s", why);
+		engine_learned_peaks(b.e, note, &f);
+		OK(f.n == (kept == 5), "%zu", f.n);
+		bench_free(&b);
+	}
+}
+
 TEST(traffic_without_a_rhythm_has_nothing_to_foresee)
 {
 	struct bench b = bench_new(NULL, 50);
@@ -1040,6 +1063,7 @@ int main(int argc, char **argv)
 	RUN(what_a_watch_has_taught_is_worked_off_in_slices);
 	RUN(a_new_schedule_knows_what_was_learned_of_the_peak_in_whose_place_it_steps);
 	RUN(whether_a_peak_came_is_not_said_without_a_history);
+	RUN(what_was_forgotten_does_not_come_back_from_the_file);
 	RUN(traffic_without_a_rhythm_has_nothing_to_foresee);
 	return tap_done();
 }
