@@ -767,6 +767,11 @@ static int parse_root(struct parse *p, const cJSON *root)
 		                   "%.15g bytes cannot hold a message of messages.max_frame_bytes "
 		                   "(%.15g): raise it, or lower that",
 		                   p->c->input_queue_bytes, p->c->messages.max_frame_bytes);
+	if (p->c->reply_queue_bytes < p->c->messages.max_frame_bytes + 65536)
+		return config_fail(p->err, "reply_queue_bytes",
+		                   "%.15g bytes cannot hold a reply of messages.max_frame_bytes "
+		                   "(%.15g): raise it, or lower that",
+		                   p->c->reply_queue_bytes, p->c->messages.max_frame_bytes);
 	return 0;
 }
 

@@ -50,6 +50,10 @@ static void send(struct daemon *d, const struct wire_peer *to, struct pack *p, u
 		reply_error(p, id, has_id, STATUS_TOO_BIG,
 		            "the reply is longer than messages.max_frame_bytes");
 	}
+	if (wire_reply(d->wire, to, p))
+		return;
+	/* a word may find room where a large value does not */
+	reply_error(p, id, has_id, STATUS_BUSY, "reply_queue_bytes is used up: ask again later");
 	if (!wire_reply(d->wire, to, p))
 		d->count.replies_lost++;
 }

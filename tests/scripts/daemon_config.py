@@ -83,6 +83,7 @@ def a_value_out_of_range_is_told_its_limits_and_unit():
     refused({"limits": {"max_value_bytes": "80MiB"}}, "max_frame_bytes", "max_value_bytes")
     refused({"messages": {"max_frame_bytes": "16MiB"}}, "max_frame_bytes", "max_value_bytes")
     refused({"input_queue_bytes": "80MiB"}, "input_queue_bytes", "max_frame_bytes")
+    refused({"reply_queue_bytes": "80MiB"}, "reply_queue_bytes", "max_frame_bytes")
     refused({"large_value_bytes": 1000}, "large_value_bytes", "64KiB")
     refused({"messages": {"max_value_bytes": 100}}, "limits")
 

@@ -253,6 +253,19 @@ def a_value_that_is_asked_for_many_times_at_once_is_sent_as_often_as_a_reply_can
 
 
 @test
+def who_gets_no_room_for_a_reply_is_told():
+    with Daemon({**SEGMENT, "segment_bytes": 192 * MIB, "reply_queue_bytes": 81 * MIB}) as d:
+        d.ask("set", "/v", value("v", 32 * MIB), {"ttl_s": 600})
+        clients = [Client(d.dir) for _ in range(6)]
+        for c in clients:
+            c.send("get", "/v")
+        for c in clients:
+            reply = c.receive()
+            assert reply[1] == 0 and reply[2]["value"] == value("v", 32 * MIB) or reply[2][0] == "busy", reply[:2]
+            c.close()
+
+
+@test
 def a_stop_and_a_kill_while_values_are_on_their_way():
     d = Daemon(SEGMENT)
     with d:
