@@ -825,22 +825,25 @@ static void answer(struct http_origin *o, struct load *d, enum load_status statu
 }
 
 /* The load has ended, well or not; it is in no list. Calls back and frees it. */
-static void deliver(struct http_origin *o, struct load *d, long status, struct instant now)
+static bool may_be_kept(const struct load *d)
 {
 	const struct route *r = d->route;
+	const char *why;
+
+	return http_answer_cacheable(&d->answer, r->vary, r->n_vary, r->cache_private, &why);
+}
+
+static void deliver(struct http_origin *o, struct load *d, long status, struct instant now)
+{
 	struct input in = {.kind = INPUT_LOADED, .endpoint = d->endpoint, .key = d->key};
 	char text[sizeof d->why + 160];
-	const char *why;
 
 	in.loaded.job = d->job;
 	in.loaded.last_modified = INSTANT_NONE;
 	if (*d->why) {
 		in.loaded.status = LOADED_ERROR;
 	} else if (status == 200) {
-		bool keep = http_answer_cacheable(&d->answer, r->vary, r->n_vary, r->cache_private,
-		                                  &why);
-
-		answer(o, d, keep ? LOADED_OK : LOADED_UNCACHEABLE, now, &in);
+		answer(o, d, may_be_kept(d) ? LOADED_OK : LOADED_UNCACHEABLE, now, &in);
 	} else if (status == 304 && d->conditional) {
 		answer(o, d, LOADED_NOT_MODIFIED, now, &in);
 	} else if (status == 404 || status == 410) {
@@ -907,7 +910,9 @@ static void finish(struct http_origin *o, struct load *d, CURLcode rc, struct in
 		return;
 	list_remove(d);
 	o->n_active--;
-	if (o->large_fn && status == 200 && !*d->why && (double)d->n_body >= o->large_bytes)
+	/* nobody is put out for what is not kept */
+	if (o->large_fn && status == 200 && !*d->why && (double)d->n_body >= o->large_bytes &&
+	    may_be_kept(d))
 		hold(o, d);
 	else
 		deliver(o, d, status, now);

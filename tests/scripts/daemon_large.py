@@ -139,6 +139,8 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("ETag", tag)
+        if self.path.startswith("/never"):
+            self.send_header("Cache-Control", "no-store")
         self.end_headers()
         self.wfile.write(body)
 
@@ -157,6 +159,9 @@ def an_http_origin():
             assert got["value"] == value(key, 4 * MIB) and got["outcome"] == "miss", got["outcome"]
             assert d.ask("get", key)["outcome"] == "hit"
         assert count(d, "values_placed") == 2
+        # what is not to be kept takes no room
+        assert d.ask("get", "/never/1")["value"] == value("/never/1", 4 * MIB)
+        assert count(d, "values_placed") == 2 and d.ask("get", "/never/1", {"mode": "peek"})["value"] is None
     server.shutdown()
     server.server_close()
 
