@@ -159,37 +159,28 @@ static void on_got(struct daemon *d, void *arg, uint32_t part, const struct effe
 	free(c);
 }
 
-/*
- * What the reply has room for beside the values that it has, and a word on each that it has not: a
- * large value may be asked for a thousand times, and what cannot be sent is not to be copied.
- */
-static size_t mget_room(const struct daemon *d, const struct call *c)
-{
-	size_t used = c->bytes + (size_t)c->n * 128;
-
-	return used < reply_limit(d) ? reply_limit(d) - used : 0;
-}
-
 static void on_mgot(struct daemon *d, void *arg, uint32_t part, const struct effect *f)
 {
 	struct call *c = arg;
 	struct got g = got_of(d, f);
 	struct pack p;
 
-	pack_init(&p, mget_room(d, c));
-	got_write(&p, &g);
-	if (pack_status(&p)) {
-		pack_release(&p);
+	/* one that is too long already is refused: no more is copied, as a key may stand there often */
+	if (c->bytes <= reply_limit(d)) {
 		pack_init(&p, reply_limit(d));
-		g = (struct got){.outcome = EVENT_MISS,
-		                 .age_s = NAN,
-		                 .ttl_s = NAN,
-		                 .status = STATUS_TOO_BIG};
 		got_write(&p, &g);
+		if (pack_status(&p)) {
+			g = (struct got){.outcome = EVENT_MISS,
+			                 .age_s = NAN,
+			                 .ttl_s = NAN,
+			                 .status = STATUS_TOO_BIG};
+			pack_reset(&p);
+			got_write(&p, &g);
+		}
+		c->part[part].p = pack_take(&p, &c->part[part].n);
+		c->bytes += c->part[part].n;
+		pack_release(&p);
 	}
-	c->part[part].p = pack_take(&p, &c->part[part].n);
-	c->bytes += c->part[part].n;
-	pack_release(&p);
 	if (--c->left == 0)
 		end_call(d, c);
 }
