@@ -5,6 +5,7 @@
 RESP_NPM=DIR: a directory in which `npm install ioredis redis` was done, for the two of Node.
 """
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,7 @@ int main(int n, char **v)
 	return 0;
 }
 """)
-        run(os.environ.get("CC", "cc"), "-o", d + "/t", d + "/t.c", "-lhiredis")
+        run(*shlex.split(os.environ.get("CC", "cc")), "-o", d + "/t", d + "/t.c", "-lhiredis")
         run(d + "/t", str(port()))
 
 
