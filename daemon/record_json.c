@@ -207,7 +207,7 @@ static int fields_take(const cJSON *object, struct record *ret, void **ret_memor
 	cJSON_ArrayForEach(f, object)
 	{
 		if (++fields > RECORD_MAX_FIELDS) {
-			*ret_why = "fields: more than 16";
+			*ret_why = "fields: more than 24";
 			return -EINVAL;
 		}
 		if (!cJSON_IsArray(f)) {

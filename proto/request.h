@@ -86,7 +86,7 @@ enum request_purge { PURGE_ONE_KEY, PURGE_ONE_ENDPOINT, PURGE_EVERYTHING };
 
 #define REQUEST_MAX_PATTERNS 64
 #define REQUEST_MAX_STEPS    10080 /* a week of minutes */
-#define RECORD_FIELDS_MAX    16
+#define RECORD_FIELDS_MAX    24
 #define RECORD_NUMBERS_MAX   4096
 
 struct request_pair {
