@@ -10,6 +10,7 @@ noinst_LTLIBRARIES += %D%/libbase.la
 	%D%/loghist.h %D%/loghist.c \
 	%D%/mem.h %D%/mem.c \
 	%D%/quad.h \
+	%D%/range.h \
 	%D%/rng.h %D%/rng.c \
 	%D%/text.h %D%/text.c \
 	%D%/vec.h \

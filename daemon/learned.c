@@ -165,6 +165,7 @@ struct learned *learned_new(struct daemon *d)
 	err.text[0] = '\0';
 	if (state_db_load(l->db, take, l, &loaded, &err) || *err.text)
 		log_line(LOG_WARN, "state_file", "path=%s why=\"%s\"", path, err.text);
+	engine_all_kept(d->engine, clock_now(&d->clock));
 	d->count.rejected_records += loaded.dropped;
 	log_line(LOG_INFO, "restored_records", "taken=%" PRIu64 " rejected=%" PRIu64,
 	         d->count.restored_records, d->count.rejected_records);

@@ -309,9 +309,6 @@ static int import(struct daemon *d, const struct request *r, struct pack *w, cha
 			         reason, i);
 			return STATUS_BAD_REQUEST;
 		}
-		/* it is to last, whether or not it is learned on; peaks have names of our own */
-		if (strcmp(kind, "peak") != 0)
-			learned_put(d->learned, &rec);
 	}
 	log_line(LOG_INFO, "import", "records=%zu", r->record.n);
 	pack_map(w, 1);

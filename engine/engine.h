@@ -256,7 +256,8 @@ enum reply_status {
 	REPLY_LEASE,      /* outcome MISS: you hold the lease, load it and set it */
 	REPLY_ERROR,      /* the load failed and there is no old value */
 	REPLY_BUSY,       /* too many waiters: try again */
-	REPLY_LEASE_LOST, /* set with a lease that is no longer held, or of what was read before a change: not kept */
+	/* set with a lease that is no longer held, or of what was read before a change: not kept */
+	REPLY_LEASE_LOST,
 	REPLY_TOO_BIG,    /* key or value above its limit */
 };
 
@@ -599,9 +600,15 @@ size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn 
 /* All of them. */
 void engine_export(struct engine *e, struct instant now, record_fn *fn, void *arg);
 
-/* Takes one back. 0, or -EINVAL with *ret_why (a static text that names the field). */
+/*
+ * Takes one back. It counts as changed, so that engine_dirty hands it out. 0, or -EINVAL with *ret_why (a
+ * static text that names the field).
+ */
 int engine_import(struct engine *e, struct instant now, const struct record *r,
                   const char **ret_why);
+
+/* What was imported so far was read where it is kept: engine_dirty need not hand it out. */
+void engine_all_kept(struct engine *e, struct instant now);
 
 /*
  * Ties entries that a segment still holds (after store_attach) to what was learned of their keys.

@@ -24,6 +24,8 @@
  */
 #include "engine/state.h"
 
+#include "base/range.h"
+
 #include <errno.h>
 #include <math.h>
 
@@ -358,14 +360,6 @@ static int read_class(struct engine *e, const struct record *r, const char **ret
 	return 0;
 }
 
-static bool in_range(const double *v, size_t n, double lo, double hi)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!(v[i] >= lo && v[i] <= hi))
-			return false;
-	return true;
-}
-
 static bool is_any(const double *v, size_t n)
 {
 	double sum = 0;
@@ -379,7 +373,7 @@ static void read_witness(const struct record *r, const char *name, struct witnes
 {
 	const double *v = get(r, name, 4);
 
-	if (v && in_range(v, 4, 0, 1e6) && v[1] <= v[0] && v[3] <= v[2])
+	if (v && range_holds(v, 4, 0, 1e6) && v[1] <= v[0] && v[3] <= v[2])
 		*ret = (struct witness){v[0], v[1], v[2], v[3]};
 }
 
@@ -423,35 +417,36 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	struct endpoint *ep;
 	uint32_t place;
 
-	if (!prior || !in_range(prior, 2, 1e-9, 1e15) || !in_range(prior + 2, 1, 0, 1e15))
+	if (!prior || !range_holds(prior, 2, 1e-9, 1e15) || !range_holds(prior + 2, 1, 0, 1e15))
 		return bad(ret_why, "endpoint.prior: missing or out of range");
-	if (theta && (!in_range(theta, SHAPE_STATE, -20, 20) ||
-	              (info && !in_range(info, SHAPE_STATE, 0, 1e9)) ||
-	              (seen && !in_range(seen, SHAPE_STATE, 0, 1e9))))
+	if (theta && (!range_holds(theta, SHAPE_STATE, -20, 20) ||
+	              (info && !range_holds(info, SHAPE_STATE, 0, 1e9)) ||
+	              (seen && !range_holds(seen, SHAPE_STATE, 0, 1e9))))
 		return bad(ret_why, "endpoint.theta: out of range");
-	if (sum && (!days || !mean || !in_range(sum, DEMAND_STATE, 0, 1e12) ||
-	            !in_range(days, DEMAND_STATE, 0, 1e6) || !in_range(mean, 2, 0, 1e12)))
+	if (sum && (!days || !mean || !range_holds(sum, DEMAND_STATE, 0, 1e12) ||
+	            !range_holds(days, DEMAND_STATE, 0, 1e6) || !range_holds(mean, 2, 0, 1e12)))
 		return bad(ret_why, "endpoint.demand: out of range");
 	place = keyring_place(e, now, r->name, NULL); /* moves place.v: not in one expression */
 	ep = &e->place.v[place]->ep;
-	if (pool && in_range(pool, POOL_BINS, 0, 1) && is_any(pool, POOL_BINS))
+	ep->dirty = true;
+	if (pool && range_holds(pool, POOL_BINS, 0, 1) && is_any(pool, POOL_BINS))
 		endpoint_restore_pool(ep, pool);
 	else
 		endpoint_restore_prior(ep, (struct change){prior[0], prior[1]});
 	ep->pool_keys = prior[2];
-	if (tempo && in_range(tempo, 1, -3, 3) && in_range(tempo + 1, 1, 0, 1e6)) {
+	if (tempo && range_holds(tempo, 1, -3, 3) && range_holds(tempo + 1, 1, 0, 1e6)) {
 		ep->log_tempo = tempo[0];
 		ep->tempo_info = tempo[1];
 		if (since && since[2] <= instant_s(now))
 			ep->tempo_at = time_in(since[2]);
 	}
-	if (audits && in_range(audits, 2, 0, 1e9)) {
+	if (audits && range_holds(audits, 2, 0, 1e9)) {
 		ep->audit_seen = audits[0];
 		ep->audit_said = audits[1];
 	}
 	read_witness(r, "modified", &ep->modified);
 	read_witness(r, "counter", &ep->counter);
-	if (recent && in_range(recent, 3, 0, 1e12)) {
+	if (recent && range_holds(recent, 3, 0, 1e12)) {
 		ep->recent_requests = recent[0];
 		ep->recent_hits = recent[1];
 		ep->recent_stale = recent[2];
@@ -462,7 +457,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		if (!ep->shape)
 			ep->shape = mem_calloc(1, sizeof(*ep->shape));
 		shape_init(ep->shape);
-		if (ticks && in_range(ticks + 1, TIMETABLE_BINS, -20, 20))
+		if (ticks && range_holds(ticks + 1, TIMETABLE_BINS, -20, 20))
 			timetable_restore(&ep->shape->timetable, ticks[0], ticks + 1);
 		shape_restore(ep->shape, theta, info, seen);
 	}
@@ -473,13 +468,13 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		        .step_s = model[HARMONIC_TERMS],
 		        .sd = model[HARMONIC_TERMS + 1],
 		        .weekly = model[HARMONIC_TERMS + 2] != 0,
-		        .period_s = period && in_range(period + HARMONIC_TERMS + 3, 1, 0, 86400 * 7)
+		        .period_s = period && range_holds(period + HARMONIC_TERMS + 3, 1, 0, 86400 * 7)
 		                            ? period[HARMONIC_TERMS + 3]
 		                            : 0,
 		        .valid = true};
 
 		memcpy(h.coef, model, sizeof(h.coef));
-		if (errors && in_range(errors, 3, 0, 1e9)) {
+		if (errors && range_holds(errors, 3, 0, 1e9)) {
 			ep->demand.error_n = errors[2];
 			ep->demand.error[EXPERT_PROFILE] = errors[0];
 			demand_set_harmonic(&ep->demand, &h);
@@ -501,6 +496,7 @@ static int read_tail(struct engine *e, const struct record *r, const char **ret_
 
 	if (!got || !due || !ahead || !tail_pool_restore(&e->demand.tail, got, due, ahead))
 		return bad(ret_why, "tail: got, due or ahead missing or out of range");
+	e->tail_written = INSTANT_NONE;
 	return 0;
 }
 
@@ -514,7 +510,7 @@ static void read_asked(struct engine *e, uint32_t key, const struct record *r)
 		struct audience_key *k;
 		struct peak *p;
 
-		if (!in_range(v, 1, 0, UINT32_MAX) || !in_range(v + 1, ASKED_NUMBERS - 1, 0, 1e6))
+		if (!range_holds(v, 1, 0, UINT32_MAX) || !range_holds(v + 1, ASKED_NUMBERS - 1, 0, 1e6))
 			continue;
 		p = peak_by_id(e, (uint32_t)v[0]);
 		p = p ? p : peak_unnamed(e, (uint32_t)v[0]);
@@ -542,36 +538,37 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	uint32_t id;
 	struct key *k;
 
-	if (!ev || !in_range(ev, 2, 0, 1e15) || !in_range(ev + 2, 1, 0, UINT16_MAX))
+	if (!ev || !range_holds(ev, 2, 0, 1e15) || !range_holds(ev + 2, 1, 0, UINT16_MAX))
 		return bad(ret_why, "key.evidence: missing or out of range");
-	if (!rate || !in_range(rate, 2, 0, 1e15))
+	if (!rate || !range_holds(rate, 2, 0, 1e15))
 		return bad(ret_why, "key.rate: missing or out of range");
 	id = keyring_key(e, now, r->endpoint, r->name, NULL);
 	if (id == KEY_NONE)
 		return bad(ret_why, "key: its name is too long, or max_keys is reached");
 	k = &e->key.v[id];
+	k->flags |= KEY_DIRTY;
 	k->looks = (uint16_t)ev[2];
 	k->seen = (struct looks){.quiet_s = (float)ev[1], .changed = {(float)ev[0]}};
-	for (int i = 0; changed && in_range(changed, LOOKS_BINS, 0, 1e15) && i < LOOKS_BINS; i++)
+	for (int i = 0; changed && range_holds(changed, LOOKS_BINS, 0, 1e15) && i < LOOKS_BINS; i++)
 		k->seen.changed[i] = (float)changed[i];
 	k->stray = stray && *stray > 0;
 	k->prior_no = 0;
 	k->rate_n = rate[0];
 	k->rate_s = rate[1];
 	k->last_seen = instant_min(time_in(rate[2]), now);
-	if (load && in_range(load, 2, 0, 4e9)) {
+	if (load && range_holds(load, 2, 0, 4e9)) {
 		k->load_us = (float)load[0];
 		k->bytes = (uint32_t)load[1];
 	}
 	/*
 	 * what is held is of the version that it is, and as old: an import must not make it younger
 	 */
-	if (version && in_range(version, 2, 0, UINT32_MAX) && !(k->flags & KEY_HELD))
+	if (version && range_holds(version, 2, 0, UINT32_MAX) && !(k->flags & KEY_HELD))
 		k->version = (uint64_t)version[0] << 32 | (uint64_t)version[1];
 	if (times && !(k->flags & KEY_HELD)) {
 		k->loaded = instant_min(time_in(times[0]), now);
 		k->last_changed = instant_min(time_in(times[1]), now);
-		if (modified && in_range(modified + 2, 1, 0, UINT32_MAX))
+		if (modified && range_holds(modified + 2, 1, 0, UINT32_MAX))
 			k->modified_s = (uint32_t)modified[2];
 	}
 	if (ttl && ttl[0] > 0) {
@@ -590,12 +587,12 @@ static int read_peak(struct engine *e, struct instant now, const struct record *
 	             *minute = get(r, "minute", PEAK_MINUTES);
 	struct peak *p;
 
-	if (!id || !in_range(id, 1, 0, UINT32_MAX))
+	if (!id || !range_holds(id, 1, 0, UINT32_MAX))
 		return bad(ret_why, "peak.id: missing or out of range");
-	if (!peaks || !in_range(peaks, 1 + AUDIENCE_WEEKDAYS, 0, 1e6))
+	if (!peaks || !range_holds(peaks, 1 + AUDIENCE_WEEKDAYS, 0, 1e6))
 		return bad(ret_why, "peak.peaks: missing or out of range");
-	if (rise && (!r->endpoint.n || !in_range(rise, 1, ZONE_WEEKDAY, ZONE_SUNDAY) ||
-	             !in_range(rise + 1, 1, 0, SHAPE_BINS - 1) || !in_range(rise + 2, 3, 0, 1e9)))
+	if (rise && (!r->endpoint.n || !range_holds(rise, 1, ZONE_WEEKDAY, ZONE_SUNDAY) ||
+	             !range_holds(rise + 1, 1, 0, SHAPE_BINS - 1) || !range_holds(rise + 2, 3, 0, 1e9)))
 		return bad(ret_why, "peak.rise: out of range, or without an endpoint");
 	p = peak_by_id(e, (uint32_t)id[0]);
 	if (rise && !(p && p->name)) {
@@ -607,7 +604,7 @@ static int read_peak(struct engine *e, struct instant now, const struct record *
 
 		struct learned known = {0};
 
-		if (trials && in_range(trials, 5, 0, 1e9)) {
+		if (trials && range_holds(trials, 5, 0, 1e9)) {
 			known.trials = (float)trials[0];
 			known.kept = (float)trials[1];
 			known.shadow = (float)trials[2];
@@ -623,14 +620,14 @@ static int read_peak(struct engine *e, struct instant now, const struct record *
 		known.rise = p->learned.rise;
 		p->learned = known;
 		for (int i = 0;
-		     minute && in_range(minute, PEAK_MINUTES, 0, 1e9) && i < PEAK_MINUTES; i++)
+		     minute && range_holds(minute, PEAK_MINUTES, 0, 1e9) && i < PEAK_MINUTES; i++)
 			p->learned.minute[i] = (float)minute[i];
 		learned_seek(e, p, now);
 	}
 	p = p ? p : peak_unnamed(e, (uint32_t)id[0]);
 	if (!p)
 		return 0;
-	p->dirty = true; /* what was imported is to last */
+	p->dirty = true;
 	p->audience.peaks = (float)peaks[0];
 	for (int d = 0; d < AUDIENCE_WEEKDAYS; d++)
 		p->audience.day_peaks[d] = (float)peaks[d + 1];
@@ -653,6 +650,19 @@ int engine_import(struct engine *e, struct instant now, const struct record *r,
 	if (strcmp(r->kind, "tail") == 0)
 		return read_tail(e, r, ret_why);
 	return bad(ret_why, "kind: not class, endpoint, key, peak or tail");
+}
+
+void engine_all_kept(struct engine *e, struct instant now)
+{
+	for (size_t i = 0; i < e->place.n; i++)
+		if (e->place.v[i])
+			e->place.v[i]->ep.dirty = false;
+	for (size_t i = 0; i < e->peak.n; i++)
+		e->peak.v[i]->dirty = false;
+	for (uint32_t id = 0; id < e->key_name.n_ids; id++)
+		if (intern_is_live(&e->key_name, id))
+			e->key.v[id].flags &= (uint8_t)~KEY_DIRTY;
+	e->tail_written = now;
 }
 
 struct adoption {

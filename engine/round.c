@@ -41,53 +41,17 @@ void round_init(struct engine *e, struct instant now)
 
 /* -- Searches: the busiest first ---------------------------------------------------------------- */
 
-static void swap(struct round_searches *s, uint32_t i, uint32_t j)
-{
-	uint32_t place = s->place[i];
-	double weight = s->weight[i];
-
-	s->place[i] = s->place[j];
-	s->weight[i] = s->weight[j];
-	s->place[j] = place;
-	s->weight[j] = weight;
-}
-
-static void sift_down(struct round_searches *s, uint32_t n)
-{
-	for (uint32_t i = 0, least = 0;; i = least) {
-		for (uint32_t child = 2 * i + 1; child <= 2 * i + 2 && child < n; child++)
-			if (s->weight[child] < s->weight[least])
-				least = child;
-		if (least == i)
-			return;
-		swap(s, i, least);
-	}
-}
-
 static void add_search(struct round_searches *s, uint32_t place, double weight)
 {
 	uint32_t i = s->n;
 
-	if (i < ROUND_SEARCHES) {
-		s->place[i] = place;
-		s->weight[i] = weight;
-		s->n++;
-		for (; i && s->weight[i] < s->weight[(i - 1) / 2]; i = (i - 1) / 2)
-			swap(s, i, (i - 1) / 2);
-	} else if (weight > s->weight[0]) {
-		s->place[0] = place;
-		s->weight[0] = weight;
-		sift_down(s, s->n);
-	}
-}
-
-/* The quietest to the end: what is searched next is at the start of the list. */
-static void sort_searches(struct round_searches *s)
-{
-	for (uint32_t n = s->n; n > 1;) {
-		swap(s, 0, --n);
-		sift_down(s, n);
-	}
+	if (i == ROUND_SEARCHES && !(weight > s->of[--i].weight))
+		return;
+	s->n = i + 1;
+	for (; i && s->of[i - 1].weight < weight; i--)
+		s->of[i] = s->of[i - 1];
+	s->of[i].place = place;
+	s->of[i].weight = weight;
 }
 
 static void search_one(struct engine *e, struct instant now)
@@ -95,7 +59,7 @@ static void search_one(struct engine *e, struct instant now)
 	struct round *r = &e->round;
 
 	while (r->searched < r->search.n) {
-		uint32_t place = r->search.place[r->searched++];
+		uint32_t place = r->search.of[r->searched++].place;
 
 		/* it may have been searched after it had been found due */
 		if (!learned_is_due(e, now, place))
@@ -174,16 +138,14 @@ static void hand_over(struct engine *e)
 
 static void end(struct engine *e, struct instant now)
 {
-	struct round_searches search;
+	struct round_searches found = e->round.due;
 
 	if (e->round.n > 0)
 		e->prior.b = e->prior.a / exp(e->round.sum / e->round.n);
 	hand_over(e);
-	/* what is left of the last round was quieter than what this one has found, or is among it */
-	sort_searches(&e->round.due);
-	search = e->round.due;
 	round_init(e, now);
-	e->round.search = search;
+	/* what is left of the last round was quieter than what this one has found, or is among it */
+	e->round.search = found;
 }
 
 void round_tick(struct engine *e, struct instant now, struct effects *fx)

@@ -312,10 +312,12 @@ struct evict {
 /* Endpoints whose history is searched for peaks in a round, at most. */
 #define ROUND_SEARCHES 64
 
-/* Some of those that are due for it: a heap, the quietest at its top. */
+/* The busiest of those that are due for it, in this order. */
 struct round_searches {
-	uint32_t place[ROUND_SEARCHES];
-	double weight[ROUND_SEARCHES];
+	struct {
+		uint32_t place;
+		double weight;
+	} of[ROUND_SEARCHES];
 	uint32_t n;
 };
 

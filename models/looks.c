@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/looks.h"
 
+#include "base/range.h"
+
 #include <math.h>
 
 void looks_unchanged(struct looks *l, double tau)
@@ -13,7 +15,7 @@ void looks_changed(struct looks *l, double tau)
 	double at = log(tau) / LOOKS_STEP;
 	int bin;
 
-	at = at < 0 ? 0 : at > LOOKS_BINS - 1 ? LOOKS_BINS - 1 : at;
+	at = range_clamp(at, 0, LOOKS_BINS - 1);
 	bin = (int)at < LOOKS_BINS - 1 ? (int)at : LOOKS_BINS - 2;
 
 	l->changed[bin] += (float)(bin + 1 - at);

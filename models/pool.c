@@ -2,6 +2,7 @@
 #include "models/pool.h"
 
 #include "base/quad.h"
+#include "base/range.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -254,7 +255,7 @@ static struct change nearest(double mean, double q)
 	/* a bin has a width */
 	q = (q > 0 ? q : 0) + POOL_STEP * POOL_STEP / 24;
 	a = (3 - q + sqrt((q - 3) * (q - 3) + 24 * q)) / (12 * q);
-	a = a < CHANGE_MIN_A ? CHANGE_MIN_A : a < CHANGE_MAX_A ? a : CHANGE_MAX_A;
+	a = range_clamp(a, CHANGE_MIN_A, CHANGE_MAX_A);
 	return (struct change){a, a / mean};
 }
 

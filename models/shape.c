@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/shape.h"
 
+#include "base/range.h"
+
 #include <math.h>
 
 /* How much a bin is held to the mean of its neighbours, and to 0, in units of information; by
@@ -30,18 +32,16 @@ static const double DAYS[ZONE_DAY_KINDS] = {5, 1, 1, 0};
 /* A tick comes up to so long after its time, or a bin of the timetable's profile if that is longer. */
 static const double TICK_S = 5;
 
-/* Is the timetable's clock right again at every boundary between bins? */
-static bool ticks_within(const struct shape *s)
-{
-	double period = timetable_period(&s->timetable);
-
-	return period > 0 && fmod(SHAPE_BIN_S, period) == 0;
-}
-
-/* How long after a boundary a tick may be the last one of the bin before: 0 where there are none. */
+/*
+ * How long after a boundary a tick may be the last one of the bin before. 0: there are none, or the
+ * timetable's clock is not right again at every boundary.
+ */
 static double edge_s(const struct shape *s)
 {
-	return ticks_within(s) ? fmax(TICK_S, timetable_period(&s->timetable) / TIMETABLE_BINS) : 0;
+	double period = timetable_period(&s->timetable);
+	bool divides = period > 0 && fmod(SHAPE_BIN_S, period) == 0;
+
+	return divides ? fmax(TICK_S, period / TIMETABLE_BINS) : 0;
 }
 
 /* The bin whose factor holds just after the start of bin i. */
@@ -160,7 +160,7 @@ static double passed_by_timetable(const struct shape *s, int kind, int i, double
 	double from = i * SHAPE_BIN_S, start, length;
 	double whole = s->cum[kind][i + 1] - s->cum[kind][i], edge = s->edge[kind][i], clock;
 
-	if (!ticks_within(s)) {
+	if (!(s->edge_clock > 0)) {
 		start = timetable_clock(&s->timetable, from);
 		length = timetable_clock(&s->timetable, from + SHAPE_BIN_S) - start;
 		return (timetable_clock(&s->timetable, from + part) - start) / length * whole;
@@ -295,18 +295,13 @@ static void mark_day(struct shape *s, int kind, int i, int32_t day)
 	b->seen++;
 }
 
-static double within(double x, double lo, double hi)
-{
-	return x < lo ? lo : x < hi ? x : hi;
-}
-
 /* theta, as far as one day may move it. */
 static double within_day(const struct shape_bin *b, double theta)
 {
 	double most = b->seen ? DAY_MOVE_FIRST / b->seen : HUGE_VAL;
 
 	most = most > DAY_MOVE ? most : DAY_MOVE;
-	return within(within(theta, b->before - most, b->before + most), THETA_MIN, THETA_MAX);
+	return range_clamp(range_clamp(theta, b->before - most, b->before + most), THETA_MIN, THETA_MAX);
 }
 
 /*
@@ -329,10 +324,10 @@ static void step(struct shape *s)
 			struct shape_bin *b = &s->bin[k][i];
 			double news = b->news, info, d;
 
-			info = within(b->info + news, 0, SHAPE_MEMORY);
+			info = range_clamp(b->info + news, 0, SHAPE_MEMORY);
 			d = (b->score - (news + DRIFT) / (info + DRIFT) * hold) /
 			    (info + HOLD_NEIGHBOURS + HOLD_FLAT);
-			d = within(d, -1, 1);
+			d = range_clamp(d, -1, 1);
 			s->theta[k][i] = (float)within_day(b, s->theta[k][i] + d);
 			b->info = (float)info;
 			b->score = b->news = 0;
@@ -347,14 +342,14 @@ static void tell_bins(struct shape *s, const struct zone *z, struct instant a, s
                       double score, double info)
 {
 	struct shape_walk w;
-	double t = instant_s(a), end = instant_s(b), done = 0;
+	double t = instant_s(a), end = instant_s(b), done = 0, edge = edge_s(s);
 
 	shape_walk_start(&w, s, z, a);
 	while (t < end) {
 		double next = shape_walk_edge(&w, t), now, sec = t - w.midnight_s;
 		int i = (int)(sec * (1 / SHAPE_BIN_S) + 1e-9), k = w.kind;
 		int32_t day;
-		double over = i * SHAPE_BIN_S + edge_s(s); /* then the ticks of the boundary are */
+		double over = i * SHAPE_BIN_S + edge; /* then the ticks of the boundary are */
 
 		if (i > 0 && i < SHAPE_BINS && sec < over - 1e-6) {
 			next = fmin(next, w.midnight_s + over);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/tail.h"
 
+#include "base/range.h"
+
 #include <math.h>
 
 static const double AHEAD[HORIZON_DAY] = {1, 3, 6};
@@ -187,24 +189,16 @@ void tail_pool_state(const struct tail_pool *pool, struct tail_pool_state *ret)
 	}
 }
 
-static bool within(const double *v, int n, double lo, double hi)
-{
-	for (int i = 0; i < n; i++)
-		if (!(v[i] >= lo && v[i] <= hi))
-			return false;
-	return true;
-}
-
 bool tail_pool_restore(struct tail_pool *pool, const double *got, const double *due,
                        const double *ahead)
 {
-	bool right = within(got, TAIL_SLOTS, 0, 1e12) && within(due, TAIL_SLOTS, 0, 1e12);
+	bool right = range_holds(got, TAIL_SLOTS, 0, 1e12) && range_holds(due, TAIL_SLOTS, 0, 1e12);
 
 	for (int h = 0; h < HORIZON_DAY; h++)
-		right &= within(ahead + 8 * h, 1, -1e15, 1e15) &&
-		         within(ahead + 8 * h + 1, 3, 0, 1e15) &&
-		         within(ahead + 8 * h + 4, 2, -1e5, 1e5) &&
-		         within(ahead + 8 * h + 6, 2, 0, 1e9);
+		right &= range_holds(ahead + 8 * h, 1, -1e15, 1e15) &&
+		         range_holds(ahead + 8 * h + 1, 3, 0, 1e15) &&
+		         range_holds(ahead + 8 * h + 4, 2, -1e5, 1e5) &&
+		         range_holds(ahead + 8 * h + 6, 2, 0, 1e9);
 	if (!right)
 		return false;
 	for (int i = 0; i < TAIL_SLOTS; i++) {
@@ -234,7 +228,7 @@ void tail_state(const struct tail *t, double ret[TAIL_STATE])
 
 bool tail_restore(struct tail *t, const double v[TAIL_STATE])
 {
-	if (!within(v, TAIL_STATE, 0, 1e12))
+	if (!range_holds(v, TAIL_STATE, 0, 1e12))
 		return false;
 	*t = (struct tail){.quick = (float)v[0],
 	                   .slow = (float)v[1],

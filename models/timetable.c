@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/timetable.h"
 
+#include "base/range.h"
+
 #include <math.h>
 #include <stdint.h>
 
@@ -140,11 +142,6 @@ static void learn(struct timetable_profile *p, double period, const struct timet
 	add(n, to.bin + 1, -to.part, score, info);
 }
 
-static double within(double x, double lo, double hi)
-{
-	return x < lo ? lo : x < hi ? x : hi;
-}
-
 static void step(struct timetable_profile *p, double period, const struct news *n)
 {
 	double score = 0, news = 0, most = 0;
@@ -161,10 +158,10 @@ static void step(struct timetable_profile *p, double period, const struct news *
 		news += n->edge[i].info;
 		/* a sum of differences of which nothing is left is not quite 0 */
 		said = news > LEAST_NEWS * most ? seconds * news : 0;
-		info = within(p->info[i] + said, 0, MEMORY);
+		info = range_clamp(p->info[i] + said, 0, MEMORY);
 		held = info > 0 ? said / info * HOLD_FLAT * p->theta[i] : 0;
-		d = within((seconds * score - held) / (info + HOLD_FLAT), -1, 1);
-		p->theta[i] = (float)within(p->theta[i] + d, THETA_MIN, THETA_MAX);
+		d = range_clamp((seconds * score - held) / (info + HOLD_FLAT), -1, 1);
+		p->theta[i] = (float)range_clamp(p->theta[i] + d, THETA_MIN, THETA_MAX);
 		p->info[i] = (float)info;
 	}
 	compile(p, period);
@@ -227,7 +224,7 @@ bool timetable_restore(struct timetable *t, double period, const double theta[TI
 			continue;
 		for (int j = 0; j < TIMETABLE_BINS; j++) {
 			t->profile[i].theta[j] =
-			        (float)fmin(fmax(theta[j], THETA_MIN), THETA_MAX);
+			        (float)range_clamp(theta[j], THETA_MIN, THETA_MAX);
 			/* it was in force, so much is known of it; or it would turn flat */
 			t->profile[i].info[j] = (float)MEMORY;
 		}
