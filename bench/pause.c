@@ -110,59 +110,6 @@ static void ticks(struct writer *w, struct pauses *p)
 	}
 }
 
-/* 100,000 keys of a schedule, from half an hour before its instant to five minutes after. */
-static void peak(void)
-{
-	static const unsigned keys = 100000;
-	struct engine_origin origin = {"api", origin_policy_default()};
-	struct engine_config c = {.seed = 1,
-	                          .limits = engine_limits_default(),
-	                          .policy = policy_default(),
-	                          .origins = &origin,
-	                          .n_origins = 1};
-	struct instant at = instant_add(START, SPAN_S(3600));
-	struct input in = {.kind = INPUT_SCHEDULE};
-	struct writer w = {.now = START};
-	struct pauses tick;
-	struct engine_stats stats;
-	char key[32];
-
-	origin.policy.rate = 10000;
-	origin.policy.concurrency = 1000;
-	c.policy.peak_value = 1000; /* whatever may be asked for */
-	c.limits.max_keys = 2 * keys;
-	w.engine = engine_new(&c, NULL, w.now);
-	if (!w.engine)
-		bench_die("engine_new");
-	for (unsigned i = 0; i < 3 * keys; i++) {
-		struct input get = {.kind = INPUT_EVENT, .endpoint = bytes_str("/m/<id>")};
-
-		get.key = bytes_of(key, (size_t)snprintf(key, sizeof(key), "/m/%u", i % keys));
-		get.event.outcome = OUTCOME_MISS;
-		get.event.count = 1;
-		get.event.at = w.now;
-		w.now.us += 10000;
-		effects_clear(&w.fx);
-		engine_input(w.engine, w.now, &get, &w.fx);
-	}
-	in.schedule.name = bytes_str("bell");
-	in.schedule.pattern = bytes_str("/m/<id>");
-	in.schedule.at = &at;
-	in.schedule.n_at = 1;
-	in.schedule.max_keys = keys;
-	engine_input(w.engine, w.now, &in, &w.fx);
-	pauses_init(&tick);
-	while (w.now.us < at.us + 400 * INT64_C(1000000)) {
-		w.now = instant_max(w.now, engine_next(w.engine));
-		ticks(&w, &tick);
-	}
-	engine_stats(w.engine, &stats);
-	pauses_row("timers around a peak that may want 100,000 keys", &tick);
-	bench_row("  loads before it", (double)stats.loads[LOAD_PREWARM], "", 0, NULL);
-	engine_free(&w.engine);
-	effects_release(&w.fx);
-}
-
 /*
  * The same value put in its place beforehand, as the daemon does: what the engine's thread does for it
  * are steps to take room, and the set. Processor time, too, that all steps took together.
@@ -331,7 +278,6 @@ void bench_pause(void)
 	pauses_row("set of a new key where half have expired", &expire);
 	pauses_row("timers", &tick);
 	bench_row("evicted on the way", (double)es.evicted, "", 0, NULL);
-	peak();
 	large();
 	engine_free(&w.engine);
 	effects_release(&w.fx);

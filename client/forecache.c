@@ -324,7 +324,8 @@ const char *fc_strerror(int error)
 	case EBUSY:
 		return "too much is waiting: try again later";
 	case ESTALE:
-		return "the lease is no longer held, or a change came after the value was read: it was not kept";
+		return "the lease is no longer held, or a change came after the value was read: it "
+		       "was not kept";
 	case ETIMEDOUT:
 		return "no answer in time";
 	case ENOTCONN:

@@ -199,7 +199,8 @@ struct fc_set_options {
 
 /*
  * Puts a value into the cache; waits for the daemon's word. -EMSGSIZE: above a limit; -ESTALE: the
- * lease is no longer held, or there is none and a change came after the origin was read; -EBUSY, -ETIMEDOUT, -ENOTCONN: no daemon. options may be NULL.
+ * lease is no longer held, or there is none and a change came after the origin was read; -EBUSY,
+ * -ETIMEDOUT, -ENOTCONN: no daemon. options may be NULL.
  */
 int fc_set(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes,
            const void *value, size_t value_bytes, const struct fc_set_options *options);

@@ -720,6 +720,16 @@ static int parse_member(struct parse *p, const cJSON *e)
 	return unknown_key(p, e->string, e->string, names, tables, true);
 }
 
+static int check_queue(struct parse *p, const char *name, double bytes)
+{
+	if (bytes >= p->c->messages.max_frame_bytes + 65536)
+		return 0;
+	return config_fail(p->err, name,
+	                   "%.15g bytes cannot hold a message of messages.max_frame_bytes "
+	                   "(%.15g): raise it, or lower that",
+	                   bytes, p->c->messages.max_frame_bytes);
+}
+
 static int parse_root(struct parse *p, const cJSON *root)
 {
 	/* endpoints take their defaults from policy and name origins, whatever the order in the
@@ -762,17 +772,8 @@ static int parse_root(struct parse *p, const cJSON *root)
 		                   "(%.15g) with its "
 		                   "key: raise it, or lower that",
 		                   p->c->messages.max_frame_bytes, p->c->limits.max_value_bytes);
-	if (p->c->input_queue_bytes < p->c->messages.max_frame_bytes + 65536)
-		return config_fail(p->err, "input_queue_bytes",
-		                   "%.15g bytes cannot hold a message of messages.max_frame_bytes "
-		                   "(%.15g): raise it, or lower that",
-		                   p->c->input_queue_bytes, p->c->messages.max_frame_bytes);
-	if (p->c->reply_queue_bytes < p->c->messages.max_frame_bytes + 65536)
-		return config_fail(p->err, "reply_queue_bytes",
-		                   "%.15g bytes cannot hold a reply of messages.max_frame_bytes "
-		                   "(%.15g): raise it, or lower that",
-		                   p->c->reply_queue_bytes, p->c->messages.max_frame_bytes);
-	return 0;
+	rc = check_queue(p, "input_queue_bytes", p->c->input_queue_bytes);
+	return rc ? rc : check_queue(p, "reply_queue_bytes", p->c->reply_queue_bytes);
 }
 
 /*

@@ -824,7 +824,6 @@ static void answer(struct http_origin *o, struct load *d, enum load_status statu
 	o->stats.body_bytes += d->n_body;
 }
 
-/* The load has ended, well or not; it is in no list. Calls back and frees it. */
 static bool may_be_kept(const struct load *d)
 {
 	const struct route *r = d->route;
@@ -833,6 +832,7 @@ static bool may_be_kept(const struct load *d)
 	return http_answer_cacheable(&d->answer, r->vary, r->n_vary, r->cache_private, &why);
 }
 
+/* The load has ended, well or not; it is in no list. Calls back and frees it. */
 static void deliver(struct http_origin *o, struct load *d, long status, struct instant now)
 {
 	struct input in = {.kind = INPUT_LOADED, .endpoint = d->endpoint, .key = d->key};

@@ -18,8 +18,9 @@
  *	resp		the listener for Redis clients
  *	web		HTTP for operators
  *
- * and taken down in the reverse order, but `large` first, which refers to what others hold. Exit codes: 0; 1 something failed; 2 usage; 75 another
- * daemon serves the directory, try later; 78 the configuration is wrong.
+ * and taken down in the reverse order, but `large` first, which refers to what others hold. Exit
+ * codes: 0; 1 something failed; 2 usage; 75 another daemon serves the directory, try later; 78 the
+ * configuration is wrong.
  */
 #include <config.h>
 

@@ -207,12 +207,6 @@ static bool is_live(const struct key *k, struct instant now)
 	return (k->flags & KEY_OURS) && now.us < k->soft.us;
 }
 
-/* Whether what the segment holds is what was put. */
-static bool is_whole(const struct engine *e, const struct key *k)
-{
-	return !e->store || k->entry == STORE_NONE || store_whole(e->store, k->entry);
-}
-
 static void give(const struct engine *e, uint32_t id, bool grace, struct plain_value *ret)
 {
 	const struct key *k = &e->key.v[id];
@@ -229,7 +223,7 @@ bool plain_find(const struct engine *e, struct instant now, struct bytes key,
 	uint32_t id = intern_find(&e->key_name, key);
 
 	if (id == INTERN_NONE || !is_live(&e->key.v[id], now) ||
-	    plain_is_flushed(e, &e->key.v[id]) || !is_whole(e, &e->key.v[id]))
+	    plain_is_flushed(e, &e->key.v[id]) || !serve_is_whole(e, id))
 		return false;
 	give(e, id, false, ret);
 	return true;
@@ -552,7 +546,7 @@ int plain_set(struct engine *e, struct instant now, const struct plain_set *s, s
 	plain_touch(e, key);
 	/* equal bytes stay where they are: a set of what is there costs a comparison */
 	if (!s->room && was_exact && (k->flags & KEY_OURS) && k->entry != STORE_NONE &&
-	    k->bytes == s->value.n && bytes_equal(held_value(e, k), s->value) && is_whole(e, k)) {
+	    k->bytes == s->value.n && bytes_equal(held_value(e, k), s->value) && serve_is_whole(e, key)) {
 		note_set(e, now, key, f.version, s);
 		set_times(e, key, s->expires);
 		store_renew(e->store, k->entry, k->loaded, k->soft, k->hard);
@@ -682,7 +676,7 @@ bool plain_at(const struct engine *e, struct instant now, uint32_t id, unsigned 
 {
 	if (!intern_is_live(&e->key_name, id) || e->key.v[id].space != space ||
 	    !is_live(&e->key.v[id], now) || plain_is_flushed(e, &e->key.v[id]) ||
-	    !is_whole(e, &e->key.v[id]))
+	    !serve_is_whole(e, id))
 		return false;
 	*ret_key = key_bytes(e, id);
 	give(e, id, false, ret);

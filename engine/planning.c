@@ -530,7 +530,7 @@ static void go_on(struct engine *e)
 	peak_count_watching(e);
 }
 
-/* Who asked for it by hand is told, and what is to be loaded takes the place of what was. */
+/* Who asked for it by hand is told, and what is to be loaded goes beside what still is. */
 static void hand_over(struct engine *e, struct effects *fx)
 {
 	struct planning *x = &e->planning;

@@ -14,7 +14,9 @@
 	X(TOO_BIG, 4, "too_big", "a key, value or reply is above its limit")                       \
 	X(BUSY, 5, "busy", "too much is waiting: try again later")                                 \
 	X(LOAD_FAILED, 6, "load_failed", "the origin failed and there is no old value")            \
-	X(LEASE_LOST, 7, "lease_lost", "the lease is no longer held, or a change came after the value was read: it was not kept")      \
+	X(LEASE_LOST, 7, "lease_lost",                                                             \
+	  "the lease is no longer held, or a change came after the value was read: it was not "    \
+	  "kept")                                                                                  \
 	X(DENIED, 8, "denied", "the configuration does not allow it")                              \
 	X(UNAVAILABLE, 9, "unavailable", "what this needs is switched off or not ready")           \
 	X(INTERNAL, 10, "internal", "a fault in the daemon; its log says more")

@@ -205,6 +205,24 @@ def what_one_daemon_learned_another_knows():
             forecache(d, "import", path)
             again = as_json(d, "why", "/quotes/IBM")["change_rate_mean"]["mean"]
             assert abs(again / rate - 1) < 0.2, (rate, again)
+            # and still after a restart, though nobody has asked for anything
+            assert d.stop() == 0
+            d.start()
+            kept = as_json(d, "why", "/quotes/IBM")["change_rate_mean"]["mean"]
+            assert abs(kept / again - 1) < 0.01, (again, kept)
+
+
+@test
+def a_record_may_have_as_many_fields_as_are_allowed():
+    with tempfile.TemporaryDirectory() as directory, daemon() as d:
+        path = os.path.join(directory, "learned.jsonl")
+        for n, status in ((24, 0), (25, 1)):
+            fields = {"prior": [1, 1000, 1], **{"f%d" % i: [i] for i in range(n - 1)}}
+            with open(path, "w") as f:
+                f.write('{"forecached":"learned state","version":1}\n')
+                f.write(json.dumps({"kind": "endpoint", "name": "/many/<x>", "fields": fields}) + "\n")
+            run = forecache(d, "import", path, status=status)
+            assert (b"more than 24" if status else b"imported 1 records") in run.stderr, run
 
 
 @test

@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fcd import PROGRAM, Daemon, main, test, until
+from fcd import PROGRAM, Daemon, main, test, until, write_ics
 
 
 def check(text, *args):
@@ -252,9 +252,7 @@ def the_examples_of_the_manual_are_right():
 def a_calendar_that_ends_soon_is_warned_of():
     with tempfile.TemporaryDirectory() as t:
         ics = os.path.join(t, "own.ics")
-        with open(ics, "w") as f:
-            f.write("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20261225\r\n"
-                    "SUMMARY:Christmas\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+        write_ics(ics, "20261225")
         with Daemon({"calendar": ics, "http": "127.0.0.1:0"}, start=False) as d:
             for start, words in (("2026-10-25", None), ("2026-10-28", "ends in 59 days"), ("2026-12-25", "ends in 1 days"),
                                  ("2026-12-26", "ends in 0 days"), ("2027-01-05", "ended 10 days ago")):

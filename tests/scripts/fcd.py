@@ -38,6 +38,13 @@ def until(what, fn, deadline_s=None):
         time.sleep(0.01)
 
 
+def write_ics(path, day):
+    """A calendar whose only special day is this one, as 20261225."""
+    with open(path, "w") as f:
+        f.write("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:%s\r\n"
+                "SUMMARY:Closed\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n" % day)
+
+
 class Refused(Exception):
     """A reply with another status than 0."""
 

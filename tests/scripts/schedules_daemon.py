@@ -12,7 +12,7 @@ import tempfile
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fcd import BUILD, Daemon, main, test, until
+from fcd import BUILD, Daemon, main, test, until, write_ics
 
 START = ["--time-start", "2026-12-23T12:00:00Z"]
 
@@ -97,9 +97,7 @@ def days_left(d):
 def calendars_of_schedules_end_too():
     with tempfile.TemporaryDirectory() as t:
         path = os.path.join(t, "own.ics")
-        with open(path, "w") as f:
-            f.write("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20270110\r\n"
-                    "SUMMARY:Closed\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+        write_ics(path, "20270110")
         with Daemon({"http": "127.0.0.1:0", "calendar": "XNYS",
                      "schedules": [{"name": "l", "rrule": "starts XLON", "patterns": ["/l"]}]}, args=START) as d:
             assert set(days_left(d)) == {"XNYS", "XLON"}, days_left(d)

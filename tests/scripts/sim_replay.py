@@ -164,6 +164,15 @@ def test_learned_before(where, trace):
     print(f"# {n} requests, loads and stale answers per request: {runs}")
     check(abs(our_loads / loads - 1) < 0.04 and abs(our_stale / stale - 1) < 0.25,
           "learned before: as if nothing had been cut", runs)
+    before = read(where, "seed.jsonl")
+    run = simulate(where, "--policy", "learn", "--learned-in", "seed.jsonl", "--learned-out", "seed.jsonl",
+                   requests="R2.tsv")
+    after = read(where, "seed.jsonl")
+    check(run.returncode == 0 and after != before and after.count(b"\n") >= before.count(b"\n"),
+          "learned before: what is begun with may be written over", f"{len(before)} {len(after)} {run.stderr}")
+    run = simulate(where, "--policy", "learn", "--learned-in", "R.tsv", "--learned-out", "seed.jsonl")
+    check(run.returncode == 1 and read(where, "seed.jsonl") == after and not os.path.exists(where + "/seed.jsonl.part"),
+          "learned before: a run that fails leaves what was there", run.stderr)
     run = simulate(where, "--policy", "learn", "--learned-in", "R.tsv")
     check(run.returncode == 1 and "R.tsv: line 1" in run.stderr, "learned before: another file is refused", run.stderr)
     run = simulate(where, "--policy", "static:5", "--learned-in", "seed.jsonl")

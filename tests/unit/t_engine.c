@@ -401,6 +401,29 @@ TEST(a_change_voids_the_lease_that_was_read_before_it)
 	bench_free(&b);
 }
 
+/* Of two who load without a lease the one who has read later is right, whoever comes last. */
+TEST(what_was_read_before_what_is_held_does_not_take_its_place)
+{
+	struct bench b = bench_policy(NULL);
+	struct input set = {.kind = INPUT_SET, .key = bytes_str("k"), .ticket = 1000};
+
+	set.set.read = INSTANT_NONE;
+	set.set.value = bytes_str("read late");
+	set.set.load = SPAN_MS(100);
+	input(&b, &set);
+	set.set.value = bytes_str("read early");
+	set.set.load = SPAN_S(5);
+	input(&b, &set);
+	OK(replied(&b, 1000, REPLY_LEASE_LOST, OUTCOME_SET, NULL));
+	get(&b, "k", GET_PEEK);
+	OK(replied(&b, b.ticket, REPLY_OK, OUTCOME_HIT, "read late"));
+	/* the same value, read early, is no older one */
+	set.set.value = bytes_str("read late");
+	input(&b, &set);
+	OK(replied(&b, 1000, REPLY_OK, OUTCOME_SET, NULL));
+	bench_free(&b);
+}
+
 /* Nor is what somebody read before it without asking: not of a key that is held, nor of another. */
 TEST(what_was_read_before_a_change_is_not_kept_without_a_lease_either)
 {
@@ -2087,6 +2110,7 @@ int main(int argc, char **argv)
 	RUN(a_lease_that_is_not_used_passes_to_the_next);
 	RUN(in_grace_one_caller_gets_the_lease_and_all_get_the_old_value);
 	RUN(a_change_voids_the_lease_that_was_read_before_it);
+	RUN(what_was_read_before_what_is_held_does_not_take_its_place);
 	RUN(what_was_read_before_a_change_is_not_kept_without_a_lease_either);
 	RUN(who_asked_before_a_change_gets_what_was_read_then_and_it_is_not_kept);
 	RUN(the_cap_of_a_key_follows_the_objective_unless_it_is_given);
