@@ -19,7 +19,7 @@
 struct slot {
 	/* covers all that follows: a holder that died while writing leaves a wrong one */
 	uint64_t check;
-	int64_t finished_us, good_until_us; /* CLOCK_BOOTTIME */
+	int64_t read_us, finished_us, good_until_us; /* CLOCK_BOOTTIME */
 	uint64_t version;
 	uint32_t key_bytes, value_bytes;
 };
@@ -58,9 +58,8 @@ static int open_slot(struct fc *fc, uint64_t seed, struct bytes key)
 
 static uint64_t check_of(uint64_t seed, const struct slot *s)
 {
-	return hash_bytes(bytes_of(&s->finished_us, sizeof(*s) -
-	                                                    offsetof(struct slot, finished_us) +
-	                                                    s->key_bytes + s->value_bytes),
+	return hash_bytes(bytes_of(&s->read_us, sizeof(*s) - offsetof(struct slot, read_us) +
+	                                                s->key_bytes + s->value_bytes),
 	                  seed + 1);
 }
 
@@ -100,7 +99,7 @@ static bool take_over(int fd, uint64_t seed, struct bytes key, int64_t came_us, 
 		memcpy(ret->data, (char *)(s + 1) + s->key_bytes, s->value_bytes);
 		ret->bytes = s->value_bytes;
 		ret->version = s->version;
-		ret->age_s = (double)(now - s->finished_us) * 1e-6;
+		ret->age_s = (double)(now - s->read_us) * 1e-6;
 		ret->ttl_s = (double)(s->good_until_us - now) * 1e-6;
 		ret->outcome = FC_HIT;
 	}
@@ -147,7 +146,9 @@ void alone_end(struct alone *a, struct bytes key, const struct fc_value *v)
 	}
 	if (s) {
 		s->finished_us = fc_boottime_us();
-		s->good_until_us = s->finished_us + (v->ttl_s > 0 ? span_from_s(v->ttl_s).us : 0);
+		/* the origin may have been read when the load began */
+		s->read_us = s->finished_us - span_from_s(v->age_s).us;
+		s->good_until_us = s->read_us + (v->ttl_s > 0 ? span_from_s(v->ttl_s).us : 0);
 		s->version = v->version;
 		s->key_bytes = (uint32_t)key.n;
 		s->value_bytes = (uint32_t)v->bytes;

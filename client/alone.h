@@ -29,7 +29,7 @@ struct alone {
 int alone_begin(struct alone *a, struct fc *fc, struct bytes key, double wait_s, int64_t came_us,
                 bool until_ttl, struct fc_value *ret);
 
-/* v: what was loaded; NULL: it failed. */
+/* v: what was loaded, its age the time that the load took; NULL: it failed. */
 void alone_end(struct alone *a, struct bytes key, const struct fc_value *v);
 
 #endif

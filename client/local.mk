@@ -19,6 +19,6 @@ EXTRA_DIST += %D%/forecache.map
 %C%_libforecache_la_LIBADD = proto/libproto.la store/libreader.la $(ZMQ_LIBS) $(MSGPACK_LIBS) \
 	$(XXHASH_LIBS) -lpthread
 # nodelete: threads of the app that did a get run code of ours when they end, even after a dlclose
-%C%_libforecache_la_LDFLAGS = -version-info $(FC_LT_VERSION) -no-undefined \
+%C%_libforecache_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(FC_LT_VERSION) -no-undefined \
 	-Wl,--version-script=$(top_srcdir)/%D%/forecache.map -Wl,-z,nodelete
 %C%_libforecache_la_DEPENDENCIES = proto/libproto.la store/libreader.la %D%/forecache.map

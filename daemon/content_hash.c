@@ -503,16 +503,14 @@ uint64_t content_hash_bytes(struct bytes body)
 static uint64_t hash_json(struct bytes body, const struct content_ignore *ignore,
                           struct content_parts *parts)
 {
-	struct json j = {.p = body.p,
-	                 .end = (const char *)body.p + body.n,
-	                 .ignore = ignore,
-	                 .n_body = body.n};
+	struct json j = {.p = body.p, .ignore = ignore, .n_body = body.n};
 	uint32_t all = !ignore ? 0 : ignore->n == 32 ? UINT32_MAX : (1u << ignore->n) - 1;
 	uint64_t h;
 	bool ok;
 
 	if (body.n == 0)
 		return content_hash_bytes(body);
+	j.end = j.p + body.n;
 	skip_space(&j);
 	if (j.p < j.end && *j.p == '{')
 		j.parts = parts;

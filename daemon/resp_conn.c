@@ -61,7 +61,7 @@ struct bytes resp_key_shown(struct bytes key)
 	unsigned space;
 	size_t n = plain_space(key, &space);
 
-	return bytes_of((const char *)key.p + n, key.n - n);
+	return n ? bytes_of((const char *)key.p + n, key.n - n) : key;
 }
 
 /* -- Time ------------------------------------------------------------------------------------- */

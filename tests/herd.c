@@ -94,8 +94,10 @@ static void check(struct child *c, unsigned key, int64_t asked, const struct fc_
 	} else if (v->outcome != FC_GRACE &&
 	           asked - read_us > (int64_t)(ttl_s(key) * 1e6) + SLACK_US) {
 		if (c->old < 3)
-			fprintf(stderr, "old: key %u is %.3f s old\n", key,
-			        (double)(asked - read_us) * 1e-6);
+			fprintf(stderr,
+			        "old: key %u is %.3f s old: outcome %d, said to be %.3f s, %.3f s left\n",
+			        key, (double)(asked - read_us) * 1e-6, (int)v->outcome, v->age_s,
+			        v->ttl_s);
 		c->old++;
 	}
 }

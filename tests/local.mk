@@ -186,7 +186,7 @@ check_PROGRAMS += %D%/unit/t_client_oom
 %C%_unit_t_client_oom_CPPFLAGS = $(UNIT_CPPFLAGS) $(ZMQ_CFLAGS)
 %C%_unit_t_client_oom_LDADD = proto/libproto.la store/libstore.la $(ZMQ_LIBS) $(MSGPACK_LIBS) \
 	$(XXHASH_LIBS) -lpthread -lm
-%C%_unit_t_client_oom_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free \
+%C%_unit_t_client_oom_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free \
 	-Wl,--wrap=aligned_alloc,--wrap=strdup
 TESTS += %D%/unit/t_client_oom
 

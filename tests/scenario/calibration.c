@@ -65,7 +65,8 @@ TEST(what_is_predicted_of_a_load_is_what_it_finds)
 
 		FIGURE("calibration: said %.3f seen %.3f (%.0f loads)", b.said[i] / b.n[i],
 		       b.seen[i] / b.n[i], b.n[i]);
-		OK(b.n[i] > 1000, "%g", b.n[i]);
+		/* the lowest has few: next to nothing is loaded that is so likely to be the same */
+		OK(b.n[i] > 300, "%g", b.n[i]);
 		worst = fmax(worst, fabs(off));
 	}
 	FIGURE("calibration: off by at most %.3f", worst);

@@ -235,11 +235,14 @@ class Loader:
         return msgpack.unpackb(self.socket.recv(), raw=False)
 
     def job(self, timeout_s=None):
-        """The next job, [job, endpoint, key, reason, deadline_s, version]; other words are passed over."""
+        """
+        The next job, [job, endpoint, key, reason, deadline_s, version]. Other words are passed over, and
+        audits: any hit may be one.
+        """
         end = time.monotonic() + (timeout_s or DEADLINE_S)
         while True:
             told = self.hear(max(end - time.monotonic(), 0.001))
-            if told is None or isinstance(told[0], int):
+            if told is None or (isinstance(told[0], int) and told[3] != "audit"):
                 return told
 
     def word(self, word):

@@ -31,7 +31,7 @@ for name in ("FORECACHED_DIR", "FORECACHED_TRANSPORT", "FORECACHED_RESP"):
 def runtime_of_sanitizer():
     """Paths of the runtimes that the library wants loaded first."""
     said = subprocess.run(["ldd", LIBRARY], capture_output=True, text=True).stdout
-    return re.findall(r"=> (\S*lib(?:a|t)san\S*)", said)
+    return re.findall(r"=> (\S*lib(?:clang_rt\.)?(?:a|t)san\S*)", said)
 
 
 def preload():

@@ -1353,6 +1353,22 @@ TEST(without_daemons_the_apps_of_two_share_no_values)
 	fc_close(&b);
 }
 
+TEST(without_a_daemon_a_value_ages_from_before_its_load)
+{
+	struct origin slow = {.value = "slow", .pause_ms = 200, .ttl_s = 600};
+	struct fc *fc = open_client();
+	struct fc_value v;
+	char key[32];
+
+	snprintf(key, sizeof(key), "slow/%d/%" PRId64, (int)getpid(), clock_us(CLOCK_MONOTONIC));
+	OK(LOAD(fc, key, load, &slow, &v) == 0 && v.outcome == FC_MISS);
+	fc_value_release(&v);
+	OK(LOAD(fc, key, load, &slow, &v) == 0 && v.outcome == FC_HIT);
+	OK(v.age_s >= 0.2 && v.ttl_s <= 599.8, "%.3f s old, good for %.3f s", v.age_s, v.ttl_s);
+	fc_value_release(&v);
+	fc_close(&fc);
+}
+
 TEST(a_lock_dies_with_its_holder)
 {
 	struct origin *o =
@@ -1728,6 +1744,7 @@ int main(int argc, char **argv)
 	RUN(no_daemon_at_all_is_said_at_once);
 	RUN(without_a_daemon_one_process_loads_and_the_others_wait);
 	RUN(without_daemons_the_apps_of_two_share_no_values);
+	RUN(without_a_daemon_a_value_ages_from_before_its_load);
 	RUN(a_lock_dies_with_its_holder);
 	RUN(a_child_goes_on_after_fork);
 	RUN(the_children_of_a_prefork_server_work);
