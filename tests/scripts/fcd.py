@@ -23,7 +23,7 @@ import zmq
 BUILD = os.environ.get("top_builddir", ".")
 PROGRAM = os.environ.get("FORECACHED", os.path.join(BUILD, "daemon", "forecached"))
 # sanitizers slow things down; a loaded machine does, too
-DEADLINE_S = float(os.environ.get("FCD_DEADLINE_S", "30"))
+DEADLINE_S = float(os.environ.get("FCD_DEADLINE_S", "60"))
 
 
 def until(what, fn, deadline_s=None):

@@ -15,7 +15,7 @@ import time
 import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fcd import BUILD, Client, Daemon, Loader, main, test, until
+from fcd import BUILD, DEADLINE_S, Client, Daemon, Loader, main, test, until
 
 SRC = os.environ.get("top_srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 WEB = {"http": "127.0.0.1:0"}
@@ -27,7 +27,7 @@ def port(d):
 
 def fetch(d, path, method="GET", body=None, headers=None):
     """Status, headers and body."""
-    c = http.client.HTTPConnection("127.0.0.1", port(d), timeout=30)
+    c = http.client.HTTPConnection("127.0.0.1", port(d), timeout=DEADLINE_S)
     try:
         c.request(method, path, body, headers or {})
         r = c.getresponse()
@@ -395,7 +395,7 @@ def who_drains_is_alive_but_not_ready():
         c = Client(d.dir)
         c.send("get", "/l/1", {"endpoint": "/l/<x>"})
         job = w.job()
-        keep = http.client.HTTPConnection("127.0.0.1", port(d), timeout=30)
+        keep = http.client.HTTPConnection("127.0.0.1", port(d), timeout=DEADLINE_S)
         d.signal(signal.SIGTERM)
         d.wait_log("event=stop")
         keep.request("GET", "/readyz")
