@@ -7,7 +7,7 @@
  *	endpoint  prior [a, b, keys behind it], pool (shares of its bins), tempo [log, information,
  *	          when it last moved], audits [stale ones found, and said], recent [requests, hits,
  *	          stale], load_us [mean, n], theta, theta_info, theta_days (volatility shape,
- *	          shape_state), timetable [period s, theta of its phases],
+ *	          shape_state), theta_last (shape_last), timetable [period s, theta of its phases],
  *	          demand_sum, demand_days, demand_mean [mean, bins], harmonic [coefficients, step s, sd,
  *	          weekly, period s], errors [profile, harmonic, n], forecast (ensemble_state),
  *	          level (tail_state), guards (guard_state, of each source of prefetches)
@@ -93,9 +93,10 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 	double pool[POOL_BINS], theta[SHAPE_STATE], info[SHAPE_STATE], seen[SHAPE_STATE],
 	        sum[DEMAND_STATE], days[DEMAND_STATE], model[HARMONIC_TERMS + 4],
 	        forecast[ENSEMBLE_STATE], ticks[TIMETABLE_BINS + 1], level[TAIL_STATE],
-	        guards[PREFETCH_SOURCES * GUARD_STATE];
+	        guards[PREFETCH_SOURCES * GUARD_STATE], last[SHAPE_LAST_STATE];
 	const struct prefetched *prefetched = e->place.v[id]->prefetched;
 	const struct harmonic *harmonic = demand_harmonic(&ep->demand);
+	size_t n_last;
 	struct writer w;
 
 	begin(&w, "endpoint", intern_name(&e->place_name, id), bytes_of(NULL, 0));
@@ -114,6 +115,9 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 		put(&w, "theta", theta, SHAPE_STATE);
 		put(&w, "theta_info", info, SHAPE_STATE);
 		put(&w, "theta_days", seen, SHAPE_STATE);
+		n_last = shape_last(ep->shape, last);
+		if (n_last)
+			put(&w, "theta_last", last, n_last);
 		if (ep->shape->timetable.chosen >= 0) {
 			const struct timetable *t = &ep->shape->timetable;
 
@@ -400,6 +404,23 @@ static void read_guards(struct engine *e, struct instant now, uint32_t place,
 		guard_restore(&prefetch_of(e, place)[i].guard, now, v + i * GUARD_STATE);
 }
 
+/* Of an earlier file it is not known which days had told: the next one to tell counts as another. */
+static void read_shape(struct endpoint *ep, const struct record *r, const double *theta,
+                       const double *info, const double *seen, const double *ticks)
+{
+	size_t n = 0;
+	const double *last = get_some(r, "theta_last", 1, &n);
+
+	if (!ep->shape)
+		ep->shape = mem_calloc(1, sizeof(*ep->shape));
+	shape_init(ep->shape);
+	if (ticks && range_holds(ticks + 1, TIMETABLE_BINS, -20, 20))
+		timetable_restore(&ep->shape->timetable, ticks[0], ticks + 1);
+	shape_restore(ep->shape, theta, info, seen);
+	if (last)
+		shape_restore_last(ep->shape, last, n);
+}
+
 static int read_place(struct engine *e, struct instant now, const struct record *r,
                       const char **ret_why)
 {
@@ -453,14 +474,8 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	}
 	if (load && load[0] > 0 && load[1] >= 1 && !ep->load_us.n)
 		loghist_add(&ep->load_us, load[0]);
-	if (theta) {
-		if (!ep->shape)
-			ep->shape = mem_calloc(1, sizeof(*ep->shape));
-		shape_init(ep->shape);
-		if (ticks && range_holds(ticks + 1, TIMETABLE_BINS, -20, 20))
-			timetable_restore(&ep->shape->timetable, ticks[0], ticks + 1);
-		shape_restore(ep->shape, theta, info, seen);
-	}
+	if (theta)
+		read_shape(ep, r, theta, info, seen, ticks);
 	if (sum)
 		demand_restore(&ep->demand, sum, days, mean[0], mean[1]);
 	if (model && model[HARMONIC_TERMS] > 0) {

@@ -126,10 +126,67 @@ void shape_restore(struct shape *s, const double theta[SHAPE_STATE], const doubl
 			s->theta[k][i] = (float)fmin(fmax(theta[at], THETA_MIN), THETA_MAX);
 			s->bin[k][i].info = (float)fmin(info ? info[at] : INFO_KEPT, SHAPE_MEMORY);
 			s->bin[k][i].seen = days ? (uint32_t)days[at] : DAYS_KEPT;
-			/* the next day to tell of it begins here, as does one that was cut in two */
+			/* the next day to tell of it begins here */
 			s->bin[k][i].before = s->theta[k][i];
 		}
 	compile(s);
+}
+
+/* A look reaches back over a day at most: older days have no more to tell. */
+static const int32_t LAST_DAYS = 2;
+
+size_t shape_last(const struct shape *s, double ret[SHAPE_LAST_STATE])
+{
+	int32_t latest = INT32_MIN;
+	size_t n = 0;
+
+	for (int at = 0; at < SHAPE_STATE; at++) {
+		const struct shape_bin *b = &s->bin[at / SHAPE_BINS][at % SHAPE_BINS];
+
+		if (b->seen && b->day > latest)
+			latest = b->day;
+	}
+	if (latest == INT32_MIN)
+		return 0;
+	ret[n++] = latest;
+	for (int at = 0; at < SHAPE_STATE && n + SHAPE_LAST <= SHAPE_LAST_STATE; at++) {
+		const struct shape_bin *b = &s->bin[at / SHAPE_BINS][at % SHAPE_BINS];
+		double theta = s->theta[at / SHAPE_BINS][at % SHAPE_BINS];
+
+		if (!b->seen || latest - b->day >= LAST_DAYS)
+			continue;
+		ret[n++] = at;
+		ret[n++] = latest - b->day;
+		/* rounded to what is short as text */
+		ret[n++] = round(64 * (theta - (double)b->before)) / 64;
+	}
+	return n;
+}
+
+static bool is_last(const double *v, size_t n)
+{
+	if (n % SHAPE_LAST != 1 || !range_holds(v, 1, -1e6, 1e6) || v[0] != floor(v[0]))
+		return false;
+	for (size_t i = 1; i < n; i += SHAPE_LAST)
+		if (!range_holds(v + i, 1, 0, SHAPE_STATE - 1) || v[i] != floor(v[i]) ||
+		    !range_holds(v + i + 1, 1, 0, LAST_DAYS - 1) || v[i + 1] != floor(v[i + 1]) ||
+		    !range_holds(v + i + 2, 1, THETA_MIN - THETA_MAX, THETA_MAX - THETA_MIN))
+			return false;
+	return true;
+}
+
+bool shape_restore_last(struct shape *s, const double *v, size_t n)
+{
+	if (!is_last(v, n))
+		return false;
+	for (size_t i = 1; i < n; i += SHAPE_LAST) {
+		int at = (int)v[i];
+		struct shape_bin *b = &s->bin[at / SHAPE_BINS][at % SHAPE_BINS];
+
+		b->day = (int32_t)(v[0] - v[i + 1]);
+		b->before = (float)((double)b->before - v[i + 2]);
+	}
+	return true;
 }
 
 /* Finds day, kind and stretch of the instant t_s. */

@@ -33,6 +33,7 @@
 #include "models/timetable.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SHAPE_BINS  96
@@ -93,6 +94,19 @@ void shape_state(const struct shape *s, double theta[SHAPE_STATE], double info[S
  */
 void shape_restore(struct shape *s, const double theta[SHAPE_STATE], const double *info,
                    const double *days);
+
+/*
+ * What the last two days have told of, in which looks that are still to come may lie: that a restart
+ * makes no two days of one. The latest day, then for each such bin its number, how many days before
+ * that it was, and how far the bin has moved since that day began to tell of it. Returns how many
+ * numbers: one and a multiple of SHAPE_LAST; 0 when nothing has been told.
+ */
+#define SHAPE_LAST       3
+#define SHAPE_LAST_STATE (1 + SHAPE_LAST * 2 * SHAPE_BINS)
+size_t shape_last(const struct shape *s, double ret[SHAPE_LAST_STATE]);
+
+/* Takes it back after shape_restore. False, and nothing done, when these are no such numbers. */
+bool shape_restore_last(struct shape *s, const double *v, size_t n);
 
 /* The factor at t. A NULL shape is flat. */
 double shape_at(const struct shape *s, const struct zone *z, struct instant t);

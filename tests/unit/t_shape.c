@@ -213,6 +213,73 @@ TEST(a_half_day_is_a_weekday_until_it_shows_something_else)
 	OK(contrast(&s, &z, 11) > 10, "%g", contrast(&s, &z, 11));
 }
 
+/* A morning in which nothing changes, told to the shape in so many parts with a restart between each. */
+static void quiet_morning(struct shape *s, int day, int parts, bool keeps_days)
+{
+	double theta[SHAPE_STATE], info[SHAPE_STATE], days[SHAPE_STATE], last[SHAPE_LAST_STATE];
+	size_t n;
+
+	for (int part = 0; part < parts; part++) {
+		for (int i = 0; i < 6 * SHAPE_BATCH / parts; i++) {
+			double tau = shape_mass(s, &zone_utc, at(day, 9), at(day, 9.2));
+
+			shape_learn(s, &zone_utc, at(day, 9), at(day, 9.2), tau, 1.0 / 600, false);
+		}
+		shape_state(s, theta, info, days);
+		n = shape_last(s, last);
+		shape_init(s);
+		shape_restore(s, theta, info, days);
+		OK(!keeps_days || shape_restore_last(s, last, n));
+	}
+}
+
+TEST(a_restart_makes_no_two_days_of_one)
+{
+	struct shape whole, cut, anew;
+
+	shape_init(&whole);
+	shape_init(&cut);
+	shape_init(&anew);
+	for (int day = 0; day < 3; day++) {
+		quiet_morning(&whole, day, 1, true);
+		quiet_morning(&cut, day, 6, true);
+		quiet_morning(&anew, day, 6, false);
+	}
+	OK(whole.bin[ZONE_WEEKDAY][36].seen == 3 && cut.bin[ZONE_WEEKDAY][36].seen == 3,
+	   "%u, %u days", whole.bin[ZONE_WEEKDAY][36].seen, cut.bin[ZONE_WEEKDAY][36].seen);
+	/* nor does it move its bins further than a day may */
+	NEAR((double)cut.bin[ZONE_WEEKDAY][36].before, (double)whole.bin[ZONE_WEEKDAY][36].before,
+	     0.5);
+	OK(cut.theta[ZONE_WEEKDAY][36] < cut.bin[ZONE_WEEKDAY][36].before - 0.1F);
+	/* as they were before days were kept */
+	OK(anew.bin[ZONE_WEEKDAY][36].seen == 18, "%u", anew.bin[ZONE_WEEKDAY][36].seen);
+}
+
+TEST(days_that_cannot_be_are_not_taken_back)
+{
+	struct shape s, untouched;
+	double last[SHAPE_LAST_STATE];
+	size_t n;
+
+	shape_init(&s);
+	OK(shape_last(&s, last) == 0);
+	quiet_morning(&s, 1, 1, true);
+	n = shape_last(&s, last);
+	OK(n == 1 + SHAPE_LAST && last[1] == 36 && last[2] == 0, "%zu", n);
+	shape_init(&untouched);
+	OK(!shape_restore_last(&untouched, last, n - 1) && !shape_restore_last(&untouched, last, 0));
+	for (int i = 0; i < 4; i++) {
+		double was = last[i];
+
+		for (int k = 0; k < 3; k++) {
+			last[i] = k == 0 ? -1e7 : k == 1 ? 1e7 : NAN;
+			OK(!shape_restore_last(&untouched, last, n), "%d %g", i, last[i]);
+		}
+		last[i] = was;
+	}
+	OK(untouched.bin[ZONE_WEEKDAY][36].day == 0);
+}
+
 /* What is known of all other hours stays when a shape is taken back and one hour is learned on. */
 TEST(a_kept_shape_outlives_what_is_learned_next)
 {
@@ -340,6 +407,8 @@ int main(int argc, char **argv)
 	RUN(one_silent_day_does_not_undo_a_week);
 	RUN(the_first_days_may_move_far);
 	RUN(a_half_day_is_a_weekday_until_it_shows_something_else);
+	RUN(a_restart_makes_no_two_days_of_one);
+	RUN(days_that_cannot_be_are_not_taken_back);
 	RUN(a_kept_shape_outlives_what_is_learned_next);
 	RUN(the_tick_at_the_end_of_a_session_is_expected);
 	RUN(a_clock_with_ticks_never_goes_back_or_jumps);
