@@ -55,7 +55,7 @@ struct state_db {
 	/* Whoever uses the file holds `file`, and takes `mutex` only within it. */
 	pthread_mutex_t file;
 	sqlite3 *sql; /* NULL while it cannot be opened */
-	sqlite3_stmt *upsert, *append;
+	sqlite3_stmt *upsert, *append, *erase;
 	int64_t next_prune_ms;
 
 	/*
@@ -161,7 +161,8 @@ static void file_close(struct state_db *db)
 {
 	sqlite3_finalize(db->upsert);
 	sqlite3_finalize(db->append);
-	db->upsert = db->append = NULL;
+	sqlite3_finalize(db->erase);
+	db->upsert = db->append = db->erase = NULL;
 	sqlite3_close(db->sql);
 	db->sql = NULL;
 }
@@ -239,6 +240,7 @@ static const char upsert_text[] = "INSERT INTO record(kind, name, endpoint, fiel
                                   "?4, checksum = ?5, written_s = ?6";
 static const char append_text[] =
         "INSERT INTO ttl_history(endpoint, at_us, ttl_s, change_rate_per_s) VALUES(?1, ?2, ?3, ?4)";
+static const char erase_text[] = "DELETE FROM record WHERE kind = ?1 AND name = ?2";
 
 enum content { CONTENT_OURS, CONTENT_EMPTY, CONTENT_NEWER, CONTENT_FOREIGN };
 
@@ -307,6 +309,8 @@ static int file_open_once(struct state_db *db, enum content *ret_content, int64_
 		rc = sqlite3_prepare_v2(db->sql, upsert_text, -1, &db->upsert, NULL);
 	if (!rc)
 		rc = sqlite3_prepare_v2(db->sql, append_text, -1, &db->append, NULL);
+	if (!rc)
+		rc = sqlite3_prepare_v2(db->sql, erase_text, -1, &db->erase, NULL);
 	return rc;
 }
 
@@ -381,6 +385,18 @@ static int step_once(sqlite3_stmt *s)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+static int erase_record(struct state_db *db, const struct record *r)
+{
+	sqlite3_stmt *s = db->erase;
+	int rc;
+
+	sqlite3_bind_text(s, 1, r->kind, -1, SQLITE_STATIC);
+	bind_bytes(s, 2, r->name);
+	rc = step_once(s);
+	sqlite3_clear_bindings(s);
+	return rc;
+}
+
 static int write_record(struct state_db *db, const struct record *r)
 {
 	char *fields = record_fields_text(r);
@@ -438,7 +454,9 @@ static int write_batch(struct state_db *db, const struct item *first)
 	int rc = run(db->sql, "BEGIN IMMEDIATE");
 
 	for (i = first; i && !rc; i = i->next)
-		rc = i->is_history ? write_history(db, i) : write_record(db, &i->record);
+		rc = i->is_history             ? write_history(db, i)
+		     : i->record.n_fields == 0 ? erase_record(db, &i->record)
+		                               : write_record(db, &i->record);
 	if (!rc)
 		rc = prune(db);
 	if (!rc)

@@ -5,7 +5,8 @@
  *
  *	state_db_open(path, ...)         reads nothing yet; sets aside what it cannot use
  *	state_db_load(db, fn, arg, ...)  once, at start: every record that is whole
- *	state_db_put(db, &record)        copies it into a queue; state_db_room says how many fit
+ *	state_db_put(db, &record)        copies it into a queue; state_db_room says how many fit;
+ *	                                 one without fields deletes what is kept of its kind and name
  *	state_db_flush(db, timeout)      everything that was put is on disk
  *
  * HOW IT WORKS a thread of its own takes the queue, at most a second after a record was put, and

@@ -592,7 +592,8 @@ typedef void record_fn(void *arg, const struct record *r);
 
 /*
  * Hands out up to max records that changed since they were last handed out; returns how many. Goes
- * on where the last call has stopped, and looks at so many keys for each of max, no more.
+ * on where the last call has stopped, and looks at so many keys for each of max, no more. A record
+ * without fields says that there is none of that kind and name any more.
  */
 #define ENGINE_DIRTY_LOOKS 64
 size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn *fn, void *arg);

@@ -21,6 +21,9 @@ static const double LEAST_DAYS = 2, LEAST_SHARE = 0.6;
 
 /* How many there may be, of each kind and of one endpoint. */
 static const size_t MAX_LEARNED = 256, MAX_FORECAST = 256;
+
+/* Records that wait to be deleted. One that finds no room is dead still when it is read again. */
+static const size_t MAX_FORGOTTEN = 512;
 #define MAX_OF_PLACE 12
 
 /* It is proven once it came so often as told, and given up when it came too rarely. */
@@ -138,6 +141,12 @@ static double confidence(const struct learned *l)
 bool learned_is_gone(const struct learned *l)
 {
 	return l->trials >= GONE_TRIALS && kept_share(l) < GONE_SHARE;
+}
+
+void learned_forget(struct engine *e, struct bytes name)
+{
+	if (e->forgotten.n < MAX_FORGOTTEN)
+		*vec_push(&e->forgotten) = mem_dup(name.p, name.n);
 }
 
 void learned_item(struct peak *p, const struct plan_item *x, bool known)
@@ -291,7 +300,7 @@ void learned_over(struct engine *e, struct peak *p, struct instant now)
 
 /* -- Finding them ------------------------------------------------------------------------------ */
 
-static struct peak *learned_like(struct engine *e, uint32_t place, const struct rise *r)
+struct peak *learned_like(struct engine *e, uint32_t place, const struct rise *r)
 {
 	for (size_t i = 0; i < e->peak.n; i++) {
 		struct peak *p = e->peak.v[i];
@@ -364,8 +373,10 @@ void learned_search(struct engine *e, struct instant now, uint32_t place)
 		struct peak *p = e->peak.v[i];
 
 		if (p->source == PREFETCH_LEARNED && p->place == place && p->name &&
-		    p->phase == PEAK_IDLE && learned_is_gone(&p->learned))
+		    p->phase == PEAK_IDLE && learned_is_gone(&p->learned)) {
+			learned_forget(e, bytes_str(p->name));
 			peak_remove(e, p);
+		}
 	}
 }
 

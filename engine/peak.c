@@ -116,6 +116,9 @@ void peak_release_all(struct engine *e)
 	for (size_t i = 0; i < e->manual.n; i++)
 		peak_release(&e->manual.v[i]);
 	vec_free(&e->manual);
+	for (size_t i = 0; i < e->forgotten.n; i++)
+		free(e->forgotten.v[i]);
+	vec_free(&e->forgotten);
 }
 
 void peak_release(struct peak **pp)

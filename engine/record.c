@@ -252,6 +252,24 @@ static void write_key(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 	fn(arg, &w.r);
 }
 
+/* What has come under the same name since takes the place of what was kept, by itself. */
+static size_t write_forgotten(struct engine *e, size_t max, record_fn *fn, void *arg)
+{
+	size_t out = 0;
+
+	while (e->forgotten.n && out < max) {
+		char *name = e->forgotten.v[--e->forgotten.n];
+		struct record r = {.kind = "peak", .name = bytes_str(name)};
+
+		if (!peak_find(e, r.name)) {
+			fn(arg, &r);
+			out++;
+		}
+		free(name);
+	}
+	return out;
+}
+
 size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn *fn, void *arg)
 {
 	size_t out = 0, looked = 0, first_peak = e->dirty_peak;
@@ -272,6 +290,7 @@ size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn 
 		write_class(&e->cls.v[e->place.v[id]->class_id], fn, arg);
 		out += 2;
 	}
+	out += write_forgotten(e, max - out, fn, arg);
 	for (size_t i = 0; i < e->peak.n && out < max; i++) {
 		struct peak *p = e->peak.v[(first_peak + i) % e->peak.n];
 
@@ -594,6 +613,49 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	return 0;
 }
 
+/*
+ * One that was learned elsewhere, or in an earlier life; NULL: it is not taken. Of two that are one,
+ * since the steepest quarter may be another where it was learned, the one that was told more often
+ * stays.
+ */
+static struct peak *read_learned(struct engine *e, struct instant now, const struct record *r,
+                                 const double rise[5], const double *trials)
+{
+	struct learned known = {.rise = {.kind = (int)rise[0],
+	                                 .slot = (int)rise[1],
+	                                 .days = rise[2],
+	                                 .held = rise[3],
+	                                 .factor = rise[4]}};
+	struct peak *p;
+	uint32_t place;
+
+	if (trials && range_holds(trials, 5, 0, 1e9)) {
+		known.trials = (float)trials[0];
+		known.kept = (float)trials[1];
+		known.shadow = (float)trials[2];
+		known.shadow_used = (float)trials[3];
+		known.proven = trials[4] > 0;
+	}
+	if (learned_is_gone(&known)) {
+		learned_forget(e, r->name);
+		return NULL;
+	}
+	place = keyring_place(e, now, r->endpoint, NULL);
+	p = learned_like(e, place, &known.rise);
+	if (p && p->learned.trials >= known.trials) {
+		learned_forget(e, r->name);
+		return NULL;
+	}
+	if (p) {
+		learned_forget(e, bytes_str(p->name));
+		peak_remove(e, p);
+	}
+	p = learned_add(e, place, &known.rise);
+	if (p)
+		p->learned = known;
+	return p;
+}
+
 static int read_peak(struct engine *e, struct instant now, const struct record *r,
                      const char **ret_why)
 {
@@ -611,29 +673,9 @@ static int read_peak(struct engine *e, struct instant now, const struct record *
 		return bad(ret_why, "peak.rise: out of range, or without an endpoint");
 	p = peak_by_id(e, (uint32_t)id[0]);
 	if (rise && !(p && p->name)) {
-		struct rise x = {.kind = (int)rise[0],
-		                 .slot = (int)rise[1],
-		                 .days = rise[2],
-		                 .held = rise[3],
-		                 .factor = rise[4]};
-
-		struct learned known = {0};
-
-		if (trials && range_holds(trials, 5, 0, 1e9)) {
-			known.trials = (float)trials[0];
-			known.kept = (float)trials[1];
-			known.shadow = (float)trials[2];
-			known.shadow_used = (float)trials[3];
-			known.proven = trials[4] > 0;
-		}
-		/* rows of what was forgotten stay in the file, and are not to take the place of others */
-		if (learned_is_gone(&known))
-			return 0;
-		p = learned_add(e, keyring_place(e, now, r->endpoint, NULL), &x);
+		p = read_learned(e, now, r, rise, trials);
 		if (!p)
-			return 0; /* there are as many as may be */
-		known.rise = p->learned.rise;
-		p->learned = known;
+			return 0;
 		for (int i = 0;
 		     minute && range_holds(minute, PEAK_MINUTES, 0, 1e9) && i < PEAK_MINUTES; i++)
 			p->learned.minute[i] = (float)minute[i];

@@ -371,6 +371,7 @@ struct engine {
 	struct heap jump;     /* by key: load after a jump of the demand */
 	struct heap deadline; /* by flight */
 	VEC(struct peak *) peak;
+	VEC(char *) forgotten;       /* names of learned peaks whose records are to be deleted */
 	VEC(struct peak *) manual;   /* what INPUT_PREWARMs have planned and is not loaded yet */
 	VEC(struct by_hand) by_hand; /* those that are to be planned */
 	struct instant peak_due;     /* the first thing that a peak wants done */
@@ -758,6 +759,10 @@ void learned_item(struct peak *p, const struct plan_item *x, bool known);
 void learned_judge(struct engine *e, struct peak *p);
 /* It has not come so often that it is to be forgotten. */
 bool learned_is_gone(const struct learned *l);
+/* Its record is to be deleted where it is kept. */
+void learned_forget(struct engine *e, struct bytes name);
+/* The one of the endpoint that such a rise is, or is beside; NULL: none. */
+struct peak *learned_like(struct engine *e, uint32_t place, const struct rise *r);
 /* A new one, without an instant yet; NULL: there are as many as may be. */
 struct peak *learned_add(struct engine *e, uint32_t place, const struct rise *r);
 /* Sets its next instant after `after`. */

@@ -1013,6 +1013,99 @@ TEST(what_was_forgotten_does_not_come_back_from_the_file)
 	}
 }
 
+struct written {
+	size_t rows, deleted;
+	char name[64];
+};
+
+static void note_written(void *arg, const struct record *r)
+{
+	struct written *w = arg;
+
+	if (strcmp(r->kind, "peak"))
+		return;
+	w->rows += r->n_fields > 0;
+	if (!r->n_fields) {
+		w->deleted++;
+		snprintf(w->name, sizeof(w->name), "%.*s", (int)r->name.n, (const char *)r->name.p);
+	}
+}
+
+TEST(what_does_not_come_any_more_is_deleted_where_it_is_kept)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	struct written w = {0}, again = {0};
+
+	learn_days(&b, 0, 5, 9 * 3600);
+	engine_dirty(b.e, b.now, 1000, note_written, &w);
+	OK(w.rows == 1 && !w.deleted, "%zu, %zu", w.rows, w.deleted);
+	/* from now on they come in the evening */
+	learn_days(&b, 5, 28, 20 * 3600);
+	engine_dirty(b.e, b.now, 1000, note_written, &w);
+	OK(w.deleted == 1 && !strcmp(w.name, "/m/<id> weekdays 09:00"), "%zu, %s", w.deleted,
+	   w.name);
+	engine_dirty(b.e, b.now, 1000, note_written, &again);
+	OK(!again.deleted);
+	bench_free(&b);
+}
+
+/* Takes the learned peak of that slot, told and come so often; gives what is written then. */
+static struct written take_peak(struct bench *b, int slot, double told, double came)
+{
+	double peaks[8] = {5}, rise[5] = {ZONE_WEEKDAY, slot, 5, 5, 9},
+	       trials[5] = {told, came, 0, 0, 0}, id = slot;
+	struct record r = {
+	        .kind = "peak",
+	        .endpoint = bytes_str("/m/<id>"),
+	        .field = {{"id", &id, 1}, {"peaks", peaks, 8}, {"rise", rise, 5}, {"trials", trials, 5}},
+	        .n_fields = 4};
+	struct written w = {0};
+	const char *why = "";
+	char name[64];
+
+	snprintf(name, sizeof(name), "/m/<id> weekdays %02d:%02d", slot / 4, slot % 4 * 15);
+	r.name = bytes_str(name);
+	OK(!engine_import(b->e, b->now, &r, &why), "%s", why);
+	engine_dirty(b->e, b->now, 1000, note_written, &w);
+	return w;
+}
+
+TEST(what_comes_from_elsewhere_makes_no_twins)
+{
+	struct bench b = bench_new(NULL, 50);
+	struct written w = take_peak(&b, 36, 3, 3);
+	struct found f = {0};
+
+	OK(w.rows == 1 && !w.deleted, "%zu, %zu", w.rows, w.deleted);
+	/* a quarter later, and told less often: what is known stays, and its row is not kept */
+	w = take_peak(&b, 37, 2, 2);
+	OK(!w.rows && w.deleted == 1 && !strcmp(w.name, "/m/<id> weekdays 09:15"), "%zu, %s",
+	   w.deleted, w.name);
+	/* the same with its own name: nothing is deleted of what is there */
+	w = take_peak(&b, 36, 2, 2);
+	OK(!w.deleted);
+	engine_learned_peaks(b.e, note, &f);
+	OK(f.n == 1 && f.row.minute == 9 * 60, "%zu, %d", f.n, f.row.minute);
+	/* told more often it steps in its place */
+	w = take_peak(&b, 35, 5, 5);
+	OK(w.rows == 1 && w.deleted == 1 && !strcmp(w.name, "/m/<id> weekdays 09:00"), "%zu, %s",
+	   w.deleted, w.name);
+	f = (struct found){0};
+	engine_learned_peaks(b.e, note, &f);
+	OK(f.n == 1 && f.row.minute == 8 * 60 + 45, "%zu, %d", f.n, f.row.minute);
+	/* at another time there is another */
+	w = take_peak(&b, 60, 1, 1);
+	OK(w.rows == 1 && !w.deleted);
+	/* and one that is dead is deleted as it is read */
+	w = take_peak(&b, 70, 6, 1);
+	OK(!w.rows && w.deleted == 1 && !strcmp(w.name, "/m/<id> weekdays 17:30"), "%s", w.name);
+	f = (struct found){0};
+	engine_learned_peaks(b.e, note, &f);
+	OK(f.n == 2, "%zu", f.n);
+	bench_free(&b);
+}
+
 TEST(traffic_without_a_rhythm_has_nothing_to_foresee)
 {
 	struct bench b = bench_new(NULL, 50);
@@ -1064,6 +1157,8 @@ int main(int argc, char **argv)
 	RUN(a_new_schedule_knows_what_was_learned_of_the_peak_in_whose_place_it_steps);
 	RUN(whether_a_peak_came_is_not_said_without_a_history);
 	RUN(what_was_forgotten_does_not_come_back_from_the_file);
+	RUN(what_does_not_come_any_more_is_deleted_where_it_is_kept);
+	RUN(what_comes_from_elsewhere_makes_no_twins);
 	RUN(traffic_without_a_rhythm_has_nothing_to_foresee);
 	return tap_done();
 }

@@ -131,6 +131,34 @@ TEST(what_was_put_is_there_after_a_restart)
 	state_db_close(&db);
 }
 
+TEST(a_record_without_fields_deletes_what_was_kept)
+{
+	const char *path = path_of("erase.db");
+	struct state_db *db;
+	struct state_db_loaded l = {0};
+	struct state_db_error e;
+	struct seen s = {0};
+	struct made m;
+
+	fill(path, 10);
+	db = db_open(path);
+	make(&m, "key", 7);
+	m.r.n_fields = 0;
+	OK(state_db_put(db, &m.r) && state_db_flush(db, 10) == 0);
+	/* of that name there is another kind, and the class of the last one is none of its */
+	make(&m, "class", 7);
+	m.r.n_fields = 0;
+	OK(state_db_put(db, &m.r) && state_db_flush(db, 10) == 0);
+	state_db_close(&db);
+	db = db_open(path);
+	OK(state_db_load(db, take, &s, &l, &e) == 0 && l.records == 9 && s.wrong == 0, "%d",
+	   (int)l.records);
+	/* it can come back */
+	OK(state_db_put(db, make(&m, "key", 7)) && state_db_flush(db, 10) == 0);
+	OK(state_db_load(db, take, &s, &l, &e) == 0 && l.records == 10);
+	state_db_close(&db);
+}
+
 static void keep_one(void *arg, const struct record *r)
 {
 	double *v = arg;
@@ -658,6 +686,7 @@ int main(int argc, char **argv)
 	if (!mkdtemp(dir))
 		return 99;
 	RUN(what_was_put_is_there_after_a_restart);
+	RUN(a_record_without_fields_deletes_what_was_kept);
 	RUN(numbers_come_back_bit_by_bit_and_names_byte_by_byte);
 	RUN(a_truncated_file_is_set_aside_or_loaded);
 	RUN(a_file_with_flipped_bits_is_set_aside_or_loaded_without_what_is_wrong);
