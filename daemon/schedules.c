@@ -120,24 +120,38 @@ static struct rule rule_copy(const struct rule *r)
 	return x;
 }
 
+/* Its own zone is that of the events of a calendar, unless a zone or a calendar is given. */
+static bool own_zone(const char *rrule, bool given, char *ret, size_t cap)
+{
+	const char *source = calendar_source(rrule);
+
+	return source && !given && calendar_own_zone(source, ret, cap);
+}
+
+bool schedules_event_zone(const struct config_schedule *y, char *ret, size_t cap)
+{
+	return own_zone(y->rrule, y->tz || y->calendar || y->skip_holidays, ret, cap);
+}
+
 /* Events of a calendar leave out its holidays, in its own zone, where nothing else is said. */
-static void take_source(struct rule *r, bool has_tz)
+static void take_source(struct rule *r, const char *zone)
 {
 	const char *source = calendar_source(r->rrule);
-	char zone[128];
 
 	if (!source || r->skip_holidays)
 		return;
 	free(r->calendar);
 	r->calendar = mem_dup(source, strlen(source));
 	r->skip_holidays = true;
-	if (!has_tz && calendar_own_zone(source, zone, sizeof(zone))) {
+	if (zone) {
 		free(r->tz);
 		r->tz = mem_dup(zone, strlen(zone));
 	}
 }
 
-static struct rule rule_of_config(const struct config *c, const struct config_schedule *s)
+/* event_zone: what schedules_event_zone has found; NULL: nothing. */
+static struct rule rule_of_config(const struct config *c, const struct config_schedule *s,
+                                  const char *event_zone)
 {
 	struct rule r = {.name = s->name,
 	                 .rrule = s->rrule,
@@ -150,7 +164,7 @@ static struct rule rule_of_config(const struct config *c, const struct config_sc
 	                 .max_keys = s->max_keys};
 
 	r = rule_copy(&r);
-	take_source(&r, s->tz);
+	take_source(&r, event_zone);
 	return r;
 }
 
@@ -219,7 +233,7 @@ int schedules_check(struct setup *s, struct instant now, struct config_error *re
 	size_t names = 0;
 
 	for (size_t i = 0; i < c->schedules.n; i++) {
-		struct rule r = rule_of_config(c, &c->schedules.v[i]);
+		struct rule r = rule_of_config(c, &c->schedules.v[i], s->event_zones.v[i]);
 		struct calendar_error err = {""};
 		struct instant next[GAP_INSTANTS];
 		char path[64];
@@ -533,21 +547,21 @@ static void drop(struct schedules *l, struct schedule *s)
 	schedule_free(s);
 }
 
-static void take_config(struct schedules *l, const struct config *c, bool configured)
+static void take_config(struct schedules *l)
 {
-	for (size_t i = 0; i < c->schedules.n; i++) {
-		struct schedule *s = find(l, bytes_str(c->schedules.v[i].name));
+	const struct setup *s = l->d->setup;
 
-		if (configured || !s)
-			put(l, rule_of_config(c, &c->schedules.v[i]), configured);
-	}
+	for (size_t i = 0; i < s->config->schedules.n; i++)
+		put(l,
+		    rule_of_config(s->config, &s->config->schedules.v[i], s->event_zones.v[i]),
+		    true);
 }
 
 void schedules_configure(struct schedules *l)
 {
 	for (size_t i = 0; i < l->list.n; i++)
 		l->list.v[i]->marked = !l->list.v[i]->configured;
-	take_config(l, l->d->setup->config, true);
+	take_config(l);
 	for (size_t i = l->list.n; i-- > 0;)
 		if (!l->list.v[i]->marked)
 			drop(l, l->list.v[i]);
@@ -626,7 +640,18 @@ static void load(struct schedules *l)
 		         err.why);
 		return;
 	}
-	take_config(l, c, false);
+	for (size_t i = 0; i < c->schedules.n; i++) {
+		const struct config_schedule *y = &c->schedules.v[i];
+		char zone[128];
+
+		/* at the start, when nobody is kept waiting by that */
+		if (!find(l, bytes_str(y->name)))
+			put(l,
+			    rule_of_config(c, y,
+			                   schedules_event_zone(y, zone, sizeof(zone)) ? zone
+			                                                               : NULL),
+			    false);
+	}
 	config_free(&c);
 }
 
@@ -701,8 +726,10 @@ struct addition {
 static void addition_work(void *job)
 {
 	struct addition *a = job;
+	bool given = a->has_tz || a->rule.skip_holidays;
+	char zone[128];
 
-	take_source(&a->rule, a->has_tz);
+	take_source(&a->rule, own_zone(a->rule.rrule, given, zone, sizeof(zone)) ? zone : NULL);
 	if (!try_rule(&a->rule, a->wall, a->ahead, a->next, &a->n, &a->err) && !a->n)
 		snprintf(a->err.text, sizeof(a->err.text),
 		         "rrule: gives no instant within the next five years: is its day, its time "
@@ -1165,7 +1192,7 @@ struct schedules *schedules_new(struct daemon *d)
 	l->timer = (struct loop_timer){on_timer, l, 0};
 	learned_give(d->learned, REPORT_KIND, restore_peak, l);
 	trim_peaks(l);
-	take_config(l, d->setup->config, true);
+	take_config(l);
 	load(l);
 	warn_of_calendars(l);
 	return l;

@@ -77,6 +77,12 @@ bool schedules_calendar(const struct schedules *s, size_t i, const char **ret_na
 
 size_t schedules_count(const struct schedules *s);
 
+/*
+ * The zone of the calendar whose events the rule takes, where the schedule says nothing of zone and
+ * calendar. False: there is none. Reads the file: not for the engine's thread.
+ */
+bool schedules_event_zone(const struct config_schedule *y, char *ret, size_t cap);
+
 /* Are the rules of the configuration rules? -EINVAL with *reterr naming the schedule. */
 int schedules_check(struct setup *s, struct instant now, struct config_error *reterr);
 

@@ -61,14 +61,20 @@ static int zone_for(struct setup *s, const char *path, const char *name, const c
 	return rc;
 }
 
-/* The special days of the calendar whose events a rule takes, where it is another: to know its end. */
+/*
+ * The special days of the calendar whose events a rule takes, where it is another: to know its end. And
+ * its zone, since who takes the setup over has no time to read it.
+ */
 static void take_source(struct setup *s, const struct config_schedule *y, struct instant now)
 {
 	const char *source = calendar_source(y->rrule);
 	struct config_error ignored; /* it is for schedules_check to refuse it */
 	const struct zone *zone;
 	size_t n = s->zones.n;
+	char own[128];
 
+	*vec_push(&s->event_zones) =
+	        schedules_event_zone(y, own, sizeof(own)) ? dup_text(own) : NULL;
 	if (source && !setup_zone(s, y->tz, source, now, &zone, &ignored) && s->zones.n > n)
 		s->zones.v[n].events = true;
 }
@@ -192,6 +198,9 @@ void setup_free(struct setup **sp)
 		calendar_zone_free(&s->zones.v[i].zone);
 	}
 	vec_free(&s->zones);
+	for (size_t i = 0; i < s->event_zones.n; i++)
+		free(s->event_zones.v[i]);
+	vec_free(&s->event_zones);
 	vec_free(&s->rules);
 	vec_free(&s->origins);
 	config_free(&s->config);

@@ -25,6 +25,8 @@ struct setup {
 	VEC(struct setup_zone) zones; /* each pair of name and calendar once */
 	VEC(struct engine_rule) rules;
 	VEC(struct engine_origin) origins;
+	/* by schedule: the zone of the calendar whose events its rule takes; NULL: it needs none */
+	VEC(char *) event_zones;
 	struct engine_config engine; /* points into the above; seed is the caller's to fill in */
 };
 

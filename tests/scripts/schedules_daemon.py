@@ -208,6 +208,44 @@ def who_reloads_again_while_that_goes_on_gets_the_last():
         d.wait_log("event=reload ok=1")
 
 
+def read_by_the_loop(d):
+    """Bytes that the engine's thread has read from files so far; None where the kernel does not count them."""
+    pid = d.process.pid
+    try:
+        with open("/proc/%d/task/%d/io" % (pid, pid)) as f:
+            return int(re.search(r"rchar: (\d+)", f.read()).group(1))
+    except OSError:
+        return None
+
+
+@test
+def a_calendar_file_is_read_by_workers_at_a_reload():
+    with tempfile.TemporaryDirectory() as t, Daemon(args=START) as d:
+        path = os.path.join(t, "large.ics")
+        with open(path, "w") as f:
+            f.write("BEGIN:VCALENDAR\r\nX-WR-TIMEZONE:America/New_York\r\n")
+            for i in range(9999):
+                f.write("BEGIN:VEVENT\r\nDTSTART:202612%02dT1000%02d\r\nSUMMARY:%0200d\r\nEND:VEVENT\r\n" %
+                        (24 + i % 7, i % 60, i))
+            f.write("END:VCALENDAR\r\n")
+        size, before = os.path.getsize(path), read_by_the_loop(d)
+        d.write_config({"schedules": [{"name": "own", "rrule": "starts " + path, "patterns": ["/q"]},
+                                      {"name": "said", "rrule": "starts " + path, "tz": "Asia/Tokyo", "patterns": ["/q"]},
+                                      {"name": "market", "rrule": "starts XTKS", "patterns": ["/q"]}]})
+        d.signal(signal.SIGHUP)
+        d.wait_log("event=reload ok=1")
+        until("expanded", lambda: {r["name"] for r in d.ask("schedule.next", {"steps": 999})} >= {"own", "said"})
+        rows = {r["name"]: r for r in d.ask("schedule.list")}
+        assert rows["own"]["tz"] == "America/New_York" and rows["own"]["calendar"] == path, rows
+        assert rows["said"]["tz"] == "Asia/Tokyo" and rows["market"]["tz"] == "Asia/Tokyo", rows
+        if before is None:
+            print("# who has read how much is not counted here")
+            return
+        read = read_by_the_loop(d) - before
+        print("# of %d bytes the loop has read %d" % (size, read))
+        assert read < size
+
+
 @test
 def the_next_instants_of_all_come_in_order():
     with Daemon(args=START) as d:
