@@ -186,6 +186,16 @@ static bool alarm(struct jump *j)
 	return found;
 }
 
+/*
+ * What has filled the sum is none: what comes now is judged by itself. In the mean of a rise that has gone
+ * on for half an hour a jump would not show for minutes.
+ */
+static void begin_anew(struct jump *j)
+{
+	if ((double)j->since >= LEAST_S)
+		j->sum = j->since = j->since_n = 0;
+}
+
 bool jump_count(struct jump *j, struct instant t, double n)
 {
 	int64_t second = t.us / 1000000 - (t.us % 1000000 < 0);
@@ -201,6 +211,8 @@ bool jump_count(struct jump *j, struct instant t, double n)
 		judge(j);
 		if (j->sum > j->threshold && is_jump(j))
 			found = alarm(j);
+		else if (j->sum > j->threshold)
+			begin_anew(j);
 	}
 	j->count += (float)n;
 	return found;

@@ -11,6 +11,9 @@
  * installs forty packages) may take a while. Seconds without requests are worked off all at once
  * when the next request comes.
  *
+ * What fills the sum at less than twice the expected rate is a rise that forecasts follow: the sum
+ * begins anew, so that a jump in the midst of it is not lost in its mean.
+ *
  * While all is as expected an alarm at threshold h comes less than once in e^h seconds (Wald): once
  * in 5 weeks at JUMP_THRESHOLD. What is short-lived is no rate, and the threshold learns what
  * it comes to: an alarm after which the next five minutes are not even twice as busy as expected was

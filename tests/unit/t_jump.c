@@ -159,6 +159,36 @@ TEST(a_slow_rise_is_no_jump)
 	OK(alarms == 0, "%u", alarms);
 }
 
+/* Twice as many every eight minutes, for half an hour; then ten times as many. */
+TEST(a_jump_during_a_slow_rise_is_found_within_seconds)
+{
+	double worst = 0, sum = 0;
+	unsigned alarms = 0;
+
+	for (int i = 0; i < 200; i++) {
+		struct jump j;
+		double t = 7200, rate = 1;
+
+		jump_init(&j);
+		jump_expect(&j, 1);
+		for (double s = 0; s < t; s++)
+			second(&j, s, clumped(1, 3));
+		for (; t < 7200 + 1800; t++, rate *= exp2(1 / 480.0))
+			alarms += second(&j, t, clumped(rate, 3));
+		/* what an alarm of the rise itself leaves behind is another question */
+		j.quiet_to = 0;
+		j.threshold = (float)JUMP_THRESHOLD;
+		while (!second(&j, t, clumped(10 * rate, 3)) && t < 9000 + 600)
+			t++;
+		t -= 9000;
+		worst = fmax(worst, t);
+		sum += t;
+	}
+	printf("# found after %.1f s in the mean, %.0f s at the most, of 200; %u alarms before\n",
+	       sum / 200, worst, alarms);
+	OK(sum / 200 <= 10 && worst <= 20, "%g s, %g s", sum / 200, worst);
+}
+
 TEST(what_was_forecast_is_no_jump)
 {
 	struct jump a, b;
@@ -228,6 +258,7 @@ int main(int argc, char **argv)
 	RUN(where_alarms_do_not_last_the_threshold_rises_until_they_are_rare);
 	RUN(a_burst_that_comes_each_day_makes_one_alarm_and_hides_no_jump);
 	RUN(a_slow_rise_is_no_jump);
+	RUN(a_jump_during_a_slow_rise_is_found_within_seconds);
 	RUN(what_was_forecast_is_no_jump);
 	RUN(one_jump_is_one_alarm);
 	RUN(ten_things_at_once_of_a_quiet_endpoint_are_no_jump);
