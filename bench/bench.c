@@ -200,6 +200,7 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } part[] = {{"get", bench_get},
+            {"packed", bench_packed},
             {"memory", bench_memory},
             {"pause", bench_pause},
             {"events", bench_events},

@@ -58,6 +58,7 @@ void bench_pack_events(struct pack *columns, size_t n);
 
 void bench_daemon(void); /* daemon.c */
 void bench_get(void);    /* get.c */
+void bench_packed(void); /* get.c */
 void bench_events(void); /* events.c */
 void bench_memory(void); /* memory.c */
 void bench_pause(void);  /* pause.c */

@@ -5,6 +5,7 @@
  *
  *	hot       16 keys, one after the other: all of it in the processor's own caches
  *	uniform   a million keys of 1 KiB, each as likely as the next: none of it is
+ *	packed    16 keys of JSON, kept compressed, beside the same kept as they are
  *	beside    uniform over 10,000 keys, while another thread sets 100,000 a second
  *
  * Keys are spelt out before the time is taken, as an app has its key at hand.
@@ -16,8 +17,10 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "client/forecache.h"
+#include "store/packed.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +208,75 @@ static void hot(size_t value_bytes)
 	free((void *)(uintptr_t)value.p);
 }
 
+/* An array of quotes, as an API answers; no two keys have the same. */
+static void quotes(char *buf, size_t n, uint64_t seed)
+{
+	char row[128];
+	size_t at = 0;
+	int len;
+
+	for (uint64_t i = seed << 20; at < n; i++, at += (size_t)len) {
+		uint64_t x = hash_u64(i);
+
+		len = snprintf(
+		        row, sizeof(row),
+		        "{\"symbol\":\"%c%c%c\",\"bid\":%u.%02u,\"ask\":%u.%02u,\"volume\":%u},",
+		        'A' + (char)(x % 26), 'A' + (char)(x / 26 % 26), 'A' + (char)(x / 676 % 26),
+		        (unsigned)(x >> 20) % 500, (unsigned)(x >> 30) % 100,
+		        (unsigned)(x >> 20) % 500, (unsigned)(x >> 40) % 100,
+		        (unsigned)(x >> 48) % 10000 * 100);
+		memcpy(buf + at, row, n - at < (size_t)len ? n - at : (size_t)len);
+	}
+}
+
+/* What decoding costs: the same values twice, the first HOT keys as they are and then packed. */
+static void packed(size_t value_bytes)
+{
+	char *value = mem_calloc(value_bytes, 1), *frame = mem_calloc(value_bytes, 1);
+	char title[96], name[KEY_MAX];
+	struct packer *p = packer_new();
+	double ns[2], kept = 0, fastest = INFINITY;
+	struct host h;
+	struct fc *fc;
+
+	if (!p)
+		bench_die("packer_new");
+	host_start(&h, NULL, 64 * MIB, NULL, NULL);
+	fc = open_client();
+	for (int how = 0; how < 2; how++) {
+		for (unsigned k = 0; k < HOT; k++) {
+			size_t n;
+			int64_t began;
+
+			quotes(value, value_bytes, k);
+			began = bench_ns();
+			n = packer_pack(p, 3, bytes_of(value, value_bytes), frame);
+			fastest = fmin(fastest, (double)(bench_ns() - began));
+			kept += how ? (double)n / HOT : 0;
+			if (!n)
+				bench_die("packer_pack");
+			if (how)
+				host_put_packed(&h, key_of(k, name), bytes_of(frame, n), 1);
+			else
+				host_put(&h, key_of(k, name), bytes_of(value, value_bytes), 1);
+		}
+		ns[how] = p50(fc, GET, HOT, 7000);
+	}
+	fc_close(&fc);
+	host_stop(&h);
+	packer_free(&p);
+	snprintf(title, sizeof(title), "get of %zu bytes of JSON, hot: %u keys in turn, one thread",
+	         value_bytes, HOT);
+	bench_title(title);
+	bench_row("fc_get, kept as it is", ns[0], "ns p50", 0, NULL);
+	bench_row("fc_get, kept compressed (zstd, level 3)", ns[1], "ns p50", ns[1] / ns[0],
+	          "x as it is");
+	bench_row("  of the bytes are kept", 100 * kept / (double)value_bytes, "%", 0, NULL);
+	bench_row("  compressing one, on a thread of the daemon's, at best", fastest, "ns", 0, NULL);
+	free(value);
+	free(frame);
+}
+
 /* A file system of its own with huge pages; NULL when this user or system has none. */
 static const char *huge_dir(void)
 {
@@ -345,4 +417,11 @@ void bench_get(void)
 	hot(1024);
 	uniform();
 	beside();
+}
+
+void bench_packed(void)
+{
+	packed(1024);
+	packed(16384);
+	packed(131072);
 }

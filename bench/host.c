@@ -24,7 +24,7 @@ struct instant host_now(void)
 	return (struct instant){clock_us(CLOCK_REALTIME)};
 }
 
-void host_put(struct host *h, struct bytes key, struct bytes value, uint64_t version)
+static void put(struct host *h, struct bytes key, struct bytes value, uint64_t version, bool packed)
 {
 	struct instant now = host_now();
 	struct store_item item = {.key = key,
@@ -33,7 +33,8 @@ void host_put(struct host *h, struct bytes key, struct bytes value, uint64_t ver
 	                          .loaded = now,
 	                          .soft = instant_add(now, SPAN_S(7200)),
 	                          .hard = instant_add(now, SPAN_S(7200)),
-	                          .max_age = SPAN_S(7200)};
+	                          .max_age = SPAN_S(7200),
+	                          .packed = packed};
 	uint32_t entry;
 	int rc;
 
@@ -44,6 +45,16 @@ void host_put(struct host *h, struct bytes key, struct bytes value, uint64_t ver
 		errno = -rc;
 		bench_die("store_put");
 	}
+}
+
+void host_put(struct host *h, struct bytes key, struct bytes value, uint64_t version)
+{
+	put(h, key, value, version, false);
+}
+
+void host_put_packed(struct host *h, struct bytes key, struct bytes frame, uint64_t version)
+{
+	put(h, key, frame, version, true);
 }
 
 /* Heartbeats, and takes events as the daemon's ZeroMQ thread does: received, checked, decoded. */

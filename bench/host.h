@@ -36,7 +36,8 @@ struct instant host_now(void);
 void host_start(struct host *h, const char *dir, uint64_t bytes, host_events_fn *fn, void *arg);
 void host_stop(struct host *h);
 
-/* Puts a value that stays fresh for hours. */
+/* Puts a value that stays fresh for hours; or what it was packed into (store/packed.h). */
 void host_put(struct host *h, struct bytes key, struct bytes value, uint64_t version);
+void host_put_packed(struct host *h, struct bytes key, struct bytes frame, uint64_t version);
 
 #endif

@@ -117,7 +117,8 @@ int fc_get(struct fc *fc, const char *endpoint, const void *key, size_t key_byte
 
 /*
  * fc_get for those who must not wait at all: event loops, and languages with a lock over their
- * threads. Only the segment is asked, no memory is allocated, and the value is copied to buf (cap
+ * threads. Only the segment is asked, no memory is allocated (but what decodes values that are kept
+ * compressed, at a thread's first of them, or of a larger one), and the value is copied to buf (cap
  * bytes; ret->data is buf, or NULL: do not release it). -ENOENT: nothing fresh enough. -EAGAIN:
  * there is no segment; fc_get would ask the daemon. -ERANGE: the value does not fit, ret->bytes is
  * what it takes. What ended with -EAGAIN or -ERANGE is not counted nor told to the daemon, and with
@@ -133,7 +134,7 @@ int fc_get_into(struct fc *fc, const char *endpoint, const void *key, size_t key
  * can begin again. It was whole when fc_peek returned, and may become another one, or nonsense, at
  * any time after: whoever uses it must bear any bytes there, and believes what came of it only if
  * fc_peek_valid says 1. That ends the peek; it is called once for each that returned 0, soon. -ENOENT
- * and -EAGAIN as fc_get_into.
+ * and -EAGAIN as fc_get_into; -EAGAIN, too, for a value that is kept compressed: fc_get unpacks it.
  *
  *	if (fc_peek(fc, NULL, key, n, 0, &view) == 0) {
  *		sum = add_up(view.data, view.bytes);

@@ -3,6 +3,7 @@
 #include "client/fc.h"
 #include "client/link.h"
 #include "proto/reply.h"
+#include "store/layout.h"
 
 #include <errno.h>
 #include <math.h>
@@ -35,21 +36,51 @@ struct seen {
 /* How often a value is read that changes meanwhile, or is of another size each time. */
 #define COPIES 8
 
-/*
- * Copies what was found, to room or to new memory. False: it is not what was found any more, or
- * does not fit (*ret_outcome SMALL), or there is no memory.
- */
-static bool copy_out(const struct store_reader *r, struct reader_view *v, struct room room,
-                     void **ret_data, enum reader_outcome *ret_outcome)
+/* Where n bytes go: room, or new memory. False: they do not fit, or there is none. */
+static bool place(struct room room, size_t n, void **ret_data, enum reader_outcome *ret_outcome)
 {
-	size_t n = (size_t)v->value.value_bytes;
-
 	*ret_data = room.p;
 	if (room.p && n > room.cap) {
 		*ret_outcome = READER_SMALL;
 		return false;
 	}
-	if (!room.p && !(*ret_data = malloc(n ? n : 1)))
+	return room.p || (*ret_data = malloc(n ? n : 1));
+}
+
+/*
+ * The same of a value that is compressed: it is unpacked from a copy that is known to be what was put,
+ * as what is in the segment may change at any time.
+ */
+static bool unpack_out(const struct store_reader *r, struct lane *mine, struct reader_view *v,
+                       struct room room, void **ret_data, enum reader_outcome *ret_outcome)
+{
+	struct bytes frame = {.n = (size_t)v->value.value_bytes};
+	uint64_t n;
+
+	frame.p = lane_frame(mine, frame.n);
+	if (!frame.p || !store_reader_copy(r, v, mine->frame) ||
+	    !packed_bytes(frame, LAYOUT_MAX_VALUE_BYTES, &n))
+		return false;
+	v->value.value_bytes = n;
+	if (!place(room, (size_t)n, ret_data, ret_outcome))
+		return false;
+	if (unpacker_unpack(mine->unpacker, frame, *ret_data, n))
+		return true;
+	if (!room.p)
+		free(*ret_data);
+	return false;
+}
+
+/*
+ * Copies what was found, to room or to new memory. False: it is not what was found any more, or
+ * does not fit (*ret_outcome SMALL), or there is no memory.
+ */
+static bool copy_out(const struct store_reader *r, struct lane *mine, struct reader_view *v,
+                     struct room room, void **ret_data, enum reader_outcome *ret_outcome)
+{
+	if (v->value.packed)
+		return unpack_out(r, mine, v, room, ret_data, ret_outcome);
+	if (!place(room, (size_t)v->value.value_bytes, ret_data, ret_outcome))
 		return false;
 	if (store_reader_copy(r, v, *ret_data))
 		return true;
@@ -59,8 +90,9 @@ static bool copy_out(const struct store_reader *r, struct reader_view *v, struct
 }
 
 /* Finds the value and copies it. */
-static enum reader_outcome take(const struct store_reader *r, struct bytes key, struct instant now,
-                                struct room room, struct reader_view *ret, void **ret_data)
+static enum reader_outcome take(const struct store_reader *r, struct lane *mine, struct bytes key,
+                                struct instant now, struct room room, struct reader_view *ret,
+                                void **ret_data)
 {
 	enum reader_outcome o, small = READER_MISS;
 	int i;
@@ -68,7 +100,7 @@ static enum reader_outcome take(const struct store_reader *r, struct bytes key, 
 	for (i = 0; i < COPIES; i++) {
 		o = store_reader_find(r, key, now, ret);
 		if (o == READER_MISS || o == READER_GONE ||
-		    copy_out(r, ret, room, ret_data, &small))
+		    copy_out(r, mine, ret, room, ret_data, &small))
 			return o;
 		/* too small, out of memory, or damaged and nobody is at it */
 		if (small == READER_SMALL || store_reader_still(r, ret))
@@ -121,7 +153,7 @@ static struct seen look_at(struct fc *fc, struct lane *mine, const struct segmen
 	struct instant now = look_at_clock(fc, mine, m, &seen.alive);
 	void *data = NULL;
 
-	seen.outcome = take(&m->reader, key, now, room, &v, &data);
+	seen.outcome = take(&m->reader, mine, key, now, room, &v, &data);
 	segment_drop(mine);
 	if (seen.outcome == READER_MISS || seen.outcome == READER_GONE)
 		return seen;
@@ -356,7 +388,7 @@ int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_b
 	struct peeked p;
 	struct instant now;
 	enum reader_outcome o;
-	bool alive;
+	bool alive, packed;
 	int rc = ret ? check(endpoint, key, &seen) : -EINVAL;
 
 	if (rc)
@@ -367,9 +399,11 @@ int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_b
 		return -EAGAIN;
 	now = look_at_clock(fc, mine, m, &alive);
 	o = find_whole(&m->reader, key, now, &v);
+	packed = o != READER_MISS && o != READER_GONE && v.value.packed;
 	if (o != READER_MISS && o != READER_GONE)
 		o = unless_pushed(o, &v.value, alive);
-	if (o == READER_FRESH || (o == READER_GRACE && alive && !(flags & FC_ONLY_FRESH))) {
+	if (!packed &&
+	    (o == READER_FRESH || (o == READER_GRACE && alive && !(flags & FC_ONLY_FRESH)))) {
 		segment_pin(m);
 		describe(&v.value, now, o, &seen);
 	}
@@ -378,6 +412,8 @@ int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_b
 		segment_renew(&fc->segment, m);
 		return -EAGAIN;
 	}
+	if (packed)
+		return -EAGAIN; /* it is not there as it is */
 	if ((flags & FC_ONLY_FRESH) && seen.outcome != FC_HIT)
 		return -ENOENT;
 	lane_add(&mine->gets, 1);

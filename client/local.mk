@@ -17,7 +17,7 @@ EXTRA_DIST += %D%/forecache.map
 	%D%/worker.h %D%/worker.c
 %C%_libforecache_la_CPPFLAGS = $(OS_CPPFLAGS) $(ZMQ_CFLAGS)
 %C%_libforecache_la_LIBADD = proto/libproto.la store/libreader.la $(ZMQ_LIBS) $(MSGPACK_LIBS) \
-	$(XXHASH_LIBS) -lpthread
+	$(XXHASH_LIBS) $(ZSTD_LIBS) -lpthread
 # nodelete: threads of the app that did a get run code of ours when they end, even after a dlclose
 %C%_libforecache_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(FC_LT_VERSION) -no-undefined \
 	-Wl,--version-script=$(top_srcdir)/%D%/forecache.map -Wl,-z,nodelete

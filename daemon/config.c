@@ -274,6 +274,18 @@ static int parse_prewarm_mode(struct parse *p, const cJSON *v, const char *path,
 	return config_fail(p->err, path, "must be \"auto\", \"always\" or \"never\"");
 }
 
+static int parse_compression(struct parse *p, const cJSON *v, const char *path,
+                             enum compression *ret)
+{
+	for (int i = 0; cJSON_IsString(v) && i < 2; i++)
+		if (!strcmp(v->valuestring, config_compression_name((enum compression)i))) {
+			*ret = (enum compression)i;
+			config_source_note(p->c, path, p->file);
+			return 0;
+		}
+	return config_fail(p->err, path, "must be \"off\" or \"zstd\"");
+}
+
 /* 1: not a field of a policy. */
 static int parse_policy_field(struct parse *p, const cJSON *v, const char *path, struct policy *ret)
 {
@@ -285,6 +297,8 @@ static int parse_policy_field(struct parse *p, const cJSON *v, const char *path,
 		return parse_ttl_mode(p, v, path, &ret->ttl);
 	if (!strcmp(v->string, "prewarm"))
 		return parse_prewarm_mode(p, v, path, &ret->prewarm);
+	if (!strcmp(v->string, "compression"))
+		return parse_compression(p, v, path, &ret->compression);
 	return 1;
 }
 
@@ -298,12 +312,18 @@ static int check_policy(struct parse *p, const char *path, const struct policy *
 		        p->err, sub,
 		        "%.15g s is longer than max_age, %.15g s: lower min_ttl or raise max_age",
 		        y->min_ttl, y->max_age);
+	config_path_join(sub, sizeof(sub), path, "compression_min_bytes");
+	if (y->compression_min_bytes > y->compression_max_bytes)
+		return config_fail(p->err, sub,
+		                   "%.15g bytes are more than compression_max_bytes, %.15g: lower "
+		                   "the one or raise the other",
+		                   y->compression_min_bytes, y->compression_max_bytes);
 	return 0;
 }
 
 static int parse_policy(struct parse *p, const cJSON *v, const char *path)
 {
-	static const char *const names[] = {"ttl", "prewarm", NULL};
+	static const char *const names[] = {"ttl", "prewarm", "compression", NULL};
 	static const struct option_table *const tables[] = {&option_policy, NULL};
 	char sub[256];
 	int rc = parse_object(p, v, path);
@@ -492,9 +512,9 @@ static int parse_match(struct parse *p, const cJSON *v, const char *path, char *
 
 static int parse_rule(struct parse *p, const cJSON *v, const char *path, struct config_rule *r)
 {
-	static const char *const names[] = {"match",  "origin",   "url",           "class",
-	                                    "zone",   "calendar", "cache_private", "vary",
-	                                    "ignore", "ttl",      "prewarm",       NULL};
+	static const char *const names[] = {"match",    "origin",        "url",  "class",  "zone",
+	                                    "calendar", "cache_private", "vary", "ignore", "ttl",
+	                                    "prewarm",  "compression",   NULL};
 	static const struct option_table *const tables[] = {&option_policy, NULL};
 	char sub[256];
 	int rc = parse_object(p, v, path);
@@ -688,9 +708,9 @@ static int parse_option_text(struct parse *p, const cJSON *v, const char *path,
 
 static int parse_member(struct parse *p, const cJSON *e)
 {
-	static const char *const names[] = {"policy",  "limits", "messages",  "learned",
-	                                    "origins", "origin", "endpoints", "schedules",
-	                                    "pool",    "ttl",    "prewarm",   NULL};
+	static const char *const names[] = {
+	        "policy",    "limits", "messages", "learned", "origins",     "origin", "endpoints",
+	        "schedules", "pool",   "ttl",      "prewarm", "compression", NULL};
 	static const struct option_table *const tables[] = {&option_daemon, &option_policy, NULL};
 	const struct option *o = option_find(&option_daemon, e->string);
 	const struct option_text *t = find_text(e->string);

@@ -83,3 +83,10 @@ const char *config_prewarm_mode_name(enum prewarm_mode mode)
 
 	return name[mode];
 }
+
+const char *config_compression_name(enum compression c)
+{
+	static const char *const name[] = {[COMPRESSION_OFF] = "off", [COMPRESSION_ZSTD] = "zstd"};
+
+	return name[c];
+}

@@ -25,5 +25,6 @@ void config_path_join(char *buf, size_t cap, const char *path, const char *key);
 /* "learn", "obey", "advise" */
 const char *config_ttl_mode_name(enum ttl_mode mode);
 const char *config_prewarm_mode_name(enum prewarm_mode mode);
+const char *config_compression_name(enum compression c);
 
 #endif

@@ -14,6 +14,7 @@
 #include "daemon/loop.h"
 #include "daemon/segment.h"
 #include "daemon/setup.h"
+#include "daemon/unpack.h"
 #include "daemon/wire.h"
 #include "daemon/worker.h"
 #include "engine/engine.h"
@@ -57,8 +58,11 @@ struct ticket {
 	X(loaders_lost, "loader workers that died or hung")                                        \
 	X(jobs_retried, "jobs given to another worker")                                            \
 	X(jobs_failed, "loads that failed")                                                        \
-	X(values_placed, "large values that a thread has put in place")                             \
-	X(values_unplaced, "large values for which there was no room beforehand: the loop did it")  \
+	X(values_placed, "large values that a thread has put in place")                            \
+	X(values_unplaced, "large values for which there was no room beforehand: the loop did it") \
+	X(values_not_compressed,                                                                   \
+	  "values kept as they are though their endpoint compresses: it saves too little, or too " \
+	  "many wait for it")                                                                      \
 	X(fits, "models fitted")                                                                   \
 	X(notices, "notices published")                                                            \
 	X(reloads, "configurations read again")                                                    \
@@ -78,6 +82,7 @@ struct daemon {
 	struct store *store;
 	struct engine *engine;
 	struct effects fx;
+	struct unpack unpack;
 	struct wire *wire;
 	struct workers *workers;
 	struct large *large;

@@ -80,6 +80,7 @@ struct load {
 	bool too_large, header_too_large, no_memory;
 	bool body_kept;                  /* the body is somebody else's to free */
 	struct store_room *room;         /* where the value lies already, once it is handed back */
+	const struct packed_value *packed; /* what it was packed into, then */
 	uint64_t content_hash;           /* of the body; 0: not known */
 	char why[160 + CURL_ERROR_SIZE]; /* not empty: failed before or beside curl */
 	char curl_why[CURL_ERROR_SIZE];
@@ -814,6 +815,7 @@ static void answer(struct http_origin *o, struct load *d, enum load_status statu
 	}
 	in->loaded.value = bytes_of(d->n_body ? d->body : "", d->n_body);
 	in->loaded.room = d->room;
+	in->loaded.packed = d->packed;
 	in->loaded.version = is_json(d)        ? noise_hash(o->noise, d->endpoint, d->key,
 	                                                    in->loaded.value, d->route->ignore)
 	                     : d->content_hash ? d->content_hash
@@ -886,7 +888,8 @@ static void hold(struct http_origin *o, struct load *d)
 {
 	struct http_large large = {.load = d,
 	                           .body = bytes_of(d->body, d->n_body),
-	                           .key_bytes = d->key.n,
+	                           .endpoint = d->endpoint,
+	                           .key = d->key,
 	                           .hashed = !is_json(d)};
 
 	list_append(&o->held, d);
@@ -919,10 +922,12 @@ static void finish(struct http_origin *o, struct load *d, CURLcode rc, struct in
 }
 
 void http_origin_go_on(struct http_origin *o, struct instant now, struct load *d,
-                       struct store_room *room, uint64_t content_hash, void **ret_body)
+                       struct store_room *room, const struct packed_value *packed,
+                       uint64_t content_hash, void **ret_body)
 {
 	list_remove(d);
 	d->room = room;
+	d->packed = packed;
 	d->content_hash = content_hash;
 	*ret_body = d->body;
 	d->body_kept = true;

@@ -114,20 +114,21 @@ int http_origin_configure(struct http_origin *o, const struct http_origin_config
 
 /*
  * A value of `bytes` or more is given to fn before it is handed back: http_origin_go_on() does that,
- * at once or later, so that it can be hashed and put in its place meanwhile. It may have been put
- * in a room of the store (NULL: not). With hashed, its version is to be content_hash_bytes() of it,
- * which is handed in. *ret_body is the value's memory, to be freed by the caller.
+ * at once or later, so that it can be hashed, compressed and put in its place meanwhile. It may have
+ * been put in a room of the store, or packed (NULL: not). With hashed, its version is to be content_hash_bytes() of it,
+ * which is handed in (0: not known). *ret_body is the value's memory, to be freed by the caller.
  */
 struct http_large {
 	struct load *load; /* what to go on with */
 	struct bytes body; /* stays until then */
-	size_t key_bytes;
+	struct bytes endpoint, key;
 	bool hashed;
 };
 typedef void http_large_fn(void *arg, const struct http_large *large);
 void http_origin_set_large(struct http_origin *o, double bytes, http_large_fn *fn);
 void http_origin_go_on(struct http_origin *o, struct instant now, struct load *load,
-                       struct store_room *room, uint64_t content_hash, void **ret_body);
+                       struct store_room *room, const struct packed_value *packed,
+                       uint64_t content_hash, void **ret_body);
 
 /* Drops the loads in flight without an answer. NULL is fine; sets the pointer to NULL. */
 void http_origin_free(struct http_origin **o);

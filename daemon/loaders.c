@@ -377,7 +377,7 @@ static const enum load_status ended[LOADER_WORDS] = {
         [LOADER_UNCACHEABLE] = LOADED_UNCACHEABLE,
 };
 
-/* The large value of an answer, on its way into its place. */
+/* The value of an answer, on its way into its place. */
 struct answer {
 	struct wire_item *item;
 	struct input in;
@@ -396,15 +396,17 @@ static void answer_placed(struct daemon *d, void *arg, struct large_value *v, si
 	struct answer *a = arg;
 
 	(void)n;
-	a->in.loaded.room = v->room.filled ? &v->room : NULL;
+	a->in.loaded.room = large_room(v);
+	a->in.loaded.packed = large_packed(v);
 	daemon_input(d, &a->in);
 	large_discard(d->large, answer_free, a);
 }
 
 static void put_in_place(struct loaders *l, uint32_t job, struct wire_item *i,
-                         const struct input *in)
+                         const struct input *in, int level)
 {
-	struct large_value v = {.value = in->loaded.value, .key_bytes = l->job.v[job].key_bytes};
+	struct large_value v = {
+	        .value = in->loaded.value, .key_bytes = l->job.v[job].key_bytes, .level = level};
 	struct answer *a = mem_calloc(1, sizeof(*a));
 
 	*a = (struct answer){i, *in};
@@ -427,6 +429,7 @@ static bool answer(struct loaders *l, uint32_t loader, struct wire_item *i)
 	                              .error = m->error}};
 	uint32_t n = find_job(l, m->job), endpoint;
 	bool large;
+	int level;
 	char text[160];
 
 	if (n == INTERN_NONE) {
@@ -458,9 +461,12 @@ static bool answer(struct loaders *l, uint32_t loader, struct wire_item *i)
 	if (instant_is_set(in.loaded.last_modified))
 		in.loaded.last_modified.us -= l->d->clock.offset.us;
 	endpoint = l->job.v[n].endpoint;
-	large = in.loaded.status == LOADED_OK && large_is(l->d, in.loaded.value.n);
+	large = in.loaded.status == LOADED_OK &&
+	        large_wants(l->d, intern_name(&l->endpoint, endpoint),
+	                    bytes_of(l->job.v[n].key, l->job.v[n].key_bytes), in.loaded.value.n,
+	                    &level);
 	if (large)
-		put_in_place(l, n, i, &in);
+		put_in_place(l, n, i, &in, level);
 	end_job(l, n);
 	if (in.loaded.status == LOADED_ERROR)
 		l->d->count.jobs_failed++;

@@ -28,6 +28,7 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/segment.h %D%/segment.c \
 	%D%/setup.h %D%/setup.c \
 	%D%/unmatched.h %D%/unmatched.c \
+	%D%/unpack.h %D%/unpack.c \
 	%D%/web.h %D%/web_answer.h %D%/web_api.c %D%/web_listen.c %D%/web_metrics.c %D%/web_ready.c \
 	%D%/wire.h %D%/wire.c \
 	%D%/worker.h %D%/worker.c

@@ -448,6 +448,7 @@ static void take_down(struct daemon *d)
 	loaders_free(&d->loaders);
 	origins_free(&d->origins);
 	wire_free(&d->wire);
+	unpack_release(&d->unpack);
 	workers_free(&d->workers);
 	learned_free(&d->learned);
 	if (d->loop)

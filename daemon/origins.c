@@ -84,7 +84,7 @@ static void loaded(void *arg, const struct input *in)
 	daemon_input(s->d, in);
 }
 
-/* A load whose large value is on its way into its place. */
+/* A load whose value is on its way into its place. */
 struct placing {
 	struct slot *slot;
 	struct load *load;
@@ -96,8 +96,8 @@ static void placed(struct daemon *d, void *arg, struct large_value *v, size_t n)
 	void *body;
 
 	(void)n;
-	http_origin_go_on(p->slot->http, clock_now(&d->clock), p->load,
-	                  v->room.filled ? &v->room : NULL, v->content_hash, &body);
+	http_origin_go_on(p->slot->http, clock_now(&d->clock), p->load, large_room(v),
+	                  large_packed(v), v->content_hash, &body);
 	large_discard(d->large, free, body);
 	free(p);
 }
@@ -105,10 +105,18 @@ static void placed(struct daemon *d, void *arg, struct large_value *v, size_t n)
 static void put_in_place(void *arg, const struct http_large *large)
 {
 	struct slot *s = arg;
-	struct placing *p = mem_calloc(1, sizeof(*p));
 	struct large_value v = {
-	        .value = large->body, .key_bytes = large->key_bytes, .content = large->hashed};
+	        .value = large->body, .key_bytes = large->key.n, .content = large->hashed};
+	struct placing *p;
+	void *body;
 
+	if (!large_wants(s->d, large->endpoint, large->key, large->body.n, &v.level)) {
+		http_origin_go_on(s->http, clock_now(&s->d->clock), large->load, NULL, NULL, 0,
+		                  &body);
+		free(body);
+		return;
+	}
+	p = mem_calloc(1, sizeof(*p));
 	*p = (struct placing){s, large->load};
 	large_put(s->d->large, &v, 1, placed, free, p);
 }
@@ -134,8 +142,7 @@ static int set_up(void *arg, const struct http_origin_config *c)
 		rc = rc ? rc : loop_add(s->d->loop, http_origin_fd(s->http), EPOLLIN, on_fd, s);
 	}
 	if (!rc)
-		http_origin_set_large(s->http, s->d->setup->config->large_value_bytes,
-		                      put_in_place);
+		http_origin_set_large(s->http, large_least(s->d->setup->config), put_in_place);
 	if (rc)
 		log_line(LOG_ERROR, "origin", "name=%s why=\"%s\"", s->name, err.text);
 	return rc;

@@ -450,6 +450,27 @@ static void put_engine(struct daemon *d, struct pack *w)
 
 #define ENGINE_ENTRIES (0 ENGINE_COUNT_TABLE(ONE) + 5)
 
+/* Values that were compressed, since the start, and what it took to answer with some of them. */
+static void put_compression(struct daemon *d, struct pack *w)
+{
+	const struct unpack *u = &d->unpack;
+	struct engine_stats s;
+
+	engine_stats(d->engine, &s);
+	pack_text(w, "compression");
+	pack_map(w, 9);
+	put_uint(w, "values", s.packed.values);
+	put_uint(w, "value_bytes", s.packed.bytes);
+	put_uint(w, "kept_bytes", s.packed.kept_bytes);
+	put_num(w, "ratio",
+	        s.packed.bytes ? (double)s.packed.kept_bytes / (double)s.packed.bytes : NAN);
+	put_uint(w, "decoded_values", u->values);
+	put_uint(w, "decoded_bytes", u->bytes);
+	put_num(w, "decode_s", (double)u->ns * 1e-9);
+	put_num(w, "decode_mean_s", u->values ? (double)u->ns * 1e-9 / (double)u->values : NAN);
+	put_uint(w, "decode_failures", u->failed);
+}
+
 static void put_daemon(struct daemon *d, struct pack *w)
 {
 	pack_text(w, "daemon");
@@ -511,8 +532,9 @@ static void put_origins(struct daemon *d, struct pack *w)
 
 void query_write_stats(struct daemon *d, struct pack *w)
 {
-	pack_map(w, ENGINE_ENTRIES + 4);
+	pack_map(w, ENGINE_ENTRIES + 5);
 	put_engine(d, w);
+	put_compression(d, w);
 	put_daemon(d, w);
 	put_wire(d, w);
 	put_loaders(d, w);

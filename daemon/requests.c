@@ -88,7 +88,7 @@ static int status_of(const struct effect *f)
 	return STATUS_OK;
 }
 
-static struct got got_of(const struct daemon *d, const struct effect *f)
+static struct got got_of(struct daemon *d, const struct effect *f)
 {
 	static const enum event_outcome outcome[] = {
 	        [OUTCOME_HIT] = EVENT_HIT,   [OUTCOME_GRACE] = EVENT_GRACE,
@@ -106,6 +106,11 @@ static struct got got_of(const struct daemon *d, const struct effect *f)
 	if (!g.found)
 		return g;
 	g.value = f->reply.value;
+	if (f->reply.packed && !unpack_value(&d->unpack, f->reply.value, &g.value)) {
+		g.found = false;
+		g.status = STATUS_LOAD_FAILED;
+		return g;
+	}
 	g.version = f->reply.version;
 	if (instant_is_set(f->reply.loaded))
 		g.age_s = span_s(instant_diff(now, f->reply.loaded));
@@ -162,11 +167,15 @@ static void on_got(struct daemon *d, void *arg, uint32_t part, const struct effe
 static void on_mgot(struct daemon *d, void *arg, uint32_t part, const struct effect *f)
 {
 	struct call *c = arg;
-	struct got g = got_of(d, f);
+	struct got g;
 	struct pack p;
 
-	/* one that is too long already is refused: no more is copied, as a key may stand there often */
+	/*
+	 * one that is too long already is refused: no more is copied or decoded, as a key may stand
+	 * there often
+	 */
 	if (c->bytes <= reply_limit(d)) {
+		g = got_of(d, f);
 		pack_init(&p, reply_limit(d));
 		got_write(&p, &g);
 		if (pack_status(&p)) {
@@ -299,7 +308,7 @@ static struct instant read_at(const struct daemon *d, struct instant wall)
 	return instant_min((struct instant){wall.us - d->clock.offset.us}, clock_now(&d->clock));
 }
 
-/* A set whose large values are put in place before it is carried out. */
+/* A set whose large values are put in place, and others compressed, before it is carried out. */
 struct placed {
 	struct daemon *d;
 	struct wire_item *item;
@@ -324,8 +333,8 @@ static struct bytes set_value(const struct request *r, size_t k)
 }
 
 /*
- * placed is NULL, or says when it came, and the m of its values that are large lie in v, lowest number
- * first.
+ * placed is NULL, or says when it came, and the m of its values that were prepared lie in v, lowest
+ * number first.
  */
 static void set(struct daemon *d, const struct wire_item *i, const struct placed *placed,
                 struct large_value *v, size_t m)
@@ -351,8 +360,10 @@ static void set(struct daemon *d, const struct wire_item *i, const struct placed
 		in.set.value = set_value(r, k);
 		in.set.arrival = placed ? placed->arrival[k] : 0;
 		in.set.room = NULL;
+		in.set.packed = NULL;
 		if (m && v->number == k) {
-			in.set.room = v->room.filled ? &v->room : NULL;
+			in.set.room = large_room(v);
+			in.set.packed = large_packed(v);
 			v++;
 			m--;
 		}
@@ -388,19 +399,21 @@ static void placed_drop(void *arg)
 	placed_free(p);
 }
 
-/* True: it has large values, which are put in place first. */
+/* True: it has values that are large, or to be compressed, which comes first. */
 static bool set_is_large(struct daemon *d, struct wire_item *i)
 {
 	const struct request *r = &i->request;
 	VEC(struct large_value) large = {0};
 	size_t n = r->op == OP_SET || r->op == OP_MSET ? set_keys(r) : 0;
 	struct placed *p;
+	int level;
 
 	for (size_t k = 0; k < n; k++)
-		if (large_is(d, set_value(r, k).n))
+		if (large_wants(d, r->endpoint, set_key(r, k), set_value(r, k).n, &level))
 			*vec_push(&large) = (struct large_value){.value = set_value(r, k),
 			                                         .key_bytes = set_key(r, k).n,
-			                                         .number = (uint32_t)k};
+			                                         .number = (uint32_t)k,
+			                                         .level = level};
 	if (!large.n)
 		return false;
 	p = mem_calloc(1, sizeof(*p));

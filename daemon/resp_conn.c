@@ -176,6 +176,26 @@ static void carry_out_effects(struct daemon *d)
 		daemon_effects(d);
 }
 
+/* Whether that is the value; of a copy, equal bytes will do. */
+static bool is_placed(const struct large_value *v, struct bytes value)
+{
+	return v->value.n == value.n &&
+	       (v->value.p == value.p || (v->own && bytes_equal(v->value, value)));
+}
+
+bool resp_find_value(struct resp_conn *c, struct bytes key, struct plain_value *ret)
+{
+	return resp_find(c, key, ret) && resp_unpack(c, ret);
+}
+
+bool resp_unpack(struct resp_conn *c, struct plain_value *v)
+{
+	if (!v->packed)
+		return true;
+	v->packed = false;
+	return unpack_value(&c->r->d->unpack, v->value, &v->value);
+}
+
 bool resp_store(struct resp_conn *c, struct bytes key, struct bytes value, struct instant expires,
                 bool exact)
 {
@@ -188,9 +208,10 @@ bool resp_store(struct resp_conn *c, struct bytes key, struct bytes value, struc
 	const struct engine_limits *l = &c->r->d->setup->config->limits;
 	int rc;
 
-	if (c->placed && c->placed->room.filled && c->placed->value.p == value.p &&
-	    c->placed->value.n == value.n && c->placed->key_bytes == s.key.n)
-		s.room = &c->placed->room;
+	if (c->placed && c->placed->key_bytes == s.key.n && is_placed(c->placed, value)) {
+		s.room = large_room(c->placed);
+		s.packed = large_packed(c->placed);
+	}
 	rc = plain_set(resp_engine(c), resp_now(c), &s, &c->r->d->fx);
 
 	carry_out_effects(c->r->d);
@@ -650,12 +671,21 @@ static bool put_in_place(struct resp_conn *c, const struct resp_command *k, cons
 {
 	const struct bytes *value = c->multi == RESP_PLAIN && !c->placed ? value_of(k, arg) : NULL;
 	struct large_value v;
+	bool stays;
+	int level;
 
-	/* what is not in the connection's own buffer will not stay there */
-	if (!value || !large_is(c->r->d, value->n) || c->parser.unquoted || !c->in ||
-	    (const char *)value->p < c->in || (const char *)value->p >= c->in + c->in_n)
+	if (!value || c->parser.unquoted ||
+	    !large_wants(c->r->d, bytes_of(NULL, 0), resp_key(c, arg[1]), value->n, &level))
 		return false;
-	v = (struct large_value){.value = *value, .key_bytes = resp_key(c, arg[1]).n};
+	stays = c->in && (const char *)value->p >= c->in &&
+	        (const char *)value->p < c->in + c->in_n;
+	/* what is not in the connection's own buffer will not stay there: a small one is copied */
+	if (!stays && !level)
+		return false;
+	v = (struct large_value){
+	        .value = *value, .key_bytes = resp_key(c, arg[1]).n, .level = level, .own = !stays};
+	if (!stays)
+		v.value.p = mem_dup(value->p, value->n);
 	c->tickets++;
 	c->placing = c->waits = true;
 	large_put(c->r->d->large, &v, 1, on_placed, on_not_placed, c);

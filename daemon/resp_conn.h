@@ -240,6 +240,11 @@ static inline bool resp_find(struct resp_conn *c, struct bytes key, struct plain
 	return plain_find(resp_engine(c), resp_now(c), resp_key(c, key), ret);
 }
 
+/* The same with its bytes, which are kept compressed perhaps: v.value is what was set. */
+bool resp_find_value(struct resp_conn *c, struct bytes key, struct plain_value *ret);
+/* Makes that of what else was found. False: it is damaged, and so not there. */
+bool resp_unpack(struct resp_conn *c, struct plain_value *v);
+
 /* Sets a value; on failure it has written an error reply and gives false. */
 bool resp_store(struct resp_conn *c, struct bytes key, struct bytes value, struct instant expires,
                 bool exact);

@@ -226,7 +226,7 @@ static void rename_key(struct resp_conn *c, const struct bytes *arg, bool only_n
 {
 	struct plain_value v, there;
 
-	if (!resp_find(c, arg[1], &v)) {
+	if (!resp_find_value(c, arg[1], &v)) {
 		resp_error(c->w, "ERR no such key");
 		return;
 	}
@@ -268,7 +268,7 @@ static void copy_or_move(struct resp_conn *c, struct bytes from, unsigned db, st
 		resp_error(c->w, "ERR source and destination objects are the same");
 		return;
 	}
-	if (!resp_find(c, from, &v) ||
+	if (!resp_find_value(c, from, &v) ||
 	    (!replace && plain_find(resp_engine(c), resp_now(c), resp_key_in(c, db, to), &there))) {
 		resp_number(c->w, 0);
 		return;

@@ -13,7 +13,7 @@ typedef void script_fn(struct resp_conn *c, const struct bytes *key, size_t n_ke
 
 static bool holds(struct resp_conn *c, struct bytes key, struct bytes token, struct plain_value *v)
 {
-	return resp_find(c, key, v) && bytes_equal(v->value, token);
+	return resp_find_value(c, key, v) && bytes_equal(v->value, token);
 }
 
 static bool enough(struct resp_conn *c, size_t n_keys, size_t n_args, size_t args)

@@ -410,7 +410,8 @@ void resp_do_object(struct resp_conn *c, const struct bytes *arg, size_t n)
 	}
 	switch (which) {
 	case 0:
-		resp_text(c->w, encoding_of(v.value));
+		/* what is compressed is no number, and not short */
+		resp_text(c->w, v.packed ? "raw" : encoding_of(v.value));
 		break;
 	case 1:
 		/* a request a day is 0, one a second 131, a million 255 */

@@ -14,6 +14,7 @@
 static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct effect *f)
 {
 	struct resp_conn *c = arg;
+	struct plain_value v;
 	uint64_t lease = 0;
 	size_t before;
 
@@ -32,7 +33,11 @@ static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct e
 	case REPLY_OK:
 		/* had it been told to load that once, somebody else has */
 		resp_load_time(c, resp_key_shown(f->key));
-		resp_bulk(c->w, f->reply.value);
+		v = (struct plain_value){.value = f->reply.value, .packed = f->reply.packed};
+		if (resp_unpack(c, &v))
+			resp_bulk(c->w, v.value);
+		else
+			resp_null(c->w);
 		break;
 	case REPLY_LEASE: /* whoever was to load it has gone: now this one is */
 		lease = f->reply.lease;
@@ -65,7 +70,7 @@ static bool look(struct resp_conn *c, struct bytes key, struct plain_value *ret)
 		daemon_effects(d);
 	if (!c->r->learning)
 		resp_learn_soon(c->r);
-	if (got == PLAIN_HIT) {
+	if (got == PLAIN_HIT && resp_unpack(c, ret)) {
 		c->r->n_hits++;
 		return true;
 	}
@@ -86,7 +91,10 @@ void resp_do_get(struct resp_conn *c, const struct bytes *arg, size_t n)
 	switch (plain_get(d->engine, resp_now(c), key, lease, &v, &d->fx)) {
 	case PLAIN_HIT:
 		c->r->n_hits++;
-		resp_bulk(c->w, v.value);
+		if (resp_unpack(c, &v))
+			resp_bulk(c->w, v.value);
+		else
+			resp_null(c->w);
 		break;
 	case PLAIN_MISS:
 		c->r->n_misses++;
@@ -146,7 +154,7 @@ void resp_do_strlen(struct resp_conn *c, const struct bytes *arg, size_t n)
 	struct plain_value v;
 
 	(void)n;
-	resp_number(c->w, resp_find(c, arg[1], &v) ? (int64_t)v.value.n : 0);
+	resp_number(c->w, resp_find(c, arg[1], &v) ? (int64_t)v.bytes : 0);
 }
 
 void resp_do_getrange(struct resp_conn *c, const struct bytes *arg, size_t n)
@@ -157,7 +165,7 @@ void resp_do_getrange(struct resp_conn *c, const struct bytes *arg, size_t n)
 	(void)n;
 	if (!resp_want_int(c, arg[2], &from) || !resp_want_int(c, arg[3], &to))
 		return;
-	len = resp_find(c, arg[1], &v) ? (int64_t)v.value.n : 0;
+	len = resp_find_value(c, arg[1], &v) ? (int64_t)v.value.n : 0;
 	if (from < 0 && to < 0 && from > to)
 		len = 0;
 	from = from < 0 ? from + len : from;
@@ -258,7 +266,7 @@ void resp_do_set(struct resp_conn *c, const struct bytes *arg, size_t n)
 	if (unit && !end_of(c, unit, time, "set", &end))
 		return;
 	if (nx || xx || get || keep)
-		found = resp_find(c, arg[1], &v);
+		found = get ? resp_find_value(c, arg[1], &v) : resp_find(c, arg[1], &v);
 	room = !(nx && found) && !(xx && !found);
 	if (keep && found)
 		end = v.expires;
@@ -317,7 +325,7 @@ void resp_do_getset(struct resp_conn *c, const struct bytes *arg, size_t n)
 	size_t before = c->w->n;
 
 	(void)n;
-	if (resp_find(c, arg[1], &v))
+	if (resp_find_value(c, arg[1], &v))
 		resp_bulk(c->w, v.value);
 	else
 		resp_null(c->w);
@@ -346,7 +354,7 @@ void resp_do_getex(struct resp_conn *c, const struct bytes *arg, size_t n)
 			return;
 		}
 	}
-	if (!resp_find(c, arg[1], &v)) {
+	if (!resp_find_value(c, arg[1], &v)) {
 		look(c, arg[1], &v);
 		resp_null(c->w);
 		return;
@@ -365,7 +373,7 @@ void resp_do_getdel(struct resp_conn *c, const struct bytes *arg, size_t n)
 	struct plain_value v;
 
 	(void)n;
-	if (!resp_find(c, arg[1], &v)) {
+	if (!resp_find_value(c, arg[1], &v)) {
 		resp_null(c->w);
 		return;
 	}
@@ -438,7 +446,7 @@ static bool fits(struct resp_conn *c, uint64_t bytes)
 void resp_do_append(struct resp_conn *c, const struct bytes *arg, size_t n)
 {
 	struct plain_value v = {.expires = INSTANT_NEVER};
-	bool found = resp_find(c, arg[1], &v);
+	bool found = resp_find_value(c, arg[1], &v);
 	size_t old = found ? v.value.n : 0;
 	char *p;
 
@@ -467,7 +475,7 @@ void resp_do_setrange(struct resp_conn *c, const struct bytes *arg, size_t n)
 		resp_error(c->w, "ERR offset is out of range");
 		return;
 	}
-	found = resp_find(c, arg[1], &v);
+	found = resp_find_value(c, arg[1], &v);
 	old = found ? v.value.n : 0;
 	if (!arg[3].n) {
 		resp_number(c->w, (int64_t)old);
@@ -500,7 +508,7 @@ void resp_do_getbit(struct resp_conn *c, const struct bytes *arg, size_t n)
 	(void)n;
 	if (!bit_offset(c, arg[2], &at))
 		return;
-	if (resp_find(c, arg[1], &v) && (uint64_t)at / 8 < v.value.n)
+	if (resp_find_value(c, arg[1], &v) && (uint64_t)at / 8 < v.value.n)
 		bit = ((const unsigned char *)v.value.p)[at / 8] >> (7 - at % 8) & 1;
 	resp_number(c->w, bit);
 }
@@ -521,7 +529,7 @@ void resp_do_setbit(struct resp_conn *c, const struct bytes *arg, size_t n)
 		resp_error(c->w, "ERR bit is not an integer or out of range");
 		return;
 	}
-	found = resp_find(c, arg[1], &v);
+	found = resp_find_value(c, arg[1], &v);
 	len = (size_t)at / 8 + 1;
 	if (found && v.value.n > len)
 		len = v.value.n;
@@ -542,7 +550,7 @@ static void add(struct resp_conn *c, struct bytes key, int64_t by)
 	char text[24];
 	int n;
 
-	if (resp_find(c, key, &v) && !resp_want_int(c, v.value, &old))
+	if (resp_find_value(c, key, &v) && !resp_want_int(c, v.value, &old))
 		return;
 	if (__builtin_add_overflow(old, by, &old)) {
 		resp_error(c->w, "ERR increment or decrement would overflow");
@@ -614,7 +622,7 @@ void resp_do_incrbyfloat(struct resp_conn *c, const struct bytes *arg, size_t n)
 	int len;
 
 	(void)n;
-	if (resp_find(c, arg[1], &v) && !want_float(c, v.value, &old))
+	if (resp_find_value(c, arg[1], &v) && !want_float(c, v.value, &old))
 		return;
 	if (!want_float(c, arg[2], &by))
 		return;

@@ -360,6 +360,20 @@ static void write_engine(struct metrics *m)
 	    (double)s.store.bytes_total);
 	one(m, "damaged_entries_total", COUNTER,
 	    "values that had gone bad in memory: dropped when asked for", (double)s.damaged);
+	one(m, "compressed_values_total", COUNTER, "values that were kept compressed",
+	    (double)s.packed.values);
+	one(m, "compressed_value_bytes_total", COUNTER, "bytes that these values have",
+	    (double)s.packed.bytes);
+	one(m, "compressed_kept_bytes_total", COUNTER, "bytes that were kept of them",
+	    (double)s.packed.kept_bytes);
+	one(m, "decoded_values_total", COUNTER, "compressed values that the daemon answered with",
+	    (double)d->unpack.values);
+	one(m, "decoded_bytes_total", COUNTER, "bytes that these values have",
+	    (double)d->unpack.bytes);
+	one(m, "decode_seconds_total", COUNTER, "time that decoding them took",
+	    (double)d->unpack.ns * 1e-9);
+	one(m, "decode_failures_total", COUNTER, "compressed values that could not be decoded",
+	    (double)d->unpack.failed);
 	prefetch(m, "prefetch_loads_total", "loads ahead of requests, by what asked for them", &s,
 	         offsetof(struct prefetch_count, loads));
 	prefetch(m, "prefetch_useful_total",

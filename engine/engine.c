@@ -117,6 +117,8 @@ void engine_configure(struct engine *e, struct instant now, const struct engine_
 	e->limits = c->limits;
 	e->demand.max_models = (uint32_t)c->limits.max_forecasts;
 	e->policy = c->policy;
+	e->compression_least = SIZE_MAX;
+	keyring_note_compression(e, &c->policy);
 	e->pool = c->pool;
 	free_rules(e);
 	e->applying = (struct applying){.end = (uint32_t)e->place.n, .zone = e->zone};
@@ -140,6 +142,7 @@ void engine_configure(struct engine *e, struct instant now, const struct engine_
 		};
 
 		*vec_push(&e->rule) = s;
+		keyring_note_compression(e, &r->policy);
 	}
 	shift_zones(e, &e->zone);
 	e->applying_due = now;

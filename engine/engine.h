@@ -32,6 +32,7 @@
 #include "engine/policy.h"
 #include "models/ensemble.h"
 #include "models/harmonic.h"
+#include "store/packed.h"
 #include "store/store.h"
 
 #include <stdbool.h>
@@ -175,7 +176,8 @@ struct input {
 		} event;
 		struct {
 			struct bytes value;
-			struct store_room *room; /* filled with the value; or NULL */
+			struct store_room *room; /* filled with the value, or packed; or NULL */
+			const struct packed_value *packed; /* to be kept in its stead; or NULL */
 			uint64_t arrival;        /* of engine_arrived; 0: it comes without */
 			uint64_t version;        /* 0: the hash of the value */
 			uint64_t lease;          /* 0: none */
@@ -190,7 +192,8 @@ struct input {
 			uint64_t job;
 			enum load_status status;
 			struct bytes value;
-			struct store_room *room;      /* filled with the value; or NULL */
+			struct store_room *room; /* filled with the value, or packed; or NULL */
+			const struct packed_value *packed; /* to be kept in its stead; or NULL */
 			uint64_t version;             /* 0: the hash of the value */
 			struct instant last_modified; /* INSTANT_NONE: not said */
 			struct span max_age;          /* the origin's own; 0: not said */
@@ -322,6 +325,7 @@ struct effect {
 			enum reply_status status;
 			enum outcome outcome;
 			struct bytes value; /* empty without a store */
+			bool packed;        /* it is a frame that the value is made of */
 			uint64_t version;
 			struct instant loaded; /* when the origin was read */
 			struct instant soft;   /* fresh before this */
@@ -402,6 +406,19 @@ int engine_reserve(struct engine *e, struct instant now, size_t key_bytes, size_
  */
 uint64_t engine_arrived(struct engine *e, struct instant now, struct bytes endpoint,
                         struct bytes key, struct effects *fx);
+
+/* -- Compression ------------------------------------------------------------------------------ */
+
+/*
+ * Values of an endpoint that says so are kept as zstd frames (store/packed.h). Whoever runs the engine
+ * makes the frame, on a thread of its own, and hands it in with the value; what was kept so is
+ * handed out so. The version stays that of the value, so that it makes no difference to what is learned.
+ *
+ * The level for a value of this size of the key (which may be empty, with an endpoint); 0: it is to be
+ * kept as it is.
+ */
+int engine_compression(const struct engine *e, struct bytes endpoint, struct bytes key,
+                       size_t value_bytes);
 
 /* -- Questions -------------------------------------------------------------------------------- */
 
@@ -557,6 +574,10 @@ struct engine_stats {
 	uint64_t keys, endpoints, flights, waiters, schedules;
 	struct prefetch_count prefetch[PREFETCH_SOURCES];
 	struct estimate stale; /* per request, over all classes */
+	/* kept compressed since the start: values, their bytes, and what was kept in their stead */
+	struct {
+		uint64_t values, bytes, kept_bytes;
+	} packed;
 	struct store_stats store;
 	/* the two arms of holdout */
 	struct {

@@ -101,6 +101,45 @@ static void policy_changed(struct engine *e, const struct place *p, uint32_t id)
 		store_set_expiry(e->store, k->entry, k->soft, k->hard);
 }
 
+/* What holds for a key; one that is not known yet may come with an endpoint. */
+static const struct policy *policy_of(const struct engine *e, struct bytes endpoint,
+                                      struct bytes key)
+{
+	uint32_t id = intern_find(&e->key_name, key), place = INTERN_NONE, rule;
+
+	if (id != INTERN_NONE)
+		return &e->place.v[e->key.v[id].endpoint]->policy;
+	if (endpoint.n)
+		place = intern_find(&e->place_name, endpoint);
+	if (place != INTERN_NONE)
+		return &e->place.v[place]->policy;
+	rule = find_rule(e, endpoint.n ? endpoint : key);
+	return rule != RULE_NONE ? &e->rule.v[rule].policy : &e->policy;
+}
+
+int engine_compression(const struct engine *e, struct bytes endpoint, struct bytes key,
+                       size_t value_bytes)
+{
+	const struct policy *y;
+
+	if (!e->store || value_bytes < e->compression_least ||
+	    (double)value_bytes > e->limits.max_value_bytes)
+		return 0;
+	y = policy_of(e, endpoint, key);
+	return y->compression != COMPRESSION_OFF &&
+	                       (double)value_bytes >= y->compression_min_bytes &&
+	                       (double)value_bytes <= y->compression_max_bytes
+	               ? (int)y->compression_level
+	               : 0;
+}
+
+void keyring_note_compression(struct engine *e, const struct policy *y)
+{
+	if (y->compression != COMPRESSION_OFF &&
+	    y->compression_min_bytes < (double)e->compression_least)
+		e->compression_least = (size_t)y->compression_min_bytes;
+}
+
 /* Reads rule, policy, class, zone and origin of an endpoint anew; true: its policy is another one. */
 static bool apply(struct engine *e, uint32_t place)
 {

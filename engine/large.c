@@ -9,9 +9,10 @@
 /* Evictions of one step; each takes some microseconds. */
 enum { EVICTIONS = 12 };
 
-uint64_t large_version(struct bytes value, const struct store_room *room)
+uint64_t large_version(struct bytes value, const struct store_room *room,
+                       const struct packed_value *packed)
 {
-	return (room ? room->hash : hash_bytes(value, 0)) | 1;
+	return (packed ? packed->hash : room ? room->hash : hash_bytes(value, 0)) | 1;
 }
 
 int engine_reserve(struct engine *e, struct instant now, size_t key_bytes, size_t value_bytes,

@@ -264,13 +264,18 @@ static bool make_room(struct engine *e, struct instant now, const struct store_i
 	return freed > 0;
 }
 
+struct bytes load_kept(const struct fetched *f)
+{
+	return f->packed ? f->packed->bytes : f->value;
+}
+
 /* Puts the value in the store, making room as needed. */
 int load_keep(struct engine *e, struct instant now, uint32_t key, const struct fetched *f)
 {
 	struct key *k = &e->key.v[key];
 	struct store_item item = {
 	        .key = key_bytes(e, key),
-	        .value = f->value,
+	        .value = load_kept(f),
 	        .version = f->version,
 	        .loaded = k->loaded,
 	        .soft = k->soft,
@@ -280,6 +285,7 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 	                           : span_from_s(key_place(e, k)->policy.max_age),
 	        .owner = key,
 	        .pushed = k->reason == TTL_PUSHED,
+	        .packed = f->packed != NULL,
 	};
 	uint64_t before = e->stats.evicted;
 	int rc;
@@ -301,6 +307,11 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 	} else {
 		plain_held(e, k);
 		evict_kept(e, key);
+		if (f->packed) {
+			e->stats.packed.values++;
+			e->stats.packed.bytes += f->value.n;
+			e->stats.packed.kept_bytes += f->packed->bytes.n;
+		}
 	}
 	return rc;
 }
@@ -363,7 +374,7 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 	}
 	if (!f->no_value) {
 		k->flags |= KEY_OURS;
-		k->bytes = f->value.n > UINT32_MAX ? UINT32_MAX : (uint32_t)f->value.n;
+		k->bytes = load_kept(f).n > UINT32_MAX ? UINT32_MAX : (uint32_t)load_kept(f).n;
 	}
 	replan(e, now, key);
 	if (e->store && !f->no_value) {
@@ -599,8 +610,10 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	got = (struct fetched){
 	        .value = in->loaded.value,
 	        .room = in->loaded.room,
+	        .packed = in->loaded.packed,
 	        .version = in->loaded.version ? in->loaded.version
-	                                      : large_version(in->loaded.value, in->loaded.room),
+	                                      : large_version(in->loaded.value, in->loaded.room,
+	                                                      in->loaded.packed),
 	        .read = f->started,
 	        .took = took,
 	        .may_count = in->loaded.version != 0,

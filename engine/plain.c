@@ -196,10 +196,19 @@ bool plain_learn(struct engine *e, struct instant now, unsigned max, struct effe
 
 /* -- Values ----------------------------------------------------------------------------------- */
 
-static struct bytes held_value(const struct engine *e, const struct key *k)
+static struct bytes held_value(const struct engine *e, const struct key *k, bool *ret_packed)
 {
-	return e->store && k->entry != STORE_NONE ? store_value(e->store, k->entry)
+	*ret_packed = false;
+	return e->store && k->entry != STORE_NONE ? store_value(e->store, k->entry, ret_packed)
 	                                          : bytes_of(NULL, 0);
+}
+
+/* Whether that value is held, as it is. */
+static bool is_held_so(const struct engine *e, const struct key *k, struct bytes value)
+{
+	bool packed;
+
+	return k->bytes == value.n && bytes_equal(held_value(e, k, &packed), value) && !packed;
 }
 
 static bool is_live(const struct key *k, struct instant now)
@@ -212,7 +221,10 @@ static void give(const struct engine *e, uint32_t id, bool grace, struct plain_v
 	const struct key *k = &e->key.v[id];
 
 	ret->id = id;
-	ret->value = held_value(e, k);
+	ret->value = held_value(e, k, &ret->packed);
+	ret->bytes = ret->value.n;
+	if (ret->packed)
+		packed_bytes(ret->value, UINT64_MAX, &ret->bytes);
 	ret->expires = k->soft;
 	ret->grace = grace;
 }
@@ -444,7 +456,8 @@ static int set_learned(struct engine *e, struct instant now, const struct plain_
 	struct fetched f = {
 	        .value = s->value,
 	        .room = s->room,
-	        .version = large_version(s->value, s->room),
+	        .packed = s->packed,
+	        .version = large_version(s->value, s->room, s->packed),
 	        .read = now,
 	        .took = s->load,
 	        .client_ttl = ttl,
@@ -459,7 +472,7 @@ static int set_learned(struct engine *e, struct instant now, const struct plain_
 
 /* Notes what was held before the first set since the last look, and takes over what the set says.
  */
-static void note_set(struct engine *e, struct instant now, uint32_t key, uint64_t version,
+static void note_set(struct engine *e, struct instant now, uint32_t key, const struct fetched *f,
                      const struct plain_set *s)
 {
 	struct key *k = &e->key.v[key];
@@ -479,11 +492,11 @@ static void note_set(struct engine *e, struct instant now, uint32_t key, uint64_
 			n->loaded = k->loaded;
 		}
 	}
-	k->version = version;
+	k->version = f->version;
 	k->loaded = now;
 	k->errors = 0;
 	k->flags = (uint8_t)((k->flags & ~KEY_ABSENT) | KEY_HELD | KEY_OURS | KEY_DIRTY);
-	k->bytes = (uint32_t)s->value.n;
+	k->bytes = (uint32_t)load_kept(f).n;
 	if (instant_is_set(s->expires)) {
 		k->flags |= KEY_CLIENT_TTL;
 		k->client_ttl = (float)span_s(instant_diff(s->expires, now));
@@ -522,7 +535,7 @@ bool plain_advises(struct engine *e, struct instant now, uint32_t key, double *r
 int plain_set(struct engine *e, struct instant now, const struct plain_set *s, struct effects *fx)
 {
 	uint32_t key = keyring_key(e, now, bytes_of(NULL, 0), s->key, fx);
-	struct fetched f = {.value = s->value, .room = s->room};
+	struct fetched f = {.value = s->value, .room = s->room, .packed = s->packed};
 	bool was_exact;
 	struct key *k;
 	int rc = 0;
@@ -542,16 +555,16 @@ int plain_set(struct engine *e, struct instant now, const struct plain_set *s, s
 	if (learning_allowed(key_place(e, k), k))
 		return set_learned(e, now, s, key, fx);
 	was_exact = k->plain & KEY_PLAIN_EXACT;
-	f.version = large_version(s->value, s->room);
+	f.version = large_version(s->value, s->room, s->packed);
 	plain_touch(e, key);
 	/* equal bytes stay where they are: a set of what is there costs a comparison */
-	if (!s->room && was_exact && (k->flags & KEY_OURS) && k->entry != STORE_NONE &&
-	    k->bytes == s->value.n && bytes_equal(held_value(e, k), s->value) && serve_is_whole(e, key)) {
-		note_set(e, now, key, f.version, s);
+	if (!s->room && !s->packed && was_exact && (k->flags & KEY_OURS) &&
+	    k->entry != STORE_NONE && is_held_so(e, k, s->value) && serve_is_whole(e, key)) {
+		note_set(e, now, key, &f, s);
 		set_times(e, key, s->expires);
 		store_renew(e->store, k->entry, k->loaded, k->soft, k->hard);
 	} else {
-		note_set(e, now, key, f.version, s);
+		note_set(e, now, key, &f, s);
 		set_times(e, key, s->expires);
 		if (e->store)
 			rc = load_keep(e, now, key, &f);

@@ -53,7 +53,9 @@ size_t plain_space(struct bytes key, unsigned *ret_space);
 
 struct plain_value {
 	uint32_t id; /* of the key */
-	struct bytes value;
+	struct bytes value;     /* as it is kept */
+	bool packed;            /* that is a frame (store/packed.h) ... */
+	uint64_t bytes;         /* ... and the value so long */
 	struct instant expires; /* NEVER: lives until it is evicted */
 	bool grace;             /* its time has passed; a rule says that it may be served */
 	/* with PLAIN_MISS: 0, or the lease of the key: the others wait, or get the old value */
@@ -91,7 +93,8 @@ void plain_give_back(struct engine *e, struct instant now, uint64_t lease, struc
 
 struct plain_set {
 	struct bytes key, value; /* not views of the store */
-	struct store_room *room; /* filled with the value (engine_reserve); or NULL */
+	struct store_room *room; /* filled with the value (engine_reserve), or packed; or NULL */
+	const struct packed_value *packed; /* to be kept in its stead; or NULL */
 	struct instant expires;  /* after now; NEVER: lives until it is evicted */
 	struct span load;        /* what making the value took; 0: unknown */
 	/* true: nothing is learned of it and no rule applies, as it is made here (a counter) or

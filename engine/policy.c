@@ -12,6 +12,7 @@ struct policy policy_default(void)
 	                .ttl = TTL_LEARN,
 	        .push = PUSH_AUTO,
 	        .prewarm = PREWARM_AUTO,
+	        .compression = COMPRESSION_OFF,
 	};
 }
 

@@ -34,7 +34,14 @@
 	X(holdout, 0, 0, 0.5, "share of keys", "keys that keep static_ttl, to compare with")       \
 	X(max_stale_key, 0, 0, 1, "probability",                                                   \
 	  "no key is planned to be stale with a higher probability at the end of its TTL; 0: 20 "  \
-	  "times max_stale, at least 0.3 and at most 0.95")
+	  "times max_stale, at least 0.3 and at most 0.95")                                        \
+	X(compression_level, 3, 1, 19, "zstd level",                                               \
+	  "with compression: higher is smaller and takes longer to make, not to read")             \
+	X(compression_min_bytes, 1024, 64, 536870912, "bytes",                                     \
+	  "with compression: smaller values are kept as they are")                                 \
+	X(compression_max_bytes, 1048576, 64, 536870912, "bytes",                                  \
+	  "with compression: larger values are kept as they are, as others wait while the daemon " \
+	  "unpacks one to answer: about a millisecond for a MiB")
 
 /* ttl: obey | learn | advise */
 enum ttl_mode {
@@ -58,6 +65,9 @@ enum prewarm_mode {
 	PREWARM_NEVER,
 };
 
+/* compression: off | zstd: how values are kept in the store */
+enum compression { COMPRESSION_OFF, COMPRESSION_ZSTD };
+
 struct policy {
 #define X(name, def, lo, hi, unit, help) double name;
 	POLICY_TABLE(X)
@@ -65,6 +75,7 @@ struct policy {
 	enum ttl_mode ttl;
 	enum push_mode push;
 	enum prewarm_mode prewarm;
+	enum compression compression;
 	/* an endpoint rule says what ttl is: only then is it for plain clients, too (plain.h) */
 	bool ttl_stated;
 };

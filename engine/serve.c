@@ -51,7 +51,7 @@ struct effect *serve_held(struct engine *e, struct effects *fx, uint64_t ticket,
 		f->reply.status = REPLY_ERROR;
 		f->reply.error = bytes_str("the value was damaged in memory: ask again");
 	} else if (e->store && k->entry != STORE_NONE) {
-		f->reply.value = store_value(e->store, k->entry);
+		f->reply.value = store_value(e->store, k->entry, &f->reply.packed);
 	}
 	return f;
 }
@@ -439,6 +439,7 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 	struct fetched f = {
 	        .value = in->set.value,
 	        .room = in->set.room,
+	        .packed = in->set.packed,
 	        .read = instant_is_set(in->set.read)
 	                        ? instant_min(in->set.read, now)
 	                        : instant_add(now, (struct span){-in->set.load.us}),
@@ -458,7 +459,8 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 		return;
 	}
 	f.read = instant_min(f.read, came);
-	f.version = in->set.version ? in->set.version : large_version(in->set.value, in->set.room);
+	f.version = in->set.version ? in->set.version
+	                            : large_version(in->set.value, in->set.room, in->set.packed);
 	k = &e->key.v[key];
 	flight = k->flight;
 	if (in->set.lease) {

@@ -345,6 +345,7 @@ struct engine {
 	struct policy policy;
 	uint32_t default_origin;
 	bool pool;
+	size_t compression_least; /* no policy compresses smaller ones; SIZE_MAX: none any */
 	struct span wall_offset;
 	zone_states zone; /* [0] is the default */
 	struct applying applying;
@@ -416,6 +417,8 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 /* The endpoint, made when it is new. */
 uint32_t keyring_place(struct engine *e, struct instant now, struct bytes name, struct effects *fx);
 void keyring_forget(struct engine *e, uint32_t key);
+/* A policy of a new configuration: e->compression_least follows from all. */
+void keyring_note_compression(struct engine *e, const struct policy *y);
 /* The class of that name, made when it is new. */
 uint32_t keyring_class(struct engine *e, struct bytes name, double objective);
 /* Goes on with applying a new configuration: a slice, or all there is to do; true: that was all. */
@@ -500,7 +503,8 @@ void evict_entry(struct engine *e, uint32_t entry);
 /* load.c */
 struct fetched {
 	struct bytes value;
-	struct store_room *room; /* where the value lies already; NULL: nowhere */
+	struct store_room *room;           /* where it lies already; NULL: nowhere */
+	const struct packed_value *packed; /* what is kept in its stead; NULL: nothing */
 	uint64_t version;        /* never 0 */
 	struct instant read;
 	struct span took;        /* 0: unknown */
@@ -544,12 +548,16 @@ void load_finish(struct engine *e, struct instant now, uint32_t flight, bool ok,
 int load_accept(struct engine *e, struct instant now, uint32_t key, const struct fetched *f,
                 struct effects *fx);
 
+/* What is to be put in the store: the value, or what it was packed into. */
+struct bytes load_kept(const struct fetched *f);
+
 /* Puts the value of f in the store; k's times are set. 0, -E2BIG or -ENOSPC. */
 int load_keep(struct engine *e, struct instant now, uint32_t key, const struct fetched *f);
 
 /* large.c */
-/* The version of a value for which none is given. */
-uint64_t large_version(struct bytes value, const struct store_room *room);
+/* The version of a value for which none is given; room and packed may be NULL. */
+uint64_t large_version(struct bytes value, const struct store_room *room,
+                       const struct packed_value *packed);
 /* The set that was announced so (0: none was) is here: has something overtaken it? */
 bool large_arrival_end(struct engine *e, uint64_t number, struct instant *ret_came);
 /* Something new is said of the key: sets of it that arrived before that number are old. */

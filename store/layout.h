@@ -17,8 +17,11 @@
  * A slot is 16 bits of the key's hash (the entry's tag) and the offset of the entry. An entry is a
  * struct layout_entry, its sizes if they are large, its version unless that follows from the value,
  * the key padded to 8 bytes, and the value. Its sum covers all of it, with the tag: key, sizes,
- * version, times, value, and whether change events end the value's life. Of an entry that is given
- * up it is wiped: a slot that leads there by mistake finds nothing.
+ * version, times, value, whether change events end the value's life, and whether it is packed. Of an
+ * entry that is given up it is wiped: a slot that leads there by mistake finds nothing.
+ *
+ * Of a packed value the zstd frame lies where else the value would, and size and sum are the frame's,
+ * which says how long the value is. Its version is the value's, and so has a word of its own.
  *
  * The time of the load is kept in ticks of 250 us, 44 bits: to the year 2109; the ends as so many
  * ticks after it, and the hard one after the soft one, rounded to the bits that there are: soft to the
@@ -43,7 +46,7 @@
 #include <string.h>
 
 #define LAYOUT_MAGIC           UINT64_C(0x65726f7473206366) /* "fc store" */
-#define LAYOUT_VERSION         4u
+#define LAYOUT_VERSION         5u
 #define LAYOUT_GRANULE         16u
 #define LAYOUT_SLOTS           10u  /* per bucket */
 #define LAYOUT_PROBES          512u /* buckets in which an entry may be, if there are so many */
@@ -73,7 +76,7 @@ struct layout_header {
 	struct layout_clock clock[2];
 	uint64_t unused[14];
 };
-_Static_assert(sizeof(struct layout_header) == 256, "readers of version 4 rely on it");
+_Static_assert(sizeof(struct layout_header) == 256, "readers of version 5 rely on it");
 
 struct layout_bucket {
 	uint32_t state; /* the two bits below, and the sequence number above them */
@@ -98,6 +101,7 @@ _Static_assert(sizeof(struct layout_entry) == 24, "what an entry takes besides k
 #define LAYOUT_OWN_VERSION 1u /* flag: a word with the version follows the struct, and the sizes */
 #define LAYOUT_LARGE       2u /* flag: a word with the sizes follows the struct */
 #define LAYOUT_PUSHED      4u /* flag: only change events end its life */
+#define LAYOUT_PACKED      8u /* flag: what is there is a frame that the value is made of: packed.h */
 
 /* -- Where things lie: all of it follows from the size of the segment ------------------------- */
 

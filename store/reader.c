@@ -155,7 +155,8 @@ static inline bool look(const struct store_reader *r, uint32_t off, uint64_t tag
 	                                   .soft = layout_soft(&f),
 	                                   .hard = layout_hard(&f),
 	                                   .max_age = layout_max_age(f.loaded, dies),
-	                                   .pushed = f.flags & LAYOUT_PUSHED};
+	                                   .pushed = f.flags & LAYOUT_PUSHED,
+	                                   .packed = f.flags & LAYOUT_PACKED};
 	ret->data = p + layout_pad(key.n) / 8;
 	ret->hash = layout_value_hash(&f, tag, layout_load(&e->sum));
 	ret->own_version = own;

@@ -7,7 +7,8 @@
  *
  * HOW IT WORKS in two steps, which store_reader_get takes one after the other: store_reader_find
  * looks up where the value lies and what is said of it; store_reader_copy copies it and checks that
- * all of it was one and the same entry. Between the two a caller can get memory of just the size.
+ * all of it was one and the same entry. Between the two a caller can get memory of just the size. What
+ * is packed is copied as it is, and the caller's to be unpacked.
  */
 #ifndef FORECACHED_STORE_READER_H
 #define FORECACHED_STORE_READER_H
@@ -36,11 +37,12 @@ enum reader_outcome {
 };
 
 struct reader_value {
-	uint64_t value_bytes;
+	uint64_t value_bytes; /* of what is there */
 	uint64_t version; /* 0 with SMALL, if it follows from the value */
 	struct instant loaded, soft, hard;
 	struct span max_age;
 	bool pushed; /* with a writer that is silent: take FRESH and GRACE for STALE */
+	bool packed; /* what is there is a frame: packed.h makes the value of it */
 };
 
 /*

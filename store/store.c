@@ -136,6 +136,7 @@ static void write_head(struct layout_entry *e, uint64_t tag, const struct store_
 	                     LAYOUT_AGE_BITS);
 	layout_set_ends(&f, i->soft, i->hard);
 	f.flags = (own_version ? LAYOUT_OWN_VERSION : 0) | (i->pushed ? LAYOUT_PUSHED : 0) |
+	          (i->packed ? LAYOUT_PACKED : 0) |
 	          (layout_large(i->key.n, i->value.n) ? LAYOUT_LARGE : 0);
 	f.version = own_version ? i->version : 0;
 	/* whoever still reads what was here before must see that its bucket has changed since */
@@ -989,12 +990,13 @@ int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct i
 	return 0;
 }
 
-struct bytes store_value(const struct store *s, uint32_t entry)
+struct bytes store_value(const struct store *s, uint32_t entry, bool *ret_packed)
 {
 	struct parts p;
 
 	BUG_ON(!is_live(s, entry));
 	parts(s, entry, &p);
+	*ret_packed = p.fixed.flags & LAYOUT_PACKED;
 	return p.value;
 }
 
@@ -1015,6 +1017,7 @@ void store_get(const struct store *s, uint32_t entry, struct store_item *ret)
 	ret->max_age = layout_max_age(f->loaded, layout_end_of_age(f));
 	ret->owner = s->slot[entry].owner;
 	ret->pushed = is_pushed(s, entry);
+	ret->packed = f->flags & LAYOUT_PACKED;
 }
 
 bool store_whole(const struct store *s, uint32_t entry)

@@ -8,7 +8,8 @@
  * anything torn or out of bounds reports a miss.
  *
  * HOW IT WORKS layout.h says what lies where and how readers and the writer share it. Values are in
- * one piece each, so that a view of one is a view into the segment; arena.h places them, and moves
+ * one piece each, so that a view of one is a view into the segment; one that is packed (packed.h) is
+ * bytes like any other here. arena.h places them, and moves
  * others together when the room left is in pieces, with work bounded by the size of what is placed.
  * So any size can be placed again after enough was evicted, no matter what sizes were there before.
  * An entry takes 24 bytes plus key and value, rounded up to 16, 8 more if its version is not the hash
@@ -74,6 +75,7 @@ struct store_item {
 	 * serve it as fresh when the writer is gone.
 	 */
 	bool pushed;
+	bool packed; /* value is a frame (packed.h); version is that of what it was made of */
 };
 
 /* The smallest segment that store_create accepts, bytes. */
@@ -178,9 +180,9 @@ int store_renew(struct store *s, uint32_t entry, struct instant loaded, struct i
 
 /*
  * Views into the segment, valid until the next call that changes the store. Where the version was
- * not kept, store_get makes it from the value again.
+ * not kept, store_get makes it from the value again. *ret_packed: as store_item.packed.
  */
-struct bytes store_value(const struct store *s, uint32_t entry);
+struct bytes store_value(const struct store *s, uint32_t entry, bool *ret_packed);
 void store_get(const struct store *s, uint32_t entry, struct store_item *ret);
 
 /*

@@ -147,7 +147,7 @@ check_PROGRAMS += %D%/unit/store_flips
 %C%_unit_store_flips_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_store_flips_LDADD = store/libstore.la -lm
 TESTS += %D%/unit/store_flips
-EXTRA_DIST += %D%/store_open.h
+EXTRA_DIST += %D%/store_open.h %D%/store_packed.h
 
 check_PROGRAMS += %D%/unit/store_model
 %C%_unit_store_model_SOURCES = %D%/unit/store_model.c
@@ -160,6 +160,12 @@ check_PROGRAMS += %D%/unit/store_torture
 %C%_unit_store_torture_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_unit_store_torture_LDADD = store/libstore.la -lm
 TESTS += %D%/unit/store_torture
+
+check_PROGRAMS += %D%/unit/t_packed
+%C%_unit_t_packed_SOURCES = %D%/unit/t_packed.c
+%C%_unit_t_packed_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_packed_LDADD = store/libreader.la -lm
+TESTS += %D%/unit/t_packed
 
 check_PROGRAMS += %D%/unit/t_reader
 %C%_unit_t_reader_SOURCES = %D%/unit/t_reader.c
@@ -266,6 +272,7 @@ TESTS += %D%/unit/t_walk
 # The daemon from outside, over ZeroMQ; fcd.py starts and stops one for each test.
 EXTRA_DIST += %D%/scripts/fcd.py
 dist_check_SCRIPTS += %D%/scripts/daemon_config.py
+dist_check_SCRIPTS += %D%/scripts/daemon_compression.py
 dist_check_SCRIPTS += %D%/scripts/daemon_large.py
 dist_check_SCRIPTS += %D%/scripts/daemon_loaders.py
 dist_check_SCRIPTS += %D%/scripts/daemon_requests.py
@@ -274,6 +281,7 @@ dist_check_SCRIPTS += %D%/scripts/schedules_daemon.py
 dist_check_SCRIPTS += %D%/scripts/web_daemon.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/daemon_config.py
+TESTS += %D%/scripts/daemon_compression.py
 TESTS += %D%/scripts/daemon_large.py
 TESTS += %D%/scripts/daemon_loaders.py
 TESTS += %D%/scripts/daemon_requests.py

@@ -6,13 +6,15 @@
  * A step is a get by a reader, a put (which evicts, as the engine would, what the store says), a
  * step of a put in room that was taken before, a removal, a new expiry, a renewal, a flag, the passing of time, a heartbeat, another speed of the
  * clock, or another writer that takes the segment over. Every get must come out as the map says, to
- * the millisecond: fresh, in grace, stale or a miss, with the value, version and age that were put.
+ * the millisecond: fresh, in grace, stale or a miss, with the value, version and age that were put. A
+ * third of the values are put compressed.
  */
 #include "base/hash.h"
 #include "base/rng.h"
 #include "store/reader.h"
 #include "store/store.h"
 #include "tests/store_open.h"
+#include "tests/store_packed.h"
 #include "tests/tap.h"
 
 #include <errno.h>
@@ -23,9 +25,9 @@
 #define MAX_VALUE 20000u
 
 struct known {
-	bool present, pushed;
+	bool present, pushed, packed;
 	uint64_t version;
-	size_t bytes;
+	size_t bytes, kept; /* of the value; and of what is put for it */
 	struct instant loaded, soft,
 	        hard; /* whole milliseconds, which the store keeps as they are */
 	struct span max_age;
@@ -42,10 +44,11 @@ static struct {
 	struct known k[KEYS];
 	struct store_clock clock;
 	int64_t boot_us;
-	uint64_t version, life, gets[READER_SMALL + 1], puts, evicted, lost, wrong;
+	uint64_t version, life, gets[READER_SMALL + 1], puts, packed, evicted, lost, wrong;
 	/* a value that is not put in one go */
 	struct store_room room;
 	unsigned room_k;
+	size_t room_bytes;
 	uint64_t room_version, published;
 } w;
 
@@ -64,14 +67,27 @@ static struct instant now(void)
 	                   SPAN_US((w.boot_us - w.clock.boottime_us) * (int64_t)w.clock.scale));
 }
 
+static bool packs(uint64_t version)
+{
+	return version % 3 == 0;
+}
+
 static void value_make(unsigned k, uint64_t version, size_t n)
 {
 	uint64_t x;
 
 	for (size_t i = 0; i < n; i += 8) {
-		x = hash_u64((uint64_t)k << 40 ^ version * 4096 ^ i);
+		x = hash_u64((uint64_t)k << 40 ^ version * 4096 ^ (packs(version) ? i % 64 : i));
 		memcpy(value + i, &x, 8);
 	}
+}
+
+/* What is put for that value. */
+static struct bytes kept_make(unsigned k, uint64_t version, size_t n, bool *ret_packed)
+{
+	*ret_packed = false;
+	value_make(k, version, n);
+	return packs(version) ? packed_or_not(bytes_of(value, n), ret_packed) : bytes_of(value, n);
 }
 
 static void wrong(unsigned k, const char *what)
@@ -104,7 +120,7 @@ static void get(unsigned k)
 
 	o = store_reader_get(&w.r, key_name(k), store_reader_now(&w.r, w.boot_us), buf, cap, &v);
 	w.gets[o]++;
-	if (want != READER_MISS && e->bytes > cap)
+	if (want != READER_MISS && e->kept > cap)
 		want = READER_SMALL;
 	if (o != want) {
 		wrong(k, "another outcome");
@@ -112,13 +128,17 @@ static void get(unsigned k)
 	}
 	if (o == READER_MISS || o == READER_GONE)
 		return;
-	if (v.value_bytes != e->bytes || v.loaded.us != e->loaded.us || v.soft.us != e->soft.us ||
-	    v.hard.us != e->hard.us || v.max_age.us != e->max_age.us || v.pushed != e->pushed)
+	if (v.value_bytes != e->kept || v.packed != e->packed || v.loaded.us != e->loaded.us ||
+	    v.soft.us != e->soft.us || v.hard.us != e->hard.us || v.max_age.us != e->max_age.us ||
+	    v.pushed != e->pushed)
 		wrong(k, "other times");
 	if (o == READER_SMALL)
 		return;
 	value_make(k, e->version, e->bytes);
-	if (v.version != e->version || memcmp(buf, value, e->bytes) != 0)
+	w.packed += v.packed;
+	if (v.version != e->version ||
+	    !bytes_equal(v.packed ? unpacked(bytes_of(buf, e->kept)) : bytes_of(buf, e->kept),
+	                 bytes_of(value, e->bytes)))
 		wrong(k, "another value");
 }
 
@@ -141,6 +161,7 @@ static void evict(void)
 static struct store_item item_of(unsigned k, uint64_t version, size_t bytes)
 {
 	struct known *e = &w.k[k];
+	struct bytes kept;
 
 	e->version = version;
 	e->bytes = bytes;
@@ -149,12 +170,10 @@ static struct store_item item_of(unsigned k, uint64_t version, size_t bytes)
 	e->hard = instant_add(e->soft, SPAN_MS(rng_below(&w.g, 3000)));
 	e->max_age = SPAN_MS(500 + rng_below(&w.g, 8000));
 	e->pushed = rng_below(&w.g, 4) == 0;
-	value_make(k, e->version, e->bytes);
-	return (struct store_item){key_name(k), bytes_of(value, e->bytes),
-	                           e->version,  e->loaded,
-	                           e->soft,     e->hard,
-	                           e->max_age,  k,
-	                           e->pushed};
+	kept = kept_make(k, e->version, e->bytes, &e->packed);
+	e->kept = kept.n;
+	return (struct store_item){key_name(k), kept,       e->version, e->loaded, e->soft,
+	                           e->hard,     e->max_age, k,          e->pushed, e->packed};
 }
 
 static void put(unsigned k)
@@ -175,22 +194,25 @@ static void put(unsigned k)
 static void put_in_room(unsigned k)
 {
 	struct store_item item;
+	struct bytes kept;
 	uint32_t h;
+	bool packed;
 
+	if (!w.room.granules) {
+		w.room_k = k;
+		w.room_version = ++w.version;
+		w.room_bytes = some_size();
+	}
+	kept = kept_make(w.room_k, w.room_version, w.room_bytes, &packed);
 	if (!w.room.taken) {
-		w.room_k = w.room.granules ? w.room_k : k;
-		if (store_reserve(w.s, key_name(w.room_k).n,
-		                  w.room.granules ? w.room.value_bytes : some_size(),
-		                  &w.room) == -ENOSPC)
+		if (store_reserve(w.s, key_name(w.room_k).n, kept.n, &w.room) == -ENOSPC)
 			evict();
 	} else if (!w.room.filled) {
-		w.room_version = ++w.version;
-		value_make(w.room_k, w.room_version, w.room.value_bytes);
-		store_fill(w.s, &w.room, value);
+		store_fill(w.s, &w.room, kept.p);
 	} else if (rng_below(&w.g, 10) == 0) {
 		store_unreserve(w.s, &w.room);
 	} else {
-		item = item_of(w.room_k, w.room_version, w.room.value_bytes);
+		item = item_of(w.room_k, w.room_version, w.room_bytes);
 		/* what is in the room counts, and only that */
 		memset(value, 0, sizeof(value));
 		while (store_publish(w.s, &item, &w.room, &h))
@@ -309,12 +331,14 @@ TEST(random_steps_do_what_a_plain_map_does)
 	store_stats(w.s, &st);
 	OK(st.entries == present);
 	printf("# %" PRIu64 " steps, %" PRIu64 " puts, %" PRIu64 " in steps, %" PRIu64
-	       " evicted, %" PRIu64 " writers\n# gets: %" PRIu64 " fresh, %" PRIu64 " in grace, %" PRIu64
-	       " stale, %" PRIu64 " misses, %" PRIu64 " too large for the buffer; %" PRIu64
-	       " wrong\n",
-	       steps, w.puts, w.published, w.evicted, w.life, w.gets[READER_FRESH], w.gets[READER_GRACE],
-	       w.gets[READER_STALE], w.gets[READER_MISS], w.gets[READER_SMALL], w.wrong);
+	       " evicted, %" PRIu64 " writers\n# gets: %" PRIu64 " fresh, %" PRIu64
+	       " in grace, %" PRIu64 " stale, %" PRIu64 " misses, %" PRIu64
+	       " too large for the buffer, %" PRIu64 " packed; %" PRIu64 " wrong\n",
+	       steps, w.puts, w.published, w.evicted, w.life, w.gets[READER_FRESH],
+	       w.gets[READER_GRACE], w.gets[READER_STALE], w.gets[READER_MISS],
+	       w.gets[READER_SMALL], w.packed, w.wrong);
 	OK(w.wrong == 0);
+	OK(w.packed > steps / 100);
 	OK(w.evicted > steps / 10000 && w.published > steps / 1000 && w.gets[READER_GRACE] && w.gets[READER_STALE] &&
 	   w.gets[READER_SMALL] && w.gets[READER_FRESH] && w.gets[READER_MISS]);
 	store_release(&w.s);

@@ -154,6 +154,9 @@ static void use_client(void)
 	fc_value_release(&v);
 	rc = fc_get_into(fc, "/e", "stay", 4, 0, buf, sizeof(buf), &v);
 	check_value("peek", rc, &v, "value");
+	rc = fc_get(fc, "/e", "z", 1, &v);
+	check_value("get, decoded", rc, &v, LONG);
+	fc_value_release(&v);
 	OK(is_clean(fc_event(fc, &e)));
 	rc = fc_set(fc, NULL, "set", 3, "x", 1, NULL);
 	OK(is_clean(rc), "set: %d", rc);
@@ -238,6 +241,7 @@ TEST(a_client_that_gets_no_memory_says_so_and_leaks_none)
 
 	daemon_start(true);
 	put("stay", "value");
+	put_frame("z", frame_of(LONG));
 	use_client();
 	once = starve(use_client, false);
 	all = starve(use_client, true);
@@ -270,6 +274,7 @@ TEST(a_get_allocates_the_value_that_it_gives_away_and_nothing_else)
 
 	daemon_start(false);
 	put("stay", "value");
+	put_frame("z", frame_of(LONG));
 	OK(fc_open(&o, &fc) == 0);
 	OK(fc_get(fc, "/e", "stay", 4, &v) == 0); /* starts the thread */
 	fc_value_release(&v);

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "tests/store_open.h"
+#include "tests/store_packed.h"
 #include "tests/tap.h"
 
 #include <errno.h>
@@ -1981,6 +1982,114 @@ TEST(a_load_brings_a_large_value_that_lies_in_its_place)
 	bench_free(&b);
 }
 
+/* Sets a value that came packed; room may be NULL. Returns how often it was said to have changed. */
+static unsigned set_packed(struct bench *b, struct bytes value, struct store_room *room)
+{
+	struct packed_value p = {.hash = hash_bytes(value, 0)};
+	struct input in = {.kind = INPUT_SET, .ticket = ++b->ticket, .key = bytes_str("k")};
+	struct effect *f;
+	unsigned changed = 0;
+	bool packed;
+
+	p.bytes = packed_or_not(value, &packed);
+	OK(packed && p.bytes.n < value.n / 2);
+	in.set.value = value;
+	in.set.packed = &p;
+	in.set.read = b->now;
+	while (room && engine_reserve(b->e, b->now, 1, p.bytes.n, room) == -EAGAIN)
+		;
+	if (room)
+		store_fill(b->store, room, p.bytes.p);
+	in.set.room = room;
+	input(b, &in);
+	OK(replied(b, in.ticket, REPLY_OK, OUTCOME_SET, NULL));
+	for (size_t i = 0; (f = find(b, EFFECT_NOTICE, i)); i++)
+		changed += f->notice.what == NOTICE_CHANGED;
+	get(b, "k", GET_PEEK);
+	f = find(b, EFFECT_REPLY, 0);
+	OK(f->reply.packed && bytes_equal(f->reply.value, p.bytes) &&
+	   f->reply.version == (p.hash | 1));
+	pass(b, 1);
+	return changed;
+}
+
+TEST(a_value_that_came_packed_is_kept_so_and_is_the_same_value)
+{
+	struct policy y = policy_default();
+	struct bytes value = many('a', 5000), other = many('b', 7000);
+	struct store_room room = {0};
+	struct engine_stats st;
+	struct store_item item;
+	struct bench b;
+
+	y.max_age = 3600;
+	b = bench_policy(&y);
+	OK(set_packed(&b, value, NULL) == 0);
+	store_get(b.store, store_find(b.store, bytes_str("k")), &item);
+	OK(item.packed && item.value.n < 1000);
+	OK(set_packed(&b, value, NULL) == 0, "it has not changed");
+	OK(set_packed(&b, value, &room) == 0 && !room.granules, "nor in another place");
+	/* as it is, it is still the same */
+	{
+		struct input in = {.kind = INPUT_SET, .ticket = ++b.ticket, .key = bytes_str("k")};
+		struct effect *f;
+
+		in.set.value = value;
+		in.set.read = b.now;
+		input(&b, &in);
+		for (size_t i = 0; (f = find(&b, EFFECT_NOTICE, i)); i++)
+			OK(f->notice.what != NOTICE_CHANGED);
+		get(&b, "k", GET_PEEK);
+		f = find(&b, EFFECT_REPLY, 0);
+		OK(!f->reply.packed && bytes_equal(f->reply.value, value));
+		pass(&b, 1);
+	}
+	OK(set_packed(&b, other, NULL) == 1, "now it has");
+	engine_stats(b.e, &st);
+	OK(st.packed.values == 4 && st.packed.bytes == 3 * 5000 + 7000 &&
+	   st.packed.kept_bytes < 4000 && st.packed.kept_bytes > 40);
+	bench_free(&b);
+}
+
+TEST(who_compresses_is_said_by_the_rule)
+{
+	struct policy y = policy_default();
+	struct engine_config c = config_of(NULL);
+	struct engine_rule rule[] = {{.match = "/z/<x>", .origin = ORIGIN_NONE}};
+	const struct bytes none = {0};
+	struct bench b = bench_policy(NULL);
+
+#define LEVEL(endpoint, key, n) engine_compression(b.e, endpoint, bytes_str(key), n)
+	OK(LEVEL(none, "/z/1", 5000) == 0);
+	y.compression = COMPRESSION_ZSTD;
+	y.compression_level = 7;
+	y.compression_min_bytes = 2000;
+	y.compression_max_bytes = 9000;
+	rule[0].policy = y;
+	c.rule = rule;
+	c.n_rules = 1;
+	engine_configure(b.e, b.now, &c);
+	OK(LEVEL(none, "/z/1", 5000) == 7 && LEVEL(none, "/other", 5000) == 0);
+	OK(LEVEL(bytes_str("/z/<x>"), "what", 5000) == 7 &&
+	   LEVEL(bytes_str("/o"), "/z/1", 5000) == 0);
+	OK(LEVEL(none, "/z/1", 1999) == 0 && LEVEL(none, "/z/1", 2000) == 7 &&
+	   LEVEL(none, "/z/1", 9000) == 7 && LEVEL(none, "/z/1", 9001) == 0);
+	/* of keys that are known, as of others */
+	get(&b, "/z/1", GET_PEEK);
+	get(&b, "/other", GET_PEEK);
+	OK(LEVEL(none, "/z/1", 5000) == 7 && LEVEL(none, "/other", 5000) == 0);
+	/* of all, and of none again */
+	c.policy = y;
+	c.n_rules = 0;
+	engine_configure(b.e, b.now, &c);
+	OK(LEVEL(none, "/other", 5000) == 7 && LEVEL(none, "/new", 5000) == 7);
+	c.policy = policy_default();
+	engine_configure(b.e, b.now, &c);
+	OK(LEVEL(none, "/other", 5000) == 0 && LEVEL(none, "/new", 5000) == 0);
+#undef LEVEL
+	bench_free(&b);
+}
+
 TEST(what_is_said_while_a_large_value_is_put_in_place_is_newer)
 {
 	struct bench b = bench_policy(NULL);
@@ -2163,6 +2272,8 @@ int main(int argc, char **argv)
 	RUN(a_load_brings_a_large_value_that_lies_in_its_place);
 	RUN(what_is_said_while_a_large_value_is_put_in_place_is_newer);
 	RUN(a_load_that_began_later_is_newer_than_a_large_set);
+	RUN(a_value_that_came_packed_is_kept_so_and_is_the_same_value);
+	RUN(who_compresses_is_said_by_the_rule);
 	RUN(a_large_value_finds_room_in_a_store_full_of_small_ones);
 	RUN(every_get_is_answered_once_whatever_happens);
 	RUN(the_same_seed_and_inputs_give_the_same_effects);

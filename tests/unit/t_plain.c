@@ -2,8 +2,10 @@
 /* Databases of plain clients: what is counted on the way, and purges in slices. */
 #include "engine/plain.h"
 
+#include "base/hash.h"
 #include "engine/state.h"
 #include "tests/store_open.h"
+#include "tests/store_packed.h"
 #include "tests/tap.h"
 
 #include <gsl/gsl_errno.h>
@@ -70,6 +72,38 @@ static int set(struct bench *b, const char *key, const char *value, struct insta
 	        .key = bytes_str(key), .value = bytes_str(value), .expires = expires};
 
 	return plain_set(b->e, b->now, &s, &b->fx);
+}
+
+/* -- Compression ------------------------------------------------------------------------------ */
+
+TEST(a_value_that_came_packed_is_handed_out_so)
+{
+	static char value[5000];
+	struct bench b = bench_new(1 << 20, NULL, 0);
+	struct plain_set s = {.key = bytes_str("k"),
+	                      .value = bytes_of(value, sizeof(value)),
+	                      .expires = INSTANT_NEVER};
+	struct packed_value p = {.hash = hash_bytes(s.value, 0)};
+	struct plain_value v = {0};
+	uint64_t version;
+	bool packed;
+
+	p.bytes = packed_or_not(s.value, &packed);
+	OK(packed);
+	for (int i = 0; i < 4; i++) {
+		/* in turn: packed, and as it is */
+		s.packed = i % 2 ? NULL : &p;
+		OK(plain_set(b.e, b.now, &s, &b.fx) == 0);
+		OK(plain_find(b.e, b.now, s.key, &v) && v.packed == !(i % 2) &&
+		   v.bytes == sizeof(value));
+		OK(bytes_equal(v.value, i % 2 ? s.value : p.bytes));
+		OK(plain_get(b.e, b.now, s.key, 0, &v, &b.fx) == PLAIN_HIT && v.packed == !(i % 2));
+		version = b.e->key.v[v.id].version;
+		OK(version == (p.hash | 1), "it is the same value");
+		OK(i % 2 || b.e->key.v[v.id].bytes == p.bytes.n, "it is evicted as what it takes");
+		b.now = instant_add(b.now, SPAN_S(1));
+	}
+	bench_free(&b);
 }
 
 /* -- Counts ------------------------------------------------------------------------------------ */
@@ -336,6 +370,7 @@ int main(int argc, char **argv)
 	gsl_set_error_handler_off();
 	tap_start(argc, argv);
 	rng_init(&rng, tap_seed);
+	RUN(a_value_that_came_packed_is_handed_out_so);
 	RUN(counts_agree_with_a_scan_whatever_happens);
 	RUN(a_purge_of_many_keys_is_done_in_slices);
 	RUN(purges_are_answered_in_their_order);

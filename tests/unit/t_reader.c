@@ -545,6 +545,86 @@ TEST(readers_beside_a_busy_writer_never_see_a_wrong_value)
 	store_release(&s);
 }
 
+/* What a frame holds is not for the store to know; that it is one, it keeps. */
+TEST(what_is_packed_is_said_to_be_so)
+{
+	struct store *s = created(segment, BYTES, 77, start_clock);
+	struct bytes value = bytes_str("not a frame, for all that the store knows");
+	struct store_item item = {.key = bytes_str("k"),
+	                          .value = value,
+	                          .version = hash_bytes(value, 0) | 1,
+	                          .loaded = T(0),
+	                          .soft = T(10),
+	                          .hard = T(20),
+	                          .max_age = SPAN_S(30),
+	                          .packed = true};
+	struct store_room room = {0};
+	struct store_reader r;
+	struct reader_value v;
+	struct store_item i;
+	char buf[64];
+	uint32_t e;
+	bool packed;
+
+	OK(store_reader_init(&r, segment, BYTES) == 0);
+	for (int how = 0; how < 6; how++) {
+		if (how == 0)
+			OK(store_put(s, &item, &e) == 0);
+		if (how == 1)
+			store_set_expiry(s, e, T(10), T(20));
+		if (how == 2)
+			store_set_pushed(s, e, true);
+		if (how == 3)
+			store_set_pushed(s, e, false);
+		if (how == 4) {
+			store_release(&s);
+			s = attached(segment, BYTES, 78, start_clock, T(1), NULL, NULL);
+			OK(s && store_reader_init(&r, segment, BYTES) == 0);
+			e = store_find(s, item.key);
+		}
+		if (how == 5) {
+			while (store_reserve(s, 1, value.n, &room) == -EAGAIN)
+				;
+			store_fill(s, &room, value.p);
+			OK(store_publish(s, &item, &room, &e) == 0);
+		}
+		store_get(s, e, &i);
+		OK(i.packed && i.version == item.version && bytes_equal(i.value, value), "%d", how);
+		OK(bytes_equal(store_value(s, e, &packed), value) && packed && store_whole(s, e));
+		OK(store_reader_get(&r, item.key, T(1), buf, sizeof(buf), &v) == READER_FRESH &&
+		           v.packed && v.value_bytes == value.n && v.version == item.version,
+		   "%d", how);
+	}
+	item.packed = false;
+	OK(store_put(s, &item, &e) == 0 &&
+	   store_reader_get(&r, item.key, T(1), buf, sizeof(buf), &v) == READER_FRESH &&
+	   !v.packed && v.version == item.version);
+	store_value(s, e, &packed);
+	OK(!packed);
+	/* who flips the one bit that says so, gets nothing */
+	item.packed = true;
+	OK(store_put(s, &item, &e) == 0);
+	store_get(s, e, &i);
+	((uint64_t *)(uintptr_t)i.key.p)[-3] ^= LAYOUT_PACKED;
+	OK(store_reader_get(&r, item.key, T(1), buf, sizeof(buf), &v) == READER_MISS &&
+	   !store_whole(s, e));
+	store_release(&s);
+}
+
+TEST(a_segment_of_the_layout_before_is_refused)
+{
+	struct store_reader r;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e), *next;
+
+	store_release(&s);
+	head()->version = LAYOUT_VERSION - 1;
+	head()->check = layout_header_check(LAYOUT_VERSION - 1, BYTES, head()->seed);
+	OK(store_reader_init(&r, segment, BYTES) == -EPROTO);
+	OK(store_attach(segment, BYTES, 78, start_clock, T(1), NULL, NULL, &next) == -EPROTO &&
+	   !next);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -561,5 +641,7 @@ int main(int argc, char **argv)
 	RUN(a_view_is_checked_before_and_after);
 	RUN(a_reader_gives_up_on_a_bucket_that_stays_odd);
 	RUN(readers_beside_a_busy_writer_never_see_a_wrong_value);
+	RUN(what_is_packed_is_said_to_be_so);
+	RUN(a_segment_of_the_layout_before_is_refused);
 	return tap_done();
 }

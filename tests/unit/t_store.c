@@ -156,7 +156,7 @@ static struct store_item item_make(struct model *m, struct rng *g, unsigned k, s
 	value_make(k, e->made_from, n, buf);
 	e->version = version_of(k, e->made_from, bytes_of(buf, n));
 	return (struct store_item){name[k], bytes_of(buf, n), e->version, e->loaded, e->soft,
-	                           e->hard, MAX_AGE,          e->owner,   pushes(k)};
+	                           e->hard, MAX_AGE,          e->owner,   pushes(k), k % 5 == 0};
 }
 
 /* What of the model's entry is not in entry h of key k; NULL when all is. */
@@ -176,8 +176,8 @@ static const char *entry_differs(const struct store *s, uint32_t h, unsigned k,
 		return "loaded or max_age";
 	if (i.soft.us != e->soft.us || i.hard.us != e->hard.us)
 		return "soft or hard";
-	if (i.pushed != pushes(k))
-		return "pushed";
+	if (i.pushed != pushes(k) || i.packed != (k % 5 == 0))
+		return "pushed or packed";
 	return NULL;
 }
 
@@ -363,9 +363,11 @@ static void pending_step(struct store *s, struct model *m, struct rng *g, struct
 		store_fill(s, &p->room, buf);
 		OK(p->room.hash == hash_bytes(bytes_of(buf, p->n), 0));
 	} else {
-		item = (struct store_item){name[p->k],  bytes_of(NULL, p->n), p->e.version,
-		                           p->e.loaded, p->e.soft,            p->e.hard,
-		                           MAX_AGE,     p->e.owner,           pushes(p->k)};
+		item = (struct store_item){name[p->k],   bytes_of(NULL, p->n),
+		                           p->e.version, p->e.loaded,
+		                           p->e.soft,    p->e.hard,
+		                           MAX_AGE,      p->e.owner,
+		                           pushes(p->k), p->k % 5 == 0};
 		m->e[p->k] = p->e;
 		r = store_publish(s, &item, &p->room, &h);
 		OK(r == 0 || r == -ENOSPC);

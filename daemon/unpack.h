@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Values that are kept compressed (store/packed.h), for the answers of the daemon itself: readers of the
+ * segment unpack on their own. It is done on the loop, and timed.
+ *
+ * OWNERSHIP what unpack_value gives is the struct's, valid until its next call or unpack_release.
+ */
+#ifndef FORECACHED_DAEMON_UNPACK_H
+#define FORECACHED_DAEMON_UNPACK_H
+
+#include "base/bytes.h"
+#include "store/packed.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct unpack {
+	struct unpacker *unpacker; /* NULL: not yet */
+	void *buf;
+	size_t cap;
+	/* so far: values, their bytes, what it took, and those that could not be unpacked */
+	uint64_t values, bytes, ns, failed;
+};
+
+/* False: the frame is damaged, or there is no memory for its value. */
+bool unpack_value(struct unpack *u, struct bytes frame, struct bytes *ret);
+void unpack_release(struct unpack *u);
+
+#endif

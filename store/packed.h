@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A value that is kept compressed: one zstd frame, which says how long the value is and carries a
+ * checksum of it.
+ *
+ *	packer_pack	makes the frame, if it is enough shorter than the value
+ *	packed_bytes	how long the value is
+ *	unpacker_unpack	makes the value again
+ *
+ * HOW IT WORKS a packer and an unpacker are the memory that zstd works in. They are made once and used
+ * again and again, by one thread at a time; nothing of one value stays for the next.
+ *
+ * INVARIANTS a frame may come from memory that has gone bad. Nothing it says is acted on but within the
+ * bounds of the two blocks of memory that are handed in, no memory is taken for what it says, and what
+ * comes of it is the value that was packed or an error. Its memory must not change meanwhile.
+ */
+#ifndef FORECACHED_STORE_PACKED_H
+#define FORECACHED_STORE_PACKED_H
+
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PACKED_MIN_LEVEL 1
+#define PACKED_MAX_LEVEL 19
+
+/* A value is kept packed if that saves one byte in so many at least. */
+#define PACKED_SAVES 8
+
+/* What a value became, and the hash that it had before: hash_bytes(value, 0). */
+struct packed_value {
+	struct bytes bytes;
+	uint64_t hash;
+};
+
+struct packer;
+struct unpacker;
+
+/* NULL: no memory. */
+struct packer *packer_new(void);
+void packer_free(struct packer **p);
+
+/* The most that packer_pack writes for so many bytes; 0: they cannot be packed. */
+size_t packer_room(size_t value_bytes);
+
+/*
+ * Packs the value into buf (packer_room bytes of it). Returns how many bytes it became; 0: that would
+ * save too little, or there is no memory.
+ */
+size_t packer_pack(struct packer *p, int level, struct bytes value, void *buf);
+
+/* False: it is no frame of ours, or more than `most` bytes. */
+bool packed_bytes(struct bytes frame, uint64_t most, uint64_t *ret_bytes);
+
+/* NULL: no memory. */
+struct unpacker *unpacker_new(void);
+void unpacker_free(struct unpacker **u);
+
+/* Makes the value, of just n bytes. False: it is not what the frame says; then buf holds anything. */
+bool unpacker_unpack(struct unpacker *u, struct bytes frame, void *buf, uint64_t n);
+
+#endif
