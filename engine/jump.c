@@ -17,6 +17,9 @@ static const size_t MAX_LOADS = 128;
 /* A miss in a rush costs at least this many loads: many wait for it. */
 static const double LEAST_VALUE = 0.5;
 
+/* A jump so near a peak is the peak. */
+static const struct span RISE = {60 * 1000000LL};
+
 struct candidate {
 	uint32_t key;
 	double rate;
@@ -62,6 +65,34 @@ static size_t collect(struct engine *e, struct instant now, const struct place *
 	return n;
 }
 
+/* Has the plan of the peak loads for the endpoint? */
+static bool prepares(const struct engine *e, const struct peak *p, uint32_t place)
+{
+	for (size_t i = 0; i < p->item.n; i++) {
+		struct peak_key k = p->item.v[i].key;
+
+		if (peak_key_is(e, k.key, k.tag) && e->key.v[k.key].endpoint == place)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is it the rise of a peak that was prepared for? Its plan has judged each key, and has left to demand what
+ * does not live until it is asked for: to load that now would only add to the rush.
+ */
+static bool was_foreseen(const struct engine *e, struct instant now, uint32_t place)
+{
+	for (size_t i = 0; i < e->peak.n; i++) {
+		const struct peak *p = e->peak.v[i];
+
+		if (p->phase >= PEAK_PLANNED && !p->watch_only &&
+		    llabs((long long)(now.us - peak_at(p).us)) <= RISE.us && prepares(e, p, place))
+			return true;
+	}
+	return false;
+}
+
 static uint64_t warm(struct engine *e, struct instant now, uint32_t place, double factor)
 {
 	const struct place *p = e->place.v[place];
@@ -72,7 +103,7 @@ static uint64_t warm(struct engine *e, struct instant now, uint32_t place, doubl
 	size_t n;
 
 	if (origin == ORIGIN_NONE || p->policy.prewarm == PREWARM_NEVER ||
-	    engine_paused(e, now, PAUSE_PREFETCH) ||
+	    engine_paused(e, now, PAUSE_PREFETCH) || was_foreseen(e, now, place) ||
 	    !prefetch_allowed(e, now, place, PREFETCH_JUMP, worth(p)))
 		return 0;
 	rate = 0.5 * e->origin.v[origin].policy.rate;

@@ -600,6 +600,62 @@ TEST(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on)
 	bench_free(&b);
 }
 
+static struct engine_stats stats_of(const struct bench *b)
+{
+	struct engine_stats s;
+
+	engine_stats(b->e, &s);
+	return s;
+}
+
+/* From the start on ten requests a second for one of 40 keys each, for two minutes. */
+static void rush(struct bench *b, struct instant start)
+{
+	char key[64];
+
+	for (int i = 0; i < 1200; i++) {
+		until(b, instant_add(start, span_from_s(i / 10.0 + 0.01)));
+		snprintf(key, sizeof(key), "/m/%d", (int)rng_below(&rng, 40));
+		ask(b, key);
+	}
+}
+
+/* What the plan of a peak has left to demand is not loaded because the requests jump as they come. */
+TEST(the_rise_of_a_peak_that_was_prepared_for_is_no_jump_to_load_for)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+
+	schedule(&b, "nine", "/m/<id>", 8, 0, 5);
+	for (int d = 0; d < 4; d++)
+		rush(&b, nine(d));
+	until(&b, instant_add(nine(4), span_from_s(-3600)));
+	for (int scheduled = 0; scheduled < 2; scheduled++) {
+		/* a detector that has seen no rush yet */
+		struct bench after = bench_new(&y, 50);
+		struct kept k = {.to = after.e, .now = b.now};
+		struct engine_stats s;
+
+		after.now = b.now;
+		engine_export(b.e, b.now, keep, &k);
+		if (scheduled)
+			schedule(&after, "nine", "/m/<id>", 8, 0, 5); /* keys, at the most */
+		for (int i = 0; i < 3600; i++) {
+			until(&after, instant_add(b.now, span_from_s(i)));
+			ask(&after, "/m/1000");
+		}
+		rush(&after, nine(4));
+		s = stats_of(&after);
+		OK(s.jumps == 1, "%" PRIu64, s.jumps);
+		OK((after.last.loads == 5) == scheduled, "%" PRIu64, after.last.loads);
+		/* nobody else has foreseen it */
+		OK((s.prefetch[PREFETCH_JUMP].loads > 0) == !scheduled, "%" PRIu64,
+		   s.prefetch[PREFETCH_JUMP].loads);
+		bench_free(&after);
+	}
+	bench_free(&b);
+}
+
 /* A bench that has asked for n keys at two mornings, with a schedule of three for them. */
 static struct bench two_mornings(int n, unsigned max_work)
 {
@@ -1146,6 +1202,7 @@ int main(int argc, char **argv)
 	RUN(by_hand_the_most_keys_are_of_all_origins_together);
 	RUN(a_schedule_that_is_sent_again_goes_on);
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
+	RUN(the_rise_of_a_peak_that_was_prepared_for_is_no_jump_to_load_for);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
 	RUN(a_plan_that_is_made_in_slices_is_the_same);
 	RUN(what_changes_while_a_plan_is_made_makes_it_anew);
