@@ -82,6 +82,7 @@ struct load {
 	struct store_room *room;         /* where the value lies already, once it is handed back */
 	const struct packed_value *packed; /* what it was packed into, then */
 	uint64_t content_hash;           /* of the body; 0: not known */
+	struct instant ended;            /* when the answer was there */
 	char why[160 + CURL_ERROR_SIZE]; /* not empty: failed before or beside curl */
 	char curl_why[CURL_ERROR_SIZE];
 	char url[URL_MAX_BYTES];
@@ -842,6 +843,8 @@ static void deliver(struct http_origin *o, struct load *d, long status, struct i
 
 	in.loaded.job = d->job;
 	in.loaded.last_modified = INSTANT_NONE;
+	if (d->body_kept)
+		in.loaded.waited = instant_diff(now, d->ended);
 	if (*d->why) {
 		in.loaded.status = LOADED_ERROR;
 	} else if (status == 200) {
@@ -913,6 +916,7 @@ static void finish(struct http_origin *o, struct load *d, CURLcode rc, struct in
 		return;
 	list_remove(d);
 	o->n_active--;
+	d->ended = now;
 	/* nobody is put out for what is not kept */
 	if (o->large_fn && status == 200 && !*d->why && (double)d->n_body >= o->large_bytes &&
 	    may_be_kept(d))

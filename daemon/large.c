@@ -17,8 +17,12 @@ enum {
 	MAX_STEPS = 30000,
 	/* rooms that are taken at once: of more at a time others could not put anything anywhere */
 	MAX_ROOMS = 16,
-	/* values that are, or wait to be, compressed: each has an arrival that the engine looks for */
+	/*
+	 * Keys of messages that are, or wait to be, compressed: each has an arrival that the engine looks
+	 * for. And bytes: they may take a second in all, as leases and loads end meanwhile.
+	 */
 	MAX_PACKING = 4096,
+	MAX_PACKING_BYTES = 8 << 20,
 };
 
 /* What waits takes so many times max_value_bytes at most; more is put as it is. */
@@ -28,7 +32,7 @@ struct job {
 	struct large *l;
 	struct large_value *v;
 	size_t n, at; /* values; and the one that room is being taken for */
-	size_t n_packing; /* values that are to be compressed; 0: too many are already */
+	size_t n_packing; /* its keys, if it has something to be compressed; 0: there is too much already */
 	size_t bytes; /* of the values */
 	unsigned steps;
 	large_fn *fn;
@@ -57,7 +61,8 @@ struct large {
 	size_t n, filling;        /* all; and those that a thread has */
 	size_t rooms;             /* taken, by them and by the first in line */
 	size_t waiting;           /* bytes of those that wait, to be compressed or for room */
-	size_t packing;           /* values that are compressed, or wait for it */
+	size_t packing;           /* keys of those that are compressed, or wait for it; */
+	size_t packing_bytes;     /* and bytes */
 	struct loop_timer step, hand_on;
 };
 
@@ -333,40 +338,54 @@ static void packed(void *arg)
 {
 	struct job *j = arg;
 
-	j->l->packing -= j->n_packing;
+	if (j->n_packing) {
+		j->l->packing -= j->n_packing;
+		j->l->packing_bytes -= j->bytes;
+	}
 	line_up(j->l, j);
 }
 
-void large_put(struct large *l, const struct large_value *v, size_t n, large_fn *fn,
+/* What finds no room with the others is put as it is: it holds others up, but takes no more memory. */
+static void put_late(struct large *l, struct job *j)
+{
+	append(&l->late, j);
+	loop_timer_set(l->d->loop, &l->hand_on, SPAN_ZERO);
+}
+
+void large_put(struct large *l, const struct large_value *v, size_t n, size_t keys, large_fn *fn,
                worker_fn *drop, void *arg)
 {
 	struct job *j = mem_calloc(1, sizeof(*j));
-	bool packs;
+	bool packs = false, large = false;
 
 	*j = (struct job){.l = l, .n = n, .fn = fn, .drop = drop, .arg = arg};
 	j->v = mem_calloc(n, sizeof(*j->v));
 	memcpy(j->v, v, n * sizeof(*v));
 	for (size_t i = 0; i < n; i++) {
 		j->bytes += v[i].value.n;
-		j->n_packing += v[i].level != 0;
+		packs |= v[i].level != 0;
+		large |= large_is(l->d, v[i].value.n);
 	}
 	l->n++;
-	packs = j->n_packing > 0;
-	if (l->packing + j->n_packing > MAX_PACKING)
-		j->n_packing = 0;
+	if (packs && l->packing + keys <= MAX_PACKING &&
+	    (!l->packing || l->packing_bytes + j->bytes <= MAX_PACKING_BYTES))
+		j->n_packing = keys;
 	if (l->waiting && (double)(l->waiting + j->bytes) >
 	                          MAX_WAITING * l->d->setup->config->limits.max_value_bytes) {
-		/* too many wait: what is put as it is holds others up, but takes no more memory */
-		append(&l->late, j);
-		loop_timer_set(l->d->loop, &l->hand_on, SPAN_ZERO);
+		put_late(l, j);
+		return;
+	}
+	if (packs && !j->n_packing && !large) {
+		put_late(l, j);
 		return;
 	}
 	l->waiting += j->bytes;
-	if (!packs) {
+	if (!j->n_packing) {
 		line_up(l, j);
 		return;
 	}
 	l->packing += j->n_packing;
+	l->packing_bytes += j->bytes;
 	workers_put(l->pool, pack_all, packed, dropped, j);
 }
 

@@ -77,8 +77,11 @@ double large_least(const struct config *c);
 /* Giving back so much memory is a pause. */
 bool large_is(const struct daemon *d, size_t bytes);
 
-/* drop(arg) is called instead of fn at the end of the daemon. The n > 0 values are copied. */
-void large_put(struct large *l, const struct large_value *v, size_t n, large_fn *fn,
+/*
+ * drop(arg) is called instead of fn at the end of the daemon. The n > 0 values are copied; keys: how
+ * many the message has, with and without such values.
+ */
+void large_put(struct large *l, const struct large_value *v, size_t n, size_t keys, large_fn *fn,
                worker_fn *drop, void *arg);
 
 /* Calls release(what) on a thread: giving back the memory of a large value takes its time, too. */

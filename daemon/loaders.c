@@ -381,6 +381,7 @@ static const enum load_status ended[LOADER_WORDS] = {
 struct answer {
 	struct wire_item *item;
 	struct input in;
+	struct instant came;
 };
 
 static void answer_free(void *arg)
@@ -396,6 +397,7 @@ static void answer_placed(struct daemon *d, void *arg, struct large_value *v, si
 	struct answer *a = arg;
 
 	(void)n;
+	a->in.loaded.waited = instant_diff(clock_now(&d->clock), a->came);
 	a->in.loaded.room = large_room(v);
 	a->in.loaded.packed = large_packed(v);
 	daemon_input(d, &a->in);
@@ -409,8 +411,8 @@ static void put_in_place(struct loaders *l, uint32_t job, struct wire_item *i,
 	        .value = in->loaded.value, .key_bytes = l->job.v[job].key_bytes, .level = level};
 	struct answer *a = mem_calloc(1, sizeof(*a));
 
-	*a = (struct answer){i, *in};
-	large_put(l->d->large, &v, 1, answer_placed, answer_free, a);
+	*a = (struct answer){i, *in, clock_now(&l->d->clock)};
+	large_put(l->d->large, &v, 1, 1, answer_placed, answer_free, a);
 }
 
 /* True: it keeps the item. */

@@ -118,7 +118,7 @@ static void put_in_place(void *arg, const struct http_large *large)
 	}
 	p = mem_calloc(1, sizeof(*p));
 	*p = (struct placing){s, large->load};
-	large_put(s->d->large, &v, 1, placed, free, p);
+	large_put(s->d->large, &v, 1, 1, placed, free, p);
 }
 
 static void on_fd(void *arg, uint32_t events)

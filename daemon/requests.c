@@ -424,7 +424,7 @@ static bool set_is_large(struct daemon *d, struct wire_item *i)
 		        engine_arrived(d->engine, p->came, r->endpoint, set_key(r, k), &d->fx);
 		daemon_effects(d);
 	}
-	large_put(d->large, large.v, large.n, placed_set, placed_drop, p);
+	large_put(d->large, large.v, large.n, n, placed_set, placed_drop, p);
 	vec_free(&large);
 	return true;
 }

@@ -26,6 +26,9 @@
 /* The common buffer, when it grew beyond this for one reply, is given back. */
 #define OUT_KEEP (4 * WRITE_AT)
 
+/* What may be unpacked for one connection in a turn, in ns; it goes on in the next. */
+#define UNPACK_NS 2000000
+
 /* Buffers of a connection that grew beyond this are given back when they are empty. */
 #define KEEP_BYTES (16 * 1024)
 
@@ -314,6 +317,12 @@ static void watch_for(struct resp_conn *c, uint32_t events)
 		return;
 	c->events = events;
 	loop_mod(c->r->d->loop, c->fd, events);
+}
+
+/* Whoever hangs up while it waits wants no answer; what it has sent to be set is set all the same. */
+static uint32_t watch_end(const struct resp_conn *c)
+{
+	return c->waits && !c->placing ? EPOLLRDHUP : 0u;
 }
 
 void resp_conn_open(struct resp *r, int fd, bool is_unix)
@@ -688,7 +697,7 @@ static bool put_in_place(struct resp_conn *c, const struct resp_command *k, cons
 		v.value.p = mem_dup(value->p, value->n);
 	c->tickets++;
 	c->placing = c->waits = true;
-	large_put(c->r->d->large, &v, 1, on_placed, on_not_placed, c);
+	large_put(c->r->d->large, &v, 1, 1, on_placed, on_not_placed, c);
 	return true;
 }
 
@@ -779,12 +788,14 @@ static void output_too_long(struct resp_conn *c)
 
 /*
  * Carries out what is complete in p; gives how many bytes of it are done with. Stops when the
- * connection waits, is closed, or does not take its replies.
+ * connection waits, is closed, does not take its replies, or had more than its share of the turn
+ * unpacked.
  */
 static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 {
 	struct resp *r = c->r;
 	struct resp_limits l = r->limits;
+	uint64_t unpacked_ns = r->d->unpack.ns;
 	size_t at = 0;
 
 	c->stalled = c->held_back = false;
@@ -814,6 +825,10 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 		c->placed = NULL;
 		at += c->parser.pos;
 		resp_parser_next(&c->parser);
+		if (r->d->unpack.ns - unpacked_ns > UNPACK_NS) {
+			c->stalled = true;
+			break;
+		}
 		if (unwritten(c) <= WRITE_AT)
 			continue;
 		if (unwritten(c) > (size_t)r->set.output_bytes) {
@@ -883,7 +898,7 @@ static void settle(struct resp_conn *c, bool written)
 		events = EPOLLOUT;
 	else if (!c->waits && !c->closing)
 		events = EPOLLIN;
-	watch_for(c, events | (c->waits ? EPOLLRDHUP : 0u));
+	watch_for(c, events | watch_end(c));
 	if (written && c->stalled)
 		resp_conn_ready(c);
 }
@@ -913,7 +928,7 @@ static void hold(struct resp_conn *c)
 		r->out.n = c->from;
 		c->w = &c->out;
 	}
-	watch_for(c, EPOLLRDHUP);
+	watch_for(c, watch_end(c));
 }
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/unpack.h"
 
+#include "base/mem.h"
 #include "store/layout.h"
 
 #include <stdlib.h>
@@ -17,15 +18,17 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Memory for n bytes, in place of what was there. */
-static bool make_room(struct unpack *u, size_t n)
+/*
+ * Memory for n bytes, in place of what was there. Without memory the daemon ends, as elsewhere: a command
+ * that took the value for absent would put another in its place.
+ */
+static void make_room(struct unpack *u, size_t n)
 {
 	if (u->buf && n <= u->cap && u->cap <= KEEP_BYTES)
-		return true;
+		return;
 	free(u->buf);
-	u->buf = malloc(n ? n : 1);
-	u->cap = u->buf ? n : 0;
-	return u->buf != NULL;
+	u->buf = mem_realloc(NULL, n, 1);
+	u->cap = n;
 }
 
 static bool unpack(struct unpack *u, struct bytes frame, struct bytes *ret)
@@ -34,8 +37,10 @@ static bool unpack(struct unpack *u, struct bytes frame, struct bytes *ret)
 
 	if (!u->unpacker)
 		u->unpacker = unpacker_new();
-	if (!u->unpacker || !packed_bytes(frame, LAYOUT_MAX_VALUE_BYTES, &n) ||
-	    !make_room(u, (size_t)n) || !unpacker_unpack(u->unpacker, frame, u->buf, n))
+	if (!u->unpacker || !packed_bytes(frame, LAYOUT_MAX_VALUE_BYTES, &n))
+		return false;
+	make_room(u, (size_t)n);
+	if (!unpacker_unpack(u->unpacker, frame, u->buf, n))
 		return false;
 	*ret = bytes_of(u->buf, (size_t)n);
 	return true;

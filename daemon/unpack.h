@@ -22,7 +22,7 @@ struct unpack {
 	uint64_t values, bytes, ns, failed;
 };
 
-/* False: the frame is damaged, or there is no memory for its value. */
+/* False: the frame is damaged. */
 bool unpack_value(struct unpack *u, struct bytes frame, struct bytes *ret);
 void unpack_release(struct unpack *u);
 

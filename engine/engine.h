@@ -195,6 +195,7 @@ struct input {
 			struct store_room *room; /* filled with the value, or packed; or NULL */
 			const struct packed_value *packed; /* to be kept in its stead; or NULL */
 			uint64_t version;             /* 0: the hash of the value */
+			struct span waited; /* since the answer was there */
 			struct instant last_modified; /* INSTANT_NONE: not said */
 			struct span max_age;          /* the origin's own; 0: not said */
 			struct span retry_after;      /* with ERROR; 0: not said */

@@ -606,7 +606,9 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	plain_settle(e, key);
 	f = &e->flight.v[flight];
 	k = &e->key.v[key];
+	/* what was done with the answer since is not the origin's time */
 	took = instant_diff(now, f->started);
+	took.us -= in->loaded.waited.us < took.us ? in->loaded.waited.us : took.us;
 	got = (struct fetched){
 	        .value = in->loaded.value,
 	        .room = in->loaded.room,

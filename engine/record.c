@@ -290,7 +290,8 @@ size_t engine_dirty(struct engine *e, struct instant now, size_t max, record_fn 
 		write_class(&e->cls.v[e->place.v[id]->class_id], fn, arg);
 		out += 2;
 	}
-	out += write_forgotten(e, max - out, fn, arg);
+	if (out < max) /* an endpoint is two records */
+		out += write_forgotten(e, max - out, fn, arg);
 	for (size_t i = 0; i < e->peak.n && out < max; i++) {
 		struct peak *p = e->peak.v[(first_peak + i) % e->peak.n];
 

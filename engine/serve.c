@@ -354,7 +354,8 @@ static void learn_from_event(struct engine *e, struct instant now, struct instan
 	        .modified = INSTANT_NONE,
 	};
 
-	if (in->event.value_bytes)
+	/* of what is held the store knows how many bytes it takes */
+	if (in->event.value_bytes && k->entry == STORE_NONE)
 		k->bytes = in->event.value_bytes > UINT32_MAX ? UINT32_MAX
 		                                              : (uint32_t)in->event.value_bytes;
 	if (f.version && !(k->flags & KEY_OURS) &&
@@ -482,7 +483,7 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 		if (!instant_is_set(in->set.read))
 			f.read = e->flight.v[mine].started;
 		if (f.took.us <= 0)
-			f.took = instant_diff(now, e->flight.v[mine].started);
+			f.took = instant_diff(came, e->flight.v[mine].started);
 	}
 	if (overtaken) {
 		e->stats.sets++;

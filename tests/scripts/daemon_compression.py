@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -184,6 +185,44 @@ def a_redis_client_sees_the_values():
             gone.send(encode("SET", "/z/gone", text("g", 200000)))
             gone.close()
         assert w.ask("PING") == b"PONG" and d.alive()
+
+
+@test
+def who_has_much_unpacked_takes_turns():
+    with Daemon(CONFIG) as d:
+        a, b, n = redis(d), redis(d), 2000
+        assert a.ask("SET", "/z/big", text("big", MIB)) == b"OK"
+        assert b.ask("PING") == b"PONG"
+        # each is 30 bytes, and has a megabyte unpacked
+        a.send(encode("GETBIT", "/z/big", 0) * n)
+        assert a.reply() == 0
+        assert b.ask("PING") == b"PONG"
+        assert d.ask("stats")["compression"]["decoded_values"] < n, "all of them in one turn"
+        assert [a.reply() for _ in range(n - 1)] == [0] * (n - 1)
+
+
+@test
+def a_value_counts_though_its_sender_hangs_up():
+    with Daemon(CONFIG) as d:
+        for i in range(20):
+            a = redis(d)
+            a.send(encode("SET", "/z/gone/%d" % i, text("gone", 200 * KIB)))
+            a.socket.shutdown(socket.SHUT_WR)
+            assert a.reply() == b"OK", i
+            a.close()
+
+
+@test
+def more_than_may_wait_is_kept_as_it_is():
+    with Daemon(config(compression_level=19)) as d:
+        values = {"/z/many/%d" % i: text("many %d" % i, MIB) for i in range(24)}
+        for k, v in values.items():
+            d.client.send("set", k, v, {"ttl_s": 60})
+        for _ in values:
+            assert d.client.receive()[1] == 0
+        # 8 MiB may wait to be compressed
+        assert count(d, "values_not_compressed") > 0 and compression(d)["values"] > 0
+        assert all(d.ask("get", k)["value"] == v for k, v in values.items())
 
 
 @test

@@ -206,6 +206,22 @@ TEST(a_load_that_ends_twice_or_for_another_job_does_nothing)
 	bench_free(&b);
 }
 
+TEST(what_was_done_with_an_answer_is_not_the_origins_time)
+{
+	struct bench b = bench_policy(NULL);
+	struct input in = {.kind = INPUT_LOADED};
+
+	get(&b, "/k", GET_LOAD);
+	in.loaded.job = find(&b, EFFECT_LOAD, 0)->load.job;
+	pass(&b, 1);
+	in.loaded.value = bytes_str("v");
+	in.loaded.last_modified = INSTANT_NONE;
+	in.loaded.waited = SPAN_MS(900);
+	input(&b, &in);
+	OK(fabs(why(&b, "/k").row.load_ms - 100) < 1, "%g", why(&b, "/k").row.load_ms);
+	bench_free(&b);
+}
+
 TEST(an_error_is_told_when_there_is_nothing_old)
 {
 	struct bench b = bench_policy(NULL);
@@ -2209,6 +2225,7 @@ int main(int argc, char **argv)
 	rng_init(&rng, tap_seed);
 	RUN(a_miss_loads_once_and_everybody_gets_the_value);
 	RUN(a_load_that_ends_twice_or_for_another_job_does_nothing);
+	RUN(what_was_done_with_an_answer_is_not_the_origins_time);
 	RUN(an_error_is_told_when_there_is_nothing_old);
 	RUN(the_old_value_stands_in_for_an_error_until_max_age);
 	RUN(no_answer_before_the_deadline_is_an_error);

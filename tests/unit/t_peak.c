@@ -1106,8 +1106,8 @@ TEST(what_does_not_come_any_more_is_deleted_where_it_is_kept)
 	bench_free(&b);
 }
 
-/* Takes the learned peak of that slot, told and come so often; gives what is written then. */
-static struct written take_peak(struct bench *b, int slot, double told, double came)
+/* Takes the learned peak of that slot, told and come so often. */
+static void import_peak(struct bench *b, int slot, double told, double came)
 {
 	double peaks[8] = {5}, rise[5] = {ZONE_WEEKDAY, slot, 5, 5, 9},
 	       trials[5] = {told, came, 0, 0, 0}, id = slot;
@@ -1116,15 +1116,40 @@ static struct written take_peak(struct bench *b, int slot, double told, double c
 	        .endpoint = bytes_str("/m/<id>"),
 	        .field = {{"id", &id, 1}, {"peaks", peaks, 8}, {"rise", rise, 5}, {"trials", trials, 5}},
 	        .n_fields = 4};
-	struct written w = {0};
 	const char *why = "";
 	char name[64];
 
 	snprintf(name, sizeof(name), "/m/<id> weekdays %02d:%02d", slot / 4, slot % 4 * 15);
 	r.name = bytes_str(name);
 	OK(!engine_import(b->e, b->now, &r, &why), "%s", why);
+}
+
+/* The same; gives what is written then. */
+static struct written take_peak(struct bench *b, int slot, double told, double came)
+{
+	struct written w = {0};
+
+	import_peak(b, slot, told, came);
 	engine_dirty(b->e, b->now, 1000, note_written, &w);
 	return w;
+}
+
+TEST(no_more_is_deleted_at_once_than_there_is_room_for)
+{
+	struct bench b = bench_new(NULL, 50);
+	struct written w = {0};
+
+	learn_days(&b, 0, 1, 9 * 3600);
+	import_peak(&b, 70, 6, 1);
+	import_peak(&b, 71, 6, 1);
+	for (int i = 0; i < 100 && w.deleted < 2; i++) {
+		size_t before = w.deleted, n = engine_dirty(b.e, b.now, 1, note_written, &w);
+
+		/* an endpoint is two records, one more than asked for */
+		OK(n <= 2 && w.deleted - before <= (n == 1), "%zu, %zu", n, w.deleted);
+	}
+	OK(w.deleted == 2, "%zu", w.deleted);
+	bench_free(&b);
 }
 
 TEST(what_comes_from_elsewhere_makes_no_twins)
@@ -1215,6 +1240,7 @@ int main(int argc, char **argv)
 	RUN(whether_a_peak_came_is_not_said_without_a_history);
 	RUN(what_was_forgotten_does_not_come_back_from_the_file);
 	RUN(what_does_not_come_any_more_is_deleted_where_it_is_kept);
+	RUN(no_more_is_deleted_at_once_than_there_is_room_for);
 	RUN(what_comes_from_elsewhere_makes_no_twins);
 	RUN(traffic_without_a_rhythm_has_nothing_to_foresee);
 	return tap_done();
