@@ -251,39 +251,47 @@ static int parse_texts(struct parse *p, const cJSON *v, const char *path, struct
 
 /* -- Policy, origins, endpoints, schedules ---------------------------------------------------- */
 
+/* Which of these names it is; -EINVAL: none, `wrong` says what it must be. */
+static int parse_name(struct parse *p, const cJSON *v, const char *path, const char *const name[],
+                      const char *wrong)
+{
+	for (int i = 0; cJSON_IsString(v) && name[i]; i++)
+		if (!strcmp(v->valuestring, name[i])) {
+			config_source_note(p->c, path, p->file);
+			return i;
+		}
+	return config_fail(p->err, path, "%s", wrong);
+}
+
 static int parse_ttl_mode(struct parse *p, const cJSON *v, const char *path, enum ttl_mode *ret)
 {
-	for (int i = 0; cJSON_IsString(v) && i < 3; i++)
-		if (!strcmp(v->valuestring, config_ttl_mode_name((enum ttl_mode)i))) {
-			*ret = (enum ttl_mode)i;
-			config_source_note(p->c, path, p->file);
-			return 0;
-		}
-	return config_fail(p->err, path, "must be \"learn\", \"obey\" or \"advise\"");
+	int i = parse_name(p, v, path, config_ttl_modes,
+	                   "must be \"learn\", \"obey\" or \"advise\"");
+
+	if (i >= 0)
+		*ret = (enum ttl_mode)i;
+	return i < 0 ? i : 0;
 }
 
 static int parse_prewarm_mode(struct parse *p, const cJSON *v, const char *path,
                               enum prewarm_mode *ret)
 {
-	for (int i = 0; cJSON_IsString(v) && i < 3; i++)
-		if (!strcmp(v->valuestring, config_prewarm_mode_name((enum prewarm_mode)i))) {
-			*ret = (enum prewarm_mode)i;
-			config_source_note(p->c, path, p->file);
-			return 0;
-		}
-	return config_fail(p->err, path, "must be \"auto\", \"always\" or \"never\"");
+	int i = parse_name(p, v, path, config_prewarm_modes,
+	                   "must be \"auto\", \"always\" or \"never\"");
+
+	if (i >= 0)
+		*ret = (enum prewarm_mode)i;
+	return i < 0 ? i : 0;
 }
 
 static int parse_compression(struct parse *p, const cJSON *v, const char *path,
                              enum compression *ret)
 {
-	for (int i = 0; cJSON_IsString(v) && i < 2; i++)
-		if (!strcmp(v->valuestring, config_compression_name((enum compression)i))) {
-			*ret = (enum compression)i;
-			config_source_note(p->c, path, p->file);
-			return 0;
-		}
-	return config_fail(p->err, path, "must be \"off\" or \"zstd\"");
+	int i = parse_name(p, v, path, config_compressions, "must be \"off\" or \"zstd\"");
+
+	if (i >= 0)
+		*ret = (enum compression)i;
+	return i < 0 ? i : 0;
 }
 
 /* 1: not a field of a policy. */

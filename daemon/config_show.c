@@ -81,10 +81,10 @@ void config_show(const struct config *c, FILE *out)
 	show_rows(c, out, "learned", &option_learned, &c->learned, NULL);
 	show_flag(c, out, "", "pool", c->pool);
 	show_rows(c, out, "policy", &option_policy, &c->policy, NULL);
-	show_quoted(c, out, "policy", "ttl", config_ttl_mode_name(c->policy.ttl));
-	show_quoted(c, out, "policy", "prewarm", config_prewarm_mode_name(c->policy.prewarm));
+	show_quoted(c, out, "policy", "ttl", config_ttl_modes[c->policy.ttl]);
+	show_quoted(c, out, "policy", "prewarm", config_prewarm_modes[c->policy.prewarm]);
 	show_quoted(c, out, "policy", "compression",
-	            config_compression_name(c->policy.compression));
+	            config_compressions[c->policy.compression]);
 	show_quoted(c, out, "", "origin", origin_name(c, c->origin));
 	for (size_t i = 0; i < c->origins.n; i++) {
 		const struct config_origin *o = &c->origins.v[i];
@@ -113,10 +113,10 @@ void config_show(const struct config *c, FILE *out)
 		show_flag(c, out, path, "cache_private", r->cache_private);
 		show_texts(c, out, path, "vary", &r->vary);
 		show_texts(c, out, path, "ignore", &r->ignore);
-		show_quoted(c, out, path, "ttl", config_ttl_mode_name(r->policy.ttl));
-		show_quoted(c, out, path, "prewarm", config_prewarm_mode_name(r->policy.prewarm));
+		show_quoted(c, out, path, "ttl", config_ttl_modes[r->policy.ttl]);
+		show_quoted(c, out, path, "prewarm", config_prewarm_modes[r->policy.prewarm]);
 		show_quoted(c, out, path, "compression",
-		            config_compression_name(r->policy.compression));
+		            config_compressions[r->policy.compression]);
 		show_rows(c, out, path, &option_policy, &r->policy, "policy");
 	}
 	for (size_t i = 0; i < c->schedules.n; i++) {

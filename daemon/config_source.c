@@ -68,25 +68,11 @@ void config_path_join(char *buf, size_t cap, const char *path, const char *key)
 	snprintf(buf, cap, "%.120s%s%.120s", path, *path ? "." : "", key);
 }
 
-const char *config_ttl_mode_name(enum ttl_mode mode)
-{
-	static const char *const name[] = {
-	        [TTL_LEARN] = "learn", [TTL_OBEY] = "obey", [TTL_ADVISE] = "advise"};
+const char *const config_ttl_modes[] = {
+        [TTL_LEARN] = "learn", [TTL_OBEY] = "obey", [TTL_ADVISE] = "advise", NULL};
 
-	return name[mode];
-}
+const char *const config_prewarm_modes[] = {
+        [PREWARM_AUTO] = "auto", [PREWARM_ALWAYS] = "always", [PREWARM_NEVER] = "never", NULL};
 
-const char *config_prewarm_mode_name(enum prewarm_mode mode)
-{
-	static const char *const name[] = {
-	        [PREWARM_AUTO] = "auto", [PREWARM_ALWAYS] = "always", [PREWARM_NEVER] = "never"};
-
-	return name[mode];
-}
-
-const char *config_compression_name(enum compression c)
-{
-	static const char *const name[] = {[COMPRESSION_OFF] = "off", [COMPRESSION_ZSTD] = "zstd"};
-
-	return name[c];
-}
+const char *const config_compressions[] = {
+        [COMPRESSION_OFF] = "off", [COMPRESSION_ZSTD] = "zstd", NULL};

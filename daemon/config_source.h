@@ -22,9 +22,8 @@ const char *config_source_of(const struct config *c, const char *path);
 /* "path.key", or "key" at the top, cut to fit. */
 void config_path_join(char *buf, size_t cap, const char *path, const char *key);
 
-/* "learn", "obey", "advise" */
-const char *config_ttl_mode_name(enum ttl_mode mode);
-const char *config_prewarm_mode_name(enum prewarm_mode mode);
-const char *config_compression_name(enum compression c);
+/* What the configuration calls each enum ttl_mode, prewarm_mode and compression; NULL at the end. */
+extern const char *const config_ttl_modes[], *const config_prewarm_modes[],
+        *const config_compressions[];
 
 #endif

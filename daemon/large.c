@@ -169,7 +169,7 @@ static void pack_all(void *arg)
 	for (size_t i = 0; i < j->n; i++) {
 		struct large_value *v = &j->v[i];
 
-		if (p && v->level && j->n_packing)
+		if (p && v->level)
 			v->packed.bytes = frame_of(p, v->level, v->value);
 		if (v->packed.bytes.n)
 			v->packed.hash = hash_bytes(v->value, 0);
@@ -338,10 +338,8 @@ static void packed(void *arg)
 {
 	struct job *j = arg;
 
-	if (j->n_packing) {
-		j->l->packing -= j->n_packing;
-		j->l->packing_bytes -= j->bytes;
-	}
+	j->l->packing -= j->n_packing;
+	j->l->packing_bytes -= j->bytes;
 	line_up(j->l, j);
 }
 
@@ -370,12 +368,10 @@ void large_put(struct large *l, const struct large_value *v, size_t n, size_t ke
 	if (packs && l->packing + keys <= MAX_PACKING &&
 	    (!l->packing || l->packing_bytes + j->bytes <= MAX_PACKING_BYTES))
 		j->n_packing = keys;
-	if (l->waiting && (double)(l->waiting + j->bytes) >
-	                          MAX_WAITING * l->d->setup->config->limits.max_value_bytes) {
-		put_late(l, j);
-		return;
-	}
-	if (packs && !j->n_packing && !large) {
+	/* too much waits; or it was to be compressed alone, and too much is */
+	if ((l->waiting && (double)(l->waiting + j->bytes) >
+	                           MAX_WAITING * l->d->setup->config->limits.max_value_bytes) ||
+	    (packs && !j->n_packing && !large)) {
 		put_late(l, j);
 		return;
 	}

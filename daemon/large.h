@@ -11,9 +11,8 @@
  * taken in the store, a step in each turn of the loop (engine_reserve: room may have to be made
  * first); a thread fills it; then its function runs on the loop's thread, hands the engine the message
  * as if it had come just now, with the rooms, and what is left of them is given back. Where there is no
- * room to be had
- * the engine gets the value without, and does all of it itself. Where too much waits already, values
- * are not compressed.
+ * room to be had the engine gets the value without, and does all of it itself. Where too much waits
+ * already, values are not compressed.
  *
  * INVARIANTS messages are handed on when they are ready, which may be another order than they came
  * in: whoever needs an order, keeps it (engine_arrived; a connection that waits).

@@ -2,18 +2,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values that are kept compressed: however they come and are asked for, they are what was set."""
 import hashlib
-import http.server
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fcd import BUILD, Client, Daemon, Loader, main, test, until
+from fcd import BUILD, Client, Daemon, Handler, Loader, main, origin, test, until
 from resp_wire import Error, Wire, encode
 
 KIB = 1 << 10
@@ -257,8 +255,7 @@ def loader_workers_and_those_who_wait_for_them():
             c.close()
 
 
-class Origin(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Origin(Handler):
 
     def do_GET(self):
         body = text(self.path, 30 if self.path.endswith("small") else 30000)
@@ -270,17 +267,11 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args):
-        pass
-
 
 @test
 def an_http_origin():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = "http://127.0.0.1:%d" % server.server_port
-    with Daemon({**CONFIG, "origins": {"web": {"url": url}}, "origin": "web",
-                 "endpoints": [{**ENDPOINT, "origin": "web"}]}) as d:
+    with origin(Origin) as url, Daemon({**CONFIG, "origins": {"web": {"url": url}}, "origin": "web",
+                                        "endpoints": [{**ENDPOINT, "origin": "web"}]}) as d:
         for key in ("/z/1", "/z/small", "/z/never", "/other"):
             got = d.ask("get", key)
             assert got["value"] == text(key, 30 if key.endswith("small") else 30000) and got["outcome"] == "miss", got
@@ -289,8 +280,6 @@ def an_http_origin():
             assert got["value"] == text(key, 30 if key.endswith("small") else 30000) and got["outcome"] == "hit"
         assert compression(d)["values"] == 1
         assert redis(d).ask("GET", "/z/1") == text("/z/1", 30000)
-    server.shutdown()
-    server.server_close()
 
 
 @test

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Large values, which threads put in their place: however they come, they arrive, and in the right order."""
 import hashlib
-import http.server
 import os
 import sys
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fcd import Client, Daemon, Loader, main, test, until
+from fcd import Client, Daemon, Handler, Loader, main, origin, test, until
 from resp_wire import Wire, encode
 
 MIB = 1 << 20
@@ -128,8 +127,7 @@ def loader_workers_and_those_who_wait_for_them():
             c.close()
 
 
-class Origin(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Origin(Handler):
 
     def do_GET(self):
         tag = '"%s"' % self.path
@@ -144,16 +142,10 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args):
-        pass
-
 
 @test
 def an_http_origin():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = "http://127.0.0.1:%d" % server.server_port
-    with Daemon({**SEGMENT, "origins": {"web": {"url": url}}, "origin": "web"}) as d:
+    with origin(Origin) as url, Daemon({**SEGMENT, "origins": {"web": {"url": url}}, "origin": "web"}) as d:
         for key in ("/o/1", "/o/2"):
             got = d.ask("get", key)
             assert got["value"] == value(key, 4 * MIB) and got["outcome"] == "miss", got["outcome"]
@@ -162,8 +154,6 @@ def an_http_origin():
         # what is not to be kept takes no room
         assert d.ask("get", "/never/1")["value"] == value("/never/1", 4 * MIB)
         assert count(d, "values_placed") == 2 and d.ask("get", "/never/1", {"mode": "peek"})["value"] is None
-    server.shutdown()
-    server.server_close()
 
 
 @test

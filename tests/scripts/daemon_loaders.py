@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loads: loader workers that behave and that do not, and an HTTP origin."""
-import http.server
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import zmq
 
-from fcd import Client, Daemon, Loader, Refused, main, test, until
+from fcd import Client, Daemon, Handler, Loader, Refused, main, origin, test, until
 
 FAST = {"loader_beat_s": 0.1}
 
@@ -205,8 +204,7 @@ def sigterm_lets_what_is_being_loaded_come_in():
         late.close()
 
 
-class Api(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Api(Handler):
     calls = []
     gate = threading.Event()
 
@@ -227,23 +225,19 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args):
-        pass
 
-
-@test
-def an_http_origin_is_read_once_for_a_hundred_who_wait():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = "http://127.0.0.1:%d" % server.server_address[1]
-    os.environ["FCD_TOKEN"] = "t0k"
-    conf = {"origins": {"api": {"url": url, "headers": {"X-Token": {"env": "FCD_TOKEN"}}},
+def with_api(url):
+    return {"origins": {"api": {"url": url, "headers": {"X-Token": {"env": "FCD_TOKEN"}}},
                         "down": {"url": "http://127.0.0.1:1"}, "db": {}},
             "endpoints": [{"match": "/v1/<x>", "origin": "api"},
                           {"match": "/down/<x>", "origin": "down"}, {"match": "/db/<x>", "origin": "db"},
                           {"match": "quote:*", "origin": "api", "url": "/q/{1}"}]}
-    with Daemon(conf) as d:
+
+
+@test
+def an_http_origin_is_read_once_for_a_hundred_who_wait():
+    os.environ["FCD_TOKEN"] = "t0k"
+    with origin(Api) as url, Daemon(with_api(url)) as d:
         clients = [Client(d.dir) for _ in range(10)]
         for c in clients:
             for _ in range(10):
@@ -265,8 +259,6 @@ def an_http_origin_is_read_once_for_a_hundred_who_wait():
         assert e.code == "load_failed", e
         e = d.refused("get", "/db/1")
         assert e.code == "load_failed" and "loader" in e.text, e
-        server.shutdown()
-        server.server_close()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@
 Nothing here sleeps for a fixed time: whatever takes its time is polled for until a deadline. Only
 processes that were started here are ever killed.
 """
+import contextlib
+import http.server
 import json
 import os
 import re
@@ -15,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import msgpack
@@ -215,6 +218,28 @@ class Daemon:
             for line in self.log().splitlines()[-30:]:
                 print("# log: " + line)
         self.close()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Of an origin that says nothing of its own on what it is asked for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def origin(handler):
+    """An HTTP server with this handler, on a port of its own; gives its URL."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield "http://127.0.0.1:%d" % server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class Loader:
