@@ -18,8 +18,9 @@
  *	WORKING-DAY           open although its weekday is not: behaves like a weekday
  *
  * Events with a time of day say nothing about days: they are the market's sessions, or whatever a
- * schedule wants to be warm for (events.h). Events with STATUS:CANCELLED are skipped. X-WR-TIMEZONE, if there, is the time zone that the calendar is meant in. Where two
- * events name the same day, closed wins over half, half over working.
+ * schedule wants to be warm for (events.h). Events with STATUS:CANCELLED are skipped. X-WR-TIMEZONE,
+ * if there, is the time zone that the calendar is meant in. Where two events name the same day, closed
+ * wins over half, half over working.
  *
  * OWNERSHIP a zone made here is freed by calendar_zone_free, after everything that uses it.
  * All functions may be called from any thread.
@@ -53,8 +54,8 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
 /*
  * The same with the special days of a calendar: a file (its name contains '/' or ends in ".ics") or
  * a market's code (XNYS), which is looked up as CODE.ics in $FORECACHED_CALENDARS, among the
- * installed calendars and at last among those built in (shipped.h). `tz` NULL: the calendar's own zone, or UTC. Errors as above, and -ENOENT, -EFBIG,
- * -EINVAL or the error of open for the file.
+ * installed calendars and at last among those built in (shipped.h). `tz` NULL: the calendar's own zone,
+ * or UTC. Errors as above, and -ENOENT, -EFBIG, -EINVAL or the error of open for the file.
  */
 int calendar_open(const char *file_or_code, const char *tz, struct instant from, struct instant to,
                   struct zone **ret, struct calendar_error *reterr);
@@ -82,8 +83,8 @@ bool calendar_own_zone(const char *file_or_code, char *ret, size_t cap);
 /* The file or market that a rule takes its instants from ("starts XTKS": XTKS); NULL: none. */
 const char *calendar_source(const char *rule);
 
-#define CALENDAR_SKIP_HOLIDAYS                                                                     \
-	1u /* leave out instants on days that the zone's table calls closed */
+/* Leave out instants on days that the zone's table calls closed. */
+#define CALENDAR_SKIP_HOLIDAYS 1u
 
 /*
  * The instants at which a schedule fires in [from, to), ascending, at most `max` of them: the
@@ -97,9 +98,9 @@ const char *calendar_source(const char *rule);
  *
  * meant in local time of the zone. `dtstart` anchors it (RFC 5545: the parts that a rule leaves
  * out, the phase of INTERVAL, the first of COUNT); for the two that follow it is just the earliest
- * instant, and the last two do without. A local time that a spring change skips fires as much later as the clock jumped; one
- * that occurs twice fires the first time. 0 with *ret_n set, or -EINVAL, or -E2BIG when the rule
- * needs more work than RULE_MAX_STEPS (rule.h).
+ * instant, and the last two do without. A local time that a spring change skips fires as much later as
+ * the clock jumped; one that occurs twice fires the first time. 0 with *ret_n set, or -EINVAL, or -E2BIG
+ * when the rule needs more work than RULE_MAX_STEPS (rule.h).
  */
 int calendar_expand(const char *rule, const struct zone *z, struct instant dtstart,
                     struct instant from, struct instant to, unsigned flags, struct instant *ret,

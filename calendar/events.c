@@ -6,6 +6,7 @@
 #include "calendar/civil.h"
 #include "calendar/ics.h"
 #include "calendar/rule.h"
+#include "calendar/vtimezone.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -19,7 +20,8 @@
 /* The longest event whose end is of interest. */
 #define LONGEST_S (366 * 86400)
 
-#define LONGEST_TZID 64
+#define LONGEST_TZID 128
+#define MAX_TZIDS    100
 
 /* A zone that events name; few files name more than two. */
 struct named_zone {
@@ -34,6 +36,7 @@ struct moved {
 };
 
 struct expansion {
+	icalcomponent *file;
 	const struct zone *z; /* of floating times, and of closed days */
 	struct instant from, to;
 	bool ends;
@@ -154,15 +157,17 @@ static int zone_named(struct expansion *x, icalcomponent *event, const char *nam
 			*ret = x->zone.v[i].zone;
 			return 0;
 		}
-	if (strlen(name) >= LONGEST_TZID || x->zone.n >= 100)
-		return wrong(x, event, "TZID is too long, or there are too many");
+	if (strlen(name) >= LONGEST_TZID)
+		return wrong(x, event, "its TZID is longer than 127 bytes");
+	if (x->zone.n == MAX_TZIDS)
+		return wrong(x, event, "the file names more than 100 time zones");
 	z = vec_push(&x->zone);
 	z->zone = NULL;
 	snprintf(z->name, sizeof(z->name), "%s", name);
-	rc = calendar_zone(name, from, x->to, &z->zone, &why);
+	rc = vtimezone_named(x->file, name, from, x->to, &x->steps, &z->zone, &why);
 	if (rc) {
 		x->zone.n--;
-		return ics_refuse(x->err, rc, "event '%.60s': TZID: %.140s",
+		return ics_refuse(x->err, rc, "event '%.40s': TZID: %.190s",
 		                  text_or(icalcomponent_get_summary(event)), why.text);
 	}
 	*ret = z->zone;
@@ -422,17 +427,16 @@ static int each_event(struct expansion *x, icalcomponent *c, event_fn *fn)
 
 static int list_events(struct expansion *x, const char *source)
 {
-	icalcomponent *c = NULL;
-	int rc = ics_open(source, &c, x->err);
+	int rc = ics_open(source, &x->file, x->err);
 
 	if (rc)
 		return rc;
 	x->buf = mem_calloc(MAX_RECURRENCES, sizeof(*x->buf));
-	rc = each_event(x, c, note_moved);
+	rc = each_event(x, x->file, note_moved);
 	if (x->moved.n)
 		qsort(x->moved.v, x->moved.n, sizeof(*x->moved.v), by_moved);
-	rc = rc ? rc : each_event(x, c, add_event);
-	icalcomponent_free(c);
+	rc = rc ? rc : each_event(x, x->file, add_event);
+	icalcomponent_free(x->file);
 	free(x->buf);
 	return rc;
 }

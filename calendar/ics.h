@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the files of calendar/ that read .ics share. Not for others: calendar.h. */
+/*
+ * Files of iCalendar (RFC 5545): found, checked for what libical cannot bear, and parsed by it. For the
+ * files of calendar/; others go through calendar.h.
+ */
 #ifndef FORECACHED_CALENDAR_ICS_H
 #define FORECACHED_CALENDAR_ICS_H
 
@@ -15,6 +18,9 @@ __attribute__((format(printf, 3, 4))) int ics_refuse(struct calendar_error *e, i
 
 /* Whether the name is that of a file, not of a market. */
 bool ics_is_file(const char *s);
+
+/* Checks and parses a text; *ret is to be freed by icalcomponent_free. 0, -EINVAL or -EFBIG. */
+int ics_parse(const char *ics, size_t n, icalcomponent **ret, struct calendar_error *reterr);
 
 /* Finds, checks and parses; *ret is to be freed by icalcomponent_free. 0, or as calendar_open. */
 int ics_open(const char *file_or_code, icalcomponent **ret, struct calendar_error *reterr);

@@ -3,11 +3,14 @@ noinst_LTLIBRARIES += %D%/libcalendar.la
 %C%_libcalendar_la_SOURCES = \
 	%D%/calendar.h %D%/calendar.c \
 	%D%/civil.h \
+	%D%/days.h %D%/days.c \
 	%D%/events.h %D%/events.c \
-	%D%/ics.h \
-	%D%/shipped.h \
+	%D%/file.h %D%/file.c \
+	%D%/ics.h %D%/ics.c \
 	%D%/rule.h %D%/rule.c \
-	%D%/tzif.h %D%/tzif.c
+	%D%/shipped.h \
+	%D%/tzif.h %D%/tzif.c \
+	%D%/vtimezone.h %D%/vtimezone.c
 %C%_libcalendar_la_CPPFLAGS = $(OS_CPPFLAGS) $(ICAL_CFLAGS) -DCALENDAR_DIR='"$(calendarsdir)"'
 %C%_libcalendar_la_LIBADD = $(ICAL_LIBS)
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Schedules, .ics files and zone files: the first byte says which. */
+/* Schedules, .ics files, zones that these describe, and zone files: the first byte says which. */
 #include "tests/fuzz/fuzz.h"
 
 #include "base/bug.h"
 #include "base/mem.h"
 #include "calendar/calendar.h"
 #include "calendar/tzif.h"
+#include "calendar/vtimezone.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,11 @@ static const char *const words[] = {"FREQ=",
                                     "EXDATE:",
                                     "CATEGORIES:HALF-DAY\n",
                                     "SUMMARY:",
+                                    "DTSTART;TZID=a:20260101T093000\n",
+                                    "VTIMEZONE\nTZID:a\n",
+                                    "STANDARD\nDTSTART:16010101T020000\n",
+                                    "TZOFFSETFROM:+0100\n",
+                                    "TZOFFSETTO:-0230\n",
                                     "TZif2",
                                     "M3.2.0/2",
                                     NULL};
@@ -69,22 +75,49 @@ static void days(const char *text, size_t n)
 	calendar_zone_free(&z);
 }
 
+static void rows_hold(const struct zone_offset *row, size_t n)
+{
+	BUG_ON(!n);
+	for (size_t i = 0; i < n; i++) {
+		BUG_ON(abs(row[i].offset_s) > 26 * 3600);
+		BUG_ON(i && (row[i].from.us <= row[i - 1].from.us ||
+		             row[i].offset_s == row[i - 1].offset_s));
+	}
+}
+
+static void described_zone(const char *text, size_t n)
+{
+	struct calendar_error e = {""};
+	uint32_t steps = 20000;
+	icalcomponent *file;
+	struct zone *z;
+
+	if (ics_parse(text, n, &file, &e)) {
+		BUG_ON(!*e.text);
+		return;
+	}
+	if (vtimezone_named(file, "a", from, to, &steps, &z, &e)) {
+		BUG_ON(!*e.text);
+	} else {
+		rows_hold(z->offset, z->n_offsets);
+		BUG_ON(z->offset[0].from.us != from.us);
+		calendar_zone_free(&z);
+	}
+	icalcomponent_free(file);
+}
+
 static void zone_file(const uint8_t *file, size_t n_file)
 {
 	struct zone_offset *rows;
 	const char *why = NULL;
-	size_t n, i;
+	size_t n;
 
 	if (tzif_rows(file, n_file, from.us / 1000000, to.us / 1000000, &rows, &n, &why)) {
 		BUG_ON(!why);
 		return;
 	}
-	for (i = 0; i < n; i++) {
-		BUG_ON(abs(rows[i].offset_s) > 26 * 3600);
-		BUG_ON(i && (rows[i].from.us <= rows[i - 1].from.us ||
-		             rows[i].offset_s == rows[i - 1].offset_s));
-	}
-	BUG_ON(!n || rows[0].from.us != from.us);
+	rows_hold(rows, n);
+	BUG_ON(rows[0].from.us != from.us);
 	free(rows);
 }
 
@@ -99,6 +132,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		schedule(text);
 	else if (data[0] == 'z')
 		zone_file(data + 1, size - 1);
+	else if (data[0] == 'v')
+		described_zone(text, size - 1);
 	else
 		days(text, size - 1);
 	free(text);

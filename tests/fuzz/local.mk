@@ -17,7 +17,7 @@ TESTS += $(FUZZERS)
 CLEANFILES += *.crash
 
 %C%_fuzz_calendar_SOURCES = %D%/fuzz_calendar.c $(FUZZ_MAIN)
-%C%_fuzz_calendar_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_fuzz_calendar_CPPFLAGS = $(UNIT_CPPFLAGS) $(ICAL_CFLAGS)
 %C%_fuzz_calendar_LDADD = calendar/libcalendar.la base/libbase.la $(ICAL_LIBS)
 
 %C%_fuzz_config_SOURCES = %D%/fuzz_config.c $(FUZZ_MAIN)

@@ -912,6 +912,118 @@ TEST(each_of_many_exceptions_is_found)
 	OK(n > 2 && out[2].us == at(2026, 4, 1, 0, 6).us, "one moved");
 }
 
+#define CLOCKS(kind, start, from, to, more)                                                        \
+	"BEGIN:" kind "\r\nDTSTART:" start "\r\nTZOFFSETFROM:" from "\r\nTZOFFSETTO:" to           \
+	"\r\n" more "END:" kind "\r\n"
+#define VTIMEZONE(id, lines) "BEGIN:VTIMEZONE\r\nTZID:" id "\r\n" lines "END:VTIMEZONE\r\n"
+
+/* As Outlook writes New York, from the year 1601 on. */
+#define EASTERN                                                                                    \
+	VTIMEZONE("Eastern Standard Time",                                                         \
+	          CLOCKS("STANDARD", "16010101T020000", "-0400", "-0500",                          \
+	                 "RRULE:FREQ=YEARLY;BYDAY=1SU;BYMONTH=11\r\n")                             \
+	                  CLOCKS("DAYLIGHT", "16010101T020000", "-0500", "-0400",                  \
+	                         "RRULE:FREQ=YEARLY;BYDAY=2SU;BYMONTH=3\r\n"))
+
+TEST(zones_that_a_file_describes_hold)
+{
+	struct calendar_error e = {""};
+	struct zone *ny = zone("America/New_York");
+	size_t n;
+
+	/* an hour before and after the clocks change */
+	OK(events_of(EVENT("UID:1\r\nDTSTART;TZID=\"Eastern Standard Time\":20260301T013000\r\n"
+	                   "RRULE:FREQ=DAILY;COUNT=270\r\n")
+	                     EVENT("UID:2\r\nDTSTART;TZID=Eastern Standard Time:20260301T033000\r\n"
+	                           "RRULE:FREQ=DAILY;COUNT=270\r\n") EASTERN,
+	             &n, &e) == 0,
+	   "%s", e.text);
+	OK(n == 540, "%zu", n);
+	for (size_t i = 0; i < n; i++) {
+		int64_t local = out[i].us / 1000000 + zone_offset_at(ny, out[i], NULL);
+
+		OK(local % 86400 == 5400 || local % 86400 == 12600, "%zu: %lld s of the day", i,
+		   (long long)(local % 86400));
+	}
+	calendar_zone_free(&ny);
+}
+
+TEST(clocks_change_as_a_file_says)
+{
+	struct calendar_error e = {""};
+	size_t n;
+
+	/* UNTIL counts in UTC: the first of March at midnight there is its last change */
+	OK(events_of(
+	           VTIMEZONE("Mine", CLOCKS("STANDARD", "20000301T000000", "+0300", "+0330",
+	                                    "RRULE:FREQ=YEARLY;UNTIL=20260228T210000Z\r\n")
+	                                     CLOCKS("DAYLIGHT", "20000901T000000", "+0330", "+0300",
+	                                            "RRULE:FREQ=YEARLY;UNTIL=20250831T203000Z\r\n"
+	                                            "RDATE:20260701T000000\r\n"))
+	                   EVENT("UID:1\r\nDTSTART;TZID=Mine:20260601T120000\r\n")
+	                           EVENT("UID:2\r\nDTSTART;TZID=Mine:20260801T120000\r\n")
+	                                   EVENT("UID:3\r\nDTSTART;TZID=Mine:20261101T120000\r\n"),
+	           &n, &e) == 0,
+	   "%s", e.text);
+	OK(n == 3 && out[0].us == at(2026, 6, 1, 8, 30).us, "the last of the rule holds");
+	OK(n == 3 && out[1].us == at(2026, 8, 1, 9, 0).us, "a listed one");
+	OK(n == 3 && out[2].us == at(2026, 11, 1, 9, 0).us, "no more of the rules");
+}
+
+TEST(zones_of_the_system_are_found_behind_other_names)
+{
+	struct calendar_error e = {""};
+	size_t n;
+
+	OK(events_of(EVENT("UID:1\r\nDTSTART;TZID=/example.org/2026_1/Europe/"
+	                   "Berlin:20260701T090000\r\n")
+	                     EVENT("UID:2\r\nDTSTART;TZID=Here:20260702T090000\r\n") VTIMEZONE(
+	                             "Here", "X-LIC-LOCATION:America/Argentina/Ushuaia\r\n"),
+	             &n, &e) == 0,
+	   "%s", e.text);
+	OK(n == 2 && out[0].us == at(2026, 7, 1, 7, 0).us && out[1].us == at(2026, 7, 2, 12, 0).us);
+}
+
+TEST(zones_that_are_described_badly_are_named)
+{
+	static const struct {
+		const char *zone, *words;
+	} bad[] = {
+	        {"", "no VTIMEZONE"},
+	        {VTIMEZONE("Other", CLOCKS("STANDARD", "20000101T000000", "+0000", "+0100", "")),
+	         "no VTIMEZONE"},
+	        {VTIMEZONE("Mine", ""), "neither STANDARD nor DAYLIGHT"},
+	        {VTIMEZONE("Mine", CLOCKS("STANDARD", "20000101T000000", "+9000", "+0100", "")),
+	         "TZOFFSETFROM"},
+	        {VTIMEZONE("Mine", "BEGIN:STANDARD\r\nDTSTART:20000101T000000\r\n"
+	                           "TZOFFSETFROM:+0100\r\nEND:STANDARD\r\n"),
+	         "TZOFFSETTO"},
+	        {VTIMEZONE("Mine", "BEGIN:STANDARD\r\nTZOFFSETTO:+0000\r\n"
+	                           "TZOFFSETFROM:+0100\r\nEND:STANDARD\r\n"),
+	         "DTSTART"},
+	        {VTIMEZONE("Mine", CLOCKS("STANDARD", "20000101T000000", "+0000", "+0100",
+	                                  "RRULE:FREQ=SECONDLY\r\n")),
+	         "RRULE"},
+	        {VTIMEZONE("Mine", CLOCKS("STANDARD", "20000101T000000", "+0000", "+0100",
+	                                  "RRULE:FREQ=DAILY\r\n")),
+	         "4096"},
+	        {VTIMEZONE("Mine", CLOCKS("STANDARD", "00010101T000000", "+0000", "+0100",
+	                                  "RRULE:FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30\r\n")),
+	         "too much work"},
+	};
+	char text[1000];
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct calendar_error e = {""};
+		size_t n;
+
+		snprintf(text, sizeof text, "%s%s",
+		         EVENT("UID:1\r\nDTSTART;TZID=Mine:20260323T090000\r\n"), bad[i].zone);
+		OK(events_of(text, &n, &e) < 0, "%zu", i);
+		OK(strstr(e.text, bad[i].words) && strstr(e.text, "Mine"), "%zu: %s", i, e.text);
+	}
+}
+
 TEST(bad_events_are_named)
 {
 	static const struct {
@@ -1112,6 +1224,10 @@ int main(int argc, char **argv)
 	RUN(instants_may_be_listed);
 	RUN(events_of_a_file_keep_their_zones_and_exceptions);
 	RUN(each_of_many_exceptions_is_found);
+	RUN(zones_that_a_file_describes_hold);
+	RUN(clocks_change_as_a_file_says);
+	RUN(zones_of_the_system_are_found_behind_other_names);
+	RUN(zones_that_are_described_badly_are_named);
 	RUN(bad_events_are_named);
 	RUN(many_events_are_told_of_not_waited_for);
 	RUN(events_become_days);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "calendar/ics.h"
+
+#include "base/mem.h"
+#include "calendar/file.h"
+#include "calendar/shipped.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#ifndef CALENDAR_DIR
+#define CALENDAR_DIR "/usr/share/forecached/calendars"
+#endif
+
+#define MAX_DEPTH 8
+
+int ics_refuse(struct calendar_error *e, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof e->text, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+/*
+ * libical frees nested components by recursion, so that a file of a million BEGIN lines would end
+ * the process; and it skips what it cannot read, so that a file cut short would lose holidays in
+ * silence.
+ */
+static int check_nesting(const char *ics, size_t n, struct calendar_error *e)
+{
+	const char *p = ics, *end = ics + n;
+	int depth = 0, line = 0;
+	bool any = false;
+
+	if (memchr(ics, '\0', n))
+		return ics_refuse(e, -EINVAL, "the calendar has a NUL byte in it");
+	while (p < end) {
+		const char *eol = memchr(p, '\n', (size_t)(end - p));
+		size_t len = (size_t)((eol ? eol : end) - p);
+
+		line++;
+		if (len >= 6 && strncasecmp(p, "BEGIN:", 6) == 0) {
+			if (!any && (len < 15 || strncasecmp(p + 6, "VCALENDAR", 9) != 0))
+				break;
+			any = true;
+			if (++depth > MAX_DEPTH)
+				return ics_refuse(
+				        e, -EINVAL,
+				        "line %d: more than %d components inside each other", line,
+				        MAX_DEPTH);
+		} else if (len >= 4 && strncasecmp(p, "END:", 4) == 0 && --depth < 0) {
+			return ics_refuse(e, -EINVAL, "line %d: END without BEGIN", line);
+		}
+		p = eol ? eol + 1 : end;
+	}
+	if (!any)
+		return ics_refuse(e, -EINVAL, "it is not a calendar: BEGIN:VCALENDAR is missing");
+	if (depth)
+		return ics_refuse(e, -EINVAL, "the calendar is cut short: END is missing");
+	return 0;
+}
+
+int ics_parse(const char *ics, size_t n, icalcomponent **ret, struct calendar_error *e)
+{
+	char *copy;
+	int err;
+
+	if (n > CALENDAR_MAX_ICS_BYTES)
+		return ics_refuse(e, -EFBIG, "the calendar is larger than %u bytes",
+		                  CALENDAR_MAX_ICS_BYTES);
+	err = check_nesting(ics, n, e);
+	if (err)
+		return err;
+	copy = mem_dup(ics, n);
+	*ret = icalparser_parse_string(copy);
+	free(copy);
+	if (!*ret)
+		return ics_refuse(e, -EINVAL, "the calendar cannot be read");
+	return 0;
+}
+
+const char *ics_zone(icalcomponent *c)
+{
+	icalproperty *p;
+
+	for (p = icalcomponent_get_first_property(c, ICAL_X_PROPERTY); p;
+	     p = icalcomponent_get_next_property(c, ICAL_X_PROPERTY))
+		if (strcasecmp(icalproperty_get_x_name(p), "X-WR-TIMEZONE") == 0)
+			return icalproperty_get_x(p);
+	return NULL;
+}
+
+bool ics_is_file(const char *s)
+{
+	size_t n = strlen(s);
+
+	return strchr(s, '/') || (n > 4 && strcasecmp(s + n - 4, ".ics") == 0);
+}
+
+/* The calendar of that code that is built in. 0 or -ENOENT. */
+static int copy_shipped(const char *code, char **ret, size_t *ret_n)
+{
+	for (const struct shipped_calendar *c = shipped_calendars; c->code; c++)
+		if (strcmp(c->code, code) == 0) {
+			*ret = mem_dup(c->ics, c->n);
+			*ret_n = c->n;
+			return 0;
+		}
+	return -ENOENT;
+}
+
+static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
+                         struct calendar_error *e)
+{
+	const char *dir[] = {getenv("FORECACHED_CALENDARS"), CALENDAR_DIR};
+	char path[4096];
+	size_t i;
+	int err = -ENOENT;
+
+	if (ics_is_file(file_or_code)) {
+		err = file_read(file_or_code, CALENDAR_MAX_ICS_BYTES, ret, ret_n);
+		if (err == -EFBIG)
+			return ics_refuse(e, err, "%.150s: larger than %u bytes", file_or_code,
+			                  CALENDAR_MAX_ICS_BYTES);
+		return err ? ics_refuse(e, err, "%.150s: %s", file_or_code, strerror(-err)) : 0;
+	}
+	if (!file_name_ok(file_or_code))
+		return ics_refuse(e, -EINVAL,
+		                  "'%.64s' is neither a file nor a market's code like XNYS",
+		                  file_or_code);
+	for (i = 0; i < sizeof dir / sizeof *dir && err == -ENOENT; i++) {
+		if (!dir[i] || !*dir[i])
+			continue;
+		snprintf(path, sizeof path, "%s/%s.ics", dir[i], file_or_code);
+		err = file_read(path, CALENDAR_MAX_ICS_BYTES, ret, ret_n);
+	}
+	if (err == -ENOENT)
+		err = copy_shipped(file_or_code, ret, ret_n);
+	if (err == -ENOENT)
+		return ics_refuse(
+		        e, err,
+		        "no calendar '%s' in %.120s and none built in; give a FILE.ics, or "
+		        "set FORECACHED_CALENDARS",
+		        file_or_code, CALENDAR_DIR);
+	return err ? ics_refuse(e, err, "calendar '%s': %s", file_or_code, strerror(-err)) : 0;
+}
+
+int ics_open(const char *file_or_code, icalcomponent **ret, struct calendar_error *reterr)
+{
+	struct calendar_error why;
+	char *ics;
+	size_t n;
+	int err = read_calendar(file_or_code, &ics, &n, reterr);
+
+	if (err)
+		return err;
+	err = ics_parse(ics, n, ret, &why);
+	free(ics);
+	return err ? ics_refuse(reterr, err, "%.80s: %.170s", file_or_code, why.text) : 0;
+}
