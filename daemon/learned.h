@@ -23,7 +23,7 @@ void learned_free(struct learned **l);
 
 /*
  * Keeps a record of the daemon's own, not the engine's; learned_give() hands those of its kind back
- * after a restart, once. Kinds: "peak" (schedules.c).
+ * after a restart, once. Kinds: "report" (peak_reports.c).
  */
 void learned_put(struct learned *l, const struct record *r);
 void learned_give(struct learned *l, const char *kind, record_fn *fn, void *arg);

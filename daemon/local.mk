@@ -16,6 +16,7 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/option.h %D%/option.c \
 	%D%/origins.h %D%/origins.c \
 	%D%/pattern.h %D%/pattern.c \
+	%D%/peak_reports.h %D%/peak_reports.c \
 	%D%/query.h %D%/query.c \
 	%D%/requests.h %D%/requests.c \
 	%D%/ring.h \
@@ -24,6 +25,7 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/resp_learned.c %D%/resp_listen.c %D%/resp_miss.c %D%/resp_multi.c %D%/resp_scan.c \
 	%D%/resp_script.c %D%/resp_server.c %D%/resp_string.c \
 	%D%/rundir.h %D%/rundir.c \
+	%D%/schedule_rule.h %D%/schedule_rule.c \
 	%D%/schedules.h %D%/schedules.c \
 	%D%/segment.h %D%/segment.c \
 	%D%/setup.h %D%/setup.c \

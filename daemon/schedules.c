@@ -3,32 +3,21 @@
 
 #include "base/heap.h"
 #include "base/mem.h"
-#include "calendar/calendar.h"
 #include "daemon/daemon.h"
-#include "daemon/learned.h"
 #include "daemon/log.h"
 #include "daemon/pattern.h"
+#include "daemon/peak_reports.h"
+#include "daemon/schedule_rule.h"
 #include "proto/row.h"
 #include "proto/status.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Rules without a start are anchored here, a Monday: INTERVAL=2 then means the same after a
- * restart. */
-#define ANCHOR "2024-01-01T00:00"
-
-/* How far ahead a rule is looked at to say that it never fires. */
-#define NEVER SPAN_S(INT64_C(5) * 31556952)
-
-/* Instants that are looked at for how far they are apart. */
-#define GAP_INSTANTS 64
 
 /* Instants that a dry run tells. */
 #define TRIAL_INSTANTS 10
@@ -36,31 +25,8 @@
 /* Additions that workers read at once: each may keep one busy for a while. */
 #define MAX_ADDITIONS 16
 
-#define FILE_MAX_BYTES (1u << 20)
-
-#define DAY SPAN_S(86400)
-
-/* So far back and ahead a calendar is read to know its end. */
-#define CALENDAR_REACH SPAN_S(INT64_C(20) * 31556952)
-
-/* What a schedule says, as text: all that a worker needs. */
-struct rule {
-	char *name, *rrule, *tz, *calendar, *start; /* calendar and start may be NULL */
-	struct config_texts patterns;
-	bool skip_holidays;
-	struct span lead;
-	uint32_t max_keys;
-};
-
-/* How one instant went; instants of the wall clock. */
-struct peak {
-	char *name; /* of the schedule, or of what was learned */
-	struct peak_report report;
-	uint32_t slot; /* in the state file: its place in a ring of schedule_reports */
-};
-
 struct schedule {
-	struct rule rule;
+	struct schedule_rule rule;
 	bool configured; /* by the file, not at run time */
 	bool marked;     /* used while a reload compares */
 	uint32_t serial; /* of the rule: an expansion of an earlier one is thrown away */
@@ -75,7 +41,7 @@ struct schedule {
 struct schedules {
 	struct daemon *d;
 	VEC(struct schedule *) list;
-	VEC(struct peak) peaks; /* the latest schedule_reports, oldest first */
+	struct peak_reports *reports;
 	uint32_t serial;
 	size_t n_additions; /* under way */
 	struct loop_timer timer;
@@ -86,162 +52,22 @@ static struct instant wall(const struct schedules *l, struct instant t)
 	return instant_add(t, l->d->clock.offset);
 }
 
-/* -- Rules ------------------------------------------------------------------------------------ */
-
-static char *dup_or_null(const char *s)
-{
-	return s && *s ? mem_dup(s, strlen(s)) : NULL;
-}
-
-static void rule_free(struct rule *r)
-{
-	free(r->name);
-	free(r->rrule);
-	free(r->tz);
-	free(r->calendar);
-	free(r->start);
-	for (size_t i = 0; i < r->patterns.n; i++)
-		free(r->patterns.v[i]);
-	vec_free(&r->patterns);
-}
-
-static struct rule rule_copy(const struct rule *r)
-{
-	struct rule x = *r;
-
-	x.name = dup_or_null(r->name);
-	x.rrule = dup_or_null(r->rrule);
-	x.tz = dup_or_null(r->tz);
-	x.calendar = dup_or_null(r->calendar);
-	x.start = dup_or_null(r->start);
-	x.patterns = (struct config_texts){0};
-	for (size_t i = 0; i < r->patterns.n; i++)
-		*vec_push(&x.patterns) = dup_or_null(r->patterns.v[i]);
-	return x;
-}
-
-/* Its own zone is that of the events of a calendar, unless a zone or a calendar is given. */
-static bool own_zone(const char *rrule, bool given, char *ret, size_t cap)
-{
-	const char *source = calendar_source(rrule);
-
-	return source && !given && calendar_own_zone(source, ret, cap);
-}
-
-bool schedules_event_zone(const struct config_schedule *y, char *ret, size_t cap)
-{
-	return own_zone(y->rrule, y->tz || y->calendar || y->skip_holidays, ret, cap);
-}
-
-/* Events of a calendar leave out its holidays, in its own zone, where nothing else is said. */
-static void take_source(struct rule *r, const char *zone)
-{
-	const char *source = calendar_source(r->rrule);
-
-	if (!source || r->skip_holidays)
-		return;
-	free(r->calendar);
-	r->calendar = mem_dup(source, strlen(source));
-	r->skip_holidays = true;
-	if (zone) {
-		free(r->tz);
-		r->tz = mem_dup(zone, strlen(zone));
-	}
-}
-
-/* event_zone: what schedules_event_zone has found; NULL: nothing. */
-static struct rule rule_of_config(const struct config *c, const struct config_schedule *s,
-                                  const char *event_zone)
-{
-	struct rule r = {.name = s->name,
-	                 .rrule = s->rrule,
-	                 .tz = s->tz ? s->tz : c->zone,
-	                 .calendar = s->calendar ? s->calendar : c->calendar,
-	                 .start = s->start,
-	                 .patterns = s->patterns,
-	                 .skip_holidays = s->skip_holidays || s->calendar,
-	                 .lead = s->lead,
-	                 .max_keys = s->max_keys};
-
-	r = rule_copy(&r);
-	take_source(&r, event_zone);
-	return r;
-}
-
-/* Reads zone files: for a worker, or to check a rule once. The instants are of the wall clock. */
-static int expand(const struct rule *r, struct instant wall, struct span ahead, struct instant *ret,
-                  size_t max, size_t *ret_n, struct calendar_error *err)
-{
-	struct instant from = {wall.us - 400 * DAY.us}, to = {wall.us + ahead.us};
-	struct instant reach = {to.us + 400 * DAY.us}, start;
-	unsigned flags = r->skip_holidays ? CALENDAR_SKIP_HOLIDAYS : 0;
-	struct zone *z = NULL;
-	int rc;
-
-	if (strstr(r->rrule, "COUNT=") && !r->start) {
-		snprintf(err->text, sizeof(err->text),
-		         "COUNT needs a start: when is the first one?");
-		return -EINVAL;
-	}
-	rc = r->calendar ? calendar_open(r->calendar, r->tz, from, reach, &z, err)
-	                 : calendar_zone(r->tz, from, reach, &z, err);
-	rc = rc ? rc : calendar_instant(r->start ? r->start : ANCHOR, z, &start, err);
-	rc = rc ? rc : calendar_expand(r->rrule, z, start, wall, to, flags, ret, max, ret_n, err);
-	calendar_zone_free(&z);
-	return rc;
-}
-
-/* The shortest time between two of the instants; SPAN_MAX with fewer than two. */
-static struct span shortest_gap(const struct instant *at, size_t n)
-{
-	struct span gap = SPAN_MAX;
-
-	for (size_t i = 1; i < n; i++)
-		if (at[i].us - at[i - 1].us < gap.us)
-			gap.us = at[i].us - at[i - 1].us;
-	return gap;
-}
-
-/*
- * Reads the rule, and gives its next instants. 0 with *ret_n = 0: it does not fire within NEVER.
- * -EINVAL, too, when its lead is longer than the time between two of them.
- */
-static int try_rule(const struct rule *r, struct instant wall, struct span ahead,
-                    struct instant ret[GAP_INSTANTS], size_t *ret_n, struct calendar_error *err)
-{
-	struct span gap;
-	int rc = expand(r, wall, ahead, ret, GAP_INSTANTS, ret_n, err);
-
-	if (!rc && !*ret_n && ahead.us < NEVER.us)
-		rc = expand(r, wall, NEVER, ret, GAP_INSTANTS, ret_n, err);
-	if (rc)
-		return rc;
-	gap = shortest_gap(ret, *ret_n);
-	if (r->lead.us > gap.us) {
-		snprintf(err->text, sizeof(err->text),
-		         "lead: %.15g s is longer than the time between two instants, %.15g s: the "
-		         "loads for one would begin before the one before it",
-		         span_s(r->lead), span_s(gap));
-		return -EINVAL;
-	}
-	return 0;
-}
-
 int schedules_check(struct setup *s, struct instant now, struct config_error *reterr)
 {
 	const struct config *c = s->config;
 	size_t names = 0;
 
 	for (size_t i = 0; i < c->schedules.n; i++) {
-		struct rule r = rule_of_config(c, &c->schedules.v[i], s->event_zones.v[i]);
+		struct schedule_rule r =
+		        schedule_rule_of_config(c, &c->schedules.v[i], s->event_zones.v[i]);
 		struct calendar_error err = {""};
-		struct instant next[GAP_INSTANTS];
+		struct instant next[SCHEDULE_RULE_TRIED];
 		char path[64];
 		size_t n;
-		int rc = try_rule(&r, now, span_from_s(c->schedule_ahead), next, &n, &err);
+		int rc = schedule_rule_try(&r, now, span_from_s(c->schedule_ahead), next, &n, &err);
 
 		names += r.patterns.n;
-		rule_free(&r);
+		schedule_rule_release(&r);
 		snprintf(path, sizeof(path), "schedules[%zu].rrule", i);
 		if (rc)
 			return config_fail(reterr, path, "%s", err.text);
@@ -284,46 +110,30 @@ static void tell_engine(struct schedules *l, struct schedule *s, bool remove)
 
 struct expansion {
 	struct schedules *list;
-	struct rule rule;
+	struct schedule_rule rule;
 	uint32_t serial;
 	struct instant wall;
 	struct span ahead;
 	size_t max, n;
 	struct instant *at;
-	bool never; /* nor within NEVER */
+	bool never; /* nor within SCHEDULE_RULE_NEVER */
 	struct instant calendar_end;
 	int rc;
 	struct calendar_error err;
 };
 
-/* The midnight after the last special day of the rule's calendar; NONE: it knows none. */
-static struct instant end_of_calendar(const struct rule *r, struct instant wall)
-{
-	struct instant end = INSTANT_NONE, until;
-	struct calendar_error ignored;
-	struct zone *z = NULL;
-
-	if (!r->calendar ||
-	    calendar_open(r->calendar, r->tz, (struct instant){wall.us - CALENDAR_REACH.us},
-	                  (struct instant){wall.us + CALENDAR_REACH.us}, &z, &ignored))
-		return end;
-	if (z->n_days)
-		end = instant_from_s((z->day[z->n_days - 1].day + 1) * 86400.0 -
-		                     zone_offset_at(z, wall, &until));
-	calendar_zone_free(&z);
-	return end;
-}
-
 static void expansion_work(void *job)
 {
 	struct expansion *x = job;
 
-	x->calendar_end = end_of_calendar(&x->rule, x->wall);
-	x->rc = expand(&x->rule, x->wall, x->ahead, x->at, x->max, &x->n, &x->err);
+	x->calendar_end = schedule_rule_calendar_end(&x->rule, x->wall);
+	x->rc = schedule_rule_expand(&x->rule, x->wall, x->ahead, x->at, x->max, &x->n, &x->err);
 	if (!x->rc && !x->n) {
 		size_t n = 0;
 
-		x->never = !expand(&x->rule, x->wall, NEVER, x->at, 1, &n, &x->err) && !n;
+		x->never = !schedule_rule_expand(&x->rule, x->wall, SCHEDULE_RULE_NEVER, x->at, 1,
+		                                 &n, &x->err) &&
+		           !n;
 	}
 }
 
@@ -331,7 +141,7 @@ static void expansion_drop(void *job)
 {
 	struct expansion *x = job;
 
-	rule_free(&x->rule);
+	schedule_rule_release(&x->rule);
 	free(x->at);
 	free(x);
 }
@@ -448,7 +258,7 @@ static void start_expansion(struct schedules *l, const struct schedule *s)
 	struct expansion *x = mem_calloc(1, sizeof(*x));
 
 	*x = (struct expansion){.list = l,
-	                        .rule = rule_copy(&s->rule),
+	                        .rule = schedule_rule_copy(&s->rule),
 	                        .serial = s->serial,
 	                        .wall = {clock_now(&l->d->clock).us + l->d->clock.offset.us},
 	                        .ahead = span_from_s(c->schedule_ahead),
@@ -493,37 +303,35 @@ static struct schedule *find(const struct schedules *l, struct bytes name)
 
 static void schedule_free(struct schedule *s)
 {
-	rule_free(&s->rule);
+	schedule_rule_release(&s->rule);
 	vec_free(&s->at);
 	free(s);
 }
 
-/* What is kept of its last instant, if it is the latest known. */
-static void take_last(struct schedule *s, const struct peak *p)
+/* What is known of its last instant, if it is the latest. */
+static void take_last(struct schedule *s, const struct peak_report *r)
 {
-	if (!s || (instant_is_set(s->last) && s->last.us > p->report.at.us))
+	if (!s || !r || (instant_is_set(s->last) && instant_before(r->at, s->last)))
 		return;
-	s->last = p->report.at;
-	s->wanted = p->report.wanted;
-	s->warm = p->report.warm;
+	s->last = r->at;
+	s->wanted = r->wanted;
+	s->warm = r->warm;
 }
 
 /* Takes the rule over; replaces the one of that name. */
-static struct schedule *put(struct schedules *l, struct rule r, bool configured)
+static struct schedule *put(struct schedules *l, struct schedule_rule r, bool configured)
 {
 	struct schedule *s = find(l, bytes_str(r.name));
 
 	if (s) {
 		tell_engine(l, s, true);
-		rule_free(&s->rule);
+		schedule_rule_release(&s->rule);
 		s->at.n = 0;
 	} else {
 		s = mem_calloc(1, sizeof(*s));
 		*vec_push(&l->list) = s;
 		s->last = INSTANT_NONE;
-		for (size_t i = 0; i < l->peaks.n; i++)
-			if (!strcmp(l->peaks.v[i].name, r.name))
-				take_last(s, &l->peaks.v[i]);
+		take_last(s, peak_reports_last(l->reports, bytes_str(r.name)));
 	}
 	s->rule = r;
 	s->calendar_end = INSTANT_NONE;
@@ -553,7 +361,8 @@ static void take_config(struct schedules *l)
 
 	for (size_t i = 0; i < s->config->schedules.n; i++)
 		put(l,
-		    rule_of_config(s->config, &s->config->schedules.v[i], s->event_zones.v[i]),
+		    schedule_rule_of_config(s->config, &s->config->schedules.v[i],
+		                            s->event_zones.v[i]),
 		    true);
 }
 
@@ -580,26 +389,6 @@ static void file_name(const struct schedules *l, const char *suffix, char *buf, 
 	snprintf(buf, cap, "%s/schedules.json%s", l->d->state_dir, suffix);
 }
 
-static cJSON *rule_json(const struct rule *r)
-{
-	cJSON *o = cJSON_CreateObject(), *patterns = cJSON_AddArrayToObject(o, "patterns");
-
-	cJSON_AddStringToObject(o, "name", r->name);
-	cJSON_AddStringToObject(o, "rrule", r->rrule);
-	if (r->tz)
-		cJSON_AddStringToObject(o, "tz", r->tz);
-	if (r->calendar)
-		cJSON_AddStringToObject(o, "calendar", r->calendar);
-	if (r->start)
-		cJSON_AddStringToObject(o, "start", r->start);
-	cJSON_AddBoolToObject(o, "skip_holidays", r->skip_holidays);
-	cJSON_AddNumberToObject(o, "lead", span_s(r->lead));
-	cJSON_AddNumberToObject(o, "max_keys", r->max_keys);
-	for (size_t i = 0; i < r->patterns.n; i++)
-		cJSON_AddItemToArray(patterns, cJSON_CreateString(r->patterns.v[i]));
-	return o;
-}
-
 /* Written aside, synced, renamed: the file is the old one or the new one. */
 static void save(const struct schedules *l)
 {
@@ -611,7 +400,7 @@ static void save(const struct schedules *l)
 
 	for (size_t i = 0; i < l->list.n; i++)
 		if (!l->list.v[i]->configured)
-			cJSON_AddItemToArray(list, rule_json(&l->list.v[i]->rule));
+			cJSON_AddItemToArray(list, schedule_rule_json(&l->list.v[i]->rule));
 	text = cJSON_Print(root);
 	cJSON_Delete(root);
 	file_name(l, "", path, sizeof(path));
@@ -647,9 +436,9 @@ static void load(struct schedules *l)
 		/* at the start, when nobody is kept waiting by that */
 		if (!find(l, bytes_str(y->name)))
 			put(l,
-			    rule_of_config(c, y,
-			                   schedules_event_zone(y, zone, sizeof(zone)) ? zone
-			                                                               : NULL),
+			    schedule_rule_of_config(
+			            c, y,
+			            schedule_rule_event_zone(y, zone, sizeof(zone)) ? zone : NULL),
 			    false);
 	}
 	config_free(&c);
@@ -684,7 +473,7 @@ static bool has_nul(struct bytes b)
 }
 
 /* What a rule has been understood as; `more` fields follow. */
-static void write_rule(const struct rule *r, uint32_t count, uint32_t more, struct pack *w)
+static void write_rule(const struct schedule_rule *r, uint32_t count, uint32_t more, struct pack *w)
 {
 	pack_map(w, 4 + more);
 	pack_text(w, "count");
@@ -698,7 +487,8 @@ static void write_rule(const struct rule *r, uint32_t count, uint32_t more, stru
 }
 
 /* What would be: nothing is kept. */
-static void write_trial(const struct rule *r, const struct instant *at, size_t n, struct pack *w)
+static void write_trial(const struct schedule_rule *r, const struct instant *at, size_t n,
+                        struct pack *w)
 {
 	size_t shown = n < TRIAL_INSTANTS ? n : TRIAL_INSTANTS;
 
@@ -712,9 +502,9 @@ static void write_trial(const struct rule *r, const struct instant *at, size_t n
 /* A rule that was asked for, while a worker reads it. */
 struct addition {
 	struct schedules *list;
-	struct rule rule;
+	struct schedule_rule rule;
 	bool has_tz, dry_run;
-	struct instant wall, next[GAP_INSTANTS];
+	struct instant wall, next[SCHEDULE_RULE_TRIED];
 	struct span ahead;
 	size_t n;
 	struct calendar_error err;
@@ -726,22 +516,19 @@ struct addition {
 static void addition_work(void *job)
 {
 	struct addition *a = job;
-	bool given = a->has_tz || a->rule.skip_holidays;
-	char zone[128];
 
-	take_source(&a->rule, own_zone(a->rule.rrule, given, zone, sizeof(zone)) ? zone : NULL);
-	if (!try_rule(&a->rule, a->wall, a->ahead, a->next, &a->n, &a->err) && !a->n)
+	schedule_rule_take_source(&a->rule, a->has_tz);
+	if (!schedule_rule_try(&a->rule, a->wall, a->ahead, a->next, &a->n, &a->err) && !a->n)
 		snprintf(a->err.text, sizeof(a->err.text),
 		         "rrule: gives no instant within the next five years: is its day, its time "
-		         "or "
-		         "its UNTIL over?");
+		         "or its UNTIL over?");
 }
 
 static void addition_drop(void *job)
 {
 	struct addition *a = job;
 
-	rule_free(&a->rule);
+	schedule_rule_release(&a->rule);
 	free(a->arg);
 	free(a);
 }
@@ -792,7 +579,7 @@ static void addition_done(void *job)
 	if (!status && !a->dry_run) {
 		write_rule(&a->rule, 1, 0, &w);
 		put(l, a->rule, false);
-		a->rule = (struct rule){0};
+		a->rule = (struct schedule_rule){0};
 		save(l);
 	}
 	a->fn(l->d, a->arg, status, text, pack_bytes(&w));
@@ -801,14 +588,56 @@ static void addition_done(void *job)
 	addition_drop(a);
 }
 
+/* The rule that is asked for. STATUS_OK, or a status with its text. */
+static int rule_of_request(const struct config *c, const struct request *q,
+                           struct schedule_rule *ret, char *ret_text, size_t cap)
+{
+	struct schedule_rule r;
+	const char *why = NULL;
+	size_t bad = 0;
+
+	if (has_nul(q->key) || has_nul(q->schedule.rrule) || has_nul(q->schedule.tz) ||
+	    has_nul(q->schedule.calendar) || has_nul(q->schedule.start_local)) {
+		snprintf(ret_text, cap, "a text contains a NUL byte");
+		return STATUS_BAD_REQUEST;
+	}
+	r = (struct schedule_rule){
+	        .name = text_of(q->key),
+	        .rrule = text_of(q->schedule.rrule),
+	        .tz = text_of(q->schedule.tz.n ? q->schedule.tz : bytes_str(c->zone)),
+	        .calendar = text_of(q->schedule.calendar.n ? q->schedule.calendar
+	                                                   : bytes_str(c->calendar)),
+	        .start = start_of(q),
+	        .skip_holidays = q->schedule.calendar.n > 0,
+	        .lead = q->schedule.lead,
+	        .max_keys = q->schedule.max_keys};
+	for (size_t i = 0; i < q->schedule.n_patterns; i++) {
+		struct bytes p = q->schedule.pattern[i];
+
+		*vec_push(&r.patterns) = mem_dup(p.p, p.n);
+		if (!why && has_nul(p))
+			why = "contains a NUL byte";
+		else if (!why && pattern_is_valid(r.patterns.v[i], &why))
+			why = NULL;
+		bad += !why;
+	}
+	*ret = r;
+	if (r.name && r.rrule && r.patterns.n && !why)
+		return STATUS_OK;
+	if (why)
+		snprintf(ret_text, cap, "patterns[%zu]: %s", bad, why);
+	else
+		snprintf(ret_text, cap, "name, rrule and patterns must be given");
+	schedule_rule_release(ret);
+	return STATUS_BAD_REQUEST;
+}
+
 int schedules_add(struct schedules *l, const struct request *q, schedules_added_fn *fn, void *arg,
                   char *ret_text, size_t cap)
 {
 	const struct config *c = l->d->setup->config;
+	struct schedule_rule r;
 	struct addition *a;
-	struct rule r;
-	const char *why = NULL;
-	size_t bad = 0;
 	int status = may_add(l, q->key, q->schedule.n_patterns, ret_text, cap);
 
 	if (status)
@@ -818,37 +647,9 @@ int schedules_add(struct schedules *l, const struct request *q, schedules_added_
 		         MAX_ADDITIONS);
 		return STATUS_BUSY;
 	}
-	if (has_nul(q->key) || has_nul(q->schedule.rrule) || has_nul(q->schedule.tz) ||
-	    has_nul(q->schedule.calendar) || has_nul(q->schedule.start_local)) {
-		snprintf(ret_text, cap, "a text contains a NUL byte");
-		return STATUS_BAD_REQUEST;
-	}
-	r = (struct rule){.name = text_of(q->key),
-	                  .rrule = text_of(q->schedule.rrule),
-	                  .tz = q->schedule.tz.n ? text_of(q->schedule.tz) : dup_or_null(c->zone),
-	                  .calendar = q->schedule.calendar.n ? text_of(q->schedule.calendar)
-	                                                     : dup_or_null(c->calendar),
-	                  .start = start_of(q),
-	                  .skip_holidays = q->schedule.calendar.n > 0,
-	                  .lead = q->schedule.lead,
-	                  .max_keys = q->schedule.max_keys};
-	for (size_t i = 0; i < q->schedule.n_patterns; i++) {
-		*vec_push(&r.patterns) =
-		        mem_dup(q->schedule.pattern[i].p, q->schedule.pattern[i].n);
-		if (!why && has_nul(q->schedule.pattern[i]))
-			why = "contains a NUL byte";
-		else if (!why && pattern_is_valid(r.patterns.v[i], &why))
-			why = NULL;
-		bad += !why;
-	}
-	if (!r.name || !r.rrule || !r.patterns.n || why) {
-		if (why)
-			snprintf(ret_text, cap, "patterns[%zu]: %s", bad, why);
-		else
-			snprintf(ret_text, cap, "name, rrule and patterns must be given");
-		rule_free(&r);
-		return STATUS_BAD_REQUEST;
-	}
+	status = rule_of_request(c, q, &r, ret_text, cap);
+	if (status)
+		return status;
 	a = mem_calloc(1, sizeof(*a));
 	*a = (struct addition){.list = l,
 	                       .rule = r,
@@ -880,104 +681,6 @@ int schedules_remove(struct schedules *l, struct bytes name, char *ret_text, siz
 	return STATUS_OK;
 }
 
-/* -- How the last ones went ------------------------------------------------------------------- */
-
-static const char REPORT_KIND[] = "report";
-
-/* The counts of a report, as they are kept and told. */
-#define REPORT_COUNTS(X) X(wanted) X(warm) X(planned) X(late) X(loads)
-
-static void peak_free(struct peak *p)
-{
-	free(p->name);
-}
-
-/* Drops the oldest beyond what is to be kept. */
-static void trim_peaks(struct schedules *l)
-{
-	size_t most = (size_t)l->d->setup->config->schedule_reports, over;
-
-	over = l->peaks.n > most ? l->peaks.n - most : 0;
-	for (size_t i = 0; i < over; i++)
-		peak_free(&l->peaks.v[i]);
-	if (over)
-		memmove(l->peaks.v, l->peaks.v + over, (l->peaks.n - over) * sizeof(*l->peaks.v));
-	l->peaks.n -= over;
-}
-
-/*
- * Each report is a record of its own, named by its slot: in the state file a new one takes the place
- * of the one that is schedule_reports older.
- */
-static void keep_peak(struct schedules *l, const struct peak *p)
-{
-	const struct peak_report *r = &p->report;
-	double at[2] = {instant_s(r->at), instant_is_set(r->began) ? instant_s(r->began) : -1};
-	double counts[] = {
-#define X(name) (double)r->name,
-	        REPORT_COUNTS(X)
-#undef X
-	};
-	double skipped[PREWARM_SKIPS], source = r->source;
-	char slot[16];
-	struct record rec = {.kind = REPORT_KIND,
-	                     .endpoint = bytes_str(p->name),
-	                     .field = {{"times", at, 2},
-	                               {"counts", counts, sizeof(counts) / sizeof(*counts)},
-	                               {"skipped", skipped, PREWARM_SKIPS},
-	                               {"source", &source, 1}},
-	                     .n_fields = 4};
-
-	for (int i = 0; i < PREWARM_SKIPS; i++)
-		skipped[i] = (double)r->skipped[i];
-	snprintf(slot, sizeof(slot), "%u", (unsigned)p->slot);
-	rec.name = bytes_str(slot);
-	learned_put(l->d->learned, &rec);
-}
-
-static uint64_t count_of(double v)
-{
-	return v >= 0 && v < 1e15 ? (uint64_t)v : 0;
-}
-
-/* Takes a report of an earlier run back; one that is not whole is left out. */
-static void restore_peak(void *arg, const struct record *rec)
-{
-	struct schedules *l = arg;
-	struct peak p = {.name = dup_or_null((const char *)rec->endpoint.p)};
-	const struct record_field *at = NULL, *counts = NULL, *skipped = NULL, *source = NULL;
-	size_t k = 0, i;
-
-	for (i = 0; i < rec->n_fields; i++) {
-		const struct record_field *f = &rec->field[i];
-
-		at = !strcmp(f->name, "times") && f->n == 2 ? f : at;
-		counts = !strcmp(f->name, "counts") && f->n == 5 ? f : counts;
-		skipped = !strcmp(f->name, "skipped") && f->n <= PREWARM_SKIPS ? f : skipped;
-		source = !strcmp(f->name, "source") && f->n == 1 ? f : source;
-	}
-	if (!p.name || !at || !counts || !skipped || !source ||
-	    !(source->v[0] >= 0 && source->v[0] < PREFETCH_SOURCES)) {
-		peak_free(&p);
-		return;
-	}
-	p.slot = (uint32_t)strtoul((const char *)rec->name.p, NULL, 10);
-	p.report.at = instant_from_s(at->v[0]);
-	p.report.began = at->v[1] < 0 ? INSTANT_NONE : instant_from_s(at->v[1]);
-	p.report.source = (enum prefetch_source)source->v[0];
-#define X(name) p.report.name = count_of(counts->v[k++]);
-	REPORT_COUNTS(X)
-#undef X
-	for (i = 0; i < skipped->n; i++)
-		p.report.skipped[i] = count_of(skipped->v[i]);
-	/* the file gives them in no order */
-	for (i = l->peaks.n; i && l->peaks.v[i - 1].report.at.us > p.report.at.us; i--)
-		;
-	vec_push(&l->peaks);
-	memmove(l->peaks.v + i + 1, l->peaks.v + i, (l->peaks.n - 1 - i) * sizeof(*l->peaks.v));
-	l->peaks.v[i] = p;
-}
-
 /* "bell#2" belongs to "bell". */
 static struct bytes base_name(const struct schedules *l, struct bytes name)
 {
@@ -992,37 +695,14 @@ static struct bytes base_name(const struct schedules *l, struct bytes name)
 struct bytes schedules_peak(struct schedules *l, struct bytes name, const struct peak_report *r)
 {
 	struct bytes base = base_name(l, name);
+	struct peak_report x = *r;
+
 	/* who did not say when speaks of now */
-	struct instant at = wall(l, r->at.us ? r->at : clock_now(&l->d->clock));
-	struct peak *p = NULL;
-	uint32_t slots = (uint32_t)l->d->setup->config->schedule_reports;
-
-	/* the patterns of one schedule come one after the other, for the same instant */
-	for (size_t i = l->peaks.n; i-- && !p && l->peaks.v[i].report.at.us >= at.us - 1000000;)
-		if (bytes_equal(bytes_str(l->peaks.v[i].name), base) &&
-		    l->peaks.v[i].report.at.us == at.us)
-			p = &l->peaks.v[i];
-	if (!p) {
-		uint32_t slot = l->peaks.n ? (l->peaks.v[l->peaks.n - 1].slot + 1) % slots : 0;
-
-		p = vec_push(&l->peaks);
-		*p = (struct peak){.name = mem_dup(base.p, base.n), .report = *r, .slot = slot};
-		p->report.at = at;
-		if (instant_is_set(r->began))
-			p->report.began = wall(l, r->began);
-	} else {
-#define X(name) p->report.name += r->name;
-		REPORT_COUNTS(X)
-#undef X
-		for (int i = 0; i < PREWARM_SKIPS; i++)
-			p->report.skipped[i] += r->skipped[i];
-		if (instant_is_set(r->began) &&
-		    (!instant_is_set(p->report.began) || wall(l, r->began).us < p->report.began.us))
-			p->report.began = wall(l, r->began);
-	}
-	take_last(find(l, base), p);
-	keep_peak(l, p);
-	trim_peaks(l);
+	x.at = wall(l, r->at.us ? r->at : clock_now(&l->d->clock));
+	if (instant_is_set(r->began))
+		x.began = wall(l, r->began);
+	x = peak_reports_add(l->reports, base, &x, (size_t)l->d->setup->config->schedule_reports);
+	take_last(find(l, base), &x);
 	return base;
 }
 
@@ -1045,7 +725,7 @@ static size_t first_ahead(const struct schedules *l, const struct schedule *s)
 	return from;
 }
 
-static void join_patterns(const struct rule *r, char *buf, size_t cap)
+static void join_patterns(const struct schedule_rule *r, char *buf, size_t cap)
 {
 	size_t n = 0;
 
@@ -1117,54 +797,9 @@ void schedules_write_next(struct schedules *l, struct bytes name, size_t max, st
 	free(next);
 }
 
-/* A row of the report: row_peak, and what that cannot say. */
-static void write_peak(const struct peak *p, struct pack *w)
-{
-	const struct peak_report *r = &p->report;
-	struct row_peak row = {.name = bytes_str(p->name),
-	                       .time_s = r->at,
-	                       .wanted = r->wanted,
-	                       .warm = r->warm,
-	                       .left = r->skipped[SKIP_VOLATILE]};
-	uint32_t reasons = 0;
-
-	for (int i = 0; i < PREWARM_SKIPS; i++)
-		reasons += r->skipped[i] > 0;
-	pack_map(w, (uint32_t)row_peak.n + 6);
-	for (size_t i = 0; i < row_peak.n; i++)
-		row_write_field(w, &row_peak.field[i], &row);
-	pack_text(w, "source");
-	pack_text(w, prefetch_source_name(r->source));
-	pack_text(w, "began_s");
-	pack_instant(w, r->began);
-	pack_text(w, "planned");
-	pack_uint(w, r->planned);
-	pack_text(w, "late");
-	pack_uint(w, r->late);
-	pack_text(w, "loads");
-	pack_uint(w, r->loads);
-	pack_text(w, "skipped");
-	pack_map(w, reasons);
-	for (int i = 0; i < PREWARM_SKIPS; i++)
-		if (r->skipped[i]) {
-			pack_text(w, prewarm_skip_name((enum prewarm_skip)i));
-			pack_uint(w, r->skipped[i]);
-		}
-}
-
 void schedules_write_report(struct schedules *l, struct bytes name, size_t max, struct pack *w)
 {
-	size_t n = 0, from = l->peaks.n;
-
-	while (from && n < max) {
-		const struct peak *p = &l->peaks.v[--from];
-
-		n += !name.n || bytes_equal(name, bytes_str(p->name));
-	}
-	pack_array(w, (uint32_t)n);
-	for (size_t i = from; i < l->peaks.n && n; i++)
-		if (!name.n || bytes_equal(name, bytes_str(l->peaks.v[i].name)))
-			write_peak(&l->peaks.v[i], w);
+	peak_reports_write(l->reports, name, max, w);
 }
 
 bool schedules_state(const struct schedules *l, size_t i, struct schedule_state *ret)
@@ -1190,8 +825,7 @@ struct schedules *schedules_new(struct daemon *d)
 
 	l->d = d;
 	l->timer = (struct loop_timer){on_timer, l, 0};
-	learned_give(d->learned, REPORT_KIND, restore_peak, l);
-	trim_peaks(l);
+	l->reports = peak_reports_new(d->learned, (size_t)d->setup->config->schedule_reports);
 	take_config(l);
 	load(l);
 	warn_of_calendars(l);
@@ -1208,9 +842,7 @@ void schedules_free(struct schedules **lp)
 	for (size_t i = 0; i < l->list.n; i++)
 		schedule_free(l->list.v[i]);
 	vec_free(&l->list);
-	for (size_t i = 0; i < l->peaks.n; i++)
-		peak_free(&l->peaks.v[i]);
-	vec_free(&l->peaks);
+	peak_reports_free(&l->reports);
 	free(l);
 	*lp = NULL;
 }

@@ -3,7 +3,8 @@
  * Named schedules: recurrence rules of the configuration and those added at run time, expanded into
  * instants for the engine, some way ahead, again and again as time goes on.
  *
- * HOW IT WORKS expansion is a job of the workers. The engine knows one pattern per schedule; one
+ * HOW IT WORKS what a schedule says is a schedule_rule.h; expanding it is a job of the workers. How the
+ * last instants went is in peak_reports.h. The engine knows one pattern per schedule; one
  * with more patterns is given to it as "name", "name#2", "name#3". Schedules that were added at run
  * time are kept in schedules.json in the state directory; one of the configuration cannot be
  * replaced by them.
@@ -76,12 +77,6 @@ bool schedules_calendar(const struct schedules *s, size_t i, const char **ret_na
                         double *ret_days);
 
 size_t schedules_count(const struct schedules *s);
-
-/*
- * The zone of the calendar whose events the rule takes, where the schedule says nothing of zone and
- * calendar. False: there is none. Reads the file: not for the engine's thread.
- */
-bool schedules_event_zone(const struct config_schedule *y, char *ret, size_t cap);
 
 /* Are the rules of the configuration rules? -EINVAL with *reterr naming the schedule. */
 int schedules_check(struct setup *s, struct instant now, struct config_error *reterr);

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "calendar/calendar.h"
+#include "daemon/schedule_rule.h"
 #include "daemon/schedules.h"
 
 #include <errno.h>
@@ -74,7 +75,7 @@ static void take_source(struct setup *s, const struct config_schedule *y, struct
 	char own[128];
 
 	*vec_push(&s->event_zones) =
-	        schedules_event_zone(y, own, sizeof(own)) ? dup_text(own) : NULL;
+	        schedule_rule_event_zone(y, own, sizeof(own)) ? dup_text(own) : NULL;
 	if (source && !setup_zone(s, y->tz, source, now, &zone, &ignored) && s->zones.n > n)
 		s->zones.v[n].events = true;
 }

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/schedule_rule.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rules without a start are anchored here, a Monday: INTERVAL=2 then means the same after a restart. */
+#define ANCHOR "2024-01-01T00:00"
+
+#define DAY SPAN_S(86400)
+
+/* So far back and ahead a calendar is read to know its end. */
+#define CALENDAR_REACH SPAN_S(INT64_C(20) * 31556952)
+
+static char *dup_or_null(const char *s)
+{
+	return s && *s ? mem_dup(s, strlen(s)) : NULL;
+}
+
+void schedule_rule_release(struct schedule_rule *r)
+{
+	free(r->name);
+	free(r->rrule);
+	free(r->tz);
+	free(r->calendar);
+	free(r->start);
+	for (size_t i = 0; i < r->patterns.n; i++)
+		free(r->patterns.v[i]);
+	vec_free(&r->patterns);
+}
+
+struct schedule_rule schedule_rule_copy(const struct schedule_rule *r)
+{
+	struct schedule_rule x = *r;
+
+	x.name = dup_or_null(r->name);
+	x.rrule = dup_or_null(r->rrule);
+	x.tz = dup_or_null(r->tz);
+	x.calendar = dup_or_null(r->calendar);
+	x.start = dup_or_null(r->start);
+	x.patterns = (struct config_texts){0};
+	for (size_t i = 0; i < r->patterns.n; i++)
+		*vec_push(&x.patterns) = dup_or_null(r->patterns.v[i]);
+	return x;
+}
+
+/* Its own zone is that of the events of a calendar, unless a zone or a calendar is given. */
+static bool own_zone(const char *rrule, bool given, char *ret, size_t cap)
+{
+	const char *source = calendar_source(rrule);
+
+	return source && !given && calendar_own_zone(source, ret, cap);
+}
+
+bool schedule_rule_event_zone(const struct config_schedule *s, char *ret, size_t cap)
+{
+	return own_zone(s->rrule, s->tz || s->calendar || s->skip_holidays, ret, cap);
+}
+
+/* Events of a calendar leave out its holidays, in its own zone, where nothing else is said. */
+static void take_source(struct schedule_rule *r, const char *zone)
+{
+	const char *source = calendar_source(r->rrule);
+
+	if (!source || r->skip_holidays)
+		return;
+	free(r->calendar);
+	r->calendar = mem_dup(source, strlen(source));
+	r->skip_holidays = true;
+	if (zone) {
+		free(r->tz);
+		r->tz = mem_dup(zone, strlen(zone));
+	}
+}
+
+void schedule_rule_take_source(struct schedule_rule *r, bool zone_given)
+{
+	char zone[128];
+
+	take_source(r, own_zone(r->rrule, zone_given || r->skip_holidays, zone, sizeof(zone))
+	                       ? zone
+	                       : NULL);
+}
+
+struct schedule_rule schedule_rule_of_config(const struct config *c,
+                                             const struct config_schedule *s,
+                                             const char *event_zone)
+{
+	struct schedule_rule r = {.name = s->name,
+	                          .rrule = s->rrule,
+	                          .tz = s->tz ? s->tz : c->zone,
+	                          .calendar = s->calendar ? s->calendar : c->calendar,
+	                          .start = s->start,
+	                          .patterns = s->patterns,
+	                          .skip_holidays = s->skip_holidays || s->calendar,
+	                          .lead = s->lead,
+	                          .max_keys = s->max_keys};
+
+	r = schedule_rule_copy(&r);
+	take_source(&r, event_zone);
+	return r;
+}
+
+int schedule_rule_expand(const struct schedule_rule *r, struct instant wall, struct span ahead,
+                         struct instant *ret, size_t max, size_t *ret_n, struct calendar_error *err)
+{
+	struct instant from = {wall.us - 400 * DAY.us}, to = {wall.us + ahead.us};
+	struct instant reach = {to.us + 400 * DAY.us}, start;
+	unsigned flags = r->skip_holidays ? CALENDAR_SKIP_HOLIDAYS : 0;
+	struct zone *z = NULL;
+	int rc;
+
+	if (strstr(r->rrule, "COUNT=") && !r->start) {
+		snprintf(err->text, sizeof(err->text),
+		         "COUNT needs a start: when is the first one?");
+		return -EINVAL;
+	}
+	rc = r->calendar ? calendar_open(r->calendar, r->tz, from, reach, &z, err)
+	                 : calendar_zone(r->tz, from, reach, &z, err);
+	rc = rc ? rc : calendar_instant(r->start ? r->start : ANCHOR, z, &start, err);
+	rc = rc ? rc : calendar_expand(r->rrule, z, start, wall, to, flags, ret, max, ret_n, err);
+	calendar_zone_free(&z);
+	return rc;
+}
+
+/* The shortest time between two of the instants; SPAN_MAX with fewer than two. */
+static struct span shortest_gap(const struct instant *at, size_t n)
+{
+	struct span gap = SPAN_MAX;
+
+	for (size_t i = 1; i < n; i++)
+		if (at[i].us - at[i - 1].us < gap.us)
+			gap.us = at[i].us - at[i - 1].us;
+	return gap;
+}
+
+int schedule_rule_try(const struct schedule_rule *r, struct instant wall, struct span ahead,
+                      struct instant ret[SCHEDULE_RULE_TRIED], size_t *ret_n,
+                      struct calendar_error *err)
+{
+	struct span gap;
+	int rc = schedule_rule_expand(r, wall, ahead, ret, SCHEDULE_RULE_TRIED, ret_n, err);
+
+	if (!rc && !*ret_n && ahead.us < SCHEDULE_RULE_NEVER.us)
+		rc = schedule_rule_expand(r, wall, SCHEDULE_RULE_NEVER, ret, SCHEDULE_RULE_TRIED,
+		                          ret_n, err);
+	if (rc)
+		return rc;
+	gap = shortest_gap(ret, *ret_n);
+	if (r->lead.us > gap.us) {
+		snprintf(err->text, sizeof(err->text),
+		         "lead: %.15g s is longer than the time between two instants, %.15g s: the "
+		         "loads for one would begin before the one before it",
+		         span_s(r->lead), span_s(gap));
+		return -EINVAL;
+	}
+	return 0;
+}
+
+struct instant schedule_rule_calendar_end(const struct schedule_rule *r, struct instant wall)
+{
+	struct instant end = INSTANT_NONE, until;
+	struct calendar_error ignored;
+	struct zone *z = NULL;
+
+	if (!r->calendar ||
+	    calendar_open(r->calendar, r->tz, (struct instant){wall.us - CALENDAR_REACH.us},
+	                  (struct instant){wall.us + CALENDAR_REACH.us}, &z, &ignored))
+		return end;
+	if (z->n_days)
+		end = instant_from_s((z->day[z->n_days - 1].day + 1) * 86400.0 -
+		                     zone_offset_at(z, wall, &until));
+	calendar_zone_free(&z);
+	return end;
+}
+
+cJSON *schedule_rule_json(const struct schedule_rule *r)
+{
+	cJSON *o = cJSON_CreateObject(), *patterns = cJSON_AddArrayToObject(o, "patterns");
+
+	cJSON_AddStringToObject(o, "name", r->name);
+	cJSON_AddStringToObject(o, "rrule", r->rrule);
+	if (r->tz)
+		cJSON_AddStringToObject(o, "tz", r->tz);
+	if (r->calendar)
+		cJSON_AddStringToObject(o, "calendar", r->calendar);
+	if (r->start)
+		cJSON_AddStringToObject(o, "start", r->start);
+	cJSON_AddBoolToObject(o, "skip_holidays", r->skip_holidays);
+	cJSON_AddNumberToObject(o, "lead", span_s(r->lead));
+	cJSON_AddNumberToObject(o, "max_keys", r->max_keys);
+	for (size_t i = 0; i < r->patterns.n; i++)
+		cJSON_AddItemToArray(patterns, cJSON_CreateString(r->patterns.v[i]));
+	return o;
+}
