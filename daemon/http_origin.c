@@ -5,57 +5,27 @@
 #include "base/mem.h"
 #include "daemon/content_hash.h"
 #include "daemon/http_rules.h"
-#include "daemon/url_template.h"
+#include "daemon/http_setup.h"
 #include "daemon/noise.h"
+#include "daemon/url_template.h"
 #include "daemon/validators.h"
 
 #include <curl/curl.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_SECRET_BYTES 16384 /* of a file with a header's value */
-#define MAX_HEADER_TEXT  32768 /* of a header with its secrets put in */
-#define IDLE_HANDLES     64    /* easy handles kept for the next load: each holds some KB */
-#define EVENTS_PER_TURN  64
+#define IDLE_HANDLES    64 /* easy handles kept for the next load: each holds some KB */
+#define EVENTS_PER_TURN 64
 /* While loads wait for a connection, their deadlines are looked at this often. */
 #define QUEUE_TICK_MS 50
-
-/*
- * -- Configuration in force ---------------------------------------------------------------------
- */
-
-struct route {
-	char *match, *url;
-	struct curl_slist *header;
-	const char **vary;
-	size_t n_vary;
-	struct content_ignore *ignore;
-	bool cache_private;
-};
-
-/* Loads in flight keep the setup that they began with. */
-struct setup {
-	unsigned users;
-	char *name, *ca_file, *proxy, *user_agent;
-	struct route *route;
-	size_t n_routes;
-	double scale;
-#define X(name, def, lo, hi, unit, help) double name;
-	HTTP_ORIGIN_TABLE(X)
-#undef X
-};
 
 /*
  * -- Loads --------------------------------------------------------------------------------------
@@ -63,8 +33,8 @@ struct setup {
 
 struct load {
 	struct load *next, *prev; /* in the list it is in */
-	struct setup *setup;
-	const struct route *route;
+	struct http_setup *setup;
+	const struct http_setup_route *route;
 	uint64_t job, version;
 	struct bytes endpoint, key; /* copies, behind the struct */
 	/* with If-None-Match, and with If-Modified-Since */
@@ -78,12 +48,12 @@ struct load {
 	size_t n_body, space;
 	unsigned redirects;
 	bool too_large, header_too_large, no_memory;
-	bool body_kept;                  /* the body is somebody else's to free */
-	struct store_room *room;         /* where the value lies already, once it is handed back */
+	bool body_kept;          /* the body is somebody else's to free */
+	struct store_room *room; /* where the value lies already, once it is handed back */
 	const struct packed_value *packed; /* what it was packed into, then */
-	uint64_t content_hash;           /* of the body; 0: not known */
-	struct instant ended;            /* when the answer was there */
-	char why[160 + CURL_ERROR_SIZE]; /* not empty: failed before or beside curl */
+	uint64_t content_hash;             /* of the body; 0: not known */
+	struct instant ended;              /* when the answer was there */
+	char why[160 + CURL_ERROR_SIZE];   /* not empty: failed before or beside curl */
 	char curl_why[CURL_ERROR_SIZE];
 	char url[URL_MAX_BYTES];
 };
@@ -95,7 +65,7 @@ struct list {
 struct http_origin {
 	http_origin_fn *fn;
 	void *arg;
-	struct setup *setup;
+	struct http_setup *setup;
 	CURLM *multi;
 	int epoll, timer;
 	int64_t curl_due_ms;                       /* when curl wants to be called; -1: not */
@@ -143,21 +113,6 @@ static int64_t real_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/*
- * -- Reading the configuration ------------------------------------------------------------------
- */
-
-__attribute__((format(printf, 3, 4))) static int refuse(struct http_origin_error *e, int err,
-                                                        const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof e->text, fmt, ap);
-	va_end(ap);
-	return err;
-}
-
 struct http_origin_config http_origin_default(void)
 {
 	return (struct http_origin_config){.time_scale = 1,
@@ -165,216 +120,6 @@ struct http_origin_config http_origin_default(void)
 	                                   HTTP_ORIGIN_TABLE(X)
 #undef X
 	};
-}
-
-/* Reads a file that holds a secret; the line end at its end is not part of it. */
-static int read_secret(const char *path, char *ret, size_t size, size_t *ret_n)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err = 0;
-	struct stat st;
-	ssize_t n = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		err = -EINVAL;
-	else if (st.st_size > MAX_SECRET_BYTES || (size_t)st.st_size > size)
-		err = -EFBIG;
-	else if ((n = read(fd, ret, (size_t)st.st_size)) < 0)
-		err = -errno;
-	close(fd);
-	if (err)
-		return err;
-	while (n > 0 && (ret[n - 1] == '\n' || ret[n - 1] == '\r'))
-		n--;
-	*ret_n = (size_t)n;
-	return 0;
-}
-
-/* Puts the value of ${env:NAME} or ${file:PATH} at *p to ret, and moves *p behind it. */
-static int secret(const char **p, char *ret, size_t size, size_t *ret_n,
-                  struct http_origin_error *e)
-{
-	const char *end = strchr(*p, '}'), *what = *p + 2;
-	char name[PATH_MAX];
-	const char *value;
-	bool is_env = strncmp(what, "env:", 4) == 0, is_file = strncmp(what, "file:", 5) == 0;
-	size_t n;
-	int err;
-
-	what += is_env ? 4 : 5;
-	if (!end || !(is_env || is_file) || end <= what || (size_t)(end - what) >= sizeof name)
-		return refuse(e, -EINVAL, "header: '${' must be ${env:NAME} or ${file:/path}");
-	n = (size_t)(end - what);
-	memcpy(name, what, n);
-	name[n] = '\0';
-	*p = end + 1;
-	if (is_file) {
-		err = read_secret(name, ret, size, ret_n);
-		return err ? refuse(e, err, "header: %.180s: %s", name, strerror(-err)) : 0;
-	}
-	value = getenv(name);
-	if (!value)
-		return refuse(e, -ENOENT, "header: $%.80s is not set", name);
-	*ret_n = strlen(value);
-	if (*ret_n > size)
-		return refuse(e, -EFBIG, "header: $%.80s is too long", name);
-	memcpy(ret, value, *ret_n);
-	return 0;
-}
-
-static bool is_token(const char *s, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (!((s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') ||
-		      (s[i] >= '0' && s[i] <= '9') || (s[i] && strchr("!#$%&'*+-.^_`|~", s[i]))))
-			return false;
-	return n > 0;
-}
-
-/* Appends "Name: value" with its secrets put in. Error texts name the header, never its value. */
-static int add_header(struct curl_slist **list, const char *header, struct http_origin_error *e)
-{
-	static const char *const ours[] = {
-	        "If-None-Match",  "If-Modified-Since", "If-Match",   "Range",           "If-Range",
-	        "Content-Length", "Transfer-Encoding", "Connection", "Accept-Encoding", "Expect"};
-	const char *colon = strchr(header, ':'), *p = header;
-	size_t name = colon ? (size_t)(colon - header) : 0, n = 0, got, i;
-	struct curl_slist *longer;
-	char *text;
-	int err = 0;
-
-	if (!colon || !is_token(header, name))
-		return refuse(e, -EINVAL, "header: must be \"Name: value\"");
-	for (i = 0; i < sizeof ours / sizeof *ours; i++)
-		if (strlen(ours[i]) == name && strncasecmp(ours[i], header, name) == 0)
-			return refuse(e, -EINVAL, "header: %s is set by the cache itself", ours[i]);
-	text = mem_calloc(1, MAX_HEADER_TEXT + 1);
-	while (*p && !err && n < MAX_HEADER_TEXT) {
-		if (p[0] != '$' || p[1] != '{') {
-			text[n++] = *p++;
-			continue;
-		}
-		err = secret(&p, text + n, MAX_HEADER_TEXT - n, &got, e);
-		if (!err)
-			n += got;
-	}
-	if (!err && *p)
-		err = refuse(e, -EFBIG, "header: %.*s is longer than %d bytes", (int)name, header,
-		             MAX_HEADER_TEXT);
-	for (i = 0; i < n && !err; i++)
-		if ((unsigned char)text[i] < ' ' && text[i] != '\t')
-			err = refuse(e, -EINVAL,
-			             "header: the value of %.*s has a line end or control "
-			             "character in it",
-			             (int)(name < 80 ? name : 80), header);
-	if (!err) {
-		longer = curl_slist_append(*list, text);
-		if (longer)
-			*list = longer;
-		else
-			err = refuse(e, -ENOMEM, "header: no memory");
-	}
-	explicit_bzero(text, MAX_HEADER_TEXT);
-	free(text);
-	return err;
-}
-
-static char *copy(const char *s)
-{
-	return s ? mem_dup(s, strlen(s)) : NULL;
-}
-
-static void route_release(struct route *r)
-{
-	size_t i;
-
-	free(r->match);
-	free(r->url);
-	for (i = 0; i < r->n_vary; i++)
-		free((char *)r->vary[i]);
-	free(r->vary);
-	curl_slist_free_all(r->header);
-	content_ignore_free(&r->ignore);
-}
-
-static void setup_drop(struct setup *s)
-{
-	size_t i;
-
-	if (--s->users)
-		return;
-	for (i = 0; i < s->n_routes; i++)
-		route_release(&s->route[i]);
-	free(s->route);
-	free(s->name);
-	free(s->ca_file);
-	free(s->proxy);
-	free(s->user_agent);
-	free(s);
-}
-
-static int route_read(const struct http_route *c, struct route *r, struct http_origin_error *e)
-{
-	const char *why;
-	size_t i;
-	int err = 0;
-
-	r->match = copy(c->match);
-	if (!c->url)
-		return refuse(e, -EINVAL, "url: missing");
-	why = url_template_check(c->url, c->match);
-	if (why)
-		return refuse(e, -EINVAL, "url: '%.120s' %s", c->url, why);
-	r->url = copy(c->url);
-	r->cache_private = c->cache_private;
-	r->vary = mem_calloc(c->n_vary + 1, sizeof *r->vary);
-	for (; r->n_vary < c->n_vary; r->n_vary++)
-		r->vary[r->n_vary] = copy(c->vary[r->n_vary]);
-	if (content_ignore_new(c->ignore, c->n_ignore, &r->ignore, &why))
-		return refuse(e, -EINVAL, "ignore: %s", why);
-	for (i = 0; i < c->n_headers && !err; i++)
-		err = add_header(&r->header, c->header[i], e);
-	return err;
-}
-
-static int setup_new(const struct http_origin_config *c, struct setup **ret,
-                     struct http_origin_error *e)
-{
-	struct setup *s = mem_calloc(1, sizeof *s);
-	size_t i;
-	int err = 0;
-
-	s->users = 1;
-	s->name = copy(c->name ? c->name : "origin");
-	s->ca_file = copy(c->ca_file);
-	s->proxy = copy(c->proxy);
-	s->user_agent = copy(c->user_agent ? c->user_agent : "forecached/" FORECACHED_VERSION);
-	s->scale = c->time_scale > 0 ? c->time_scale : 1;
-#define X(field, def, lo, hi, unit, help)                                                          \
-	if (!err && !(c->field >= (lo) && c->field <= (hi)))                                       \
-		err = refuse(e, -EINVAL, #field ": must be a number from %g to %g " unit,          \
-		             (double)(lo), (double)(hi));                                          \
-	s->field = c->field;
-	HTTP_ORIGIN_TABLE(X)
-#undef X
-	if (!err && s->ca_file && access(s->ca_file, R_OK) < 0)
-		err = refuse(e, -errno, "ca_file: %.180s: %s", s->ca_file, strerror(errno));
-	s->route = mem_calloc(c->n_routes + 1, sizeof *s->route);
-	for (i = 0; i < c->n_routes && !err; i++) {
-		s->n_routes++;
-		err = route_read(&c->route[i], &s->route[i], e);
-	}
-	if (err) {
-		setup_drop(s);
-		return err;
-	}
-	*ret = s;
-	return 0;
 }
 
 /*
@@ -502,7 +247,7 @@ static void load_free(struct http_origin *o, struct load *d)
 		}
 	}
 	curl_slist_free_all(d->header);
-	setup_drop(d->setup);
+	http_setup_drop(d->setup);
 	if (!d->body_kept)
 		free(d->body);
 	free(d);
@@ -512,25 +257,6 @@ static void fail(struct http_origin *o, struct load *d, const char *why)
 {
 	snprintf(d->why, sizeof d->why, "%s", why);
 	list_append(&o->failed, d);
-}
-
-static const struct route *find_route(const struct setup *s, struct bytes endpoint,
-                                      struct bytes key, struct url_captures *ret)
-{
-	size_t i;
-
-	for (i = 0; i < s->n_routes; i++) {
-		const struct route *r = &s->route[i];
-		struct url_captures unused;
-
-		if (url_match(r->match, key, ret))
-			return r;
-		if (url_match(r->match, endpoint, &unused)) {
-			ret->n = 0;
-			return r;
-		}
-	}
-	return NULL;
 }
 
 static bool add_conditions(struct http_origin *o, struct load *d)
@@ -586,7 +312,7 @@ static void set_timeout(struct load *d)
 static bool prepare(struct load *d)
 {
 	CURL *c = d->easy;
-	const struct setup *s = d->setup;
+	const struct http_setup *s = d->setup;
 	CURLcode rc = CURLE_OK;
 
 #define SET(opt, value) (rc = rc ? rc : curl_easy_setopt(c, opt, value))
@@ -666,7 +392,7 @@ void http_origin_load(struct http_origin *o, struct instant now, const struct ef
 	s /= d->setup->scale;
 	d->deadline_ms = real_ms() + (s > 0.001 ? (int64_t)(s * 1000) : 1);
 	o->stats.started++;
-	d->route = find_route(d->setup, d->endpoint, d->key, &captures);
+	d->route = http_setup_find(d->setup, d->endpoint, d->key, &captures);
 	if (!d->route)
 		why = "no url is configured for this endpoint";
 	else
@@ -756,7 +482,7 @@ static bool follow(struct http_origin *o, struct load *d, long status)
 /* What went wrong, in words. Curl's own text says which host and port; it never quotes headers. */
 static void describe(struct load *d, CURLcode rc)
 {
-	const struct setup *s = d->setup;
+	const struct http_setup *s = d->setup;
 	curl_off_t wanted = -1, got = 0, connected = 0;
 
 	if (d->too_large || rc == CURLE_FILESIZE_EXCEEDED) {
@@ -829,7 +555,7 @@ static void answer(struct http_origin *o, struct load *d, enum load_status statu
 
 static bool may_be_kept(const struct load *d)
 {
-	const struct route *r = d->route;
+	const struct http_setup_route *r = d->route;
 	const char *why;
 
 	return http_answer_cacheable(&d->answer, r->vary, r->n_vary, r->cache_private, &why);
@@ -1055,19 +781,20 @@ int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void
 	list_init(&o->waiting);
 	list_init(&o->failed);
 	list_init(&o->held);
-	err = setup_new(c, &o->setup, reterr);
+	err = http_setup_new(c, &o->setup, reterr);
 	if (err)
 		goto out;
 	o->epoll = epoll_create1(EPOLL_CLOEXEC);
 	o->timer = o->epoll < 0 ? -1 : timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	ev.data.fd = o->timer;
 	if (o->timer < 0 || epoll_ctl(o->epoll, EPOLL_CTL_ADD, o->timer, &ev) < 0) {
-		err = refuse(reterr, -errno, "no descriptor for the origin: %s", strerror(errno));
+		err = http_refuse(reterr, -errno, "no descriptor for the origin: %s",
+		                  strerror(errno));
 		goto out;
 	}
 	o->multi = curl_multi_init();
 	if (!o->multi) {
-		err = refuse(reterr, -ENOMEM, "no memory for the origin");
+		err = http_refuse(reterr, -ENOMEM, "no memory for the origin");
 		goto out;
 	}
 	curl_multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
@@ -1087,12 +814,12 @@ out:
 int http_origin_configure(struct http_origin *o, const struct http_origin_config *c,
                           struct http_origin_error *reterr)
 {
-	struct setup *s;
-	int err = setup_new(c, &s, reterr);
+	struct http_setup *s;
+	int err = http_setup_new(c, &s, reterr);
 
 	if (err)
 		return err;
-	setup_drop(o->setup);
+	http_setup_drop(o->setup);
 	o->setup = s;
 	apply_limits(o);
 	return 0;
@@ -1129,7 +856,7 @@ void http_origin_free(struct http_origin **origin)
 	if (o->epoll >= 0)
 		close(o->epoll);
 	if (o->setup)
-		setup_drop(o->setup);
+		http_setup_drop(o->setup);
 	validators_free(&o->validators);
 	noise_free(&o->noise);
 	free(o);

@@ -115,8 +115,9 @@ int http_origin_configure(struct http_origin *o, const struct http_origin_config
 /*
  * A value of `bytes` or more is given to fn before it is handed back: http_origin_go_on() does that,
  * at once or later, so that it can be hashed, compressed and put in its place meanwhile. It may have
- * been put in a room of the store, or packed (NULL: not). With hashed, its version is to be content_hash_bytes() of it,
- * which is handed in (0: not known). *ret_body is the value's memory, to be freed by the caller.
+ * been put in a room of the store, or packed (NULL: not). With hashed, its version is to be
+ * content_hash_bytes() of it, which is handed in (0: not known). *ret_body is the value's memory, to be
+ * freed by the caller.
  */
 struct http_large {
 	struct load *load; /* what to go on with */

@@ -50,6 +50,7 @@ noinst_LTLIBRARIES += %D%/libio.la
 	%D%/noise.h %D%/noise.c \
 	%D%/http_origin.h %D%/http_origin.c \
 	%D%/http_rules.h %D%/http_rules.c \
+	%D%/http_setup.h %D%/http_setup.c \
 	%D%/record_json.h %D%/record_json.c \
 	%D%/state_db.h %D%/state_db.c \
 	%D%/url_template.h %D%/url_template.c \

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/http_setup.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_SECRET_BYTES 16384 /* of a file with a header's value */
+#define MAX_HEADER_TEXT  32768 /* of a header with its secrets put in */
+
+int http_refuse(struct http_origin_error *e, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof e->text, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+/* Reads a file that holds a secret; the line end at its end is not part of it. */
+static int read_secret(const char *path, char *ret, size_t size, size_t *ret_n)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err = 0;
+	struct stat st;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		err = -errno;
+	else if (!S_ISREG(st.st_mode))
+		err = -EINVAL;
+	else if (st.st_size > MAX_SECRET_BYTES || (size_t)st.st_size > size)
+		err = -EFBIG;
+	else if ((n = read(fd, ret, (size_t)st.st_size)) < 0)
+		err = -errno;
+	close(fd);
+	if (err)
+		return err;
+	while (n > 0 && (ret[n - 1] == '\n' || ret[n - 1] == '\r'))
+		n--;
+	*ret_n = (size_t)n;
+	return 0;
+}
+
+/* Puts the value of ${env:NAME} or ${file:PATH} at *p to ret, and moves *p behind it. */
+static int secret(const char **p, char *ret, size_t size, size_t *ret_n,
+                  struct http_origin_error *e)
+{
+	const char *end = strchr(*p, '}'), *what = *p + 2;
+	char name[PATH_MAX];
+	const char *value;
+	bool is_env = strncmp(what, "env:", 4) == 0, is_file = strncmp(what, "file:", 5) == 0;
+	size_t n;
+	int err;
+
+	what += is_env ? 4 : 5;
+	if (!end || !(is_env || is_file) || end <= what || (size_t)(end - what) >= sizeof name)
+		return http_refuse(e, -EINVAL, "header: '${' must be ${env:NAME} or ${file:/path}");
+	n = (size_t)(end - what);
+	memcpy(name, what, n);
+	name[n] = '\0';
+	*p = end + 1;
+	if (is_file) {
+		err = read_secret(name, ret, size, ret_n);
+		return err ? http_refuse(e, err, "header: %.180s: %s", name, strerror(-err)) : 0;
+	}
+	value = getenv(name);
+	if (!value)
+		return http_refuse(e, -ENOENT, "header: $%.80s is not set", name);
+	*ret_n = strlen(value);
+	if (*ret_n > size)
+		return http_refuse(e, -EFBIG, "header: $%.80s is too long", name);
+	memcpy(ret, value, *ret_n);
+	return 0;
+}
+
+static bool is_token(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!((s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') ||
+		      (s[i] >= '0' && s[i] <= '9') || (s[i] && strchr("!#$%&'*+-.^_`|~", s[i]))))
+			return false;
+	return n > 0;
+}
+
+/* Appends "Name: value" with its secrets put in. Error texts name the header, never its value. */
+static int add_header(struct curl_slist **list, const char *header, struct http_origin_error *e)
+{
+	static const char *const ours[] = {
+	        "If-None-Match",  "If-Modified-Since", "If-Match",   "Range",           "If-Range",
+	        "Content-Length", "Transfer-Encoding", "Connection", "Accept-Encoding", "Expect"};
+	const char *colon = strchr(header, ':'), *p = header;
+	size_t name = colon ? (size_t)(colon - header) : 0, n = 0, got, i;
+	struct curl_slist *longer;
+	char *text;
+	int err = 0;
+
+	if (!colon || !is_token(header, name))
+		return http_refuse(e, -EINVAL, "header: must be \"Name: value\"");
+	for (i = 0; i < sizeof ours / sizeof *ours; i++)
+		if (strlen(ours[i]) == name && strncasecmp(ours[i], header, name) == 0)
+			return http_refuse(e, -EINVAL, "header: %s is set by the cache itself",
+			                   ours[i]);
+	text = mem_calloc(1, MAX_HEADER_TEXT + 1);
+	while (*p && !err && n < MAX_HEADER_TEXT) {
+		if (p[0] != '$' || p[1] != '{') {
+			text[n++] = *p++;
+			continue;
+		}
+		err = secret(&p, text + n, MAX_HEADER_TEXT - n, &got, e);
+		if (!err)
+			n += got;
+	}
+	if (!err && *p)
+		err = http_refuse(e, -EFBIG, "header: %.*s is longer than %d bytes", (int)name,
+		                  header, MAX_HEADER_TEXT);
+	for (i = 0; i < n && !err; i++)
+		if ((unsigned char)text[i] < ' ' && text[i] != '\t')
+			err = http_refuse(e, -EINVAL,
+			                  "header: the value of %.*s has a line end or control "
+			                  "character in it",
+			                  (int)(name < 80 ? name : 80), header);
+	if (!err) {
+		longer = curl_slist_append(*list, text);
+		if (longer)
+			*list = longer;
+		else
+			err = http_refuse(e, -ENOMEM, "header: no memory");
+	}
+	explicit_bzero(text, MAX_HEADER_TEXT);
+	free(text);
+	return err;
+}
+
+static char *copy(const char *s)
+{
+	return s ? mem_dup(s, strlen(s)) : NULL;
+}
+
+static void route_release(struct http_setup_route *r)
+{
+	size_t i;
+
+	free(r->match);
+	free(r->url);
+	for (i = 0; i < r->n_vary; i++)
+		free((char *)r->vary[i]);
+	free(r->vary);
+	curl_slist_free_all(r->header);
+	content_ignore_free(&r->ignore);
+}
+
+void http_setup_drop(struct http_setup *s)
+{
+	size_t i;
+
+	if (--s->users)
+		return;
+	for (i = 0; i < s->n_routes; i++)
+		route_release(&s->route[i]);
+	free(s->route);
+	free(s->name);
+	free(s->ca_file);
+	free(s->proxy);
+	free(s->user_agent);
+	free(s);
+}
+
+static int route_read(const struct http_route *c, struct http_setup_route *r,
+                      struct http_origin_error *e)
+{
+	const char *why;
+	size_t i;
+	int err = 0;
+
+	r->match = copy(c->match);
+	if (!c->url)
+		return http_refuse(e, -EINVAL, "url: missing");
+	why = url_template_check(c->url, c->match);
+	if (why)
+		return http_refuse(e, -EINVAL, "url: '%.120s' %s", c->url, why);
+	r->url = copy(c->url);
+	r->cache_private = c->cache_private;
+	r->vary = mem_calloc(c->n_vary + 1, sizeof *r->vary);
+	for (; r->n_vary < c->n_vary; r->n_vary++)
+		r->vary[r->n_vary] = copy(c->vary[r->n_vary]);
+	if (content_ignore_new(c->ignore, c->n_ignore, &r->ignore, &why))
+		return http_refuse(e, -EINVAL, "ignore: %s", why);
+	for (i = 0; i < c->n_headers && !err; i++)
+		err = add_header(&r->header, c->header[i], e);
+	return err;
+}
+
+int http_setup_new(const struct http_origin_config *c, struct http_setup **ret,
+                   struct http_origin_error *e)
+{
+	struct http_setup *s = mem_calloc(1, sizeof *s);
+	size_t i;
+	int err = 0;
+
+	s->users = 1;
+	s->name = copy(c->name ? c->name : "origin");
+	s->ca_file = copy(c->ca_file);
+	s->proxy = copy(c->proxy);
+	s->user_agent = copy(c->user_agent ? c->user_agent : "forecached/" FORECACHED_VERSION);
+	s->scale = c->time_scale > 0 ? c->time_scale : 1;
+#define X(field, def, lo, hi, unit, help)                                                          \
+	if (!err && !(c->field >= (lo) && c->field <= (hi)))                                       \
+		err = http_refuse(e, -EINVAL, #field ": must be a number from %g to %g " unit,     \
+		                  (double)(lo), (double)(hi));                                     \
+	s->field = c->field;
+	HTTP_ORIGIN_TABLE(X)
+#undef X
+	if (!err && s->ca_file && access(s->ca_file, R_OK) < 0)
+		err = http_refuse(e, -errno, "ca_file: %.180s: %s", s->ca_file, strerror(errno));
+	s->route = mem_calloc(c->n_routes + 1, sizeof *s->route);
+	for (i = 0; i < c->n_routes && !err; i++) {
+		s->n_routes++;
+		err = route_read(&c->route[i], &s->route[i], e);
+	}
+	if (err) {
+		http_setup_drop(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+const struct http_setup_route *http_setup_find(const struct http_setup *s, struct bytes endpoint,
+                                               struct bytes key, struct url_captures *ret)
+{
+	size_t i;
+
+	for (i = 0; i < s->n_routes; i++) {
+		const struct http_setup_route *r = &s->route[i];
+		struct url_captures unused;
+
+		if (url_match(r->match, key, ret))
+			return r;
+		if (url_match(r->match, endpoint, &unused)) {
+			ret->n = 0;
+			return r;
+		}
+	}
+	return NULL;
+}
