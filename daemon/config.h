@@ -220,6 +220,9 @@ struct config_error {
 /* The defaults. */
 struct config *config_default(void);
 
+/* Longest text of a configuration: it is written by people. */
+#define CONFIG_MAX_BYTES (1u << 20)
+
 /*
  * Reads a file. 0; -EINVAL when it says something wrong, or the error of reading it: *reterr then
  * says what and where, and *ret stays untouched.

@@ -4,8 +4,9 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/acceptor.h %D%/acceptor.c \
 	%D%/address.h %D%/address.c \
 	%D%/clock.h %D%/clock.c \
-	%D%/config.h %D%/config.c %D%/config_show.c \
+	%D%/config.h %D%/config.c %D%/config_parse.c %D%/config_show.c \
 	%D%/config_source.h %D%/config_source.c \
+	%D%/config_value.h %D%/config_value.c \
 	%D%/daemon.h %D%/daemon.c \
 	%D%/large.h %D%/large.c \
 	%D%/learned.h %D%/learned.c \

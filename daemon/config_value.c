@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/config_value.h"
+
+#include "base/mem.h"
+#include "daemon/config_source.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG_MAX_LIST 10000 /* cJSON looks keys up in lists */
+
+int config_fail(struct config_error *e, const char *path, const char *fmt, ...)
+{
+	va_list ap;
+
+	snprintf(e->path, sizeof(e->path), "%s", path);
+	va_start(ap, fmt);
+	vsnprintf(e->why, sizeof(e->why), fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+/* -- Numbers as people write them ------------------------------------------------------------- */
+
+static bool with_suffix(const char *text, const char *const *suffix, const double *factor, size_t n,
+                        double *ret)
+{
+	char *end;
+	double v;
+
+	/* strtod also takes "inf", "nan", exponents and hexadecimal, none of which anybody means
+	 * here */
+	v = strtod(text, &end);
+	if (end == text || end != text + strspn(text, "0123456789.") || !isfinite(v))
+		return false;
+	while (*end == ' ')
+		end++;
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(end, suffix[i])) {
+			*ret = v * factor[i];
+			return isfinite(*ret);
+		}
+	return false;
+}
+
+bool config_duration(const char *text, double *ret_s)
+{
+	static const char *const suffix[] = {"", "s", "ms", "m", "min", "h", "d", "w"};
+	static const double factor[] = {1, 1, 1e-3, 60, 60, 3600, 86400, 604800};
+
+	return with_suffix(text, suffix, factor, 8, ret_s);
+}
+
+static bool config_size(const char *text, double *ret_bytes)
+{
+	static const char *const suffix[] = {"", "B", "KiB", "MiB", "GiB", "kB", "MB", "GB"};
+	static const double factor[] = {1, 1, 1024, 1048576, 1073741824.0, 1e3, 1e6, 1e9};
+
+	return with_suffix(text, suffix, factor, 8, ret_bytes);
+}
+
+/* -- Values ----------------------------------------------------------------------------------- */
+
+const char *config_kind_of(const cJSON *v)
+{
+	return cJSON_IsObject(v)   ? "an object"
+	       : cJSON_IsArray(v)  ? "a list"
+	       : cJSON_IsString(v) ? "a text"
+	       : cJSON_IsBool(v)   ? "true or false"
+	       : cJSON_IsNull(v)   ? "null"
+	                           : "a number";
+}
+
+void config_set_text(char **field, const char *value)
+{
+	free(*field);
+	*field = value ? mem_dup(value, strlen(value)) : NULL;
+}
+
+int config_read_text(struct config_reader *p, const cJSON *v, const char *path, char **ret)
+{
+	if (!cJSON_IsString(v))
+		return config_fail(p->err, path, "must be a text in quotes, is %s",
+		                   config_kind_of(v));
+	for (const char *s = v->valuestring; *s; s++)
+		if ((unsigned char)*s < 0x20)
+			return config_fail(p->err, path, "must not contain control characters");
+	config_set_text(ret, v->valuestring);
+	config_source_note(p->c, path, p->file);
+	return 0;
+}
+
+int config_read_bool(struct config_reader *p, const cJSON *v, const char *path, bool *ret)
+{
+	if (!cJSON_IsBool(v))
+		return config_fail(p->err, path, "must be true or false, is %s", config_kind_of(v));
+	*ret = cJSON_IsTrue(v);
+	config_source_note(p->c, path, p->file);
+	return 0;
+}
+
+int config_read_number(struct config_reader *p, const cJSON *v, const char *path,
+                       const struct option *o, void *of)
+{
+	char lo[64], hi[64];
+	double d = NAN;
+	bool text = cJSON_IsString(v);
+
+	if (cJSON_IsNumber(v))
+		d = v->valuedouble;
+	else if (text && !strcmp(o->unit, "s") && !config_duration(v->valuestring, &d))
+		return config_fail(p->err, path,
+		                   "is not a length of time: write seconds, or \"30s\", \"5m\", "
+		                   "\"24h\", \"7d\"");
+	else if (text && !strcmp(o->unit, "bytes") && !config_size(v->valuestring, &d))
+		return config_fail(
+		        p->err, path,
+		        "is not a size: write bytes, or \"64KiB\", \"256MiB\", \"1GiB\"");
+	else if (!text || isnan(d))
+		return config_fail(p->err, path, "must be a number (%s), is %s", o->unit,
+		                   config_kind_of(v));
+	if (!(d >= o->lo && d <= o->hi)) {
+		option_format(o, o->lo, lo, sizeof(lo));
+		option_format(o, o->hi, hi, sizeof(hi));
+		return config_fail(p->err, path,
+		                   "%.15g is out of range: must be from %s to %s, in %s: %s", d, lo,
+		                   hi, o->unit, o->help);
+	}
+	option_set(o, of, d);
+	config_source_note(p->c, path, p->file);
+	return 0;
+}
+
+/* -- Keys ------------------------------------------------------------------------------------- */
+
+/* Edit distance of short names, to suggest what was meant. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t na = strlen(a), nb = strlen(b), row[64];
+
+	if (na >= 64 || nb >= 64)
+		return 64;
+	for (size_t j = 0; j <= nb; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= na; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= nb; j++) {
+			size_t above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
+
+			best = above + 1 < best ? above + 1 : best;
+			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+			row[j] = best;
+			diagonal = above;
+		}
+	}
+	return row[nb];
+}
+
+static void consider(const char *wrong, const char *name, size_t *best, const char **ret)
+{
+	size_t d = distance(wrong, name);
+
+	if (d < *best) {
+		*best = d;
+		*ret = name;
+	}
+}
+
+int config_unknown_key(struct config_reader *p, const char *path, const char *key,
+                       const char *const *names, const struct option_table *const *tables,
+                       bool texts)
+{
+	size_t best = strlen(key) / 2 + 1; /* half of it wrong is not a slip of the pen */
+	const char *near = NULL;
+
+	for (; *names; names++)
+		consider(key, *names, &best, &near);
+	for (; *tables; tables++)
+		for (size_t i = 0; i < (*tables)->n; i++)
+			consider(key, (*tables)->row[i].name, &best, &near);
+	for (size_t i = 0; texts && i < option_n_text; i++)
+		consider(key, option_text[i].name, &best, &near);
+	if (near)
+		return config_fail(p->err, path, "unknown key: did you mean \"%s\"?", near);
+	return config_fail(p->err, path,
+	                   "unknown key: remove it; forecached.conf(5) lists all keys");
+}
+
+int config_read_object(struct config_reader *p, const cJSON *v, const char *path)
+{
+	char sub[256];
+
+	if (!cJSON_IsObject(v))
+		return config_fail(p->err, path, "must be an object { ... }, is %s",
+		                   config_kind_of(v));
+	if (cJSON_GetArraySize(v) > CONFIG_MAX_LIST)
+		return config_fail(p->err, path, "has more than %d keys", CONFIG_MAX_LIST);
+	for (const cJSON *a = v->child; a; a = a->next)
+		for (const cJSON *b = a->next; b; b = b->next)
+			if (!strcmp(a->string, b->string)) {
+				config_path_join(sub, sizeof(sub), path, a->string);
+				return config_fail(p->err, sub, "is given twice: keep one of them");
+			}
+	return 0;
+}
+
+int config_read_list(struct config_reader *p, const cJSON *v, const char *path)
+{
+	if (!cJSON_IsArray(v))
+		return config_fail(p->err, path, "must be a list [ ... ], is %s",
+		                   config_kind_of(v));
+	if (cJSON_GetArraySize(v) > CONFIG_MAX_LIST)
+		return config_fail(p->err, path, "has more than %d entries", CONFIG_MAX_LIST);
+	return 0;
+}
+
+int config_read_texts(struct config_reader *p, const cJSON *v, const char *path,
+                      struct config_texts *ret)
+{
+	int rc = config_read_list(p, v, path);
+	size_t i = 0;
+
+	for (const cJSON *e = rc ? NULL : v->child; e && !rc; e = e->next) {
+		char sub[256];
+		char **t = vec_push(ret);
+
+		*t = NULL;
+		snprintf(sub, sizeof(sub), "%.200s[%zu]", path, i++);
+		rc = config_read_text(p, e, sub, t);
+	}
+	return rc;
+}
+
+int config_read_name(struct config_reader *p, const cJSON *v, const char *path,
+                     const char *const name[], const char *wrong)
+{
+	for (int i = 0; cJSON_IsString(v) && name[i]; i++)
+		if (!strcmp(v->valuestring, name[i])) {
+			config_source_note(p->c, path, p->file);
+			return i;
+		}
+	return config_fail(p->err, path, "%s", wrong);
+}
