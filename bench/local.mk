@@ -38,7 +38,7 @@ EXTRA_PROGRAMS += %D%/peak
 EXTRA_PROGRAMS += %D%/bench
 %C%_bench_SOURCES = %D%/bench.h %D%/bench.c %D%/daemon.c \
 	%D%/events.c %D%/get.c %D%/host.h %D%/host.c %D%/memory.c %D%/pause.c \
-	%D%/peer.h %D%/peer.c
+	%D%/peer.h %D%/peer.c daemon/crew.h daemon/crew.c
 %C%_bench_CPPFLAGS = $(OS_CPPFLAGS) $(ZMQ_CFLAGS) $(GSL_CFLAGS)
 %C%_bench_LDADD = client/libforecache.la proto/libproto.la $(ENGINE_LIBS) store/libreader.la \
 	base/libbase.la $(ZMQ_LIBS) $(MSGPACK_LIBS) $(XXHASH_LIBS) $(LMDB_LIBS) -lpthread

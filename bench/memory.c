@@ -10,6 +10,7 @@
 #include "base/bug.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "daemon/crew.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -135,6 +136,8 @@ static void touch(const volatile unsigned char *mem, uint64_t bytes)
 static void attach(size_t value_bytes)
 {
 	struct bytes value = {mem_calloc(value_bytes, 1), value_bytes};
+	unsigned threads = crew_threads();
+	const struct store_crew crew = {crew_run, &threads, threads};
 	char title[96];
 	void *mem = shared(GIB);
 	struct store *s;
@@ -166,12 +169,13 @@ static void attach(size_t value_bytes)
 	mapped = (double)(bench_ns() - start) * 1e-6;
 	touch(mem, GIB);
 	touched = (double)(bench_ns() - start) * 1e-6 - mapped;
-	BUG_ON(store_attach(mem, GIB, 2, epoch, now, &kept, &dropped, &s));
+	BUG_ON(store_attach(mem, GIB, 2, epoch, now, &crew, &kept, &dropped, &s));
 	ms = (double)(bench_ns() - start) * 1e-6;
 	snprintf(title, sizeof(title),
 	         "a writer killed with SIGKILL while it replaces %zu bytes, 1 GiB", value_bytes);
 	bench_title(title);
 	bench_row("attach: every entry verified", ms, "ms", 0, NULL);
+	bench_row("  threads", threads, "", 0, NULL);
 	bench_row("  of that to map its pages", mapped, "ms", mapped / ms, "of it");
 	bench_row("  and to touch each of them once", touched, "ms", touched / ms, "of it");
 	bench_row("entries kept", (double)kept, "", 0, NULL);

@@ -7,6 +7,7 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/config.h %D%/config.c %D%/config_parse.c %D%/config_show.c \
 	%D%/config_source.h %D%/config_source.c \
 	%D%/config_value.h %D%/config_value.c \
+	%D%/crew.h %D%/crew.c \
 	%D%/daemon.h %D%/daemon.c \
 	%D%/large.h %D%/large.c \
 	%D%/learned.h %D%/learned.c \

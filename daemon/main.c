@@ -27,6 +27,7 @@
 #include "daemon/daemon.h"
 
 #include "base/mem.h"
+#include "daemon/crew.h"
 #include "daemon/large.h"
 #include "daemon/learned.h"
 #include "daemon/loaders.h"
@@ -312,6 +313,8 @@ static int make_store(struct daemon *d)
 	const struct config *c = d->setup->config;
 	struct segment_error err = {.text = ""};
 	uint64_t kept = 0, dropped = 0, host = segment_host();
+	unsigned threads = crew_threads();
+	const struct store_crew crew = {crew_run, &threads, threads};
 	const char *from = "new";
 	struct store_clock clock;
 	struct instant before;
@@ -330,7 +333,7 @@ static int make_store(struct daemon *d)
 	if (d->segment.used_before) {
 		from = "attached";
 		rc = store_attach(d->segment.mem, d->segment.bytes, d->boot_id, clock,
-		                  clock_now(&d->clock), &kept, &dropped, &d->store);
+		                  clock_now(&d->clock), &crew, &kept, &dropped, &d->store);
 	}
 	if (rc == -EPROTO)
 		from = "refused"; /* another layout, or a damaged header: laid out anew */

@@ -562,15 +562,10 @@ static bool may_serve(const struct store *s, uint32_t slot, struct instant now,
 	       !instant_before(layout_instant(dies), now);
 }
 
-static int by_number(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Granules that are sorted at once: 64 KiB, which a processor has at hand. */
-#define PILE 4096u
+#define PILE      4096u
+#define PILE_BITS 12
+#define DIGIT     6 /* bits of it that are sorted by at a time */
 
 static uint32_t piles_of(struct layout l)
 {
@@ -579,9 +574,10 @@ static uint32_t piles_of(struct layout l)
 
 /* What attaching takes besides the store itself. */
 struct scratch {
-	uint64_t *found, *sorted; /* offset << 32 | slot, for each slot */
-	uint32_t *from;           /* for each pile, and one */
-	uint32_t *doubt;          /* for each slot */
+	uint64_t *found,
+	        *sorted; /* offset << 32 | slot, for each slot; `found` then has the verdicts */
+	uint32_t *from;  /* for each pile, and one */
+	uint32_t *doubt; /* for each slot */
 };
 
 static void scratch_release(struct scratch *w)
@@ -606,6 +602,26 @@ static int scratch_init(struct scratch *w, struct layout l)
 	return -ENOMEM;
 }
 
+/* By the offset within its pile, digit by digit; what has the same stays in order. */
+static void sort_pile(uint64_t *v, uint64_t *other, uint32_t n, uint32_t arena)
+{
+	for (int shift = 0; shift < PILE_BITS; shift += DIGIT) {
+		uint32_t from[(1 << DIGIT) + 1] = {0};
+		uint64_t *sorted = other;
+
+#define DIGIT_OF(x) ((((uint32_t)((x) >> 32) - arena) >> shift) % (1u << DIGIT))
+		for (uint32_t i = 0; i < n; i++)
+			from[DIGIT_OF(v[i]) + 1]++;
+		for (uint32_t d = 0; d < 1u << DIGIT; d++)
+			from[d + 1] += from[d];
+		for (uint32_t i = 0; i < n; i++)
+			sorted[from[DIGIT_OF(v[i])]++] = v[i];
+#undef DIGIT_OF
+		other = v;
+		v = sorted;
+	}
+}
+
 /* Sorts the n that were found by offset. */
 static void by_offset(const struct store *s, struct scratch *w, uint32_t n)
 {
@@ -620,7 +636,7 @@ static void by_offset(const struct store *s, struct scratch *w, uint32_t n)
 		sorted[from[((uint32_t)(found[i] >> 32) - s->l.arena) / PILE]++] = found[i];
 	/* each now ends where the next begins */
 	for (pile = 0; pile < piles; at = from[pile++])
-		qsort(&sorted[at], from[pile] - at, sizeof(*sorted), by_number);
+		sort_pile(&sorted[at], &found[at], from[pile] - at, s->l.arena);
 }
 
 /* Finds all that slots refer to in the arena; returns how many. Evens what was being changed. */
@@ -658,35 +674,73 @@ static bool has_twin(const struct store *s, uint32_t slot)
 	return false;
 }
 
+/* The verdict on a slot: how far its entry is from home << 32 | its granules; 0: it goes. */
+struct trial {
+	const struct store *s;
+	struct instant now;
+	const uint64_t *sorted;
+	uint64_t *verdict;
+	uint32_t n;
+	unsigned pieces;
+};
+
 /* How far ahead the lines of the index are asked for that will be wanted. */
 #define AHEAD 8
+
+static void try_piece(void *job, unsigned piece)
+{
+	const struct trial *t = job;
+	uint32_t i = (uint32_t)((uint64_t)t->n * piece / t->pieces);
+	uint32_t end = (uint32_t)((uint64_t)t->n * (piece + 1) / t->pieces);
+	struct referred r;
+
+	for (; i < end; i++) {
+		if (i + AHEAD < end)
+			__builtin_prefetch(bucket_of(t->s, (uint32_t)t->sorted[i + AHEAD]));
+		t->verdict[i] = 0;
+		if (may_serve(t->s, (uint32_t)t->sorted[i], t->now, &r))
+			t->verdict[i] = (uint64_t)r.far << 32 |
+			                layout_granules(r.fixed.key_bytes, r.fixed.value_bytes,
+			                                r.own_version);
+	}
+}
+
+/* Pieces for each of the crew: who is done early takes one more. */
+#define PIECES 16u
+
+/* Looks at each of them, with all who help. Nothing is changed meanwhile. */
+static void try_all(struct trial *t, const struct store_crew *crew)
+{
+	t->pieces = crew ? PIECES * crew->threads : 1;
+	if (crew)
+		crew->run(crew->arg, try_piece, t, t->pieces);
+	else
+		try_piece(t, 0);
+}
 
 /*
  * Takes in what of these slots is right, lowest offset first. *ret_doubt (n at least): entries whose
  * key another one might have; returns how many.
  */
-static uint32_t adopt(struct store *s, struct instant now, const uint64_t *found, uint32_t n,
-                      uint32_t *ret_doubt)
+static uint32_t adopt(struct store *s, const struct trial *t, uint32_t *ret_doubt)
 {
-	struct referred r;
-	uint32_t slot, off, doubts = 0;
+	uint32_t doubts = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		if (i + AHEAD < n)
-			__builtin_prefetch(bucket_of(s, (uint32_t)found[i + AHEAD]));
-		off = (uint32_t)(found[i] >> 32);
-		slot = (uint32_t)found[i];
-		if (!may_serve(s, slot, now, &r) || s->n_live >= s->max_live ||
-		    !arena_append(&s->arena, off,
-		                  layout_granules(r.fixed.key_bytes, r.fixed.value_bytes,
-		                                  r.own_version))) {
+	for (uint32_t i = 0; i < t->n; i++) {
+		uint32_t slot = (uint32_t)t->sorted[i], off = (uint32_t)(t->sorted[i] >> 32);
+		uint32_t far = (uint32_t)(t->verdict[i] >> 32);
+
+		if (i + AHEAD < t->n)
+			__builtin_prefetch(bucket_of(s, (uint32_t)t->sorted[i + AHEAD]));
+		if (!t->verdict[i] || s->n_live >= s->max_live ||
+		    !arena_append(&s->arena, off, (uint32_t)t->verdict[i])) {
 			slot_set(s, slot, 0, 0);
 			continue;
 		}
 		s->slot[slot] = (struct own_slot){off, STORE_NONE};
-		know(s, slot, public_mark(s, slot), r.far, false);
+		know(s, slot, public_mark(s, slot), far, false);
 		count_live(s, slot, true);
-		if (r.far || has_twin(s, slot))
+		if (far || has_twin(s, slot))
 			ret_doubt[doubts++] = slot;
 	}
 	return doubts;
@@ -714,11 +768,13 @@ static bool can_date(const struct layout_header *h, struct store_clock clock)
 }
 
 int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
-                 struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped, struct store **ret)
+                 struct instant now, const struct store_crew *crew, uint64_t *ret_kept,
+                 uint64_t *ret_dropped, struct store **ret)
 {
 	struct scratch w = {0};
+	struct trial t;
 	struct store *s;
-	uint32_t n, doubts;
+	uint32_t doubts;
 	uint64_t seen;
 
 	*ret = NULL;
@@ -731,9 +787,11 @@ int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock
 		return -ENOMEM;
 	}
 	s->seed = s->head->seed;
-	n = collect(s, !can_date(s->head, clock), w.found, &seen);
-	by_offset(s, &w, n);
-	doubts = adopt(s, now, w.sorted, n, w.doubt);
+	t = (struct trial){.s = s, .now = now, .sorted = w.sorted, .verdict = w.found};
+	t.n = collect(s, !can_date(s->head, clock), w.found, &seen);
+	by_offset(s, &w, t.n);
+	try_all(&t, crew);
+	doubts = adopt(s, &t, w.doubt);
 	count_passed(s);
 	/* two entries of one key can only be forged: the one that is found stays */
 	for (uint32_t i = 0; i < doubts; i++) {

@@ -96,17 +96,28 @@ int store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock
                  struct store **ret);
 
 /*
+ * Who helps with an attach: run() carries out fn(job, i) for each i < n, in any order and at once, by so
+ * many threads as far as it can, and returns when all is done.
+ */
+struct store_crew {
+	void (*run)(void *arg, void (*fn)(void *job, unsigned i), void *job, unsigned n);
+	void *arg;
+	unsigned threads;
+};
+
+/*
  * Takes over a segment that an earlier writer left, verifies every entry, drops what is torn, past
  * its hard expiry or max_age at `now`, or pushed (its change may have been told to nobody), and
- * evens what that writer left half done. Drops
- * everything when the new clock is behind the one in the segment by more than 100 ms: ages would
+ * evens what that writer left half done. Verifying is shared among the crew (NULL: nobody helps).
+ * Drops everything when the new clock is behind the one in the segment by more than 100 ms: ages would
  * come out too small; and when it is of another boot of the host: then nobody knows how much time
  * lies between. Every owner is STORE_NONE then. ret_kept and ret_dropped (may be NULL) say how many.
  * -EPROTO when the layout version or size is not ours, or the header is damaged: create a new one
  * then. -ENOMEM, before mem is touched.
  */
 int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
-                 struct instant now, uint64_t *ret_kept, uint64_t *ret_dropped, struct store **ret);
+                 struct instant now, const struct store_crew *crew, uint64_t *ret_kept,
+                 uint64_t *ret_dropped, struct store **ret);
 
 void store_release(struct store **s);
 

@@ -372,7 +372,7 @@ TESTS += %D%/scenario/regime
 check_PROGRAMS += %D%/unit/t_daemon_parts
 %C%_unit_t_daemon_parts_SOURCES = %D%/unit/t_daemon_parts.c
 %C%_unit_t_daemon_parts_CPPFLAGS = $(UNIT_CPPFLAGS)
-%C%_unit_t_daemon_parts_LDADD = daemon/libdaemon.la base/libbase.la -lm
+%C%_unit_t_daemon_parts_LDADD = daemon/libdaemon.la store/libstore.la store/libreader.la base/libbase.la -lm
 TESTS += %D%/unit/t_daemon_parts
 
 check_PROGRAMS += %D%/unit/t_plain

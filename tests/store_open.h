@@ -13,13 +13,27 @@ static inline struct store *created(void *mem, uint64_t bytes, uint64_t boot_id,
 	return store_create(mem, bytes, boot_id, clock, &s) ? NULL : s;
 }
 
+/* One after the other, the last one first. */
+static inline void backwards(void *arg, void (*fn)(void *job, unsigned i), void *job, unsigned n)
+{
+	(void)arg;
+	while (n--)
+		fn(job, n);
+}
+
+/* Every other one with a crew, which must make no difference. */
 static inline struct store *attached(void *mem, uint64_t bytes, uint64_t boot_id,
                                      struct store_clock clock, struct instant now,
                                      uint64_t *ret_kept, uint64_t *ret_dropped)
 {
+	const struct store_crew crew = {backwards, NULL, 3};
+	static unsigned calls;
 	struct store *s;
 
-	return store_attach(mem, bytes, boot_id, clock, now, ret_kept, ret_dropped, &s) ? NULL : s;
+	return store_attach(mem, bytes, boot_id, clock, now, calls++ % 2 ? &crew : NULL, ret_kept,
+	                    ret_dropped, &s)
+	               ? NULL
+	               : s;
 }
 
 #endif

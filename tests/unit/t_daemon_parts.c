@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Patterns, lengths of time, log lines and the ring: small parts of the daemon. */
 #include "daemon/config.h"
+#include "daemon/crew.h"
 #include "daemon/log.h"
 #include "daemon/pattern.h"
 #include "daemon/ring.h"
+#include "store/store.h"
 #include "tests/tap.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -162,6 +166,59 @@ TEST(the_ring_loses_nothing_and_keeps_the_order)
 	ring_release(&ring);
 }
 
+static void note(void *job, unsigned i)
+{
+	((atomic_uint *)job)[i]++;
+}
+
+TEST(a_crew_does_each_piece_once)
+{
+	static atomic_uint done[1000];
+	unsigned threads = 4, bad = 0;
+
+	crew_run(&threads, note, done, 1000);
+	for (int i = 0; i < 1000; i++)
+		bad += done[i] != 1;
+	OK(!bad, "%u of 1000", bad);
+	crew_run(&threads, note, done, 1);
+	threads = 1;
+	crew_run(&threads, note, done, 1);
+	crew_run(&threads, note, done, 0);
+	OK(done[0] == 3 && done[1] == 1);
+}
+
+/* Under ThreadSanitizer: that verifying at once is no race. */
+TEST(a_crew_attaches_a_segment)
+{
+	static _Alignas(64) unsigned char segment[1 << 20];
+	const struct store_clock clock = {0, {INT64_C(1800000000000000)}, 1, 0};
+	unsigned threads = 4;
+	const struct store_crew crew = {crew_run, &threads, threads};
+	uint64_t n = 0, kept = 0, dropped = 1;
+	struct store *s;
+	char key[16];
+
+	OK(!store_create(segment, sizeof(segment), 1, clock, &s));
+	for (;; n++) {
+		struct store_item item = {.value = bytes_str("a value"),
+		                          .loaded = clock.base,
+		                          .soft = instant_add(clock.base, SPAN_S(60)),
+		                          .hard = instant_add(clock.base, SPAN_S(120)),
+		                          .max_age = SPAN_S(3600)};
+
+		snprintf(key, sizeof(key), "/k/%llu", (unsigned long long)n);
+		item.key = bytes_str(key);
+		if (store_put(s, &item, NULL))
+			break;
+	}
+	store_release(&s);
+	OK(!store_attach(segment, sizeof(segment), 2, clock, clock.base, &crew, &kept, &dropped,
+	                 &s));
+	OK(n > 1000 && kept == n && !dropped, "%llu of %llu", (unsigned long long)kept,
+	   (unsigned long long)n);
+	store_release(&s);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
@@ -170,5 +227,7 @@ int main(int argc, char **argv)
 	RUN(the_log_counts_what_it_leaves_out);
 	RUN(keys_are_hashed_and_texts_quoted);
 	RUN(the_ring_loses_nothing_and_keeps_the_order);
+	RUN(a_crew_does_each_piece_once);
+	RUN(a_crew_attaches_a_segment);
 	return tap_done();
 }
