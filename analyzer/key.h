@@ -78,7 +78,9 @@ struct key {
 	struct looks seen; /* what is known of its change rate without the others */
 	struct surprise surprise; /* has the rate become another one? */
 	uint32_t modified_s;      /* Last-Modified of what was read last, since 1970; 0: not said */
-	uint16_t errors;          /* in a row */
+	uint16_t recent_hits;     /* share of the last recent_n requests, of 65535 */
+	uint8_t recent_n;         /* at most KEY_RECENT */
+	uint8_t errors;           /* in a row */
 	/* who had the value that is held loaded ahead, plus 1; 0: nobody, or it has been asked for */
 	uint8_t ahead_by;
 	/* of plain clients (engine/plain.h) */
@@ -88,6 +90,15 @@ struct key {
 	uint32_t
 	        counted; /* its place in the list of what is yet to be learned, plus 1; 0: not in it */
 };
+
+/* Requests that a key's hit ratio is about. */
+#define KEY_RECENT 64
+
+/* So many requests were answered at once from what was held, or were not. */
+void key_answered(struct key *k, double count, bool hit);
+
+/* The share of hits among its last KEY_RECENT requests, each weighing the less the older it is; NAN: none. */
+double key_hit_ratio(const struct key *k);
 
 /* Half of a key's request evidence is this old, in seconds of the demand clock. */
 #define KEY_RATE_HALF_S (2 * 86400.0)

@@ -250,7 +250,7 @@ static void requests(const struct row_why *w)
 		add(&t, "how many will come is not known yet");
 	if (isfinite(w->demand_shape_now))
 		add(&t, ", %s times its average", human_number(factor, w->demand_shape_now));
-	if (w->requests > 0) /* counted per endpoint, not per key */
+	if (w->requests > 0 && w->requests != ROW_UNCOUNTED)
 		add(&t, "; %" PRIu64 " so far", w->requests);
 	if (isfinite(w->hit_ratio))
 		add(&t, ", %s hits", human_share(hits, w->hit_ratio));
@@ -288,7 +288,7 @@ static void cost(const struct row_why *w, struct instant now)
 		add(&t, "a load takes %s", human_span(ms, w->load_ms / 1000));
 	else
 		add(&t, "how long a load takes is not known yet");
-	if (w->loads > 0)
+	if (w->loads > 0 && w->loads != ROW_UNCOUNTED)
 		add(&t, "; %" PRIu64 " loads", w->loads);
 	if (instant_is_set(w->last_load))
 		add(&t, "; the last one %s", ago(when, w->last_load, now));

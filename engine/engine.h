@@ -440,6 +440,8 @@ enum ttl_reason {
 };
 const char *ttl_reason_name(enum ttl_reason r);
 
+#define TTL_ROW_UNCOUNTED UINT64_MAX
+
 /* One row of `forecache ttls`, and the head of `why`. Of an endpoint when key is empty. */
 struct ttl_row {
 	struct bytes endpoint, key;
@@ -452,8 +454,8 @@ struct ttl_row {
 	double request_rate_per_s;         /* forecast for now */
 	double load_ms;
 	double stale_share; /* estimated from audits and loads; NAN without data */
-	double hit_ratio;   /* NAN without data */
-	uint64_t requests, loads;
+	double hit_ratio;   /* of late; NAN without data */
+	uint64_t requests, loads; /* of an endpoint; TTL_ROW_UNCOUNTED of a key */
 	enum ttl_mode mode;
 	enum ttl_reason reason;
 };

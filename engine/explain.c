@@ -52,7 +52,9 @@ void explain_key(struct engine *e, struct instant now, uint32_t key, struct ttl_
 	        .request_rate_per_s = explain_rate(e, now, key),
 	        .load_ms = k->load_us / 1000,
 	        .stale_share = k->hits ? k->p_sum / k->hits : NAN,
-	        .hit_ratio = NAN,
+	        .hit_ratio = key_hit_ratio(k),
+	        .requests = TTL_ROW_UNCOUNTED,
+	        .loads = TTL_ROW_UNCOUNTED,
 	        .mode = p->policy.ttl,
 	};
 	/* of a plain client's own TTL what was learned is advice */

@@ -512,7 +512,7 @@ static void failed(struct engine *e, struct instant now, uint32_t flight, struct
 	}
 	e->stats.load_errors++;
 	p->ep.errors++;
-	if (k->errors < UINT16_MAX)
+	if (k->errors < UINT8_MAX)
 		k->errors++;
 	remember_error(e, key, error);
 	serve_check(e, key);
@@ -642,7 +642,7 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	if (in->loaded.status == LOADED_ABSENT) {
 		serve_drop(e, key);
 		k->version = 0;
-		k->errors = (uint16_t)(k->errors < UINT16_MAX ? k->errors + 1 : k->errors);
+		k->errors = (uint8_t)(k->errors < UINT8_MAX ? k->errors + 1 : k->errors);
 		k->flags = (uint8_t)((k->flags & ~KEY_FAILED) | KEY_ABSENT);
 		k->reason = TTL_NEGATIVE;
 		k->soft = k->hard = instant_add(now, error_ttl(key_place(e, k), k->errors));

@@ -176,6 +176,7 @@ void serve_answered(struct engine *e, struct instant now, struct instant at, uin
 	price_request(key_price(e, k), now, stale, count, reach_of(e, k));
 	p->ep.hits += hit ? (uint64_t)count : 0;
 	count_recent(&p->ep, count, hit ? count : 0, count * stale);
+	key_answered(k, count, hit);
 	if (k->flags & KEY_HELD_OUT) {
 		e->stats.held_out.requests += (uint64_t)count;
 		e->stats.held_out.hits += hit ? (uint64_t)count : 0;

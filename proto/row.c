@@ -87,6 +87,12 @@ void row_write_field(struct pack *w, const struct row_field *f, const void *row)
 	case ROW_UINT:
 		pack_uint(w, *(const uint64_t *)p);
 		return;
+	case ROW_COUNT:
+		if (*(const uint64_t *)p == ROW_UNCOUNTED)
+			pack_nil(w);
+		else
+			pack_uint(w, *(const uint64_t *)p);
+		return;
 	case ROW_BOOL:
 		pack_bool(w, *(const bool *)p);
 		return;
@@ -164,6 +170,10 @@ int row_read(const struct row_table *t, const struct msgpack_object *v, void *re
 			rc = read_num(x, f->name, NAN, p, reterr);
 			break;
 		case ROW_UINT:
+			rc = nil ? 0 : value_uint(x, f->name, UINT64_MAX, p, reterr);
+			break;
+		case ROW_COUNT:
+			*(uint64_t *)p = ROW_UNCOUNTED;
 			rc = nil ? 0 : value_uint(x, f->name, UINT64_MAX, p, reterr);
 			break;
 		case ROW_BOOL:

@@ -8,10 +8,11 @@
  *	TEXT  struct bytes		our own words; empty: nil
  *	NUM   double			NAN and infinities: nil
  *	UINT  uint64_t
+ *	COUNT uint64_t			ROW_UNCOUNTED: nil
  *	BOOL  bool
  *	EST   struct estimate		{mean, sd, n}
  *	TIME  struct instant		seconds since 1970; unset: nil
- * A reader takes a missing or nil field for empty, NAN, 0, false or NONE, and ignores names that it
+ * A reader takes a missing or nil field for empty, NAN, 0, ROW_UNCOUNTED, false or NONE, and ignores names that it
  * does not know, so that a newer daemon can say more.
  */
 #ifndef FORECACHED_PROTO_ROW_H
@@ -27,7 +28,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum row_type { ROW_KEY, ROW_TEXT, ROW_NUM, ROW_UINT, ROW_BOOL, ROW_EST, ROW_TIME };
+enum row_type { ROW_KEY, ROW_TEXT, ROW_NUM, ROW_UINT, ROW_COUNT, ROW_BOOL, ROW_EST, ROW_TIME };
+
+#define ROW_UNCOUNTED UINT64_MAX
 
 struct row_field {
 	const char *name;
@@ -48,7 +51,7 @@ struct row_table {
 	X(NUM, age_s)                                                                              \
 	X(EST, change_rate_per_s)                                                                  \
 	X(NUM, request_rate_per_s) X(NUM, load_ms) X(NUM, stale_share) X(NUM, hit_ratio)           \
-	        X(UINT, requests) X(UINT, loads) X(TEXT, mode) X(TEXT, reason)
+	        X(COUNT, requests) X(COUNT, loads) X(TEXT, mode) X(TEXT, reason)
 
 /* Of `why`: engine.h, struct why, its row included. */
 #define ROW_WHY_TABLE(X)                                                                           \
@@ -119,6 +122,7 @@ struct row_table {
 #define ROW_C_TEXT             struct bytes
 #define ROW_C_NUM              double
 #define ROW_C_UINT             uint64_t
+#define ROW_C_COUNT            uint64_t
 #define ROW_C_BOOL             bool
 #define ROW_C_EST              struct estimate
 #define ROW_C_TIME             struct instant

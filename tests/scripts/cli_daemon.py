@@ -102,6 +102,7 @@ def what_is_learned_is_shown():
                      "mode", "reason"):
             assert name in row, row
         assert set(row["change_rate_per_s"]) == {"mean", "sd", "n"} and row["ttl_s"] > 0, row
+        assert 0 <= row["hit_ratio"] <= 1 and row["requests"] is None and row["loads"] is None, row
         assert [r["endpoint"] for r in as_json(d, "endpoints")] == ["/quotes/<symbol>"]
         text = forecache(d, "why", "/quotes/IBM").stdout.decode()
         assert "looks" in text and "a load takes" in text and "may be stale" in text and "nan" not in text.lower(), text

@@ -25,6 +25,30 @@ static double mean_of(struct change c)
 	return c.a / c.b;
 }
 
+TEST(a_hit_ratio_is_of_late)
+{
+	struct key k = fresh();
+
+	OK(isnan(key_hit_ratio(&k)), "nobody has asked");
+	key_answered(&k, 1, false);
+	OK(key_hit_ratio(&k) == 0);
+	for (int i = 0; i < 3; i++)
+		key_answered(&k, 1, true);
+	NEAR(key_hit_ratio(&k), 0.75, 1e-4);
+	/* a hundred that are told as one, and a hundred told one by one */
+	key_answered(&k, 100, true);
+	OK(key_hit_ratio(&k) == 1);
+	for (int i = 0; i < 100; i++)
+		key_answered(&k, 1, false);
+	NEAR(key_hit_ratio(&k), pow(63.0 / 64, 100), 0.01);
+	for (int i = 0; i < 4000; i++)
+		key_answered(&k, 1, i % 10 != 0);
+	NEAR(key_hit_ratio(&k), 0.9, 0.02);
+	/* a sampled event stands for a part of a request */
+	key_answered(&k, 0.5, true);
+	OK(k.recent_n == KEY_RECENT);
+}
+
 TEST(a_new_key_is_what_its_endpoint_says)
 {
 	struct endpoint ep;
@@ -956,6 +980,7 @@ int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	rng_init(&rng, tap_seed);
+	RUN(a_hit_ratio_is_of_late);
 	RUN(a_new_key_is_what_its_endpoint_says);
 	RUN(what_is_believed_of_a_key_follows_a_better_prior);
 	RUN(the_rate_of_requests_comes_back);

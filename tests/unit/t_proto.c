@@ -841,6 +841,7 @@ TEST(rows_read_back_and_doubt_is_nil)
 	                    .age_s = NAN,
 	                    .change_rate_per_s = {0.1, HUGE_VAL, 0},
 	                    .hit_ratio = 0.5,
+	                    .requests = ROW_UNCOUNTED,
 	                    .loads = 7,
 	                    .mode = bytes_str("learn"),
 	                    .resident = true,
@@ -865,6 +866,7 @@ TEST(rows_read_back_and_doubt_is_nil)
 	OK(value_map(m.root, "why", &map, &err) == 0);
 	OK(map_find(&map, "key") == NULL, "the key of an endpoint");
 	OK(value_is_nil(map_find(&map, "age_s")) && map_find(&map, "age_s"));
+	OK(y2.requests == ROW_UNCOUNTED && value_is_nil(map_find(&map, "requests")));
 	pack_reset(&w);
 	pack_map(&w, 1);
 	pack_text(&w, "ttl_s");

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "analyzer/key.h"
+
+#include <math.h>
+
+#define WHOLE 65535.0
+
+void key_answered(struct key *k, double count, bool hit)
+{
+	double take = fmin(count, KEY_RECENT);
+	double keep = fmin(k->recent_n, KEY_RECENT - take);
+	double share = (keep * k->recent_hits + (hit ? take * WHOLE : 0)) / (keep + take);
+
+	k->recent_hits = (uint16_t)(share + 0.5);
+	k->recent_n = (uint8_t)ceil(keep + take);
+}
+
+double key_hit_ratio(const struct key *k)
+{
+	return k->recent_n ? k->recent_hits / WHOLE : NAN;
+}
