@@ -43,80 +43,58 @@ struct row_table {
 	size_t n, bytes; /* fields; size of the struct */
 };
 
+/* clang-format off */
+
 /* Of `ttls` and `endpoints`, and the head of `why`: engine.h, struct ttl_row. */
-#define ROW_TTL_TABLE(X)                                                                           \
-	X(KEY, endpoint)                                                                           \
-	X(KEY, key)                                                                                \
-	X(NUM, ttl_s)                                                                              \
-	X(NUM, age_s)                                                                              \
-	X(EST, change_rate_per_s)                                                                  \
-	X(NUM, request_rate_per_s) X(NUM, load_ms) X(NUM, stale_share) X(NUM, hit_ratio)           \
-	        X(COUNT, requests) X(COUNT, loads) X(TEXT, mode) X(TEXT, reason)
+#define ROW_TTL_TABLE(X)									\
+	X(KEY, endpoint) X(KEY, key) X(NUM, ttl_s) X(NUM, age_s) X(EST, change_rate_per_s)	\
+	X(NUM, request_rate_per_s) X(NUM, load_ms) X(NUM, stale_share) X(NUM, hit_ratio)	\
+	X(COUNT, requests) X(COUNT, loads) X(TEXT, mode) X(TEXT, reason)
 
 /* Of `why`: engine.h, struct why, its row included. */
-#define ROW_WHY_TABLE(X)                                                                           \
-	ROW_TTL_TABLE(X)                                                                           \
-	X(BOOL, is_endpoint)                                                                       \
-	X(BOOL, resident)                                                                          \
-	X(EST, change_rate_mean)                                                                   \
-	X(NUM, shape_now)                                                                          \
-	X(TIME, last_changed)                                                                      \
-	X(TIME, last_load)                                                                         \
-	X(NUM, pool_mean) X(NUM, pool_n) X(EST, request_rate) X(NUM, demand_shape_now) X(          \
-	        NUM, forecast_mase) X(TIME, soft) X(TIME, hard) X(BOOL, refresh_ahead)             \
-	        X(NUM, price) X(NUM, p_stale_at_end) X(NUM, ttl_at_half_price_s) X(                \
-	                NUM, ttl_at_double_price_s) X(NUM, objective) X(NUM, measured)             \
-	                X(NUM, measured_sd) X(UINT, audits) X(UINT, audits_stale) X(               \
-	                        NUM, origin_rate_used) X(NUM, origin_rate_limit) X(TEXT, paused)   \
-	                        X(TEXT, last_error) X(UINT, seen_same) X(UINT, seen_changed) X(    \
-	                                UINT, told) X(UINT, announced) X(TEXT, last_modified)      \
-	                                X(NUM, forecast_vs_last) X(NUM, forecast_vs_ewma) X(       \
-	                                        TEXT, forecast_by) X(NUM, period_s) X(TEXT, hint)  \
-	                                        X(TEXT, peak) X(TEXT, peak_source) X(              \
-	                                                TIME, peak_s) X(NUM, peak_p_wanted)        \
-	                                                X(NUM, peak_p_useful) X(NUM, peak_worth)   \
-	                                                        X(BOOL, peak_loaded)               \
-	                                                                X(TEXT, peak_skip)
+#define ROW_WHY_TABLE(X)									\
+	ROW_TTL_TABLE(X) X(BOOL, is_endpoint) X(BOOL, resident) X(EST, change_rate_mean)	\
+	X(NUM, shape_now) X(TIME, last_changed) X(TIME, last_load) X(NUM, pool_mean)		\
+	X(NUM, pool_n) X(EST, request_rate) X(NUM, demand_shape_now) X(NUM, forecast_mase)	\
+	X(TIME, soft) X(TIME, hard) X(BOOL, refresh_ahead) X(NUM, price)			\
+	X(NUM, p_stale_at_end) X(NUM, ttl_at_half_price_s) X(NUM, ttl_at_double_price_s)	\
+	X(NUM, objective) X(NUM, measured) X(NUM, measured_sd) X(UINT, audits)			\
+	X(UINT, audits_stale) X(NUM, origin_rate_used) X(NUM, origin_rate_limit)		\
+	X(TEXT, paused) X(TEXT, last_error) X(UINT, seen_same) X(UINT, seen_changed)		\
+	X(UINT, told) X(UINT, announced) X(TEXT, last_modified) X(NUM, forecast_vs_last)	\
+	X(NUM, forecast_vs_ewma) X(TEXT, forecast_by) X(NUM, period_s) X(TEXT, hint)		\
+	X(TEXT, peak) X(TEXT, peak_source) X(TIME, peak_s) X(NUM, peak_p_wanted)		\
+	X(NUM, peak_p_useful) X(NUM, peak_worth) X(BOOL, peak_loaded) X(TEXT, peak_skip)
 
 /* Of `forecast`. */
-#define ROW_FORECAST_TABLE(X)                                                                      \
-	X(TIME, time_s) X(NUM, per_s) X(NUM, median) X(NUM, lo80) X(NUM, hi80) X(NUM, volatility)
+#define ROW_FORECAST_TABLE(X)									\
+	X(TIME, time_s) X(NUM, per_s) X(NUM, median) X(NUM, lo80) X(NUM, hi80)			\
+	X(NUM, volatility)
 
 /* Of `ttl`. */
 #define ROW_ADVICE_TABLE(X) X(KEY, endpoint) X(NUM, ttl_s) X(TEXT, reason)
 
 /* Of `hello`. max_* are the limits that a client must keep to. */
-#define ROW_HELLO_TABLE(X)                                                                         \
-	X(TEXT, server)                                                                            \
-	X(TEXT, version)                                                                           \
-	X(UINT, protocol)                                                                          \
-	X(TEXT, segment)                                                                           \
-	X(UINT, boot_id)                                                                           \
-	X(UINT, pid) X(TIME, time_s) X(NUM, time_scale) X(UINT, max_frame_bytes)                   \
-	        X(UINT, max_key_bytes) X(UINT, max_value_bytes) X(UINT, max_events)                \
-	                X(UINT, max_keys)
+#define ROW_HELLO_TABLE(X)									\
+	X(TEXT, server) X(TEXT, version) X(UINT, protocol) X(TEXT, segment) X(UINT, boot_id)	\
+	X(UINT, pid) X(TIME, time_s) X(NUM, time_scale) X(UINT, max_frame_bytes)		\
+	X(UINT, max_key_bytes) X(UINT, max_value_bytes) X(UINT, max_events)			\
+	X(UINT, max_keys)
 
 /* Of `schedule.list`, `schedule.next`, `schedule.report`. next_s: when it is due next. */
-#define ROW_SCHEDULE_TABLE(X)                                                                      \
-	X(TEXT, name)                                                                              \
-	X(TEXT, rrule)                                                                             \
-	X(TEXT, tz)                                                                                \
-	X(TEXT, calendar)                                                                          \
-	X(TEXT, start) X(TEXT, patterns) X(NUM, lead_s) X(UINT, max_keys) X(TIME, next_s)
+#define ROW_SCHEDULE_TABLE(X)									\
+	X(TEXT, name) X(TEXT, rrule) X(TEXT, tz) X(TEXT, calendar) X(TEXT, start)		\
+	X(TEXT, patterns) X(NUM, lead_s) X(UINT, max_keys) X(TIME, next_s)
 /* Of `schedule.list` with `learned`: engine.h, struct learned_row. */
-#define ROW_LEARNED_TABLE(X)                                                                       \
-	X(TEXT, name)                                                                              \
-	X(KEY, endpoint)                                                                           \
-	X(TEXT, days)                                                                              \
-	X(TEXT, time)                                                                              \
-	X(TEXT, tz)                                                                                \
-	X(TIME, next_s)                                                                            \
-	X(NUM, factor)                                                                             \
-	X(NUM, confidence)                                                                         \
-	X(NUM, seen_days)                                                                          \
-	X(NUM, held_days) X(NUM, told) X(NUM, came) X(NUM, useful) X(UINT, keys) X(BOOL, acted_on)
-#define ROW_DUE_TABLE(X)  X(TEXT, name) X(TIME, time_s)
+#define ROW_LEARNED_TABLE(X)									\
+	X(TEXT, name) X(KEY, endpoint) X(TEXT, days) X(TEXT, time) X(TEXT, tz)			\
+	X(TIME, next_s) X(NUM, factor) X(NUM, confidence) X(NUM, seen_days)			\
+	X(NUM, held_days) X(NUM, told) X(NUM, came) X(NUM, useful) X(UINT, keys)		\
+	X(BOOL, acted_on)
+#define ROW_DUE_TABLE(X) X(TEXT, name) X(TIME, time_s)
 #define ROW_PEAK_TABLE(X) X(TEXT, name) X(TIME, time_s) X(UINT, wanted) X(UINT, warm) X(UINT, left)
+
+/* clang-format on */
 
 #define ROW_C_KEY              struct bytes
 #define ROW_C_TEXT             struct bytes
