@@ -203,12 +203,19 @@ static struct bytes held_value(const struct engine *e, const struct key *k, bool
 	                                          : bytes_of(NULL, 0);
 }
 
-/* Whether that value is held, as it is. */
-static bool is_held_so(const struct engine *e, const struct key *k, struct bytes value)
+/*
+ * Whether just that is held: the value as it is, or the frame that it was packed into. The same value
+ * is packed into the same frame, but for another level; then the new one is to be kept.
+ */
+static bool is_held_so(const struct engine *e, const struct key *k, const struct fetched *f)
 {
+	struct bytes kept = load_kept(f), held;
 	bool packed;
 
-	return k->bytes == value.n && bytes_equal(held_value(e, k, &packed), value) && !packed;
+	if (k->bytes != kept.n)
+		return false;
+	held = held_value(e, k, &packed);
+	return packed == (f->packed != NULL) && bytes_equal(held, kept);
 }
 
 static bool is_live(const struct key *k, struct instant now)
@@ -558,8 +565,8 @@ int plain_set(struct engine *e, struct instant now, const struct plain_set *s, s
 	f.version = large_version(s->value, s->room, s->packed);
 	plain_touch(e, key);
 	/* equal bytes stay where they are: a set of what is there costs a comparison */
-	if (!s->room && !s->packed && was_exact && (k->flags & KEY_OURS) &&
-	    k->entry != STORE_NONE && is_held_so(e, k, s->value) && serve_is_whole(e, key)) {
+	if (!s->room && was_exact && (k->flags & KEY_OURS) && k->entry != STORE_NONE &&
+	    is_held_so(e, k, &f) && serve_is_whole(e, key)) {
 		note_set(e, now, key, &f, s);
 		set_times(e, key, s->expires);
 		store_renew(e->store, k->entry, k->loaded, k->soft, k->hard);

@@ -106,6 +106,45 @@ TEST(a_value_that_came_packed_is_handed_out_so)
 	bench_free(&b);
 }
 
+TEST(a_set_of_what_is_held_packed_leaves_it_where_it_is)
+{
+	static char value[5000], other[5000];
+	struct bench b = bench_new(1 << 20, NULL, 0);
+	struct plain_set s = {.key = bytes_str("k"), .value = bytes_of(value, sizeof(value))};
+	struct packed_value p = {.hash = hash_bytes(s.value, 0)};
+	struct plain_value v = {0};
+	char frame[100];
+	bool packed;
+
+	p.bytes = packed_or_not(s.value, &packed);
+	OK(packed && p.bytes.n <= sizeof(frame));
+	memcpy(frame, p.bytes.p, p.bytes.n);
+	p.bytes.p = frame;
+	s.packed = &p;
+	for (int i = 0; i < 5; i++) {
+		s.expires = instant_add(b.now, SPAN_S(10));
+		OK(plain_set(b.e, b.now, &s, &b.fx) == 0);
+		OK(b.e->stats.packed.values == 1, "put once");
+		OK(plain_find(b.e, b.now, s.key, &v) && v.packed && v.expires.us == s.expires.us);
+		b.now = instant_add(b.now, SPAN_S(6));
+	}
+	plain_learn(b.e, b.now, 10, &b.fx);
+	OK(b.e->key.v[v.id].looks == 1 && b.e->stats.sets == 5, "a look at what has not changed");
+	/* another value, and a frame as long that is another */
+	other[0] = 1;
+	s.value = bytes_of(other, sizeof(other));
+	frame[p.bytes.n - 1] ^= 1;
+	p.hash++;
+	OK(plain_set(b.e, b.now, &s, &b.fx) == 0 && b.e->stats.packed.values == 2);
+	OK(plain_find(b.e, b.now, s.key, &v) && bytes_equal(v.value, p.bytes));
+	/* the very bytes of the frame as a value */
+	s.value = p.bytes;
+	s.packed = NULL;
+	OK(plain_set(b.e, b.now, &s, &b.fx) == 0);
+	OK(plain_find(b.e, b.now, s.key, &v) && !v.packed && bytes_equal(v.value, p.bytes));
+	bench_free(&b);
+}
+
 /* -- Counts ------------------------------------------------------------------------------------ */
 
 /* By looking at each key: what plain_count() and plain_ending() have to be. */
@@ -371,6 +410,7 @@ int main(int argc, char **argv)
 	tap_start(argc, argv);
 	rng_init(&rng, tap_seed);
 	RUN(a_value_that_came_packed_is_handed_out_so);
+	RUN(a_set_of_what_is_held_packed_leaves_it_where_it_is);
 	RUN(counts_agree_with_a_scan_whatever_happens);
 	RUN(a_purge_of_many_keys_is_done_in_slices);
 	RUN(purges_are_answered_in_their_order);
