@@ -234,13 +234,11 @@ static void packed(size_t value_bytes)
 {
 	char *value = mem_calloc(value_bytes, 1), *frame = mem_calloc(value_bytes, 1);
 	char title[96], name[KEY_MAX];
-	struct packer *p = packer_new();
+	struct packer p = {0};
 	double ns[2], kept = 0, fastest = INFINITY;
 	struct host h;
 	struct fc *fc;
 
-	if (!p)
-		bench_die("packer_new");
 	host_start(&h, NULL, 64 * MIB, NULL, NULL);
 	fc = open_client();
 	for (int how = 0; how < 2; how++) {
@@ -250,7 +248,7 @@ static void packed(size_t value_bytes)
 
 			quotes(value, value_bytes, k);
 			began = bench_ns();
-			n = packer_pack(p, 3, bytes_of(value, value_bytes), frame);
+			n = packer_pack(&p, 3, bytes_of(value, value_bytes), frame);
 			fastest = fmin(fastest, (double)(bench_ns() - began));
 			kept += how ? (double)n / HOT : 0;
 			if (!n)
@@ -264,7 +262,7 @@ static void packed(size_t value_bytes)
 	}
 	fc_close(&fc);
 	host_stop(&h);
-	packer_free(&p);
+	packer_release(&p);
 	snprintf(title, sizeof(title), "get of %zu bytes of JSON, hot: %u keys in turn, one thread",
 	         value_bytes, HOT);
 	bench_title(title);

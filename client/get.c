@@ -51,24 +51,35 @@ static bool place(struct room room, size_t n, void **ret_data, enum reader_outco
  * The same of a value that is compressed: it is unpacked from a copy that is known to be what was put,
  * as what is in the segment may change at any time.
  */
-static bool unpack_out(const struct store_reader *r, struct lane *mine, struct reader_view *v,
-                       struct room room, void **ret_data, enum reader_outcome *ret_outcome)
+static bool unpack_frame(const struct store_reader *r, struct lane *mine, struct reader_view *v,
+                         struct room room, void **ret_data, enum reader_outcome *ret_outcome)
 {
 	struct bytes frame = {.n = (size_t)v->value.value_bytes};
+	void *copy;
 	uint64_t n;
 
-	frame.p = lane_frame(mine, frame.n);
-	if (!frame.p || !store_reader_copy(r, v, mine->frame) ||
+	copy = frame.n ? unpacker_lend(&mine->unpacker, frame.n) : NULL;
+	frame.p = copy;
+	if (!copy || !store_reader_copy(r, v, copy) ||
 	    !packed_bytes(frame, LAYOUT_MAX_VALUE_BYTES, &n))
 		return false;
 	v->value.value_bytes = n;
 	if (!place(room, (size_t)n, ret_data, ret_outcome))
 		return false;
-	if (unpacker_unpack(mine->unpacker, frame, *ret_data, n))
+	if (unpacker_unpack(&mine->unpacker, frame, *ret_data, n))
 		return true;
 	if (!room.p)
 		free(*ret_data);
 	return false;
+}
+
+static bool unpack_out(const struct store_reader *r, struct lane *mine, struct reader_view *v,
+                       struct room room, void **ret_data, enum reader_outcome *ret_outcome)
+{
+	bool done = unpack_frame(r, mine, v, room, ret_data, ret_outcome);
+
+	unpacker_trim(&mine->unpacker);
+	return done;
 }
 
 /*

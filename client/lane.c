@@ -121,8 +121,7 @@ void lanes_release(struct lanes *s)
 	pthread_mutex_unlock(&sets_lock);
 	for (; l; l = next) {
 		next = l->next;
-		unpacker_free(&l->unpacker);
-		free(l->frame);
+		unpacker_release(&l->unpacker);
 		if (l->allocated)
 			free(l);
 	}
@@ -139,27 +138,10 @@ void lanes_forked(struct lanes *s)
 		if (!self.number ||
 		    atomic_load_explicit(&l->taken, memory_order_relaxed) != self.number) {
 			lane_done(l);
-			/* its thread may have been about to change these: nobody knows what they are */
-			l->unpacker = NULL;
-			l->frame = NULL;
-			l->frame_cap = 0;
+			/* its thread may have been about to change it: nobody knows what it is */
+			l->unpacker = (struct unpacker){0};
 			atomic_store_explicit(&l->taken, 0, memory_order_relaxed);
 		}
-}
-
-/* Memory of more is not kept for the next. */
-#define KEEP_BYTES ((size_t)1 << 20)
-
-void *lane_frame(struct lane *l, size_t n)
-{
-	if (!l->unpacker)
-		l->unpacker = unpacker_new();
-	if (l->frame && n <= l->frame_cap && l->frame_cap <= KEEP_BYTES)
-		return l->unpacker ? l->frame : NULL;
-	free(l->frame);
-	l->frame = malloc(n);
-	l->frame_cap = l->frame ? n : 0;
-	return l->unpacker ? l->frame : NULL;
 }
 
 static struct lane *take(struct lanes *s)

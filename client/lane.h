@@ -12,7 +12,8 @@
  * kernel has no membarrier the store is an exchange.
  *
  * What unpacks compressed values, and the memory that they are copied to, is taken when it is first
- * wanted and kept, so that a get of one takes no memory but for the value.
+ * wanted and kept, so that a get of one takes no memory but for the value. Of a frame beyond
+ * UNPACKER_KEEPS it is given back before the get is over.
  *
  * The clock costs a get a quarter of its time. A reading is good for LANE_CLOCK_TICKS of the
  * processor's counter, below a microsecond, of which the counter alone is read in between.
@@ -49,10 +50,7 @@ struct lane {
 	struct reader_clock clock;
 	uint64_t counter; /* of the processor, when ... */
 	int64_t boottime_us;
-	/* for values that are kept compressed: NULL until the first */
-	struct unpacker *unpacker;
-	void *frame;
-	size_t frame_cap;
+	struct unpacker unpacker; /* for values that are kept compressed: lends memory for the frame */
 
 	_Atomic uint64_t taken; /* by the thread with this number; 0: free */
 	struct lane *next;      /* all of the handle; only ever prepended to */
@@ -102,9 +100,6 @@ static inline uint64_t lane_counter(void)
 	return 0;
 }
 #endif
-
-/* Memory of the lane's for a frame of n bytes, and its unpacker; NULL: there is none. */
-void *lane_frame(struct lane *l, size_t n);
 
 static inline void lane_add(atomic_ullong *count, unsigned long long n)
 {

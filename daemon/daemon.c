@@ -300,6 +300,8 @@ void daemon_turn_end(void *arg)
 		loop_timer_set(d->loop, &d->tick, clock_real_until(&d->clock, next));
 	d->tick_at = next;
 	wire_flush(d->wire);
+	/* all that was answered in this turn has been copied by now */
+	unpacker_trim(&d->unpack.unpacker);
 }
 
 int daemon_start(struct daemon *d)

@@ -45,11 +45,11 @@ struct jobs {
 	struct job *first, *last;
 };
 
-/* What a thread needs to compress; as many as there are threads. */
+/* What a thread needs to compress; as many as there are threads. The first n are idle. */
 struct packers {
 	pthread_mutex_t lock;
-	struct packer **idle;
-	size_t n, cap;
+	struct packer *idle;
+	size_t n;
 };
 
 struct large {
@@ -116,27 +116,21 @@ double large_least(const struct config *c)
 
 /* -- Compression ------------------------------------------------------------------------------ */
 
-/* NULL: no memory. */
-static struct packer *packer_take(struct packers *s)
+static struct packer packer_take(struct packers *s)
 {
-	struct packer *p = NULL;
+	struct packer p;
 
 	pthread_mutex_lock(&s->lock);
-	if (s->n)
-		p = s->idle[--s->n];
+	p = s->idle[--s->n];
 	pthread_mutex_unlock(&s->lock);
-	return p ? p : packer_new();
+	return p;
 }
 
-static void packer_give(struct packers *s, struct packer *p)
+static void packer_give(struct packers *s, struct packer p)
 {
 	pthread_mutex_lock(&s->lock);
-	if (s->n < s->cap) {
-		s->idle[s->n++] = p;
-		p = NULL;
-	}
+	s->idle[s->n++] = p;
 	pthread_mutex_unlock(&s->lock);
-	packer_free(&p);
 }
 
 /* Its frame, in memory of just its size; nothing where that saves too little. */
@@ -164,19 +158,18 @@ static void hash_content(struct large_value *v)
 static void pack_all(void *arg)
 {
 	struct job *j = arg;
-	struct packer *p = packer_take(&j->l->packers);
+	struct packer p = packer_take(&j->l->packers);
 
 	for (size_t i = 0; i < j->n; i++) {
 		struct large_value *v = &j->v[i];
 
-		if (p && v->level)
-			v->packed.bytes = frame_of(p, v->level, v->value);
+		if (v->level)
+			v->packed.bytes = frame_of(&p, v->level, v->value);
 		if (v->packed.bytes.n)
 			v->packed.hash = hash_bytes(v->value, 0);
 		hash_content(v);
 	}
-	if (p)
-		packer_give(&j->l->packers, p);
+	packer_give(&j->l->packers, p);
 }
 
 /* -- Room ------------------------------------------------------------------------------------- */
@@ -423,7 +416,7 @@ struct large *large_new(struct daemon *d, size_t threads)
 	l->step = (struct loop_timer){step, l, 0};
 	l->hand_on = (struct loop_timer){hand_on, l, 0};
 	l->packers.idle = mem_calloc(threads, sizeof(*l->packers.idle));
-	l->packers.cap = threads;
+	l->packers.n = threads;
 	pthread_mutex_init(&l->packers.lock, NULL);
 	l->pool = workers_new(d->loop, threads);
 	if (!l->pool)
@@ -444,7 +437,7 @@ void large_free(struct large **lp)
 	loop_timer_cancel(l->d->loop, &l->step);
 	loop_timer_cancel(l->d->loop, &l->hand_on);
 	while (l->packers.n)
-		packer_free(&l->packers.idle[--l->packers.n]);
+		packer_release(&l->packers.idle[--l->packers.n]);
 	pthread_mutex_destroy(&l->packers.lock);
 	free(l->packers.idle);
 	free(l);

@@ -451,7 +451,7 @@ static void take_down(struct daemon *d)
 	loaders_free(&d->loaders);
 	origins_free(&d->origins);
 	wire_free(&d->wire);
-	unpack_release(&d->unpack);
+	unpacker_release(&d->unpack.unpacker);
 	workers_free(&d->workers);
 	learned_free(&d->learned);
 	if (d->loop)

@@ -8,33 +8,21 @@
 #define BLOCK_MAKES 131072u
 #define BLOCK_TAKES 4u
 
-struct packer {
-	ZSTD_CCtx *zstd;
-};
-
-struct unpacker {
-	ZSTD_DCtx *zstd;
-};
-
-struct packer *packer_new(void)
+void packer_release(struct packer *p)
 {
-	struct packer *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		return NULL;
-	p->zstd = ZSTD_createCCtx();
-	if (!p->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_checksumFlag, 1)))
-		packer_free(&p);
-	return p;
+	ZSTD_freeCCtx(p->zstd);
+	*p = (struct packer){0};
 }
 
-void packer_free(struct packer **p)
+static bool packer_start(struct packer *p)
 {
-	if (!*p)
-		return;
-	ZSTD_freeCCtx((*p)->zstd);
-	free(*p);
-	*p = NULL;
+	if (p->zstd)
+		return true;
+	p->zstd = ZSTD_createCCtx();
+	if (p->zstd && !ZSTD_isError(ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_checksumFlag, 1)))
+		return true;
+	packer_release(p);
+	return false;
 }
 
 size_t packer_room(size_t value_bytes)
@@ -46,10 +34,13 @@ size_t packer_pack(struct packer *p, int level, struct bytes value, void *buf)
 {
 	size_t room = packer_room(value.n), n;
 
-	if (!room || ZSTD_isError(ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, level)))
+	if (!room || !packer_start(p) ||
+	    ZSTD_isError(ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, level)))
 		return 0;
 	/* that it does not fit is the usual error */
 	n = ZSTD_compress2(p->zstd, buf, room, value.p, value.n);
+	if (ZSTD_sizeof_CCtx(p->zstd) > PACKER_KEEPS)
+		packer_release(p);
 	return ZSTD_isError(n) ? 0 : n;
 }
 
@@ -65,33 +56,41 @@ bool packed_bytes(struct bytes frame, uint64_t most, uint64_t *ret_bytes)
 	return true;
 }
 
-struct unpacker *unpacker_new(void)
+void unpacker_release(struct unpacker *u)
 {
-	struct unpacker *u = calloc(1, sizeof(*u));
-
-	if (!u)
-		return NULL;
-	u->zstd = ZSTD_createDCtx();
-	if (!u->zstd)
-		unpacker_free(&u);
-	return u;
+	ZSTD_freeDCtx(u->zstd);
+	free(u->buf);
+	*u = (struct unpacker){0};
 }
 
-void unpacker_free(struct unpacker **u)
+void unpacker_trim(struct unpacker *u)
 {
-	if (!*u)
+	if (u->cap <= UNPACKER_KEEPS)
 		return;
-	ZSTD_freeDCtx((*u)->zstd);
-	free(*u);
-	*u = NULL;
+	free(u->buf);
+	u->buf = NULL;
+	u->cap = 0;
+}
+
+void *unpacker_lend(struct unpacker *u, size_t n)
+{
+	unpacker_trim(u);
+	if (n <= u->cap)
+		return u->buf;
+	free(u->buf);
+	u->buf = malloc(n);
+	u->cap = u->buf ? n : 0;
+	return u->buf;
 }
 
 bool unpacker_unpack(struct unpacker *u, struct bytes frame, void *buf, uint64_t n)
 {
 	size_t made;
 
+	if (!u->zstd)
+		u->zstd = ZSTD_createDCtx();
 	/* just the one frame, whatever may stand behind it */
-	if (ZSTD_findFrameCompressedSize(frame.p, frame.n) != frame.n)
+	if (!u->zstd || ZSTD_findFrameCompressedSize(frame.p, frame.n) != frame.n)
 		return false;
 	made = ZSTD_decompressDCtx(u->zstd, buf, (size_t)n, frame.p, frame.n);
 	return !ZSTD_isError(made) && made == n;

@@ -10,18 +10,17 @@
 /* The frame of a value, good until the next; the value itself if packing saves too little. */
 static inline struct bytes packed_or_not(struct bytes value, bool *ret_packed)
 {
-	static struct packer *packer;
+	static struct packer packer;
 	static char *buf;
 	static size_t cap;
 	size_t n;
 
-	packer = packer ? packer : packer_new();
 	if (cap < value.n) {
 		free(buf);
 		cap = value.n;
 		buf = malloc(cap);
 	}
-	n = packer && buf ? packer_pack(packer, 1, value, buf) : 0;
+	n = buf ? packer_pack(&packer, 1, value, buf) : 0;
 	*ret_packed = n > 0;
 	return n ? bytes_of(buf, n) : value;
 }
@@ -29,15 +28,14 @@ static inline struct bytes packed_or_not(struct bytes value, bool *ret_packed)
 /* The value of a frame, good until the next; NULL and 0: it has none. */
 static inline struct bytes unpacked(struct bytes frame)
 {
-	static struct unpacker *unpacker;
+	static struct unpacker unpacker;
 	static char *buf;
 	uint64_t n;
 
-	unpacker = unpacker ? unpacker : unpacker_new();
 	free(buf);
 	buf = NULL;
-	if (!unpacker || !packed_bytes(frame, 1 << 20, &n) || !(buf = malloc(n ? n : 1)) ||
-	    !unpacker_unpack(unpacker, frame, buf, n))
+	if (!packed_bytes(frame, 1 << 20, &n) || !(buf = malloc(n)) ||
+	    !unpacker_unpack(&unpacker, frame, buf, n))
 		return bytes_of(NULL, 0);
 	return bytes_of(buf, n);
 }

@@ -186,6 +186,35 @@ def a_redis_client_sees_the_values():
 
 
 @test
+def what_other_commands_set_is_kept_as_it_is():
+    with Daemon(CONFIG) as d:
+        w = redis(d)
+        a, b = text("a", 3000), text("b", 3000)
+        ways = [[("MSET", "/z/k", b)], [("DEL", "/z/k"), ("MSETNX", "/z/k", b)], [("APPEND", "/z/k", "tail")],
+                [("SETRANGE", "/z/k", 1, "!")], [("SETBIT", "/z/k", 9, 1)], [("COPY", "/z/from", "/z/k", "REPLACE")],
+                [("RENAME", "/z/from", "/z/k")], [("DEL", "/z/k"), ("RENAMENX", "/z/from", "/z/k")],
+                [("DEL", "/z/k"), ("MULTI",), ("SET", "/z/k", b), ("EXEC",)]]
+        for way in ways:
+            for key in ("/z/k", "/z/from"):
+                w.ask("SET", key, a)
+                w.ask("SET", key, b)
+            assert w.ask("MEMORY", "USAGE", "/z/k") < 2000
+            before = compression(d)["values"]
+            for command in way:
+                assert not isinstance(w.ask(*command), Error), command
+            assert w.ask("MEMORY", "USAGE", "/z/k") > 3000, way
+            assert compression(d)["values"] == before, way
+        for command in (("SET", "/z/k", a), ("SETEX", "/z/k", 60, b), ("PSETEX", "/z/k", 60000, a), ("GETSET", "/z/k", b),
+                        ("SETNX", "/z/new", a)):
+            before = compression(d)["values"]
+            assert not isinstance(w.ask(*command), Error), command
+            assert compression(d)["values"] == before + 1, command
+        # the value that is held
+        assert w.ask("SET", "/z/k", b) == b"OK" and w.ask("TTL", "/z/k") == -1
+        assert compression(d)["values"] == before + 1 and count(d, "values_not_compressed") == 0
+
+
+@test
 def who_has_much_unpacked_takes_turns():
     with Daemon(CONFIG) as d:
         a, b, n = redis(d), redis(d), 2000

@@ -65,7 +65,7 @@ static int64_t clock_us(clockid_t id)
 
 /* -- The daemon ----------------------------------------------------------------------------- */
 
-#define SEGMENT_BYTES (1u << 20)
+#define SEGMENT_BYTES (4u << 20)
 #define MAX_WAITERS   64
 #define MAX_SEEN      64
 

@@ -294,6 +294,31 @@ TEST(a_get_allocates_the_value_that_it_gives_away_and_nothing_else)
 	daemon_stop();
 }
 
+TEST(memory_for_a_large_frame_is_not_kept)
+{
+	struct fc_options o = {.size = sizeof(o), .dir = d.dir, .flush_s = 60};
+	static char none[UNPACKER_KEEPS + 1];
+	char buf[sizeof(LONG)];
+	struct fc_value v;
+	struct fc *fc;
+	long before;
+
+	daemon_start(false);
+	put_frame("z", frame_of(LONG));
+	put_frame("no frame", bytes_of(none, UNPACKER_KEEPS));
+	put_frame("nor this", bytes_of(none, UNPACKER_KEEPS + 1));
+	OK(fc_open(&o, &fc) == 0);
+	OK(fc_get_into(fc, NULL, "z", 1, 0, buf, sizeof(buf), &v) == 0);
+	OK(fc_get_into(fc, NULL, "no frame", 8, 0, buf, sizeof(buf), &v) == -ENOENT);
+	before = atomic_load(&live);
+	OK(fc_get_into(fc, NULL, "no frame", 8, 0, buf, sizeof(buf), &v) == -ENOENT);
+	OK(atomic_load(&live) == before);
+	OK(fc_get_into(fc, NULL, "nor this", 8, 0, buf, sizeof(buf), &v) == -ENOENT);
+	OK(atomic_load(&live) == before - 1, "what was lent before is gone, too");
+	fc_close(&fc);
+	daemon_stop();
+}
+
 TEST(a_segment_that_is_cut_while_it_is_mapped_is_let_go)
 {
 	struct segment_map *m;
@@ -320,6 +345,7 @@ int main(int argc, char **argv)
 	RUN(a_client_that_gets_no_memory_says_so_and_leaks_none);
 	RUN(a_client_without_a_segment_that_gets_no_memory_says_so);
 	RUN(a_get_allocates_the_value_that_it_gives_away_and_nothing_else);
+	RUN(memory_for_a_large_frame_is_not_kept);
 	RUN(a_segment_that_is_cut_while_it_is_mapped_is_let_go);
 	remove_dir();
 	return tap_done();

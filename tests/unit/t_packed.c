@@ -11,8 +11,8 @@
 
 #include <string.h>
 
-static struct packer *packer;
-static struct unpacker *unpacker;
+static struct packer packer;
+static struct unpacker unpacker;
 
 /* Of the kinds of values that caches hold: text that repeats itself; zeros; and what nothing saves. */
 enum kind { TEXT, ZEROS, NOISE, KINDS };
@@ -38,7 +38,7 @@ static char *pack(const char *value, size_t n, int level, size_t *ret_n)
 {
 	char *buf = malloc(packer_room(n) + 1), *frame;
 
-	*ret_n = packer_pack(packer, level, bytes_of(value, n), buf);
+	*ret_n = packer_pack(&packer, level, bytes_of(value, n), buf);
 	frame = *ret_n ? malloc(*ret_n) : NULL;
 	if (frame)
 		memcpy(frame, buf, *ret_n);
@@ -57,7 +57,7 @@ static int unpack(const char *frame, size_t frame_n, const char *value, size_t n
 	if (!packed_bytes(bytes_of(frame, frame_n), n + 1000000, &made))
 		return 0;
 	buf = malloc(made ? made : 1);
-	if (unpacker_unpack(unpacker, bytes_of(frame, frame_n), buf, made))
+	if (unpacker_unpack(&unpacker, bytes_of(frame, frame_n), buf, made))
 		is = made == n && memcmp(buf, value, n) == 0 ? 1 : -1;
 	free(buf);
 	return is;
@@ -106,14 +106,14 @@ TEST(what_saves_less_than_an_eighth_is_not_packed)
 	for (size_t noise = 0; noise <= sizeof(value); noise += 64) {
 		make(&g, NOISE, value, noise);
 		memset(value + noise, 'x', sizeof(value) - noise);
-		n = packer_pack(packer, 3, bytes_of(value, sizeof(value)), buf);
+		n = packer_pack(&packer, 3, bytes_of(value, sizeof(value)), buf);
 		OK(n <= packer_room(sizeof(value)));
 		OK(n || noise > 3300, "%zu bytes of noise", noise);
 		OK(!n || noise < 3584, "%zu bytes of noise", noise);
 		packed += n > 0;
 	}
 	OK(packed > 50);
-	OK(packer_pack(packer, 3, bytes_of(NULL, 0), buf) == 0);
+	OK(packer_pack(&packer, 3, bytes_of(NULL, 0), buf) == 0);
 }
 
 TEST(a_frame_that_was_cut_is_an_error)
@@ -219,18 +219,44 @@ TEST(a_short_frame_that_says_it_is_huge_takes_no_memory)
 	OK(!packed_bytes(bytes_of(NULL, 0), UINT64_MAX, &n));
 }
 
+TEST(memory_beyond_what_is_kept_is_given_back)
+{
+	size_t n = 1 << 20, frame_n;
+	char *value = malloc(n), *frame, *lent;
+	struct rng g;
+
+	rng_init(&g, tap_seed);
+	make(&g, TEXT, value, n);
+	for (int level = 1; level < 10; level += 8) {
+		frame = pack(value, n, level, &frame_n);
+		OK(frame && !packer.zstd == (level > 1), "what level 9 works in is 13 MB");
+		free(frame);
+	}
+	free(pack(value, n, 1, &frame_n));
+	OK(packer.zstd && frame_n, "and it goes on");
+	lent = unpacker_lend(&unpacker, UNPACKER_KEEPS);
+	unpacker_trim(&unpacker);
+	OK(lent && unpacker_lend(&unpacker, 1) == lent && unpacker.cap == UNPACKER_KEEPS);
+	OK(unpacker_lend(&unpacker, UNPACKER_KEEPS + 1));
+	OK(unpacker.cap == UNPACKER_KEEPS + 1);
+	OK(unpacker_lend(&unpacker, 5) && unpacker.cap == 5);
+	OK(unpacker_lend(&unpacker, UNPACKER_KEEPS + 1));
+	unpacker_trim(&unpacker);
+	OK(!unpacker.cap && !unpacker.buf);
+	free(value);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
-	packer = packer_new();
-	unpacker = unpacker_new();
 	RUN(a_value_comes_out_as_it_went_in);
 	RUN(what_saves_less_than_an_eighth_is_not_packed);
 	RUN(a_frame_that_was_cut_is_an_error);
 	RUN(bits_of_a_frame_may_flip);
 	RUN(garbage_is_an_error);
 	RUN(a_short_frame_that_says_it_is_huge_takes_no_memory);
-	packer_free(&packer);
-	unpacker_free(&unpacker);
+	RUN(memory_beyond_what_is_kept_is_given_back);
+	packer_release(&packer);
+	unpacker_release(&unpacker);
 	return tap_done();
 }
