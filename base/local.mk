@@ -11,6 +11,7 @@ noinst_LTLIBRARIES += %D%/libbase.la
 	%D%/mem.h %D%/mem.c \
 	%D%/quad.h \
 	%D%/range.h \
+	%D%/record.h \
 	%D%/rng.h %D%/rng.c \
 	%D%/text.h %D%/text.c \
 	%D%/vec.h \

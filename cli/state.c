@@ -172,8 +172,6 @@ int cmd_export(int argc, char **argv)
 
 /* -- Import ------------------------------------------------------------------------------------ */
 
-_Static_assert(RECORD_FIELDS_MAX >= RECORD_MAX_FIELDS, "a message can carry whatever the engine keeps");
-
 struct import {
 	struct request request;
 	struct kept kept; /* what its records point into */

@@ -290,13 +290,14 @@ static int import(struct daemon *d, const struct request *r, struct pack *w, cha
 
 	for (size_t i = 0; i < r->record.n; i++) {
 		const struct record_row *row = &r->record.v[i];
-		struct record rec = {.kind = kind, .name = row->name, .endpoint = row->endpoint};
+		struct record rec = {.kind = kind,
+		                     .name = row->name,
+		                     .endpoint = row->endpoint,
+		                     .n_fields = row->n_fields};
 
 		/* names that are longer than any of ours are cut, and so not found */
 		snprintf(kind, sizeof(kind), "%.*s", (int)(row->kind.n < 63 ? row->kind.n : 63),
 		         (const char *)row->kind.p);
-		rec.n_fields =
-		        row->n_fields < RECORD_MAX_FIELDS ? row->n_fields : RECORD_MAX_FIELDS;
 		for (size_t k = 0; k < rec.n_fields; k++) {
 			snprintf(names[k], sizeof(names[k]), "%.*s",
 			         (int)(row->field[k].name.n < 63 ? row->field[k].name.n : 63),

@@ -27,6 +27,7 @@
 #include "base/bytes.h"
 #include "base/estimate.h"
 #include "base/instant.h"
+#include "base/record.h"
 #include "base/vec.h"
 #include "base/zone.h"
 #include "engine/policy.h"
@@ -597,8 +598,6 @@ void engine_stats(struct engine *e, struct engine_stats *ret);
  * an earlier one of the same kind and name), the fields are its content: a name and one or more
  * doubles. The daemon keeps them in SQLite as JSON, `export` and `import` carry them as a file.
  */
-#define RECORD_MAX_FIELDS 24
-
 struct record_field {
 	const char *name;
 	const double *v; /* n finite numbers */

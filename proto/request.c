@@ -442,8 +442,8 @@ static int read_record_field(struct reading *x, const struct msgpack_object *v,
 	struct cursor c;
 	int rc;
 
-	if (row->n_fields == RECORD_FIELDS_MAX)
-		return proto_fail(x->err, -EBADMSG, "fields: has more than %d", RECORD_FIELDS_MAX);
+	if (row->n_fields == RECORD_MAX_FIELDS)
+		return proto_fail(x->err, -EBADMSG, "fields: has more than %d", RECORD_MAX_FIELDS);
 	rc = value_array(v, "field", 1, RECORD_NUMBERS_MAX, &c, x->err);
 	if (rc)
 		return rc;

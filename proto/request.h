@@ -29,6 +29,7 @@
 
 #include "base/bytes.h"
 #include "base/instant.h"
+#include "base/record.h"
 #include "base/vec.h"
 #include "proto/event.h"
 #include "proto/pack.h"
@@ -86,7 +87,6 @@ enum request_purge { PURGE_ONE_KEY, PURGE_ONE_ENDPOINT, PURGE_EVERYTHING };
 
 #define REQUEST_MAX_PATTERNS 64
 #define REQUEST_MAX_STEPS    10080 /* a week of minutes */
-#define RECORD_FIELDS_MAX    24
 #define RECORD_NUMBERS_MAX   4096
 
 struct request_pair {
@@ -100,7 +100,7 @@ struct record_row {
 		struct bytes name;
 		const double *v;
 		size_t n;
-	} field[RECORD_FIELDS_MAX];
+	} field[RECORD_MAX_FIELDS];
 	size_t n_fields;
 };
 
