@@ -26,8 +26,8 @@
 /* The common buffer, when it grew beyond this for one reply, is given back. */
 #define OUT_KEEP (4 * WRITE_AT)
 
-/* What may be unpacked for one connection in a turn, in ns; it goes on in the next. */
-#define UNPACK_NS 2000000
+/* A connection's share of a turn. */
+#define SHARE_US 2000
 
 /* Buffers of a connection that grew beyond this are given back when they are empty. */
 #define KEEP_BYTES (16 * 1024)
@@ -384,6 +384,7 @@ void resp_conn_close(struct resp_conn *c)
 		r->n_monitors--;
 	resp_multi_forget(c);
 	resp_job_free(c);
+	resp_owed_free(c);
 	while (misses_take_oldest(&c->misses, &miss))
 		if (miss.lease)
 			*vec_push(&r->lost) = miss.lease;
@@ -535,10 +536,10 @@ static bool write_share(struct resp_conn *c, size_t from, size_t to)
 	return false;
 }
 
-/* What has been replied since choose_out(), or is in the connection's own buffer. */
+/* What has been replied since choose_out(), is owed, or is in the connection's own buffer. */
 static size_t unwritten(const struct resp_conn *c)
 {
-	return c->w->n - (c->w == &c->out ? c->out_at : c->from);
+	return c->w->n - (c->w == &c->out ? c->out_at : c->from) + resp_owed_bytes(c);
 }
 
 static bool write_out(struct resp_conn *c)
@@ -564,6 +565,17 @@ static int64_t clock_us(void)
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+void resp_share_begin(struct resp *r)
+{
+	r->share_ns = r->d->unpack.ns;
+	r->share_us = r->timed_us;
+}
+
+bool resp_share_is_spent(const struct resp *r)
+{
+	return r->d->unpack.ns - r->share_ns > 1000 * SHARE_US || r->timed_us - r->share_us > SHARE_US;
+}
+
 void resp_call(struct resp_conn *c, const struct resp_command *k, const struct bytes *arg, size_t n)
 {
 	struct resp *r = c->r;
@@ -579,6 +591,7 @@ void resp_call(struct resp_conn *c, const struct resp_command *k, const struct b
 
 		k->fn(c, arg, n);
 		took = clock_us() - start;
+		r->timed_us += took;
 		if (r->set.slow_us >= 0 && took >= r->set.slow_us)
 			resp_slow_add(c, arg, n, took);
 	}
@@ -623,6 +636,17 @@ static bool is_paused(const struct resp_conn *c, const struct resp_command *k)
 		if (writes(c->queue.v[i].command))
 			return true;
 	return false;
+}
+
+/*
+ * True when so many flushes are under way that the engine would have to end them at once: others would
+ * wait for that.
+ */
+static bool flush_waits(const struct resp_conn *c, const struct resp_command *k)
+{
+	unsigned n = k->fn == resp_do_exec ? c->queued_flushes : resp_is_flush(k) && c->multi == RESP_PLAIN;
+
+	return n && c->r->flushing && n > plain_flushes_left(resp_engine(c));
 }
 
 /* "GET / HTTP/1.1": the last word of a line that is no request of a Redis client. */
@@ -728,7 +752,7 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, boo
 	} else if (!c->trusted && !(k->flags & RESP_NO_AUTH)) {
 		resp_error(c->w, "NOAUTH Authentication required.");
 	} else if (!(k->flags & RESP_PARENT) || n < 2 || resp_command_sub(c, k, arg, n)) {
-		c->held_back = is_paused(c, k);
+		c->held_back = is_paused(c, k) || flush_waits(c, k);
 		if (c->held_back || put_in_place(c, k, arg))
 			return false;
 		c->last = k;
@@ -751,8 +775,10 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, boo
 		if (c->multi == RESP_QUEUING && rejected)
 			c->multi = RESP_DOOMED;
 	}
-	if (c->reply == RESP_REPLY_OFF || c->reply == RESP_REPLY_SKIP)
+	if (c->reply == RESP_REPLY_OFF || c->reply == RESP_REPLY_SKIP) {
 		c->w->n = before;
+		resp_owed_free(c);
+	}
 	c->reply = c->reply == RESP_REPLY_SKIP             ? RESP_REPLY_ON
 	           : c->reply == RESP_REPLY_SKIP_NEXT      ? RESP_REPLY_SKIP
 	                                                   : c->reply;
@@ -788,17 +814,16 @@ static void output_too_long(struct resp_conn *c)
 
 /*
  * Carries out what is complete in p; gives how many bytes of it are done with. Stops when the
- * connection waits, is closed, does not take its replies, or had more than its share of the turn
- * unpacked.
+ * connection waits, is closed, does not take its replies, or had its share of the turn.
  */
 static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 {
 	struct resp *r = c->r;
 	struct resp_limits l = r->limits;
-	uint64_t unpacked_ns = r->d->unpack.ns;
 	size_t at = 0;
 
 	c->stalled = c->held_back = false;
+	resp_share_begin(r);
 	while (at < n && !c->waits && !c->closing) {
 		enum resp_parse got;
 
@@ -813,7 +838,7 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 		if (c->parser.n && !dispatch(c, c->parser.arg, c->parser.n, p[at] != '*') &&
 		    c->parser.unquoted) {
 			c->held_back = false;
-			resp_error(c->w, "ERR clients are paused: send it again later");
+			resp_error(c->w, "ERR not now, as clients are paused, or flushes under way: send it again later");
 		} else if (c->held_back || c->placing) {
 			/* held back: read again from its start */
 			resp_parser_next(&c->parser);
@@ -825,17 +850,12 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 		c->placed = NULL;
 		at += c->parser.pos;
 		resp_parser_next(&c->parser);
-		if (r->d->unpack.ns - unpacked_ns > UNPACK_NS) {
-			c->stalled = true;
-			break;
-		}
-		if (unwritten(c) <= WRITE_AT)
-			continue;
 		if (unwritten(c) > (size_t)r->set.output_bytes) {
 			output_too_long(c);
 			return at;
 		}
-		if (!c->holds && !write_out(c)) {
+		if (resp_share_is_spent(r) ||
+		    (unwritten(c) > WRITE_AT && !c->holds && !write_out(c))) {
 			c->stalled = true;
 			break;
 		}
@@ -924,11 +944,14 @@ static void hold(struct resp_conn *c)
 	struct resp *r = c->r;
 
 	if (c->w == &r->out) {
+		resp_owed_move(c, c->from, c->out.n);
 		resp_raw(&c->out, r->out.p + c->from, r->out.n - c->from);
 		r->out.n = c->from;
 		c->w = &c->out;
 	}
 	watch_for(c, watch_end(c));
+	if (c->owed)
+		resp_conn_ready(c);
 }
 
 /*
@@ -1101,7 +1124,9 @@ void resp_turn_end(struct resp *r)
 			maybe_free(c);
 			continue;
 		}
-		if (c->job)
+		if (c->owed)
+			resp_owed_step(c);
+		else if (c->job)
 			resp_job_step(c);
 		else if (c->waits && !c->tickets && !c->flushes)
 			c->waits = false;

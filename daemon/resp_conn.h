@@ -77,7 +77,8 @@ struct resp_watch {
 	struct bytes key; /* ours */
 };
 
-struct resp_job; /* resp_scan.c: a KEYS that is under way */
+struct resp_job;  /* resp_scan.c: a KEYS that is under way */
+struct resp_owed; /* resp_owed.c: values that the last reply waits for */
 
 struct resp_conn {
 	struct resp *r;
@@ -100,7 +101,8 @@ struct resp_conn {
 	bool stalled;  /* stopped between two commands, as the peer did not take its replies */
 	bool mute;     /* CLIENT REPLY: the command that is carried out, or waits, is not answered */
 	bool flushes;  /* waits until all that it flushed is out of the store */
-	bool holds;    /* ... and has its reply already, of an EXEC: not to be written before */
+	bool holds;    /* ... and has its reply already, of an EXEC: not to be written before;
+	                * or this waits for values in it */
 	bool in_exec, dirty;
 	uint32_t tickets; /* yet to be answered */
 	struct resp_parser parser;
@@ -116,8 +118,11 @@ struct resp_conn {
 	char *name, *lib_name, *lib_version;
 	VEC(struct resp_queued) queue;
 	size_t queued_bytes;
+	unsigned queued_flushes;
+	uint64_t looked; /* keys at which KEYS in the EXEC that is carried out has looked */
 	VEC(struct resp_watch) watch;
 	struct resp_job *job;
+	struct resp_owed *owed;
 	struct large_value *placed; /* ... and is there: while that request is carried out */
 	struct misses misses; /* that it may be about to fill; keys as resp_key_shown() */
 	uint64_t bytes_in, bytes_out;
@@ -170,6 +175,9 @@ struct resp {
 	VEC(struct resp_slow) slow; /* oldest first */
 	uint64_t next_slow;
 	uint64_t *calls; /* by command, in the order of the table */
+	int64_t timed_us;        /* what all commands with RESP_TIMED took */
+	uint64_t share_ns;       /* what had been decoded, and these had taken, when ... */
+	int64_t share_us;        /* ... the turn of this connection began */
 	uint64_t n_commands, n_connections, n_rejected, n_hits, n_misses, n_expired_lookups;
 	uint64_t n_protocol_errors, n_cut_output, n_error_replies;
 	uint64_t bytes_in, bytes_out;
@@ -197,6 +205,13 @@ void resp_conn_ready_all(struct resp *r);
 void resp_call(struct resp_conn *c, const struct resp_command *k, const struct bytes *arg, size_t n);
 /* "127.0.0.1:54321", or the path of the unix socket with ":0". */
 void resp_conn_addr(const struct resp_conn *c, bool own, char *buf, size_t cap);
+
+/*
+ * What one connection has of a turn of the loop for what takes long: commands with RESP_TIMED, and
+ * decoding. Once that is spent it goes on in the next turn.
+ */
+void resp_share_begin(struct resp *r);
+bool resp_share_is_spent(const struct resp *r);
 
 /* -- What handlers use ------------------------------------------------------------------------ */
 
@@ -244,6 +259,11 @@ static inline bool resp_find(struct resp_conn *c, struct bytes key, struct plain
 bool resp_find_value(struct resp_conn *c, struct bytes key, struct plain_value *ret);
 /* Makes that of what else was found. False: it is damaged, and so not there. */
 bool resp_unpack(struct resp_conn *c, struct plain_value *v);
+/*
+ * Replies with a value that was found, null if it is damaged: at once, or, when the share of the turn is
+ * spent, in turns to come.
+ */
+void resp_value(struct resp_conn *c, const struct plain_value *v);
 
 /* Sets a value; on failure it has written an error reply and gives false. */
 bool resp_store(struct resp_conn *c, struct bytes key, struct bytes value, struct instant expires,
@@ -297,6 +317,13 @@ void resp_multi_touched(struct resp *r);     /* asks the engine which watched ke
 void resp_job_step(struct resp_conn *c);
 void resp_job_free(struct resp_conn *c);
 void resp_flush_step(struct resp *r);
+/* FLUSHDB, FLUSHALL. */
+bool resp_is_flush(const struct resp_command *k);
+/* Values that a reply waits for: their bytes; decodes some; the reply was moved; gives them up. */
+size_t resp_owed_bytes(const struct resp_conn *c);
+void resp_owed_step(struct resp_conn *c);
+void resp_owed_move(struct resp_conn *c, size_t from, size_t to);
+void resp_owed_free(struct resp_conn *c);
 void resp_monitor_feed(struct resp *r, const struct resp_conn *from, const struct bytes *arg,
                        size_t n);
 void resp_slow_add(struct resp_conn *c, const struct bytes *arg, size_t n, int64_t took_us);

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* In one transaction: a half of those that the engine tells apart before it looks at all keys at once. */
+#define MAX_FLUSHES 100
+
 /* -- The queue -------------------------------------------------------------------------------- */
 
 bool resp_queue(struct resp_conn *c, const struct resp_command *k, const struct bytes *arg, size_t n)
@@ -22,6 +25,10 @@ bool resp_queue(struct resp_conn *c, const struct resp_command *k, const struct 
 
 	if (k->flags & RESP_NO_MULTI) {
 		resp_error(c->w, "ERR Command not allowed inside a transaction");
+		return false;
+	}
+	if (resp_is_flush(k) && ++c->queued_flushes > MAX_FLUSHES) {
+		resp_error(c->w, "ERR more than %d flushes in a transaction", MAX_FLUSHES);
 		return false;
 	}
 	if (c->multi == RESP_DOOMED)
@@ -50,7 +57,7 @@ static void forget_queue(struct resp_conn *c)
 	for (size_t i = 0; i < c->queue.n; i++)
 		free(c->queue.v[i].arg);
 	c->queue.n = 0;
-	c->queued_bytes = 0;
+	c->queued_bytes = c->queued_flushes = 0;
 	c->multi = RESP_PLAIN;
 }
 
@@ -153,19 +160,35 @@ void resp_do_discard(struct resp_conn *c, const struct bytes *arg, size_t n)
 	resp_ok(c);
 }
 
+/* What it replies, with what it owes. */
+static size_t replied(const struct resp_conn *c)
+{
+	return c->w->n + resp_owed_bytes(c);
+}
+
 static void carry_out(struct resp_conn *c)
 {
+	size_t most = replied(c) + (size_t)c->r->set.output_bytes, n;
+
 	forget_watches(c);
 	c->multi = RESP_PLAIN;
 	c->in_exec = true;
+	c->looked = 0;
 	resp_array(c->w, c->queue.n);
 	for (size_t i = 0; i < c->queue.n; i++) {
 		const struct resp_queued *q = &c->queue.v[i];
+		/* beyond that the connection is closed: what is left is to have its effect, but no reply */
+		bool beyond = replied(c) > most;
 
+		if (beyond && (q->command->flags & RESP_READONLY))
+			continue;
+		n = c->w->n;
 		if (c->r->n_monitors && !(q->command->flags & RESP_SKIP_MONITOR))
 			resp_monitor_feed(c->r, c, q->arg, q->n);
 		c->sub = NULL;
 		resp_call(c, q->command, q->arg, q->n);
+		if (beyond)
+			c->w->n = n;
 	}
 	c->in_exec = false;
 }

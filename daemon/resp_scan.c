@@ -17,6 +17,9 @@
 /* Keys looked at in one turn: half a millisecond. */
 #define KEYS_PER_TURN 1024
 
+/* Keys that those of one transaction look at in all: it is one turn. */
+#define KEYS_IN_EXEC 65536
+
 /* Most keys that one SCAN looks at for each that it was asked for: few may be of its database. */
 #define SCAN_PER_KEY 16
 #define SCAN_MOST    65536
@@ -179,7 +182,18 @@ void resp_do_keys(struct resp_conn *c, const struct bytes *arg, size_t n)
 	struct resp_job all = {.pattern = arg[1]};
 
 	(void)n;
-	/* in a transaction nothing may happen in between; and few keys need no turns */
+	/* in a transaction nothing may happen in between */
+	if (c->in_exec) {
+		c->looked += plain_ids(resp_engine(c));
+		if (c->looked > KEYS_IN_EXEC) {
+			resp_error(c->w,
+			           "ERR KEYS looks at no more than %d keys in a transaction, as all "
+			           "others wait for it: use SCAN, or KEYS outside of it",
+			           KEYS_IN_EXEC);
+			return;
+		}
+	}
+	/* and few keys need no turns */
 	if (c->in_exec || plain_ids(resp_engine(c)) <= KEYS_PER_TURN) {
 		keys_slice(c, &all, UINT32_MAX);
 		keys_done(c, &all);
@@ -292,15 +306,22 @@ void resp_flush_step(struct resp *r)
 	for (struct resp_conn *c = r->first; c; c = c->next) {
 		size_t before = c->w->n;
 
+		if (c->held_back)
+			resp_conn_ready(c);
 		if (!c->flushes)
 			continue;
-		c->flushes = c->waits = false;
+		c->flushes = false;
 		if (!c->holds)
 			resp_ok(c);
-		c->holds = false;
+		c->holds = c->waits = c->owed != NULL;
 		resp_late(c, before);
 		resp_conn_ready(c);
 	}
+}
+
+bool resp_is_flush(const struct resp_command *k)
+{
+	return k->fn == resp_do_flushdb || k->fn == resp_do_flushall;
 }
 
 /*

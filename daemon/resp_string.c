@@ -58,7 +58,7 @@ static void on_loaded(struct daemon *d, void *arg, uint32_t part, const struct e
 	resp_late(c, before);
 }
 
-/* The value of a key for a client that asks for it: counted, and under the rules. */
+/* The value of a key for a client that asks for it, as it is kept: counted, and under the rules. */
 static bool look(struct resp_conn *c, struct bytes key, struct plain_value *ret)
 {
 	struct daemon *d = c->r->d;
@@ -70,7 +70,7 @@ static bool look(struct resp_conn *c, struct bytes key, struct plain_value *ret)
 		daemon_effects(d);
 	if (!c->r->learning)
 		resp_learn_soon(c->r);
-	if (got == PLAIN_HIT && resp_unpack(c, ret)) {
+	if (got == PLAIN_HIT) {
 		c->r->n_hits++;
 		return true;
 	}
@@ -91,10 +91,7 @@ void resp_do_get(struct resp_conn *c, const struct bytes *arg, size_t n)
 	switch (plain_get(d->engine, resp_now(c), key, lease, &v, &d->fx)) {
 	case PLAIN_HIT:
 		c->r->n_hits++;
-		if (resp_unpack(c, &v))
-			resp_bulk(c->w, v.value);
-		else
-			resp_null(c->w);
+		resp_value(c, &v);
 		break;
 	case PLAIN_MISS:
 		c->r->n_misses++;
@@ -136,14 +133,14 @@ void resp_do_get(struct resp_conn *c, const struct bytes *arg, size_t n)
 
 void resp_do_mget(struct resp_conn *c, const struct bytes *arg, size_t n)
 {
-	size_t most = c->w->n + (size_t)c->r->set.output_bytes;
+	size_t most = c->w->n + resp_owed_bytes(c) + (size_t)c->r->set.output_bytes;
 	struct plain_value v;
 
 	resp_array(c->w, n - 1);
 	for (size_t i = 1; i < n; i++) {
 		/* beyond that the connection is closed, whatever the rest is */
-		if (c->w->n <= most && look(c, arg[i], &v))
-			resp_bulk(c->w, v.value);
+		if (c->w->n + resp_owed_bytes(c) <= most && look(c, arg[i], &v))
+			resp_value(c, &v);
 		else
 			resp_null(c->w);
 	}

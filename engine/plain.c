@@ -658,6 +658,11 @@ void plain_flush(struct engine *e, unsigned space)
 	f->end = e->key_name.n_ids;
 }
 
+unsigned plain_flushes_left(const struct engine *e)
+{
+	return FLUSHES_APART - e->flushes.begun;
+}
+
 bool plain_flush_step(struct engine *e, uint32_t max)
 {
 	struct plain_flushes *f = &e->flushes;

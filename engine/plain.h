@@ -120,6 +120,9 @@ void plain_expire(struct engine *e, struct instant now, uint32_t id, struct inst
 void plain_flush(struct engine *e, unsigned space);
 bool plain_flush_step(struct engine *e, uint32_t max);
 
+/* So many flushes may begin before the steps are done; one more does them all at once. */
+unsigned plain_flushes_left(const struct engine *e);
+
 /* Values held in a database; some of them may have expired a moment ago. */
 uint64_t plain_count(const struct engine *e, unsigned space);
 

@@ -229,6 +229,82 @@ def who_has_much_unpacked_takes_turns():
 
 
 @test
+def a_reply_of_many_values_takes_turns_and_is_of_one_instant():
+    with Daemon(CONFIG) as d:
+        a, b, n = redis(d), redis(d), 200
+        old, small = text("old", MIB), text("small", 2000)
+        exec_ = [("GET", "/z/big"), ("MGET", "/z/small", "/z/none", "/z/big")] * (n // 2) + [("GETDEL", "/z/small")]
+        of_exec = [old, [small, None, old]] * (n // 2) + [small]
+        for commands, reply, before in (([("MULTI",)] + exec_ + [("EXEC",)], of_exec, len(exec_) + 1),
+                                        ([("MGET", *["/z/small", "/z/big"] * n)], [small, old] * n, 0)):
+            a.send(encode("SET", "/z/big", old) + encode("SET", "/z/small", small))
+            assert a.reply() == a.reply() == b"OK"
+            a.send(b"".join(encode(*x) for x in commands[:-1]))
+            assert all(a.reply() in (b"OK", b"QUEUED") for _ in range(before))
+            began = compression(d)["decoded_values"]
+            a.send(encode(*commands[-1]) + encode("PING"))
+            until("it has begun", lambda: compression(d)["decoded_values"] > began)
+            assert compression(d)["decoded_values"] < began + n, "all of them in one turn"
+            b.send(encode("SET", "/z/big", "new") + encode("DEL", "/z/small"))
+            assert b.reply() == b"OK" and b.reply() is not None
+            assert compression(d)["decoded_values"] < began + n, "nobody else was served"
+            got = a.reply()
+            assert got == reply and a.reply() == b"PONG" and a.ask("GET", "/z/big") == b"new"
+        assert compression(d)["decode_failures"] == 0
+
+
+@test
+def a_reply_that_waits_for_values():
+    with Daemon({**CONFIG, "segment_bytes": 64 * MIB}) as d:
+        a, b = redis(d), redis(d)
+        big, many = text("big", MIB), ["/z/big"] * 30
+        a.ask("SET", "/z/big", big)
+        # is not written where none is wanted
+        a.send(encode("CLIENT", "REPLY", "SKIP") + encode("MGET", *many) + encode("ECHO", "heard"))
+        assert a.reply() == b"heard"
+        a.send(encode("CLIENT", "REPLY", "OFF") + encode("MGET", *many) + encode("CLIENT", "REPLY", "ON"))
+        assert a.reply() == b"OK"
+        # and waits for a flush besides
+        for order in ((("MGET", *many), ("FLUSHALL",)), (("FLUSHALL",), ("SET", "/z/big", "x"))):
+            for at in range(0, 20000, 5000):
+                b.ask_many([("SET", "f:%d" % i, "x") for i in range(at, at + 5000)])
+            b.ask("SET", "/z/big", big)
+            a.send(b"".join(encode(*x) for x in (("MULTI",), ("MGET", *many), *order, ("EXEC",), ("DBSIZE",))))
+            assert [a.reply() for _ in range(4)] == [b"OK"] + 3 * [b"QUEUED"]
+            got = a.reply()
+            assert got[0] == [big] * 30 and got[-1] == b"OK"
+            assert a.reply() == (0 if order[1] == ("FLUSHALL",) else 1)
+        # its client goes away
+        b.ask("SET", "/z/big", big)
+        for _ in range(5):
+            gone = redis(d)
+            gone.send(encode("MGET", *["/z/big"] * 200))
+            gone.close()
+        assert b.ask("PING") == b"PONG"
+        # behind what the client has not read yet, in the other version
+        a.ask("HELLO", 3)
+        a.send((encode("GET", "/z/big") + encode("MGET", "/z/none", *many)) * 10 + encode("PING"))
+        for _ in range(10):
+            assert a.reply() == big
+            assert a.reply() == [None] + [big] * 30
+        assert a.reply() == b"PONG"
+
+
+@test
+def what_a_transaction_replies_is_bounded():
+    for compression_ in ("zstd", "off"):
+        with Daemon({**config(compression=compression_), "redis_output_bytes": 3 * MIB}) as d:
+            a, b = redis(d), redis(d)
+            a.ask("SET", "/z/big", text("big", MIB))
+            most = d.ask("stats")["compression"]["decoded_values"] + 5
+            a.send(encode("MULTI") + encode("GET", "/z/big") * 5000 + encode("SET", "/z/set", "behind") + encode("EXEC"))
+            assert a.closed()
+            d.wait_log("event=redis_output")
+            assert b.ask("GET", "/z/set") == b"behind", "its effects are whole"
+            assert compression(d)["decoded_values"] <= most
+
+
+@test
 def a_value_counts_though_its_sender_hangs_up():
     with Daemon(CONFIG) as d:
         for i in range(20):

@@ -522,6 +522,53 @@ def a_flush_holds_nobody_up_and_is_seen_at_once():
 
 
 @test
+def many_flushes_hold_nobody_up():
+    with Daemon({**ON, "segment_bytes": "64MiB"}) as d:
+        w, n = connect(d), 60000
+        for at in range(0, n, 5000):
+            w.ask_many([("SET", "f:%d" % i, "old") for i in range(at, at + 5000)])
+        w.ask("MULTI")
+        assert w.ask_many([("FLUSHDB",)] * 100) == [b"QUEUED"] * 100
+        assert w.ask("FLUSHALL") == "ERR more than 100 flushes in a transaction"
+        assert w.ask("EXEC").startswith("EXECABORT") and w.ask("DBSIZE") == n
+        # 300 at once, in transactions and without; the later ones wait until the first are through
+        wires = [connect(d) for _ in range(103)]
+        for i, c in enumerate(wires[:3]):
+            c.ask("MULTI")
+            c.ask_many([("SET", "t%d" % i, "x"), ("FLUSHDB",)] * 70)
+        for c in wires:
+            c.send(encode("EXEC") if c in wires[:3] else encode("FLUSHALL"))
+        other = connect(d)
+        until("they have begun", lambda: other.ask("GET", "f:1") is None)
+        assert not any(select_ready(c) for c in wires), "all keys in one turn"
+        for c in wires:
+            assert c.reply() == ([b"OK"] * 140 if c in wires[:3] else b"OK")
+        assert w.ask("DBSIZE") == 0
+
+
+@test
+def what_takes_long_is_done_in_turns():
+    with Daemon({**ON, "segment_bytes": "64MiB"}) as d:
+        w, other, n = connect(d), connect(d), 70000
+        for at in range(0, n, 5000):
+            w.ask_many([("SET", "f:%d" % i, "old") for i in range(at, at + 5000)])
+        # each looks at 65,536 keys, of which none is the one
+        w.send(encode("SCAN", 0, "COUNT", 65536, "MATCH", "none") * 300)
+        assert w.reply()[1] == []
+        assert other.ask("PING") == b"PONG"
+        calls = other.ask("INFO", "commandstats").split(b"cmdstat_scan:calls=")[1]
+        assert int(calls.split(b",")[0]) < 300
+        for _ in range(299):
+            w.reply()
+        # all keys, while nobody else is served
+        w.ask("MULTI")
+        w.ask("KEYS", "none")
+        got = w.ask("EXEC")[0]
+        assert isinstance(got, Error) and "65536 keys in a transaction" in got, got
+        assert w.ask("KEYS", "none") == [] and d.alive()
+
+
+@test
 def late_replies_are_not_heard_when_none_are_wanted():
     with Daemon({**ON, "segment_bytes": "64MiB"}) as d:
         w, n = connect(d), 20000
