@@ -2,7 +2,16 @@
 #include "store/packed.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <zstd.h>
+
+/*
+ * How a frame of ours begins: it is none of the formats before 1.0, which the library may read, too; and
+ * by the low bits of its fifth byte it has a checksum, and no dictionary.
+ */
+static const unsigned char MAGIC[4] = {0x28, 0xb5, 0x2f, 0xfd};
+#define HEAD_BITS 0x0fu
+#define HEAD_SAYS 0x04u
 
 /* A block of a frame makes so many bytes at most, and takes so many at least. */
 #define BLOCK_MAKES 131072u
@@ -46,8 +55,13 @@ size_t packer_pack(struct packer *p, int level, struct bytes value, void *buf)
 
 bool packed_bytes(struct bytes frame, uint64_t most, uint64_t *ret_bytes)
 {
-	unsigned long long n = ZSTD_getFrameContentSize(frame.p, frame.n);
+	const unsigned char *p = frame.p;
+	unsigned long long n;
 
+	if (frame.n <= sizeof(MAGIC) || memcmp(p, MAGIC, sizeof(MAGIC)) != 0 ||
+	    (p[sizeof(MAGIC)] & HEAD_BITS) != HEAD_SAYS)
+		return false;
+	n = ZSTD_getFrameContentSize(frame.p, frame.n);
 	/* none of ours is empty: that is what is to be skipped */
 	if (n == ZSTD_CONTENTSIZE_UNKNOWN || n == ZSTD_CONTENTSIZE_ERROR || !n || n > most ||
 	    n > (frame.n / BLOCK_TAKES + 1) * (uint64_t)BLOCK_MAKES)

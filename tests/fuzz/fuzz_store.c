@@ -10,7 +10,8 @@
  *	bytes 5..12  the word (4..11 of which the low bits say how far, for time)
  *
  * What must hold: no access outside the segment (it ends at an unmapped page), and every value that
- * is served is the right one of its key and no older than max_age. Expiry may be anything.
+ * is served is the right one of its key and no older than max_age. Expiry may be anything. Every fifth
+ * value is kept packed.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -19,6 +20,7 @@
 #include "store/reader.h"
 #include "store/store.h"
 #include "tests/store_open.h"
+#include "tests/store_packed.h"
 
 #include <stdio.h>
 #include <sys/mman.h>
@@ -56,9 +58,19 @@ static size_t value_of(unsigned k, unsigned char *buf)
 {
 	size_t n = k * k * 2 + k % 8;
 
+	/* what is packed repeats itself */
 	for (size_t i = 0; i < n; i++)
-		buf[i] = (unsigned char)(hash_u64(k * 1000003u + i / 8) >> i % 8 * 8);
+		buf[i] = (unsigned char)(hash_u64(k * 1000003u + (k % 5 ? i / 8 : 0)) >> i % 8 * 8);
 	return n;
+}
+
+/* As it is kept, good until the next. */
+static struct bytes kept_of(unsigned k, unsigned char *buf, bool *ret_packed)
+{
+	struct bytes value = bytes_of(buf, value_of(k, buf));
+
+	*ret_packed = false;
+	return k % 5 ? value : packed_or_not(value, ret_packed);
 }
 
 static uint64_t mark_at(const struct layout_bucket *b, unsigned i)
@@ -100,13 +112,14 @@ static void setup(void)
 	BUG_ON(!s);
 	for (unsigned k = 0; k < KEYS; k++) {
 		struct store_item item = {.key = key_of(k, name, sizeof(name)),
-		                          .value = {value, value_of(k, value)},
 		                          .version = k + 1,
 		                          .loaded = NOW,
 		                          .soft = instant_add(NOW, SPAN_S(10)),
 		                          .hard = instant_add(NOW, SPAN_S(k % 4 ? 500 : 20)),
 		                          .max_age = MAX_AGE};
 
+		item.value = kept_of(k, value, &item.packed);
+		BUG_ON(item.packed != (k && k % 5 == 0));
 		BUG_ON(store_put(s, &item, &entry));
 	}
 	store_heartbeat(s, clock_then.boottime_us);
@@ -170,11 +183,13 @@ static void blow(const uint8_t *p, struct instant *now)
 	}
 }
 
-static void check_value(unsigned k, struct bytes got, uint64_t version, struct instant loaded,
-                        struct instant now)
+static void check_value(unsigned k, struct bytes got, bool packed, uint64_t version,
+                        struct instant loaded, struct instant now)
 {
 	unsigned char want[8192];
 
+	if (packed)
+		got = unpacked(got);
 	BUG_ON(!bytes_equal(got, bytes_of(want, value_of(k, want))) || version != k + 1);
 	BUG_ON(now.us - loaded.us > MAX_AGE.us);
 }
@@ -197,7 +212,7 @@ static void check_reader(struct instant now)
 		if (o == READER_FRESH || o == READER_GRACE || o == READER_STALE) {
 			BUG_ON(k == KEYS || v.value_bytes > sizeof(buf));
 			BUG_ON(o == READER_STALE && instant_before(now, v.hard));
-			check_value(k, bytes_of(buf, v.value_bytes), v.version, v.loaded, now);
+			check_value(k, bytes_of(buf, v.value_bytes), v.packed, v.version, v.loaded, now);
 		}
 		o = store_reader_get(&r, key_of(k, name, sizeof(name)), now, buf, 1, &v);
 		BUG_ON((o == READER_FRESH || o == READER_GRACE) && v.value_bytes > 1);
@@ -223,20 +238,20 @@ static void check_writer(struct instant now)
 		if (entry == STORE_NONE)
 			continue;
 		store_get(s, entry, &got);
-		check_value(k, got.value, got.version, got.loaded, now);
+		check_value(k, got.value, got.packed, got.version, got.loaded, now);
 		if (k % 3 == 0)
 			store_remove(s, entry);
 	}
 	for (unsigned k = 0; k < KEYS; k += 2) {
 		unsigned char value[8192];
 		struct store_item item = {.key = key_of(k, name, sizeof(name)),
-		                          .value = {value, value_of(k, value)},
 		                          .version = k + 1,
 		                          .loaded = now,
 		                          .soft = instant_add(now, SPAN_S(10)),
 		                          .hard = instant_add(now, SPAN_S(20)),
 		                          .max_age = MAX_AGE};
 
+		item.value = kept_of(k, value, &item.packed);
 		BUG_ON(store_put(s, &item, &entry));
 	}
 	store_stats(s, &st);

@@ -4,6 +4,7 @@ FUZZERS = \
 	%D%/fuzz_calendar \
 	%D%/fuzz_config \
 	%D%/fuzz_http \
+	%D%/fuzz_packed \
 	%D%/fuzz_proto \
 	%D%/fuzz_record \
 	%D%/fuzz_resp \
@@ -31,6 +32,10 @@ CLEANFILES += *.crash
 %C%_fuzz_http_SOURCES = %D%/fuzz_http.c $(FUZZ_MAIN)
 %C%_fuzz_http_CPPFLAGS = $(UNIT_CPPFLAGS)
 %C%_fuzz_http_LDADD = daemon/libio.la base/libbase.la -lm
+
+%C%_fuzz_packed_SOURCES = %D%/fuzz_packed.c $(FUZZ_MAIN)
+%C%_fuzz_packed_CPPFLAGS = $(UNIT_CPPFLAGS) $(XXHASH_CFLAGS) $(ZSTD_CFLAGS)
+%C%_fuzz_packed_LDADD = store/libreader.la base/libbase.la $(XXHASH_LIBS) $(ZSTD_LIBS)
 
 %C%_fuzz_record_SOURCES = %D%/fuzz_record.c $(FUZZ_MAIN)
 %C%_fuzz_record_CPPFLAGS = $(UNIT_CPPFLAGS)

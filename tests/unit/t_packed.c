@@ -208,6 +208,29 @@ TEST(garbage_is_an_error)
 	}
 }
 
+TEST(a_frame_of_another_kind_is_an_error)
+{
+	/* 40 zeros, in one block that is not compressed, and room for a checksum */
+	unsigned char frame[9 + 40 + 4] = {0x28, 0xb5, 0x2f, 0xfd, 0x20, 40, 0x41, 0x01};
+	size_t bare = 9 + 40;
+	uint64_t n;
+
+	OK(!packed_bytes(bytes_of(frame, bare), 100, &n), "it has no checksum");
+	frame[4] = 0x24;
+	OK(packed_bytes(bytes_of(frame, bare + 4), 100, &n) && n == 40);
+	/* a dictionary of a byte, before the size */
+	frame[4] = 0x25;
+	OK(!packed_bytes(bytes_of(frame, bare + 4), 100, &n));
+	/* of a format before 1.0 */
+	frame[4] = 0x24;
+	for (unsigned char old = 0x22; old < 0x28; old++) {
+		frame[0] = old;
+		OK(!packed_bytes(bytes_of(frame, bare + 4), 100, &n));
+	}
+	for (size_t k = 0; k < 5; k++)
+		OK(!packed_bytes(bytes_of(frame, k), 100, &n));
+}
+
 TEST(a_short_frame_that_says_it_is_huge_takes_no_memory)
 {
 	/* one segment, its size in 8 bytes: 512 MiB, and an empty last block */
@@ -254,6 +277,7 @@ int main(int argc, char **argv)
 	RUN(a_frame_that_was_cut_is_an_error);
 	RUN(bits_of_a_frame_may_flip);
 	RUN(garbage_is_an_error);
+	RUN(a_frame_of_another_kind_is_an_error);
 	RUN(a_short_frame_that_says_it_is_huge_takes_no_memory);
 	RUN(memory_beyond_what_is_kept_is_given_back);
 	packer_release(&packer);
