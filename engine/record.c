@@ -593,7 +593,9 @@ static int read_key(struct engine *e, struct instant now, const struct record *r
 	k->last_seen = instant_min(time_in(rate[2]), now);
 	if (load && range_holds(load, 2, 0, 4e9)) {
 		k->load_us = (float)load[0];
-		k->bytes = (uint32_t)load[1];
+		/* of what is held the store knows it */
+		if (k->entry == STORE_NONE)
+			k->bytes = (uint32_t)load[1];
 	}
 	/*
 	 * what is held is of the version that it is, and as old: an import must not make it younger

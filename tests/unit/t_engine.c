@@ -1233,6 +1233,60 @@ static void shelf_free(struct shelf *s)
 	}
 }
 
+/* What it takes to load, in us, and its bytes: as they would be told to another engine. */
+static const double *load_of(const struct shelf *s, struct bytes key)
+{
+	static const double none[2];
+
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t f = 0; f < s->r[i].n_fields && bytes_equal(s->r[i].name, key); f++)
+			if (!strcmp(s->r[i].field[f].name, "load"))
+				return s->r[i].field[f].v;
+	return none;
+}
+
+static bool load_is(struct bench *b, struct bytes key, double us, double bytes)
+{
+	struct shelf *s = calloc(1, sizeof(*s));
+	const double *load;
+	bool is;
+
+	engine_export(b->e, b->now, keep, s);
+	load = load_of(s, key);
+	is = (us < 0 || load[0] == us) && load[1] == bytes;
+	shelf_free(s);
+	free(s);
+	return is;
+}
+
+TEST(what_others_say_of_its_size_is_not_believed_of_what_is_held)
+{
+	static const enum outcome o[] = {OUTCOME_SET, OUTCOME_MISS, OUTCOME_HIT};
+	struct bench b = bench_policy(NULL);
+	struct input in = {.kind = INPUT_EVENT, .key = bytes_str("/quotes/7")};
+	double evidence[3] = {1, 1, 1}, rate[3] = {1, 1, 1}, load[2] = {5e5, 77};
+	struct record r = {.kind = "key",
+	                   .name = in.key,
+	                   .field = {{"evidence", evidence, 3}, {"rate", rate, 3}, {"load", load, 2}},
+	                   .n_fields = 3};
+	const char *bad;
+
+	in.event.at = INSTANT_NONE;
+	in.event.value_bytes = UINT64_C(5000000000);
+	for (int held = 0; held < 2; held++) {
+		for (int i = 0; i < 3; i++) {
+			in.event.outcome = o[i];
+			in.event.version = 90 + (uint64_t)i;
+			input(&b, &in);
+			OK(load_is(&b, in.key, -1, held ? 11 : UINT32_MAX), "outcome %d", o[i]);
+		}
+		OK(engine_import(b.e, b.now, &r, &bad) == 0, "%s", bad);
+		OK(load_is(&b, in.key, 5e5, held ? 11 : 77));
+		warm(&b, "/quotes/7", "eleven byte", 0.1);
+	}
+	bench_free(&b);
+}
+
 TEST(what_was_learned_survives_a_restart)
 {
 	struct bench a = bench_policy(NULL), b = bench_policy(NULL);
@@ -2265,6 +2319,7 @@ int main(int argc, char **argv)
 	RUN(forecast_models_go_to_the_busiest);
 	RUN(a_schedule_warms_what_was_wanted_on_like_days);
 	RUN(a_purge_empties_and_what_was_learned_stays);
+	RUN(what_others_say_of_its_size_is_not_believed_of_what_is_held);
 	RUN(what_was_learned_survives_a_restart);
 	RUN(damaged_records_are_refused_by_name);
 	RUN(dirty_records_come_once);
