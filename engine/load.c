@@ -251,6 +251,9 @@ static bool make_room(struct engine *e, struct instant now, const struct store_i
 	struct store_stats s;
 
 	store_stats(e->store, &s);
+	/* of small values there is memory left when the index is full */
+	if (s.entries >= s.entries_total)
+		return evict_some(e, now, 1) > 0;
 	n = s.bytes_total - s.bytes_used;
 	if (n >= 2 * need + s.bytes_total / 6)
 		return false; /* rooms of large values stand between the pieces: they go soon */

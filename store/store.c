@@ -1142,6 +1142,7 @@ void store_each(const struct store *s, store_each_fn *fn, void *arg)
 void store_stats(const struct store *s, struct store_stats *ret)
 {
 	ret->entries = s->n_live;
+	ret->entries_total = s->max_live;
 	ret->bytes_used = (uint64_t)s->arena.used * LAYOUT_GRANULE;
 	ret->bytes_total = (uint64_t)(s->l.end - s->l.arena) * LAYOUT_GRANULE;
 }

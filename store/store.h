@@ -217,6 +217,7 @@ void store_each(const struct store *s, store_each_fn *fn, void *arg);
 
 struct store_stats {
 	uint64_t entries;
+	uint64_t entries_total; /* what they could be: for more the index has no slots */
 	uint64_t bytes_used;  /* the sum of their footprints, and of rooms that are taken */
 	uint64_t bytes_total; /* what the sum could be */
 };

@@ -329,6 +329,29 @@ TEST(a_large_value_finds_room_among_small_ones)
 	cache_free(&c);
 }
 
+TEST(small_values_that_fill_the_index_make_way)
+{
+	struct cache c = cache_new();
+	struct store_stats s;
+	uint32_t most = 0, held = 0;
+
+	/* far less than an entry per 232 bytes of memory is left of it when there is no slot any more */
+	for (uint32_t k = 0; k < 20000; k++) {
+		set(&c, k, 8, 0, 0);
+		held += holds(&c, k);
+		store_stats(c.store, &s);
+		most = s.entries > most ? (uint32_t)s.entries : most;
+	}
+	OK(held == 20000, "%u of 20000 were kept", held);
+	OK(s.bytes_used < s.bytes_total / 2, "it is not memory that is missing");
+	OK(s.entries == most && most < 20000 && c.e->stats.evicted == 20000 - most,
+	   "%u entries, %" PRIu64 " made way", most, c.e->stats.evicted);
+	/* and for a large one, put in one go, just one does */
+	set(&c, 1000000, 100000, 0, 0);
+	OK(holds(&c, 1000000) && c.e->stats.evicted == 20001 - most);
+	cache_free(&c);
+}
+
 TEST(what_an_earlier_daemon_left_is_not_the_first_to_go)
 {
 	struct engine_config config = {
@@ -366,6 +389,7 @@ int main(int argc, char **argv)
 	RUN(the_last_few_that_were_put_are_spared);
 	RUN(a_key_that_comes_back_is_no_stranger);
 	RUN(a_large_value_finds_room_among_small_ones);
+	RUN(small_values_that_fill_the_index_make_way);
 	RUN(what_an_earlier_daemon_left_is_not_the_first_to_go);
 	return tap_done();
 }

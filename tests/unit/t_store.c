@@ -576,6 +576,7 @@ TEST(small_values_fill_the_store_to_nine_tenths_of_the_index)
 {
 	struct store *s = created(segment, BYTES, 1, clock_then);
 	struct store_item item = {.value = bytes_of("v", 1), .loaded = NOW, .hard = INSTANT_NEVER};
+	struct store_stats st;
 	struct rng g;
 	char key[32];
 	uint32_t h, n = 0;
@@ -587,7 +588,9 @@ TEST(small_values_fill_the_store_to_nine_tenths_of_the_index)
 		r = store_put(s, &item, &h);
 		n += r == 0;
 	}
-	OK(r == -ENOSPC && n == s->max_live, "%u entries, then %d", n, r);
+	store_stats(s, &st);
+	OK(r == -ENOSPC && n == s->max_live && st.entries == n && st.entries_total == n,
+	   "%u entries, then %d", n, r);
 	for (uint32_t i = 0; i < 20000; i++) {
 		item.key = bytes_of(key, (size_t)snprintf(key, sizeof(key), "%u", n + i));
 		while (store_put(s, &item, &h) != 0) {
