@@ -25,7 +25,7 @@ enum {
 	MAX_PACKING_BYTES = 8 << 20,
 };
 
-/* What waits takes so many times max_value_bytes at most; more is put as it is. */
+/* What waits takes so many times max_value_bytes of memory at most; more is put as it is. */
 static const double MAX_WAITING = 2;
 
 struct job {
@@ -34,6 +34,7 @@ struct job {
 	size_t n, at; /* values; and the one that room is being taken for */
 	size_t n_packing; /* its keys, if it has something to be compressed; 0: there is too much already */
 	size_t bytes; /* of the values */
+	size_t memory; /* of those of them that take some because they wait */
 	unsigned steps;
 	large_fn *fn;
 	worker_fn *drop;
@@ -60,7 +61,7 @@ struct large {
 	struct jobs late;         /* that wait for nothing but the next turn of the loop */
 	size_t n, filling;        /* all; and those that a thread has */
 	size_t rooms;             /* taken, by them and by the first in line */
-	size_t waiting;           /* bytes of those that wait, to be compressed or for room */
+	size_t waiting;           /* memory of those that wait, to be compressed or for room */
 	size_t packing;           /* keys of those that are compressed, or wait for it; */
 	size_t packing_bytes;     /* and bytes */
 	struct loop_timer step, hand_on;
@@ -287,7 +288,7 @@ static void step(void *arg)
 		if (rc)
 			return;
 		pop(&l->line);
-		l->waiting -= j->bytes;
+		l->waiting -= j->memory;
 		l->filling++;
 		workers_put(l->pool, fill, filled, dropped, j);
 	}
@@ -301,7 +302,7 @@ static void line_up(struct large *l, struct job *j)
 	for (size_t i = 0; i < j->n; i++)
 		large |= large_is(l->d, kept(&j->v[i]).n);
 	if (!large) {
-		l->waiting -= j->bytes;
+		l->waiting -= j->memory;
 		l->filling++;
 		filled(j);
 		return;
@@ -354,6 +355,7 @@ void large_put(struct large *l, const struct large_value *v, size_t n, size_t ke
 	memcpy(j->v, v, n * sizeof(*v));
 	for (size_t i = 0; i < n; i++) {
 		j->bytes += v[i].value.n;
+		j->memory += v[i].kept ? 0 : v[i].value.n;
 		packs |= v[i].level != 0;
 		large |= large_is(l->d, v[i].value.n);
 	}
@@ -362,13 +364,13 @@ void large_put(struct large *l, const struct large_value *v, size_t n, size_t ke
 	    (!l->packing || l->packing_bytes + j->bytes <= MAX_PACKING_BYTES))
 		j->n_packing = keys;
 	/* too much waits; or it was to be compressed alone, and too much is */
-	if ((l->waiting && (double)(l->waiting + j->bytes) >
-	                           MAX_WAITING * l->d->setup->config->limits.max_value_bytes) ||
+	if ((l->waiting && j->memory && (double)(l->waiting + j->memory) >
+	                                        MAX_WAITING * l->d->setup->config->limits.max_value_bytes) ||
 	    (packs && !j->n_packing && !large)) {
 		put_late(l, j);
 		return;
 	}
-	l->waiting += j->bytes;
+	l->waiting += j->memory;
 	if (!j->n_packing) {
 		line_up(l, j);
 		return;

@@ -42,6 +42,7 @@ struct large_value {
 	uint32_t number;  /* the caller's */
 	int level;        /* of its compression; 0: none */
 	bool own;
+	bool kept; /* its memory is there however long it waits: that is no reason not to */
 	bool content;     /* wants content_hash_bytes() of it, too: */
 	uint64_t content_hash;
 	/* the two below: what there is of them for the engine's input */

@@ -715,8 +715,11 @@ static bool put_in_place(struct resp_conn *c, const struct resp_command *k, cons
 	/* what is not in the connection's own buffer will not stay there: a small one is copied */
 	if (!stays && !level)
 		return false;
-	v = (struct large_value){
-	        .value = *value, .key_bytes = resp_key(c, arg[1]).n, .level = level, .own = !stays};
+	v = (struct large_value){.value = *value,
+	                         .key_bytes = resp_key(c, arg[1]).n,
+	                         .level = level,
+	                         .own = !stays,
+	                         .kept = stays};
 	if (!stays)
 		v.value.p = mem_dup(value->p, value->n);
 	c->tickets++;

@@ -6,8 +6,11 @@
 
 #include <errno.h>
 
-/* Evictions of one step; each takes some microseconds. */
-enum { EVICTIONS = 12 };
+/*
+ * In one step: entries in the way that make room, some microseconds each; or looks at what is worth least,
+ * each of which evicts some.
+ */
+enum { EVICTIONS = 12, LOOKS = 6 };
 
 uint64_t large_version(struct bytes value, const struct store_room *room,
                        const struct packed_value *packed)
@@ -36,8 +39,8 @@ int engine_reserve(struct engine *e, struct instant now, size_t key_bytes, size_
 	if (room->granules)
 		return -EAGAIN;
 	need = store_footprint(e->store, key_bytes, value_bytes);
-	for (int i = 0; i < EVICTIONS && freed < need; i++) {
-		n = evict_some(e, now, 1);
+	for (int i = 0; i < LOOKS && freed < need; i++) {
+		n = evict_some(e, now, need - freed);
 		if (!n)
 			break;
 		freed += n;

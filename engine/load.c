@@ -10,8 +10,14 @@
 /* A change that arrives while a load is under way makes it start again, this often at most. */
 static const uint8_t MAX_RETRIES = 3;
 
-/* How many entries may make way for one new one: a large value among small ones needs many. */
-static const unsigned MAX_EVICTIONS = 20000;
+/*
+ * How many entries may make way for one new one. A large value among small ones needs many: in a store
+ * without any gaps a tenth of all go before there is room for one in one piece.
+ */
+static const unsigned MAX_EVICTIONS = 20000, MAX_EVICTIONS_LARGE = 400000;
+
+/* A value of so many bytes is large in that: its room is gathered, whatever lies there. */
+static const size_t LARGE_BYTES = 1 << 16;
 
 /* An error stands no longer than this, unless negative_ttl is longer. */
 static const struct span ERROR_MAX = {60 * 1000000LL};
@@ -272,6 +278,27 @@ struct bytes load_kept(const struct fetched *f)
 	return f->packed ? f->packed->bytes : f->value;
 }
 
+/*
+ * Room for a large value that came without, and the value in it; false: it is not to be had. It is done
+ * in one go, however many entries are in the way.
+ */
+static bool fill_room(struct engine *e, struct instant now, const struct store_item *item,
+                      struct store_room *room)
+{
+	uint64_t before = e->stats.evicted;
+	int rc;
+
+	do {
+		rc = engine_reserve(e, now, item->key.n, item->value.n, room);
+	} while (rc == -EAGAIN && e->stats.evicted - before < MAX_EVICTIONS_LARGE);
+	if (rc) {
+		store_unreserve(e->store, room);
+		return false;
+	}
+	store_fill(e->store, room, item->value.p);
+	return true;
+}
+
 /* Puts the value in the store, making room as needed. */
 int load_keep(struct engine *e, struct instant now, uint32_t key, const struct fetched *f)
 {
@@ -290,6 +317,7 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 	        .pushed = k->reason == TTL_PUSHED,
 	        .packed = f->packed != NULL,
 	};
+	struct store_room own = {0}, *room = f->room;
 	uint64_t before = e->stats.evicted;
 	int rc;
 
@@ -299,12 +327,18 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 		k->entry = STORE_NONE;
 		plain_unheld(e, k);
 	}
-	while ((rc = f->room ? store_publish(e->store, &item, f->room, &k->entry)
-	                     : store_put(e->store, &item, &k->entry)) == -ENOSPC) {
+	while ((rc = room ? store_publish(e->store, &item, room, &k->entry)
+	                  : store_put(e->store, &item, &k->entry)) == -ENOSPC) {
 		k->entry = STORE_NONE;
-		if (e->stats.evicted - before >= MAX_EVICTIONS || !make_room(e, now, &item))
+		if (!room && item.value.n >= LARGE_BYTES && fill_room(e, now, &item, &own)) {
+			room = &own;
+			before = e->stats.evicted;
+		} else if (e->stats.evicted - before >= MAX_EVICTIONS ||
+		           !make_room(e, now, &item)) {
 			break;
+		}
 	}
+	store_unreserve(e->store, &own);
 	if (rc) {
 		k->entry = STORE_NONE;
 	} else {

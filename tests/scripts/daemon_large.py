@@ -127,6 +127,33 @@ def loader_workers_and_those_who_wait_for_them():
             c.close()
 
 
+@test
+def many_at_once_in_a_full_store_of_small_values():
+    with Daemon({**SEGMENT, "segment_bytes": 64 * MIB, "limits": {"max_value_bytes": 16 * MIB}}) as d:
+        w = redis(d)
+        for at in range(0, 230000, 500):
+            w.send(b"".join(encode("SET", "s:%d" % i, value("s", 280)) for i in range(at, at + 500)))
+            assert all(w.reply() == b"OK" for _ in range(500))
+        assert d.ask("stats")["evicted"] > 0
+        # more than waits for room elsewhere: but these wait in their connections' memory
+        wires = [redis(d) for _ in range(6)]
+        for i, x in enumerate(wires):
+            x.send(encode("SET", "big:%d" % i, value("big%d" % i, 8 * MIB)))
+        assert [x.reply() for x in wires] == [b"OK"] * 6
+        assert count(d, "values_placed") == 6 and count(d, "values_unplaced") == 0
+        # and by the ways for which no room is taken before
+        for at in range(0, 230000, 500):
+            w.send(b"".join(encode("SET", "t:%d" % i, value("t", 280)) for i in range(at, at + 500)))
+            assert all(w.reply() == b"OK" for _ in range(500))
+        assert w.ask("MSET", "m:1", value("m1", 6 * MIB), "m:2", value("m2", 6 * MIB)) == b"OK"
+        w.ask("MULTI")
+        w.ask("SET", "m:3", value("m3", 12 * MIB))
+        assert w.ask("EXEC") == [b"OK"]
+        assert d.ask("mset", [["/q/%d" % i, value("q%d" % i, MIB)] for i in range(20)], {"ttl_s": 60}) == {"count": 20}
+        assert w.ask("GET", "m:2") == value("m2", 6 * MIB) and w.ask("GET", "m:3") == value("m3", 12 * MIB)
+        assert d.ask("get", "/q/19")["value"] == value("q19", MIB)
+
+
 class Origin(Handler):
 
     def do_GET(self):

@@ -23,7 +23,7 @@ struct cache {
 	uint64_t misses;
 };
 
-static struct cache cache_new(void)
+static struct cache cache_of(size_t bytes)
 {
 	struct cache c = {.now = START};
 	struct store_clock clock = {.base = START, .scale = 1};
@@ -38,12 +38,17 @@ static struct cache cache_new(void)
 	config.policy.static_ttl = config.policy.max_age = 31536000;
 	config.policy.jitter = 0;
 	config.limits.audit_share = 0;
-	c.mem = aligned_alloc(4096, STORE_BYTES);
-	c.value = mem_calloc(1, STORE_BYTES);
-	if (store_create(c.mem, STORE_BYTES, 1, clock, &c.store) != 0)
+	c.mem = aligned_alloc(4096, bytes);
+	c.value = mem_calloc(1, bytes);
+	if (store_create(c.mem, bytes, 1, clock, &c.store) != 0)
 		abort();
 	c.e = engine_new(&config, c.store, START);
 	return c;
+}
+
+static struct cache cache_new(void)
+{
+	return cache_of(STORE_BYTES);
 }
 
 static void cache_free(struct cache *c)
@@ -329,6 +334,22 @@ TEST(a_large_value_finds_room_among_small_ones)
 	cache_free(&c);
 }
 
+TEST(a_large_value_without_a_room_of_its_own_finds_one_in_a_store_without_gaps)
+{
+	struct cache c = cache_of(32 << 20);
+	uint64_t before;
+
+	for (uint32_t k = 0; c.e->stats.evicted == 0; k++)
+		set(&c, k, 280 + k % 7, 0, 0);
+	before = c.e->stats.evicted;
+	set(&c, 1000000, 8 << 20, 0, 0);
+	OK(holds(&c, 1000000), "%" PRIu64 " made way", c.e->stats.evicted - before);
+	/* those in its place, and as many as it takes that there is one */
+	OK(c.e->stats.evicted - before > 20000 && c.e->stats.evicted - before < 45000,
+	   "%" PRIu64 " made way", c.e->stats.evicted - before);
+	cache_free(&c);
+}
+
 TEST(small_values_that_fill_the_index_make_way)
 {
 	struct cache c = cache_new();
@@ -389,6 +410,7 @@ int main(int argc, char **argv)
 	RUN(the_last_few_that_were_put_are_spared);
 	RUN(a_key_that_comes_back_is_no_stranger);
 	RUN(a_large_value_finds_room_among_small_ones);
+	RUN(a_large_value_without_a_room_of_its_own_finds_one_in_a_store_without_gaps);
 	RUN(small_values_that_fill_the_index_make_way);
 	RUN(what_an_earlier_daemon_left_is_not_the_first_to_go);
 	return tap_done();
