@@ -543,4 +543,6 @@ flip-campaign: %D%/unit/store_flips
 	for seed in 1 2 3 4 5; do %D%/unit/store_flips $$seed 2000000 || exit 1; done
 model-campaign: %D%/unit/store_model
 	%D%/unit/store_model 7 10000000
-.PHONY: kill-campaign flip-campaign model-campaign
+daemon-kill-campaign: daemon/forecached %D%/herd %D%/peek
+	top_builddir=. KILLS=$${KILLS:-1000} $(PYTHON3) $(srcdir)/tests/scripts/daemon_kill.py killed_at_any_instant
+.PHONY: kill-campaign flip-campaign model-campaign daemon-kill-campaign

@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """kill -9 under load: 64 client processes of one host, no wrong value, one load per key and expiry, and warm
-when it comes back."""
+when it comes back.
+
+KILLS=n: how often; `make daemon-kill-campaign` kills it a thousand times."""
 import collections
+import hashlib
 import os
 import random
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fcd import BUILD, Daemon, Refused, main, test, until
+from resp_wire import Closed, Error, Wire, encode
 
 HERD = os.path.join(BUILD, "tests", "herd")
 PEEK = os.path.join(BUILD, "tests", "peek")
@@ -175,6 +180,131 @@ class Peek:
         self.process.stdin.close()
         self.process.wait(20)
         self.process.stdout.close()
+
+
+class Writer(threading.Thread):
+    """
+    A Redis client that sets values of all sizes, some of which are kept compressed and some evicted, and reads
+    them again, over its connection and by the library. Of each key it sees what was set last, or nothing.
+    """
+
+    SIZES = [300] * 12 + [3000] * 6 + [100000] * 2
+
+    def __init__(self, d, number, seed):
+        super().__init__(daemon=True)
+        self.d, self.number, self.rng = d, number, random.Random(seed * 1000 + number)
+        self.sent, self.floor = {}, {}
+        self.sets = self.hits = self.misses = self.connects = 0
+        self.wrong, self.ended = [], False
+
+    def value(self, key, version):
+        head = "%s %d " % (key, version)
+        block = hashlib.sha1(head.encode()).hexdigest()
+        n = self.SIZES[int(key.split("/")[2]) % len(self.SIZES)]
+        return (head + block * (n // 40 + 1))[:n].encode()
+
+    def check(self, key, value, how):
+        if value is None:
+            self.misses += 1
+            return
+        self.hits += 1
+        words = value.split(b" ", 2)
+        version = int(words[1]) if len(words) == 3 and words[1].isdigit() else -1
+        if value != self.value(key, version) or not self.floor.get(key, 0) <= version <= self.sent.get(key, 0):
+            self.wrong.append("%s by %s: version %d of %d..%d: %r" % (key, how, version, self.floor.get(key, 0),
+                                                                   self.sent.get(key, 0), value[:60]))
+        self.floor[key] = version
+
+    def go(self, wire, app):
+        for _ in range(5):
+            keys = ["/%s/%d/%d" % ("yz"[self.rng.randrange(2)], self.rng.randrange(120), self.number) for _ in range(8)]
+            keys = list(dict.fromkeys(keys))
+            for key in keys:
+                self.sent[key] = self.sent.get(key, 0) + 1
+                wire.send(encode("SET", key, self.value(key, self.sent[key]), "EX", 600))
+            for key in keys:
+                got = wire.reply()
+                if isinstance(got, Error):
+                    # nothing is held of it then
+                    continue
+                self.floor[key] = self.sent[key]
+                self.sets += 1
+            some = self.rng.sample(sorted(self.sent), min(8, len(self.sent)))
+            for key in some:
+                wire.send(encode("GET", key))
+            for key in some:
+                got = wire.reply()
+                if not isinstance(got, Error):
+                    self.check(key, got, "Redis")
+            got = app.get(some[0])
+            self.check(some[0], got.split(" ", 1)[1].encode() if got != "miss" else None, "fc_get")
+
+    def run(self):
+        try:
+            with Peek(self.d.dir) as app:
+                while not self.ended:
+                    try:
+                        wire = Wire(self.d.dir + "/resp.sock", timeout_s=20)
+                        self.connects += 1
+                    except OSError:
+                        time.sleep(0.002)  # there is none just now
+                        continue
+                    try:
+                        while not self.ended:
+                            self.go(wire, app)
+                    except (Closed, OSError):
+                        pass
+                    wire.close()
+        except Exception as e:
+            self.wrong.append(repr(e))
+
+
+@test
+def killed_at_any_instant_it_starts_again_and_never_lies():
+    seed = int(os.environ.get("SEED", "1"))
+    kills = int(os.environ.get("KILLS", "12"))
+    print("# seed %d" % seed)
+    rng = random.Random(seed)
+    config = {**CONF, "redis": "127.0.0.1:0", "large_value_bytes": 65536,
+              "endpoints": CONF["endpoints"] + [{"match": "/z/*", "compression": "zstd"}]}
+    done = early = restored = gets = 0
+    with Daemon(config) as d:
+        writers = [Writer(d, i, seed) for i in range(2)]
+        for w in writers:
+            w.start()
+        while done < kills:
+            herd = subprocess.Popen([HERD, d.dir, "16", "3" if kills < 100 else "20", str(KEYS), d.base + "/loads"],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            while herd.poll() is None and done < kills:
+                end = time.monotonic() + rng.choice([0, 0.02, 0.3]) * rng.random()
+                until("some time under load", lambda: time.monotonic() >= end)
+                d.kill9()
+                done += 1
+                while rng.random() < 0.25 and done < kills:
+                    d.spawn()
+                    end = time.monotonic() + 0.06 * rng.random()
+                    until("it takes over", lambda: time.monotonic() >= end)
+                    d.kill9()
+                    done += 1
+                    early += 1
+                d.start()
+                restored += d.ask("health")["restored_entries"]
+            out, err = herd.communicate(timeout=120)
+            assert herd.returncode == 0 and out.count("\n") == 16, err[:2000]
+            said = Herd(out)
+            gets += said.gets
+            assert said.wrong == said.old == said.failed == 0, "%s: %s" % (said, err[:2000])
+        for w in writers:
+            w.ended = True
+        for w in writers:
+            w.join(60)
+            assert not w.is_alive() and not w.wrong, w.wrong[:5]
+        print("# %d kills, %d of them before it was ready; %d entries taken over; %d gets of the herd, %d sets, %d hits, %d "
+              "misses, %d connections of the writers" % (done, early, restored, gets, sum(w.sets for w in writers),
+                                                   sum(w.hits for w in writers), sum(w.misses for w in writers),
+                                                   sum(w.connects for w in writers)))
+        assert min(w.hits for w in writers) > 10 * done and restored > 10 * done
+        assert d.stop() == 0
 
 
 @test
