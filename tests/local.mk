@@ -1,7 +1,7 @@
 # tests/unit/t_X.c tests one .c file; tests/scripts/*.sh and *.py test the build and the programs.
 # A folder's unit tests stand together; each list below is kept in alphabetical order.
 UNIT_CPPFLAGS = $(OS_CPPFLAGS)
-EXTRA_DIST += %D%/tap.h
+EXTRA_DIST += %D%/tap.h %D%/sanitized.h
 
 dist_check_SCRIPTS += %D%/scripts/install.sh
 dist_check_SCRIPTS += %D%/scripts/layers.sh
@@ -307,7 +307,7 @@ check_PROGRAMS += %D%/resp_herd
 check_PROGRAMS += %D%/herd
 %C%_herd_SOURCES = %D%/herd.c
 %C%_herd_CPPFLAGS = $(UNIT_CPPFLAGS)
-%C%_herd_LDADD = client/libforecache.la
+%C%_herd_LDADD = client/libforecache.la -lpthread
 dist_check_SCRIPTS += %D%/scripts/daemon_kill.py
 if HAVE_PYTHON3
 TESTS += %D%/scripts/daemon_kill.py

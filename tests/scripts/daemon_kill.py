@@ -162,6 +162,36 @@ def one_load_per_key_and_expiry_with_64_processes():
             assert all(g >= (600e6 if key % 2 else 1e6) - EARLY_US for g in gaps), (key, gaps)
 
 
+@test
+def a_prefork_server_whose_handle_was_opened_before_goes_on_over_kills():
+    with Daemon(CONF) as d:
+        loads_file = d.base + "/loads"
+        herd = subprocess.Popen([HERD, d.dir, "4", "5", str(KEYS), loads_file, "3"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+        try:
+            until("all keys are loaded", lambda: herd.poll() is not None or (
+                os.path.exists(loads_file) and len(loads_of(loads_file)) == KEYS))
+            if herd.poll() == 77:
+                return "the sanitizer cannot fork a process with threads"
+            until("all long ones are held", lambda: all(held(d, key) for key in range(1, KEYS, 2)))
+            d.kill9()
+            d.start()
+            out, err = herd.communicate(timeout=120)
+        finally:
+            if herd.poll() is None:
+                herd.kill()
+                herd.communicate()
+        assert herd.returncode == 0 and out.count("\n") == 12, err[:2000]
+        said, loads = Herd(out), loads_of(loads_file)
+        print("# %s; loads %d" % (said, sum(map(len, loads.values()))))
+        assert said.wrong == said.old == said.failed == 0, err[:2000]
+        assert said.gets > 1000 and said.misses >= KEYS
+        with open(loads_file) as f:
+            assert len({line.split()[3] for line in f}) == 4, "each process has loaded"
+        # what any of them has set is there for all
+        assert all(held(d, key) for key in range(1, KEYS, 2))
+
+
 class Peek:
     """An app on this host that gets keys by the library."""
 
