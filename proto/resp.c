@@ -234,10 +234,12 @@ static enum resp_parse parse_line(struct resp_parser *s, char *p, size_t n,
 {
 	char *lf = memchr(p + s->pos, '\n', n - s->pos), *end, *w;
 
+	/* however much of what follows has come, too */
+	if ((lf ? (size_t)(lf - p) : n) > l->inline_bytes)
+		return bad(s, "Protocol error: too big inline request");
 	if (!lf) {
 		s->pos = n;
-		return n > l->inline_bytes ? bad(s, "Protocol error: too big inline request")
-		                           : RESP_MORE;
+		return RESP_MORE;
 	}
 	s->pos = (size_t)(lf - p) + 1;
 	end = lf > p && lf[-1] == '\r' ? lf - 1 : lf;

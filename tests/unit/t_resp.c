@@ -57,6 +57,8 @@ TEST(what_is_no_request_is_refused_by_name)
 	        {"a \"b\"c\r\n", "unbalanced quotes"},
 	        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 	         "too big inline"},
+	        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+	         "too big inline"},
 	        {"*111111111111111111111111111111111111111111111111111111111111111111111111",
 	         "too big mbulk"},
 	        {"*1\r\n$11111111111111111111111111111111111111111111111111111111111111111111111",
