@@ -179,7 +179,7 @@ int value_instant(const struct msgpack_object *v, const char *field, struct inst
 int value_span(const struct msgpack_object *v, const char *field, struct span *ret,
                struct proto_error *reterr)
 {
-	double s;
+	double s = 0;
 	int rc = value_num(v, field, 0, span_s(SPAN_MAX), &s, reterr);
 
 	if (!rc)
