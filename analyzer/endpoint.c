@@ -68,6 +68,7 @@ void endpoint_init(struct endpoint *ep, struct change prior)
 	        .tempo_at = INSTANT_NONE,
 	        .alarm = SURPRISE_ALARM,
 	        .surprised_key = KEY_NONE,
+	        .slowness = 1,
 	};
 	endpoint_restore_prior(ep, prior);
 	demand_init(&ep->demand);
@@ -168,11 +169,17 @@ double endpoint_key_rate(const struct endpoint *ep, const struct zone *z, const 
 	return (k->rate_n * keep + 1) / (k->rate_s * keep + s + 1 / mean_key_rate(ep));
 }
 
+void endpoint_set_tempo(struct endpoint *ep, double log_tempo)
+{
+	ep->log_tempo = log_tempo;
+	ep->slowness = exp(-log_tempo);
+}
+
 struct change endpoint_predictive(const struct endpoint *ep, const struct key *k)
 {
 	struct change c = endpoint_posterior(ep, k);
 
-	c.b *= exp(-ep->log_tempo);
+	c.b *= ep->slowness;
 	return c;
 }
 
@@ -188,7 +195,8 @@ static void fade_tempo(struct endpoint *ep, struct instant t)
 	if (instant_is_set(ep->tempo_at)) {
 		if (t.us <= ep->tempo_at.us)
 			return; /* late news */
-		ep->log_tempo *= exp2(-span_s(instant_diff(t, ep->tempo_at)) / TEMPO_HALF_S);
+		endpoint_set_tempo(ep, ep->log_tempo * exp2(-span_s(instant_diff(t, ep->tempo_at)) /
+		                                            TEMPO_HALF_S));
 	}
 	ep->tempo_at = t;
 }
@@ -198,11 +206,11 @@ static void learn_tempo(struct endpoint *ep, const struct key *k, struct change 
                         double tau, bool changed)
 {
 	struct change c = posterior;
-	double p, x, info, score;
+	double p, x, info, score, log_tempo;
 
 	if (!k->hits || !(k->p_sum > 0))
 		return;
-	c.b *= exp(-ep->log_tempo);
+	c.b *= ep->slowness;
 	/* changes expected: how far from saturated */
 	x = c.a * log1p(tau / c.b);
 	x = x < SATURATED ? x : SATURATED;
@@ -214,8 +222,8 @@ static void learn_tempo(struct endpoint *ep, const struct key *k, struct change 
 	if (ep->tempo_info > TEMPO_MEMORY)
 		ep->tempo_info = TEMPO_MEMORY;
 	ep->tempo_info += info;
-	ep->log_tempo += score / (ep->tempo_info + TEMPO_PSEUDO);
-	ep->log_tempo = fmin(fmax(ep->log_tempo, -TEMPO_MAX), TEMPO_MAX);
+	log_tempo = ep->log_tempo + score / (ep->tempo_info + TEMPO_PSEUDO);
+	endpoint_set_tempo(ep, fmin(fmax(log_tempo, -TEMPO_MAX), TEMPO_MAX));
 }
 
 static void forget(const struct endpoint *ep, struct key *k, struct change c, double tau)

@@ -43,6 +43,7 @@ struct endpoint {
 	 * by how much changes come faster than the posteriors say just after loads (endpoint_look)
 	 */
 	double log_tempo, tempo_info;
+	double slowness;         /* e^-log_tempo: each answer is judged by it (endpoint_set_tempo) */
 	struct instant tempo_at; /* when it last moved */
 	/* audits: stale answers found and predicted, decayed */
 	double audit_seen, audit_said;
@@ -119,6 +120,8 @@ void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, st
 /* P(the value loaded at k->loaded has been replaced by t). */
 double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const struct key *k,
                         struct instant t);
+
+void endpoint_set_tempo(struct endpoint *ep, double log_tempo);
 
 /* The posterior with the tempo applied: what predictions are made with. */
 struct change endpoint_predictive(const struct endpoint *ep, const struct key *k);

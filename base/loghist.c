@@ -18,15 +18,33 @@ void loghist_add(struct loghist *h, double us)
 	h->sum += x;
 }
 
+/* So many buckets at a time are passed over; LOGHIST_BUCKETS is a multiple of it. */
+#define STRIDE 8
+
+static uint64_t stride_count(const uint32_t *count)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < STRIDE; i++)
+		n += count[i];
+	return n;
+}
+
 double loghist_quantile(const struct loghist *h, double q)
 {
-	uint64_t want = (uint64_t)(q * (double)h->n), seen = 0;
+	uint64_t want = (uint64_t)(q * (double)h->n), seen = 0, n;
+	int i;
 
 	if (!h->n)
 		return 0;
 	if (want >= h->n)
 		want = h->n - 1;
-	for (int i = 0; i < LOGHIST_BUCKETS; i++) {
+	for (i = 0; i < LOGHIST_BUCKETS; i += STRIDE, seen += n) {
+		n = stride_count(h->count + i);
+		if (seen + n > want)
+			break;
+	}
+	for (; i < LOGHIST_BUCKETS; i++) {
 		seen += h->count[i];
 		/* the middle of the bucket (f^(i-1), f^i] that bounds the relative error */
 		if (seen > want)

@@ -476,7 +476,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 		endpoint_restore_prior(ep, (struct change){prior[0], prior[1]});
 	ep->pool_keys = prior[2];
 	if (tempo && range_holds(tempo, 1, -3, 3) && range_holds(tempo + 1, 1, 0, 1e6)) {
-		ep->log_tempo = tempo[0];
+		endpoint_set_tempo(ep, tempo[0]);
 		ep->tempo_info = tempo[1];
 		if (since && since[2] <= instant_s(now))
 			ep->tempo_at = time_in(since[2]);

@@ -53,15 +53,14 @@ static struct walk_answer plan(struct engine *e, struct instant now, uint32_t ke
 	        .zone = p->zone,
 	        .price = price_now(key_price(e, k)) * price_factor,
 	        .cost = 1,
-	        .miss_value = y->latency_value * relative_load(&p->ep, k),
 	        .min_ttl_s = y->min_ttl,
 	        .max_age_s = y->max_age,
 	        .max_stale_key = policy_max_stale_key(y),
 	        .stale_after_s = y->stale_after,
 	};
 
-	if (place_loads_from(p) == ORIGIN_NONE || engine_paused(e, now, PAUSE_PREFETCH))
-		terms.miss_value = 0;
+	if (place_loads_from(p) != ORIGIN_NONE && !engine_paused(e, now, PAUSE_PREFETCH))
+		terms.miss_value = y->latency_value * relative_load(&p->ep, k);
 	return plan_ttl(&p->ep, k, loaded, now, &terms);
 }
 

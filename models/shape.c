@@ -189,10 +189,10 @@ bool shape_restore_last(struct shape *s, const double *v, size_t n)
 	return true;
 }
 
-/* Finds day, kind and stretch of the instant t_s. */
-static void enter(struct shape_walk *w, double t_s)
+/* Finds day, kind and stretch of the instant t, which is t_s. */
+static void enter(struct shape_walk *w, struct instant t, double t_s)
 {
-	struct instant until, t = instant_from_s(t_s);
+	struct instant until;
 	int32_t offset = zone_offset_at(w->zone, t, &until);
 	double local = t_s + offset;
 	int32_t day = (int32_t)(local * (1 / SHAPE_DAY_S));
@@ -256,7 +256,7 @@ void shape_walk_start(struct shape_walk *w, const struct shape *s, const struct 
 		return;
 	}
 	w->zone = z;
-	enter(w, t_s);
+	enter(w, t, t_s);
 	w->passed = -cum_at(s, w->kind, t_s - w->midnight_s);
 }
 
@@ -279,7 +279,7 @@ static void go_on(struct shape_walk *w, double t_s)
 		double next = w->end_s;
 
 		w->passed += cum_at(w->shape, w->kind, next - w->midnight_s);
-		enter(w, next);
+		enter(w, instant_from_s(next), next);
 		/* a day shorter than a microsecond cannot be; do not hang on one */
 		if (w->end_s <= next)
 			w->end_s = next + 1;

@@ -27,12 +27,13 @@ void price_set_objective(struct price *p, double objective)
 	 * an objective of 0 is a wish that only change events can grant; steer to as good as none
 	 */
 	p->objective = fmax(objective, 1e-5);
+	p->log_top = log(PRICE_TOP / p->objective);
 	price_restore(p, p->log_price);
 }
 
 void price_restore(struct price *p, double log_price)
 {
-	p->log_price = fmin(fmax(log_price, log(PRICE_MIN)), log(PRICE_TOP / p->objective));
+	p->log_price = fmin(fmax(log_price, log(PRICE_MIN)), p->log_top);
 }
 
 /* Adds to a decayed sum over about `memory` requests. */

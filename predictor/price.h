@@ -36,6 +36,7 @@
 struct price {
 	double log_price;
 	double objective;         /* share of requests, > 0 */
+	double log_top;           /* the most that log_price may be for it */
 	double requests;          /* in all */
 	double day_requests;      /* about a day's worth, decayed */
 	struct instant day_start; /* of the day being counted */

@@ -350,7 +350,7 @@ TEST(the_tempo_fades_within_hours)
 
 	endpoint_init(&ep, (struct change){1, 1000});
 	fade_tempo(&ep, instant_from_s(1e9));
-	ep.log_tempo = -2;
+	endpoint_set_tempo(&ep, -2);
 	fade_tempo(&ep, instant_from_s(1e9 + 7200));
 	NEAR(ep.log_tempo, -1, 1e-9);
 	fade_tempo(&ep, instant_from_s(1e9)); /* late news */

@@ -117,9 +117,9 @@ TEST(the_tempo_and_the_rhythms_of_the_endpoint_are_in_it)
 
 	bench_init(&b);
 	free_s = plan(&b).ttl_s;
-	b.ep.log_tempo = log(4);
+	endpoint_set_tempo(&b.ep, log(4));
 	NEAR(plan(&b).ttl_s / oracle(4e-3, 0.1, 5, 1), 1, 0.04);
-	b.ep.log_tempo = 0;
+	endpoint_set_tempo(&b.ep, 0);
 	/* midnight: nothing changes before 06:00, and much then */
 	for (int k = 0; k < ZONE_DAY_KINDS; k++)
 		for (int i = 0; i < SHAPE_BINS; i++)
