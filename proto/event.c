@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/event.h"
 
+#include "proto/object.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -61,24 +63,24 @@ static int read_parts(const struct parts *p, const struct proto_limits *limits, 
 
 	ret->at = INSTANT_NONE;
 	ret->count = 1;
-	rc = value_is_nil(p->time_s) ? 0 : value_instant(p->time_s, "time_s", &ret->at, reterr);
+	rc = object_is_nil(p->time_s) ? 0 : value_instant(p->time_s, "time_s", &ret->at, reterr);
 	if (rc)
 		return rc;
 	rc = value_bytes(p->key, "key", 1, (size_t)limits->max_key_bytes, &ret->key, reterr);
 	if (rc)
 		return rc;
-	if (!value_is_nil(p->bytes)) {
+	if (!object_is_nil(p->bytes)) {
 		rc = value_uint(p->bytes, "bytes", MAX_BYTES_TOLD, &ret->value_bytes, reterr);
 		if (rc)
 			return rc;
 	}
-	if (!value_is_nil(p->load_ms)) {
+	if (!object_is_nil(p->load_ms)) {
 		rc = value_num(p->load_ms, "load_ms", 0, MAX_LOAD_MS, &load_ms, reterr);
 		if (rc)
 			return rc;
 		ret->load = span_from_s(load_ms * 1e-3);
 	}
-	if (!value_is_nil(p->count)) {
+	if (!object_is_nil(p->count)) {
 		rc = value_uint(p->count, "count", EVENT_MAX_COUNT, &count, reterr);
 		if (rc)
 			return rc;
@@ -95,7 +97,7 @@ static int read_endpoint(const struct msgpack_object *v, const char *field,
                          const struct proto_limits *limits, struct bytes *ret,
                          struct proto_error *reterr)
 {
-	if (value_is_nil(v))
+	if (object_is_nil(v))
 		return 0;
 	return value_bytes(v, field, 0, (size_t)limits->max_endpoint_bytes, ret, reterr);
 }
@@ -125,14 +127,14 @@ static int read_row(const struct msgpack_object *v, const struct proto_limits *l
 	rc = value_array(v, "event", 4, MAX_ROW_FIELDS, &c, reterr);
 	if (rc)
 		return rc;
-	p.time_s = cursor_next(&c);
-	endpoint = cursor_next(&c);
-	p.key = cursor_next(&c);
-	outcome = cursor_next(&c);
-	p.bytes = cursor_next(&c);
-	p.load_ms = cursor_next(&c);
-	p.version = cursor_next(&c);
-	p.count = cursor_next(&c);
+	p.time_s = object_next(&c);
+	endpoint = object_next(&c);
+	p.key = object_next(&c);
+	outcome = object_next(&c);
+	p.bytes = object_next(&c);
+	p.load_ms = object_next(&c);
+	p.version = object_next(&c);
+	p.count = object_next(&c);
 	rc = read_endpoint(endpoint, "endpoint", limits, &ret->endpoint, reterr);
 	rc = rc ? rc : read_outcome(outcome, &ret->outcome, reterr);
 	return rc ? rc : read_parts(&p, limits, ret, reterr);
@@ -153,7 +155,7 @@ static int read_rows(struct events *e, const struct msgpack_object *v,
 		struct event x = {0};
 		struct proto_error why;
 
-		rc = read_row(cursor_next(&c), limits, &x, &why);
+		rc = read_row(object_next(&c), limits, &x, &why);
 		if (rc) {
 			proto_within(&why, 0, "events[%zu].", i);
 			refuse(e, i, &why);
@@ -173,7 +175,7 @@ static int read_column(const struct map *m, const char *name, size_t n, struct c
 	const struct msgpack_object *v = map_find(m, name);
 
 	*ret = (struct cursor){0};
-	if (value_is_nil(v))
+	if (object_is_nil(v))
 		return 0;
 	if (value_array(v, name, n, n, ret, reterr))
 		return proto_fail(reterr, -EBADMSG,
@@ -217,18 +219,18 @@ static int read_columns(struct events *e, const struct msgpack_object *v,
 		return rc;
 	vec_reserve(&e->list, n);
 	for (i = 0; i < n; i++) {
-		const struct msgpack_object *where = cursor_next(&endpoint);
-		struct parts p = {cursor_next(&time_s),  cursor_next(&key),
-		                  cursor_next(&bytes),   cursor_next(&load_ms),
-		                  cursor_next(&version), cursor_next(&count)};
+		const struct msgpack_object *where = object_next(&endpoint);
+		struct parts p = {object_next(&time_s),  object_next(&key),
+		                  object_next(&bytes),   object_next(&load_ms),
+		                  object_next(&version), object_next(&count)};
 		struct event x = {0};
 		struct proto_error why;
 		uint64_t u;
 
-		rc = value_uint(cursor_next(&outcome), "outcome", EVENT_OUTCOMES - 1, &u, &why);
+		rc = value_uint(object_next(&outcome), "outcome", EVENT_OUTCOMES - 1, &u, &why);
 		if (!rc)
 			x.outcome = (enum event_outcome)u;
-		if (!rc && !value_is_nil(where)) {
+		if (!rc && !object_is_nil(where)) {
 			rc = value_uint(where, "endpoint", UINT32_MAX, &u, &why);
 			if (!rc && u >= endpoints.left)
 				rc = proto_fail(&why, -EBADMSG,

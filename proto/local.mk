@@ -6,6 +6,7 @@ noinst_LTLIBRARIES += %D%/libproto.la
 	%D%/limits.h %D%/limits.c \
 	%D%/loader.h %D%/loader.c \
 	%D%/notice.h %D%/notice.c \
+	%D%/object.h \
 	%D%/pack.h %D%/pack.c \
 	%D%/reply.h %D%/reply.c \
 	%D%/request.h %D%/request.c \

@@ -2,6 +2,7 @@
 #include "proto/value.h"
 
 #include "base/hash.h"
+#include "proto/object.h"
 #include "proto/scan.h"
 
 #include <errno.h>
@@ -229,10 +230,7 @@ int value_array(const struct msgpack_object *v, const char *field, size_t min, s
 
 const struct msgpack_object *cursor_next(struct cursor *c)
 {
-	if (c->left == 0)
-		return NULL;
-	c->left--;
-	return c->at++;
+	return object_next(c);
 }
 
 const struct msgpack_object *cursor_at(const struct cursor *c, size_t i)
