@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -270,7 +271,8 @@ static void packed(size_t value_bytes)
 	bench_row("fc_get, kept compressed (zstd, level 3)", ns[1], "ns p50", ns[1] / ns[0],
 	          "x as it is");
 	bench_row("  of the bytes are kept", 100 * kept / (double)value_bytes, "%", 0, NULL);
-	bench_row("  compressing one, on a thread of the daemon's, at best", fastest, "ns", 0, NULL);
+	bench_row("  compressing one, on a thread of the daemon's, at best", fastest, "ns", 0,
+	          NULL);
 	free(value);
 	free(frame);
 }
@@ -303,14 +305,73 @@ static double uniform_in(const char *dir, struct bytes value)
 	return ns;
 }
 
+/*
+ * What memory alone takes: a table says where the value is, and it is copied. No key is compared, no
+ * checksum made, no clock read, and nobody may write.
+ */
+struct table {
+	uint32_t *at;
+	const char *mem;
+	uint64_t n;
+	uint32_t pick[BENCH_BATCH];
+	size_t value_bytes;
+	void *(*volatile copy)(void *, const void *,
+	                       size_t); /* so that it is not left out as of no use */
+};
+
+static void pick(void *arg, size_t n)
+{
+	struct table *t = arg;
+
+	for (size_t i = 0; i < n; i++)
+		t->pick[i] = (uint32_t)(hash_u64(t->n++) % MANY);
+}
+
+static void copy(void *arg, size_t n)
+{
+	struct table *t = arg;
+
+	for (size_t i = 0; i < n; i++) {
+		void *value = malloc(t->value_bytes);
+
+		if (!value)
+			bench_die("malloc");
+		t->copy(value, t->mem + (uint64_t)t->at[t->pick[i]] * t->value_bytes,
+		        t->value_bytes);
+		free(value);
+	}
+}
+
+static double memory_alone(size_t value_bytes)
+{
+	size_t bytes = MANY * value_bytes;
+	struct table t = {
+	        .at = mem_calloc(MANY, sizeof(*t.at)), .value_bytes = value_bytes, .copy = memcpy};
+	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	                 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	double ns;
+
+	if (mem == MAP_FAILED)
+		bench_die("mmap");
+	t.mem = mem;
+	for (uint32_t i = 0; i < MANY; i++)
+		t.at[i] = (uint32_t)(hash_u64(~(uint64_t)i) % MANY);
+	ns = bench_p50_ns(pick, copy, &t, 50000);
+	munmap(mem, bytes);
+	free(t.at);
+	return ns;
+}
+
 static void uniform(void)
 {
 	struct bytes value = {mem_calloc(1024, 1), 1024};
-	double ns = uniform_in(NULL, value);
+	double ns = uniform_in(NULL, value), least = memory_alone(value.n);
 	const char *dir;
 
 	bench_title("get of 1024 bytes, 1000000 keys, uniform, one thread");
 	bench_row("fc_get", ns, "ns p50", 0, NULL);
+	bench_row("memory alone: a table of places, and memcpy", least, "ns p50", least / ns,
+	          "x fc_get");
 	dir = huge_dir();
 	if (dir) {
 		double huge = uniform_in(dir, value);
