@@ -5,12 +5,17 @@
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Records per turn of the loop: some 20 us each. */
 #define RECORDS_PER_TURN 500
+
+/* A save that goes on says so this often. */
+static const struct span SAY_EVERY = {2 * 1000000LL};
 
 /* How often an endpoint's TTL is noted for the page. */
 static const struct span HISTORY_EVERY = {600 * 1000000LL};
@@ -173,21 +178,65 @@ struct learned *learned_new(struct daemon *d)
 	return l;
 }
 
+/* A save that takes its time, as it does after hundreds of thousands of keys have changed. */
+struct save {
+	struct learned *l;
+	int64_t began_us, said_us;
+	double timeout_s;
+};
+
+/* The daemon's clock stands still meanwhile: there are no turns. */
+static int64_t real_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void say_progress(struct save *s)
+{
+	int64_t now_us = real_us();
+	struct state_db_status status;
+
+	if (now_us - s->said_us < SAY_EVERY.us)
+		return;
+	s->said_us = now_us;
+	state_db_status(s->l->db, &status);
+	log_line(LOG_NOTICE, "saving", "written=%" PRIu64 " queued=%" PRIu64 " seconds=%.1f", status.written,
+	         status.queued, (double)(now_us - s->began_us) * 1e-6);
+}
+
+/* Until there is room for a turn's records, or all that was put is on disk. */
+static bool wait_for(struct save *s, bool all)
+{
+	double left_s;
+	int rc;
+
+	do {
+		left_s = s->timeout_s - (double)(real_us() - s->began_us) * 1e-6;
+		left_s = left_s < 0 ? 0 : left_s < span_s(SAY_EVERY) ? left_s : span_s(SAY_EVERY);
+		rc = all ? state_db_flush(s->l->db, left_s)
+		         : state_db_make_room(s->l->db, RECORDS_PER_TURN, left_s);
+		say_progress(s);
+	} while (rc == -ETIMEDOUT && left_s > 0);
+	return !rc;
+}
+
 void learned_save(struct learned *l, double timeout_s)
 {
+	struct save s = {.l = l, .timeout_s = timeout_s};
 	size_t turns;
 
 	if (!l->db)
 		return;
+	s.began_us = s.said_us = real_us();
 	/* a turn looks at so many keys at most; where few have changed many turns find nothing */
 	turns = 2 + (size_t)(l->d->setup->config->limits.max_keys /
 	                     (ENGINE_DIRTY_LOOKS * (RECORDS_PER_TURN - 1)));
-	for (size_t idle = 0; idle < turns;) {
-		if (state_db_room(l->db) < RECORDS_PER_TURN && state_db_flush(l->db, timeout_s))
-			break;
+	for (size_t idle = 0; idle < turns && wait_for(&s, false);)
 		idle = hand_over(l, RECORDS_PER_TURN) ? 0 : idle + 1;
-	}
-	if (state_db_flush(l->db, timeout_s))
+	if (!wait_for(&s, true))
 		log_line(LOG_WARN, "state_file",
 		         "why=\"what was learned last could not be written in time\"");
 }

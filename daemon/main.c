@@ -56,6 +56,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What was learned may take so long to be written at the end; systemd's unit gives it half a minute more. */
+#define SAVE_S 60
+
 enum { EXIT_USAGE = 2, EXIT_TEMPORARY = 75, EXIT_CONFIG = 78 };
 
 /* A segment's clock that is further ahead than this was another clock: its entries are dropped. */
@@ -442,7 +445,7 @@ static void notify(const char *text)
 static void take_down(struct daemon *d)
 {
 	if (d->learned && d->wire)
-		learned_save(d->learned, 5);
+		learned_save(d->learned, SAVE_S);
 	large_free(&d->large);
 	web_free(&d->web);
 	resp_free(&d->resp);

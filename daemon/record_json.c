@@ -110,10 +110,54 @@ static void put_name(struct text *t, const char *member, struct bytes b)
 	put_str(t, "\"");
 }
 
+/*
+ * Most numbers are whole, or an instant in whole microseconds: a million times such a one is whole, and
+ * that divided by a million is rounded as the text is when it is read. False: it is none.
+ */
+static bool put_micros(struct text *t, double v)
+{
+	char s[32], *end = s + sizeof s, *p = end;
+	long long micros;
+	unsigned long long n;
+	int digits = 0;
+
+	if (!(fabs(v) < 9e9) || (v == 0 && signbit(v)))
+		return false;
+	micros = llround(v * 1e6);
+	if ((double)micros / 1e6 != v)
+		return false;
+	n = micros < 0 ? -(unsigned long long)micros : (unsigned long long)micros;
+	for (; digits < 6 && n % 10 == 0; digits++)
+		n /= 10;
+	for (; digits < 6; digits++, n /= 10)
+		*--p = (char)('0' + n % 10);
+	if (p != end)
+		*--p = '.';
+	do {
+		*--p = (char)('0' + n % 10);
+	} while (n /= 10);
+	if (micros < 0)
+		*--p = '-';
+	put(t, p, (size_t)(end - p));
+	return true;
+}
+
+static void put_number(struct text *t, double v)
+{
+	char number[32];
+
+	if (put_micros(t, v))
+		return;
+	/* the shorter form where it is exact */
+	snprintf(number, sizeof number, "%.15g", v);
+	if (strtod(number, NULL) != v)
+		snprintf(number, sizeof number, "%.17g", v);
+	put_str(t, number);
+}
+
 static bool put_fields(struct text *t, const struct record *r)
 {
 	size_t i, k, values = 0;
-	char number[32];
 
 	if (r->n_fields > RECORD_MAX_FIELDS)
 		return false;
@@ -131,13 +175,9 @@ static bool put_fields(struct text *t, const struct record *r)
 		for (k = 0; k < f->n; k++) {
 			if (!isfinite(f->v[k]))
 				return false;
-			/* the shorter form where it is exact */
-			snprintf(number, sizeof number, "%.15g", f->v[k]);
-			if (strtod(number, NULL) != f->v[k])
-				snprintf(number, sizeof number, "%.17g", f->v[k]);
 			if (k)
 				put_str(t, ",");
-			put_str(t, number);
+			put_number(t, f->v[k]);
 		}
 		put_str(t, "]");
 	}

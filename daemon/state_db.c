@@ -447,6 +447,55 @@ static int prune(struct state_db *db)
 	return run(db->sql, text);
 }
 
+/* In the order of the table, so that what is near is written together; history first. */
+static int compare(const struct item *a, const struct item *b)
+{
+	int c;
+
+	if (a->is_history || b->is_history)
+		return (int)b->is_history - (int)a->is_history;
+	c = strcmp(a->record.kind, b->record.kind);
+	return c ? c : bytes_compare(a->record.name, b->record.name);
+}
+
+/* Of two that are alike the first stays the first. */
+static struct item *merge(struct item *a, struct item *b)
+{
+	struct item *first = NULL, **last = &first;
+
+	while (a && b) {
+		struct item **less = compare(a, b) <= 0 ? &a : &b;
+
+		*last = *less;
+		*less = (*less)->next;
+		last = &(*last)->next;
+	}
+	*last = a ? a : b;
+	return first;
+}
+
+static struct item *sorted(struct item *first)
+{
+	/* run[i]: none, or 2^i of them, that came before those of the lower ones */
+	struct item *run[40] = {NULL}, *all = NULL;
+	size_t i;
+
+	while (first) {
+		struct item *one = first;
+
+		first = first->next;
+		one->next = NULL;
+		for (i = 0; run[i]; i++) {
+			one = merge(run[i], one);
+			run[i] = NULL;
+		}
+		run[i] = one;
+	}
+	for (i = 0; i < sizeof run / sizeof *run; i++)
+		all = merge(run[i], all);
+	return all;
+}
+
 /* One transaction: all of the batch, or nothing of it. */
 static int write_batch(struct state_db *db, const struct item *first)
 {
@@ -564,6 +613,9 @@ static void *write_forever(void *arg)
 		batch = db->queue.first;
 		db->queue = (struct queue){NULL, &db->queue.first};
 		db->hurry = false;
+		pthread_mutex_unlock(&db->mutex);
+		batch = sorted(batch);
+		pthread_mutex_lock(&db->mutex);
 		while (batch) {
 			bool stopping = db->stop;
 
@@ -626,17 +678,24 @@ static bool enqueue(struct state_db *db, struct item *i)
 	return true;
 }
 
-size_t state_db_room(struct state_db *db)
+static size_t room(const struct state_db *db)
 {
-	double by_count, by_bytes;
-
-	pthread_mutex_lock(&db->mutex);
-	by_count = db->config.queue_records - (double)db->n_waiting;
+	double by_count = db->config.queue_records - (double)db->n_waiting;
 	/* a key's record is some hundred bytes, an endpoint's up to RECORD_BYTES: all may be such */
-	by_bytes = (db->config.queue_bytes - (double)db->bytes_waiting) / RECORD_BYTES;
-	pthread_mutex_unlock(&db->mutex);
+	double by_bytes = (db->config.queue_bytes - (double)db->bytes_waiting) / RECORD_BYTES;
+
 	return by_count <= 0 || by_bytes <= 0 ? 0
 	                                      : (size_t)(by_count < by_bytes ? by_count : by_bytes);
+}
+
+size_t state_db_room(struct state_db *db)
+{
+	size_t n;
+
+	pthread_mutex_lock(&db->mutex);
+	n = room(db);
+	pthread_mutex_unlock(&db->mutex);
+	return n;
 }
 
 static const char *put_text(char **to, const void *p, size_t n)
@@ -710,17 +769,15 @@ bool state_db_history_put(struct state_db *db, struct bytes endpoint, struct ins
 	return enqueue(db, it);
 }
 
-int state_db_flush(struct state_db *db, double timeout_s)
+/* Until so many are written, and there is room for so many, or as much as there can be. */
+static int wait_for(struct state_db *db, uint64_t written, size_t records, double timeout_s)
 {
 	int64_t end = real_ms() + (int64_t)(timeout_s * 1000);
 	struct timespec t = ms_to_timespec(end);
-	uint64_t failures, target;
+	uint64_t failures = db->status.failures;
 	int err = 0;
 
-	pthread_mutex_lock(&db->mutex);
-	failures = db->status.failures;
-	target = db->status.written + db->n_waiting;
-	while (db->status.written < target && !err) {
+	while ((db->status.written < written || (room(db) < records && db->n_waiting)) && !err) {
 		if (db->status.failures > failures)
 			err = db->last_error ? db->last_error : -EIO;
 		else if (real_ms() >= end)
@@ -731,6 +788,27 @@ int state_db_flush(struct state_db *db, double timeout_s)
 			pthread_cond_timedwait(&db->done, &db->mutex, &t);
 		}
 	}
+	return err;
+}
+
+int state_db_make_room(struct state_db *db, size_t records, double timeout_s)
+{
+	int err;
+
+	pthread_mutex_lock(&db->mutex);
+	db->hurry = true;
+	pthread_cond_signal(&db->wake);
+	err = wait_for(db, 0, records, timeout_s);
+	pthread_mutex_unlock(&db->mutex);
+	return err;
+}
+
+int state_db_flush(struct state_db *db, double timeout_s)
+{
+	int err;
+
+	pthread_mutex_lock(&db->mutex);
+	err = wait_for(db, db->status.written + db->n_waiting, 0, timeout_s);
 	pthread_mutex_unlock(&db->mutex);
 	return err;
 }

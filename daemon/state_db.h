@@ -108,9 +108,12 @@ int state_db_history(struct state_db *db, struct bytes endpoint, struct instant 
                      state_db_history_fn *fn, void *arg);
 
 /*
- * Waits, at most timeout_s, until all that was put is on disk. 0, -ETIMEDOUT, or the error of
- * writing.
+ * Has what waits written at once, and waits, at most timeout_s, until so many records may be put, or nothing
+ * waits any more. 0, -ETIMEDOUT, or the error of writing.
  */
+int state_db_make_room(struct state_db *db, size_t records, double timeout_s);
+
+/* The same until all that was put is on disk. */
 int state_db_flush(struct state_db *db, double timeout_s);
 
 struct state_db_status {

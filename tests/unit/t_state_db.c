@@ -131,6 +131,64 @@ TEST(what_was_put_is_there_after_a_restart)
 	state_db_close(&db);
 }
 
+static void take_versions(void *arg, const struct record *r)
+{
+	int *version = arg, k;
+
+	if (r->name.n < 10 && sscanf(r->name.p, "%d", &k) == 1 && k < 500)
+		version[k] = (int)r->field[0].v[0];
+}
+
+TEST(of_many_for_one_name_the_last_that_was_put_stays)
+{
+	static int want[500], got[500];
+	struct state_db *db = db_open(path_of("last.db"));
+	struct state_db_loaded l = {0};
+	struct state_db_error e;
+	char name[16];
+	struct rng g;
+
+	rng_init(&g, tap_seed);
+	for (int i = 1; i <= 20000; i++) {
+		int k = (int)rng_below(&g, 500);
+		double version = i;
+		struct record r = {.kind = rng_below(&g, 2) ? "key" : "class",
+		                   .name = bytes_of(name, (size_t)snprintf(name, sizeof name, "%d", k)),
+		                   .field = {{"version", &version, 1}},
+		                   .n_fields = rng_below(&g, 5) > 0};
+
+		if (!strcmp(r.kind, "key"))
+			want[k] = r.n_fields ? i : 0;
+		else
+			r.name.n = 0; /* other kinds stand between them */
+		OK(state_db_put(db, &r));
+		if (i % 100 == 0)
+			OK(state_db_history_put(db, r.name, (struct instant){i}, 1, 1));
+	}
+	OK(state_db_flush(db, 20) == 0);
+	OK(state_db_load(db, take_versions, got, &l, &e) == 0);
+	OK(memcmp(want, got, sizeof want) == 0);
+	state_db_close(&db);
+}
+
+TEST(room_is_made_by_writing)
+{
+	struct state_db_config c = state_db_default();
+	struct state_db_error e;
+	struct state_db *db;
+	struct made m;
+
+	c.queue_records = 16;
+	OK(state_db_open(path_of("room.db"), &c, &db, &e) == 0);
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; state_db_put(db, make(&m, "key", 16 * round + i)); i++)
+			;
+		OK(state_db_make_room(db, 10, 20) == 0 && state_db_room(db) >= 10);
+	}
+	OK(state_db_make_room(db, 1000, 20) == 0 && state_db_room(db) == 16, "as much as there can be");
+	state_db_close(&db);
+}
+
 TEST(a_record_without_fields_deletes_what_was_kept)
 {
 	const char *path = path_of("erase.db");
@@ -279,6 +337,37 @@ static void remove_aside(void)
 
 	snprintf(command, sizeof command, "rm -f %s/c.db.*", dir);
 	OK(system(command) == 0);
+}
+
+TEST(numbers_of_all_kinds_come_back)
+{
+	enum { NUMBERS = 8000 };
+	static double v[NUMBERS], back[NUMBERS];
+	struct state_db *db = db_open(path_of("n.db"));
+	struct record r = {.kind = "class", .name = bytes_str("n"), .n_fields = 1};
+	struct state_db_loaded l = {0};
+	struct state_db_error e;
+	struct rng g;
+
+	rng_init(&g, tap_seed);
+	for (int i = 0; i < NUMBERS; i++) {
+		int64_t n = (int64_t)(rng_u64(&g) >> rng_below(&g, 64));
+
+		n = rng_below(&g, 2) ? n : -n;
+		/* whole ones, instants, floats, and any */
+		v[i] = i % 4 == 0   ? (double)n
+		       : i % 4 == 1 ? (double)n / 1e6
+		       : i % 4 == 2 ? (double)((float)n / 1024)
+		                    : (double)n / 3e7;
+		if (i % 4 == 1 && rng_below(&g, 2))
+			v[i] = nextafter(v[i], rng_below(&g, 2) ? INFINITY : -INFINITY);
+	}
+	r.field[0] = (struct record_field){"v", v, NUMBERS};
+	OK(state_db_put(db, &r) && state_db_flush(db, 10) == 0);
+	OK(state_db_load(db, keep_one, back, &l, &e) == 0 && l.records == 1);
+	for (int i = 0; i < NUMBERS; i++)
+		OK(v[i] == back[i], "%.17g, %.17g", v[i], back[i]);
+	state_db_close(&db);
 }
 
 TEST(a_truncated_file_is_set_aside_or_loaded)
@@ -686,8 +775,11 @@ int main(int argc, char **argv)
 	if (!mkdtemp(dir))
 		return 99;
 	RUN(what_was_put_is_there_after_a_restart);
+	RUN(of_many_for_one_name_the_last_that_was_put_stays);
+	RUN(room_is_made_by_writing);
 	RUN(a_record_without_fields_deletes_what_was_kept);
 	RUN(numbers_come_back_bit_by_bit_and_names_byte_by_byte);
+	RUN(numbers_of_all_kinds_come_back);
 	RUN(a_truncated_file_is_set_aside_or_loaded);
 	RUN(a_file_with_flipped_bits_is_set_aside_or_loaded_without_what_is_wrong);
 	RUN(a_file_of_a_later_version_is_set_aside);
