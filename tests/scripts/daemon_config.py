@@ -245,7 +245,7 @@ def the_examples_of_the_manual_are_right():
         code, said = check(conf)
         assert code == 0, (b, said)
         tried += 1
-    assert tried == 6, tried
+    assert tried == 7, tried
 
 
 @test
