@@ -841,7 +841,8 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 		if (c->parser.n && !dispatch(c, c->parser.arg, c->parser.n, p[at] != '*') &&
 		    c->parser.unquoted) {
 			c->held_back = false;
-			resp_error(c->w, "ERR not now, as clients are paused, or flushes under way: send it again later");
+			resp_error(c->w, "ERR not now, as clients are paused, or flushes under way: "
+			                 "send it again later");
 		} else if (c->held_back || c->placing) {
 			/* held back: read again from its start */
 			resp_parser_next(&c->parser);

@@ -27,12 +27,13 @@
 #define PAGE      4096
 #define DCTX      ((size_t)128 << 10)
 
-static const char *const words[] = {"\x28\xb5\x2f\xfd", "\x50\x2a\x4d\x18", "\x24", "\x64\x01", "\xa4", "\x84\x00\x58", "\x27",
-                                    "\x04\x00\x10", "\x02\x00\x10", "\x03\x00\x10", "\xe4", NULL};
+static const char *const words[] = {
+        "\x28\xb5\x2f\xfd", "\x50\x2a\x4d\x18", "\x24", "\x64\x01", "\xa4", "\x84", "\x27", "\xe4", NULL};
 
 const struct fuzz_target fuzz_target = {"packed", words, 2 + MAX_FRAME};
 
-static const char text[] = "what a good frame holds, what a good frame holds, what a good frame holds, and more";
+static const char text[] = "what a good frame holds, what a good frame holds, what a good frame holds, "
+                           "and more";
 static char good[sizeof(text)];
 static size_t good_n;
 static char *room_end; /* of MOST bytes; an unmapped page follows */
