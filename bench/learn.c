@@ -26,6 +26,8 @@
 
 #define KEYS_PER_ENDPOINT 1000u
 #define ROUNDS            5
+#define RATE_SPREAD       8 /* of the logarithm: from every second to every hour */
+#define MEAN_RATE         (1.0 / RATE_SPREAD)
 
 static struct endpoint *endpoint;
 static struct key *key;
@@ -67,6 +69,8 @@ static void set_up(struct rng *g)
 	for (size_t e = 0; e < n_endpoints; e++) {
 		endpoint_init(&endpoint[e], parent);
 		endpoint[e].shape = day_shape();
+		endpoint[e].demand.mean = KEYS_PER_ENDPOINT * MEAN_RATE * SHAPE_BIN_S;
+		endpoint[e].demand.mean_n = 1;
 	}
 	for (uint32_t i = 0; i < n_keys; i++) {
 		struct key *k = &key[i];
@@ -79,7 +83,7 @@ static void set_up(struct rng *g)
 		k->loaded = instant_add(start, span_from_s(rng_uniform(g) * 86400));
 		k->last_seen = k->loaded;
 		k->rate_n = 20;
-		k->rate_s = 20 * exp(rng_uniform(g) * 8);
+		k->rate_s = 20 * exp(rng_uniform(g) * RATE_SPREAD);
 		k->load_us = 750000;
 		k->hits = 3;
 		k->p_sum = 0.1f;
