@@ -199,6 +199,14 @@ static int print_trial(const cJSON *trial, const struct option_list *patterns, d
 	return status;
 }
 
+/* Set or removed, but not written down: said, as the next start of the daemon may not know of it. */
+static void warn_unless_saved(const cJSON *result)
+{
+	if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(result, "saved")))
+		cli_say("warning: it could not be written to the daemon's state directory (its log "
+		        "says why): the daemon tries again, and forgets it if it ends before that");
+}
+
 static int add(int argc, char **argv)
 {
 	const char *tz = NULL, *calendar = NULL, *start = NULL;
@@ -256,6 +264,7 @@ static int add(int argc, char **argv)
 		cJSON_Delete(result);
 		return status;
 	}
+	warn_unless_saved(result);
 	if (cli.json)
 		return json_print(result);
 	if (dry_run) {
@@ -558,6 +567,7 @@ static int remove_one(int argc, char **argv)
 	request_release(&r);
 	if (status)
 		return status;
+	warn_unless_saved(result);
 	if (cli.json)
 		return json_print(result);
 	cJSON_Delete(result);

@@ -409,8 +409,9 @@ static void put_num(struct pack *w, const char *name, double v)
 	X(events)                                                                                  \
 	X(sets)                                                                                    \
 	X(changed)                                                                                 \
-	X(load_errors) X(skipped_for_budget) X(evicted) X(damaged) X(events_refused) X(keys)       \
-	        X(endpoints) X(flights) X(waiters)
+	X(load_errors)                                                                             \
+	X(skipped_for_budget) X(evicted) X(damaged) X(events_refused) X(keys) X(endpoints)         \
+	        X(flights) X(waiters)
 
 #define ONE(...) +1
 
@@ -558,14 +559,27 @@ void query_write_health(struct daemon *d, struct pack *w)
 	put_uint(w, "restored_records", d->count.restored_records);
 	put_num(w, "state_behind_s", kept ? s.behind_s : NAN);
 	pack_text(w, "state");
-	pack_text(w, !kept ? "none" : s.failing ? "failing" : "ok");
+	pack_text(w, !kept                                          ? "none"
+	             : s.failing || schedules_unsaved(d->schedules) ? "failing"
+	                                                            : "ok");
+}
+
+static int remove_schedule(struct daemon *d, const struct request *r, struct pack *w,
+                           char *ret_text, size_t cap)
+{
+	bool saved = false;
+	int status = schedules_remove(d->schedules, r->key, &saved, ret_text, cap);
+
+	pack_map(w, 2);
+	put_uint(w, "count", status == STATUS_OK);
+	pack_text(w, "saved");
+	pack_bool(w, saved);
+	return status;
 }
 
 int query_answer(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
                  size_t cap)
 {
-	int status = STATUS_OK;
-
 	switch (r->op) {
 	case OP_HELLO:
 		return hello(d, w);
@@ -579,10 +593,7 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 	case OP_FORECAST:
 		return forecast(d, r, w);
 	case OP_SCHEDULE_REMOVE:
-		status = schedules_remove(d->schedules, r->key, ret_text, cap);
-		pack_map(w, 1);
-		put_uint(w, "count", status == STATUS_OK);
-		return status;
+		return remove_schedule(d, r, w, ret_text, cap);
 	case OP_SCHEDULE_LIST:
 		if (r->schedule.learned)
 			write_learned(d, w);

@@ -127,6 +127,29 @@ int schedule_rule_expand(const struct schedule_rule *r, struct instant wall, str
 	return rc;
 }
 
+/*
+ * Each look is eight times as long as the one before, so that one at years ends after three more, and
+ * events that come every hour are not walked over for years.
+ */
+int schedule_rule_next(const struct schedule_rule *r, struct instant wall, struct span ahead,
+                       struct instant *ret, size_t max, size_t *ret_n, struct calendar_error *err)
+{
+	size_t least = max < SCHEDULE_RULE_LEAST ? max : SCHEDULE_RULE_LEAST, n;
+	int rc = schedule_rule_expand(r, wall, ahead, ret, max, ret_n, err);
+
+	while (!rc && *ret_n < least && ahead.us < SCHEDULE_RULE_NEVER.us) {
+		struct span near = ahead;
+
+		n = *ret_n;
+		ahead = span_clip((struct span){8 * ahead.us}, SPAN_ZERO, SCHEDULE_RULE_NEVER);
+		rc = schedule_rule_expand(r, wall, ahead, ret, least, ret_n, err);
+		/* too much to walk over: what is near is known all the same */
+		if (rc == -E2BIG && n)
+			return schedule_rule_expand(r, wall, near, ret, max, ret_n, err);
+	}
+	return rc;
+}
+
 /* The shortest time between two of the instants; SPAN_MAX with fewer than two. */
 static struct span shortest_gap(const struct instant *at, size_t n)
 {
@@ -143,11 +166,8 @@ int schedule_rule_try(const struct schedule_rule *r, struct instant wall, struct
                       struct calendar_error *err)
 {
 	struct span gap;
-	int rc = schedule_rule_expand(r, wall, ahead, ret, SCHEDULE_RULE_TRIED, ret_n, err);
+	int rc = schedule_rule_next(r, wall, ahead, ret, SCHEDULE_RULE_TRIED, ret_n, err);
 
-	if (!rc && !*ret_n && ahead.us < SCHEDULE_RULE_NEVER.us)
-		rc = schedule_rule_expand(r, wall, SCHEDULE_RULE_NEVER, ret, SCHEDULE_RULE_TRIED,
-		                          ret_n, err);
 	if (rc)
 		return rc;
 	gap = shortest_gap(ret, *ret_n);

@@ -21,6 +21,12 @@
 /* How far ahead a rule is looked at to say that it never fires. */
 #define SCHEDULE_RULE_NEVER SPAN_S(INT64_C(5) * 31556952)
 
+/*
+ * So many instants are known of every rule that has them, however far ahead they are: somewhat more than
+ * are asked for at once, as some pass before the next look.
+ */
+#define SCHEDULE_RULE_LEAST 16
+
 /* Instants that are looked at for how far they are apart. */
 #define SCHEDULE_RULE_TRIED 64
 
@@ -61,8 +67,15 @@ int schedule_rule_expand(const struct schedule_rule *r, struct instant wall, str
                          struct calendar_error *err);
 
 /*
- * Whether the rule makes sense, and its next instants. 0 with *ret_n = 0: it does not fire within
- * SCHEDULE_RULE_NEVER. -EINVAL, too, when its lead is longer than the time between two of them.
+ * The same, but where there are fewer than SCHEDULE_RULE_LEAST (or max) within that time, those that come
+ * first after it, as far as SCHEDULE_RULE_NEVER. 0 with *ret_n = 0: it does not fire within that.
+ */
+int schedule_rule_next(const struct schedule_rule *r, struct instant wall, struct span ahead,
+                       struct instant *ret, size_t max, size_t *ret_n, struct calendar_error *err);
+
+/*
+ * Whether the rule makes sense, and its next instants as schedule_rule_next() gives them. 0 with
+ * *ret_n = 0: it does not fire. -EINVAL, too, when its lead is longer than the time between two of them.
  */
 int schedule_rule_try(const struct schedule_rule *r, struct instant wall, struct span ahead,
                       struct instant ret[SCHEDULE_RULE_TRIED], size_t *ret_n,

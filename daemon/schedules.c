@@ -45,6 +45,8 @@ struct schedules {
 	uint32_t serial;
 	size_t n_additions; /* under way */
 	struct loop_timer timer;
+	bool unsaved; /* the file does not have what was added or removed last ... */
+	struct loop_timer save_again; /* ... and is written again then */
 };
 
 static struct instant wall(const struct schedules *l, struct instant t)
@@ -116,7 +118,6 @@ struct expansion {
 	struct span ahead;
 	size_t max, n;
 	struct instant *at;
-	bool never; /* nor within SCHEDULE_RULE_NEVER */
 	struct instant calendar_end;
 	int rc;
 	struct calendar_error err;
@@ -127,14 +128,7 @@ static void expansion_work(void *job)
 	struct expansion *x = job;
 
 	x->calendar_end = schedule_rule_calendar_end(&x->rule, x->wall);
-	x->rc = schedule_rule_expand(&x->rule, x->wall, x->ahead, x->at, x->max, &x->n, &x->err);
-	if (!x->rc && !x->n) {
-		size_t n = 0;
-
-		x->never = !schedule_rule_expand(&x->rule, x->wall, SCHEDULE_RULE_NEVER, x->at, 1,
-		                                 &n, &x->err) &&
-		           !n;
-	}
+	x->rc = schedule_rule_next(&x->rule, x->wall, x->ahead, x->at, x->max, &x->n, &x->err);
 }
 
 static void expansion_drop(void *job)
@@ -241,7 +235,7 @@ static void expansion_done(void *job)
 		for (size_t i = 0; i < x->n; i++)
 			*vec_push(&s->at) = (struct instant){x->at[i].us - l->d->clock.offset.us};
 		tell_engine(l, s, false);
-		if (x->never)
+		if (!x->n)
 			log_line(LOG_WARN, "schedule", "name=%s why=\"%s\"",
 			         log_quote(bytes_str(s->rule.name), text),
 			         "its rule gives no instant within five years");
@@ -389,29 +383,86 @@ static void file_name(const struct schedules *l, const char *suffix, char *buf, 
 	snprintf(buf, cap, "%s/schedules.json%s", l->d->state_dir, suffix);
 }
 
-/* Written aside, synced, renamed: the file is the old one or the new one. */
-static void save(const struct schedules *l)
+static char *list_of_added(const struct schedules *l)
 {
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "schedules");
-	char path[4200], tmp[4200];
-	FILE *f;
 	char *text;
-	bool ok;
 
 	for (size_t i = 0; i < l->list.n; i++)
 		if (!l->list.v[i]->configured)
 			cJSON_AddItemToArray(list, schedule_rule_json(&l->list.v[i]->rule));
 	text = cJSON_Print(root);
 	cJSON_Delete(root);
+	return text;
+}
+
+/* 0, or an errno value. */
+static int write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+	int rc = f ? 0 : errno;
+
+	if (f && (fputs(text, f) < 0 || fflush(f) || fdatasync(fileno(f))))
+		rc = errno;
+	if (f && fclose(f) && !rc)
+		rc = errno;
+	return rc;
+}
+
+/*
+ * Written aside, synced, renamed: the file is the old one or the new one, and nothing half written stays.
+ * 0, or an errno value: it is then tried again, until it is there or the daemon ends.
+ */
+static int save(struct schedules *l)
+{
+	char path[4200], tmp[4200], *text = list_of_added(l);
+	int rc = text ? 0 : ENOMEM;
+
 	file_name(l, "", path, sizeof(path));
 	file_name(l, ".new", tmp, sizeof(tmp));
-	f = text ? fopen(tmp, "we") : NULL;
-	ok = f && fputs(text, f) >= 0 && !fflush(f) && !fdatasync(fileno(f));
-	if (f)
-		ok = !fclose(f) && ok;
-	if (!ok || rename(tmp, path))
-		log_line(LOG_WARN, "schedules_file", "path=%s why=\"%s\"", path, strerror(errno));
+	rc = rc ? rc : write_file(tmp, text);
+	if (!rc && rename(tmp, path))
+		rc = errno;
+	if (rc)
+		unlink(tmp);
 	free(text);
+	l->unsaved = rc != 0;
+	if (rc)
+		loop_timer_set(l->d->loop, &l->save_again,
+		               span_from_s(l->d->setup->config->flush_s));
+	else
+		loop_timer_cancel(l->d->loop, &l->save_again);
+	return rc;
+}
+
+/* False: the schedules that were added are in memory only, for now. */
+static bool save_now(struct schedules *l)
+{
+	char path[4200];
+	int rc = save(l);
+
+	file_name(l, "", path, sizeof(path));
+	if (rc)
+		log_line(LOG_WARN, "schedules_file",
+		         "path=%s why=\"cannot be written: %s\" then=\"they stay in memory, and it "
+		         "is tried again\"",
+		         path, strerror(rc));
+	return !rc;
+}
+
+static void on_save_again(void *arg)
+{
+	struct schedules *l = arg;
+	char path[4200];
+
+	file_name(l, "", path, sizeof(path));
+	if (!save(l))
+		log_line(LOG_NOTICE, "schedules_file", "path=%s then=\"written at last\"", path);
+}
+
+bool schedules_unsaved(const struct schedules *l)
+{
+	return l->unsaved;
 }
 
 /* Same form as in the configuration, and the same reader. */
@@ -577,10 +628,11 @@ static void addition_done(void *job)
 		        may_add(l, bytes_str(a->rule.name), a->rule.patterns.n, text, sizeof(text));
 	}
 	if (!status && !a->dry_run) {
-		write_rule(&a->rule, 1, 0, &w);
+		write_rule(&a->rule, 1, 1, &w);
 		put(l, a->rule, false);
 		a->rule = (struct schedule_rule){0};
-		save(l);
+		pack_text(&w, "saved");
+		pack_bool(&w, save_now(l));
 	}
 	a->fn(l->d, a->arg, status, text, pack_bytes(&w));
 	a->arg = NULL;
@@ -665,7 +717,8 @@ int schedules_add(struct schedules *l, const struct request *q, schedules_added_
 	return STATUS_OK;
 }
 
-int schedules_remove(struct schedules *l, struct bytes name, char *ret_text, size_t cap)
+int schedules_remove(struct schedules *l, struct bytes name, bool *ret_saved, char *ret_text,
+                     size_t cap)
 {
 	struct schedule *s = find(l, name);
 
@@ -677,7 +730,7 @@ int schedules_remove(struct schedules *l, struct bytes name, char *ret_text, siz
 		return STATUS_DENIED;
 	}
 	drop(l, s);
-	save(l);
+	*ret_saved = save_now(l);
 	return STATUS_OK;
 }
 
@@ -825,6 +878,7 @@ struct schedules *schedules_new(struct daemon *d)
 
 	l->d = d;
 	l->timer = (struct loop_timer){on_timer, l, 0};
+	l->save_again = (struct loop_timer){on_save_again, l, 0};
 	l->reports = peak_reports_new(d->learned, (size_t)d->setup->config->schedule_reports);
 	take_config(l);
 	load(l);
@@ -839,6 +893,9 @@ void schedules_free(struct schedules **lp)
 	if (!l)
 		return;
 	loop_timer_cancel(l->d->loop, &l->timer);
+	if (l->unsaved)
+		save_now(l);
+	loop_timer_cancel(l->d->loop, &l->save_again);
 	for (size_t i = 0; i < l->list.n; i++)
 		schedule_free(l->list.v[i]);
 	vec_free(&l->list);

@@ -7,7 +7,8 @@
  * last instants went is in peak_reports.h. The engine knows one pattern per schedule; one
  * with more patterns is given to it as "name", "name#2", "name#3". Schedules that were added at run
  * time are kept in schedules.json in the state directory; one of the configuration cannot be
- * replaced by them.
+ * replaced by them. Where that file cannot be written they stay in memory, who asked is told, and it is
+ * tried again.
  */
 #ifndef FORECACHED_DAEMON_SCHEDULES_H
 #define FORECACHED_DAEMON_SCHEDULES_H
@@ -36,7 +37,8 @@ void schedules_expand(struct schedules *s);
 
 /*
  * Called once on the engine's thread: status of the protocol, its text, or the result, packed:
- * {"count", "tz", "calendar", "skip_holidays"}, and for a dry run "next": [ten instants]. Frees arg.
+ * {"count", "tz", "calendar", "skip_holidays", "saved"}, and for a dry run "next": [ten instants] instead
+ * of saved. Frees arg.
  */
 typedef void schedules_added_fn(struct daemon *d, void *arg, int status, const char *text,
                                 struct bytes result);
@@ -47,8 +49,12 @@ typedef void schedules_added_fn(struct daemon *d, void *arg, int status, const c
  */
 int schedules_add(struct schedules *s, const struct request *r, schedules_added_fn *fn, void *arg,
                   char *ret_text, size_t cap);
-/* 0, or a status of the protocol with the text. */
-int schedules_remove(struct schedules *s, struct bytes name, char *ret_text, size_t cap);
+/* 0, or a status of the protocol with the text. Saved: the file knows of it. */
+int schedules_remove(struct schedules *s, struct bytes name, bool *ret_saved, char *ret_text,
+                     size_t cap);
+
+/* Is there something that could not be written to the file yet? */
+bool schedules_unsaved(const struct schedules *s);
 
 /*
  * A peak has come: keeps how it went, here and in the state file. Gives the schedule's name without

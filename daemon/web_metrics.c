@@ -613,6 +613,9 @@ static void write_daemon(struct metrics *m)
 	    kept && !db.failing);
 	one(m, "state_behind_seconds", GAUGE, "age of the oldest thing learned that is not in it",
 	    kept ? db.behind_s : NAN);
+	one(m, "schedules_kept", GAUGE,
+	    "1 while the schedules that were added are kept in a file, else 0",
+	    !schedules_unsaved(d->schedules));
 	one(m, "http_connections", GAUGE, "connections to this listener", (double)web.connections);
 	head(m, "http_responses_total", COUNTER, "answers of this listener, by the status");
 	for (int i = 2; i < 6; i++) {

@@ -309,7 +309,7 @@ def schedules_come_and_go_and_are_kept():
         d.kill9()
         d.start()
         assert sorted(s["name"] for s in d.ask("schedule.list")) == ["conf", "mine"]
-        assert d.ask("schedule.remove", "mine") == {"count": 1}
+        assert d.ask("schedule.remove", "mine") == {"count": 1, "saved": True}
         assert d.stop() == 0
         d.start()
         assert [s["name"] for s in d.ask("schedule.list")] == ["conf"]

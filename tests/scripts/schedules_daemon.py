@@ -57,6 +57,58 @@ def rules_say_when_they_would_be_due_and_keep_nothing():
 
 
 @test
+def ten_instants_are_told_however_rare_they_are():
+    with Daemon(args=START) as d:
+        assert trial(d, "mon 09:30")[:3] == ["12-28 09:30", "01-04 09:30", "01-11 09:30"]
+        for rule in ("mon 09:30", "weekdays 09:30", "FREQ=MONTHLY;BYMONTHDAY=1;BYHOUR=6", "ends XLON"):
+            assert len(trial(d, rule)) == 10, rule
+        assert len(trial(d, "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=1")) == 5, "within five years"
+        add(d, "weekly", "mon 09:30")
+        add(d, "monthly", "FREQ=MONTHLY;BYMONTHDAY=1;BYHOUR=6")
+        for name, days in (("weekly", (7, 7)), ("monthly", (28, 31))):
+            rows = until("expanded", lambda: d.ask("schedule.next", {"name": name, "steps": 10}))
+            gaps = [b["time_s"] - a["time_s"] for a, b in zip(rows, rows[1:])]
+            assert len(rows) == 10 and all(days[0] * 86400 <= g <= days[1] * 86400 for g in gaps), rows
+        text = forecache(d, "schedule", "next", "weekly", "--limit", "10")
+        assert text.count("weekly") == 10 and "Mon 2027-03-01 09:30" in text, text
+
+
+@test
+def who_adds_a_schedule_that_cannot_be_written_is_told():
+    with Daemon({"flush_s": 0.1, "http": "127.0.0.1:0"}, args=START) as d:
+        path = os.path.join(d.dir, "state", "schedules.json")
+        # a full disk, once: nothing half written stays, and it is tried again
+        os.symlink("/dev/full", path + ".new")
+        assert add(d, "full", "hourly")["saved"] is False
+        d.wait_log("warn event=schedules_file .*No space left on device")
+        until("written", lambda: os.path.exists(path))
+        assert not os.path.lexists(path + ".new")
+        d.wait_log("notice event=schedules_file .*written at last")
+        # and for longer
+        os.mkdir(path + ".new")
+        run = forecache(d, "schedule", "add", "kept", "hourly", "-p", "/q")
+        assert 'schedule "kept" is set' in run and "warning: it could not be written" in run, run
+        assert d.ask("health")["state"] == "failing" and kept(d) == "0"
+        assert d.ask("schedule.remove", "full") == {"count": 1, "saved": False}
+        assert "could not be written" not in forecache(d, "schedule", "add", "t", "hourly", "-p", "/q", "--dry-run")
+        with open(path) as f:
+            assert [s["name"] for s in json.load(f)["schedules"]] == ["full"], "the file is the old one"
+        os.rmdir(path + ".new")
+        until("written", lambda: d.ask("health")["state"] == "ok")
+        assert kept(d) == "1"
+        d.kill9()
+        d.start()
+        assert [s["name"] for s in d.ask("schedule.list")] == ["kept"]
+        # the end of the daemon is the last try
+        os.mkdir(path + ".new")
+        assert add(d, "last", "hourly")["saved"] is False
+        os.rmdir(path + ".new")
+        d.stop()
+        d.start()
+        assert {s["name"] for s in d.ask("schedule.list")} == {"kept", "last"}
+
+
+@test
 def a_dry_run_has_the_plan_of_each_pattern_as_json():
     with Daemon(args=START) as d:
         for i in range(3):
@@ -73,9 +125,10 @@ def a_dry_run_has_the_plan_of_each_pattern_as_json():
 @test
 def it_is_said_which_holidays_are_left_out():
     with Daemon(args=START) as d:
-        assert add(d, "a", "hourly") == {"count": 1, "tz": "UTC", "calendar": None, "skip_holidays": False}
+        assert add(d, "a", "hourly") == {"count": 1, "tz": "UTC", "calendar": None, "skip_holidays": False, "saved": True}
         assert add(d, "b", "hourly", calendar="XNYS")["skip_holidays"]
-        assert add(d, "c", "starts XTKS") == {"count": 1, "tz": "Asia/Tokyo", "calendar": "XTKS", "skip_holidays": True}
+        assert add(d, "c", "starts XTKS") == {"count": 1, "tz": "Asia/Tokyo", "calendar": "XTKS", "skip_holidays": True,
+                                                "saved": True}
         for more, said in (([], "holidays are not left out; --calendar names"),
                            (["--calendar", "XLON"], "the holidays of XLON are left out")):
             assert said in forecache(d, "schedule", "add", "d", "hourly", "-p", "/q", *more)
@@ -86,11 +139,19 @@ def it_is_said_which_holidays_are_left_out():
         assert "not left out; --calendar XNYS leaves out" in forecache(d, "schedule", "add", "d", "hourly", "-p", "/q")
 
 
-def days_left(d):
+def metrics(d):
     d.wait_log("event=http ")
     port = re.findall(r"event=http .*port=(\d+)", d.log())[-1]
     with urllib.request.urlopen("http://127.0.0.1:%s/metrics" % port, timeout=60) as r:
-        return dict(re.findall(r'forecached_calendar_days_left{calendar="([^"]*)"} (\S+)', r.read().decode()))
+        return r.read().decode()
+
+
+def kept(d):
+    return re.search(r"^forecached_schedules_kept (\S+)", metrics(d), re.M).group(1)
+
+
+def days_left(d):
+    return dict(re.findall(r'forecached_calendar_days_left{calendar="([^"]*)"} (\S+)', metrics(d)))
 
 
 @test
