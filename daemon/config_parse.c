@@ -473,6 +473,32 @@ static int parse_option_text(struct config_reader *p, const cJSON *v, const char
 	return rc;
 }
 
+/* An error of `policy.key` where the key was written at the top. */
+static void as_it_stands(struct config_reader *p, const char *key)
+{
+	char path[256];
+
+	config_path_join(path, sizeof(path), "policy", key);
+	if (!strcmp(p->err->path, path))
+		snprintf(p->err->path, sizeof(p->err->path), "%s", key);
+}
+
+/* The group that a key belongs into that was written at the top; NULL: none. */
+static const char *group_of(const char *key)
+{
+	static const struct {
+		const char *name;
+		const struct option_table *table;
+	} group[] = {{"limits", &option_limits},
+	             {"messages", &option_messages},
+	             {"learned", &option_learned}};
+
+	for (size_t i = 0; i < sizeof(group) / sizeof(*group); i++)
+		if (option_find(group[i].table, key))
+			return group[i].name;
+	return NULL;
+}
+
 static int parse_member(struct config_reader *p, const cJSON *e)
 {
 	static const char *const names[] = {
@@ -487,6 +513,8 @@ static int parse_member(struct config_reader *p, const cJSON *e)
 	/* fields of a policy may stand at the top as well */
 	config_path_join(sub, sizeof(sub), "policy", e->string);
 	rc = parse_policy_field(p, e, sub, &p->c->policy);
+	if (rc < 0)
+		as_it_stands(p, e->string);
 	if (rc != 1)
 		return rc;
 	if (o)
@@ -504,6 +532,9 @@ static int parse_member(struct config_reader *p, const cJSON *e)
 	for (size_t i = 0; names[i]; i++)
 		if (!strcmp(e->string, names[i]))
 			return 0; /* one that needs others first: see parse_root */
+	if (group_of(e->string))
+		return config_fail(p->err, e->string, "belongs under \"%s\": move it there",
+		                   group_of(e->string));
 	return config_unknown_key(p, e->string, e->string, names, tables, true);
 }
 
@@ -536,7 +567,11 @@ static int parse_root(struct config_reader *p, const cJSON *root)
 	v = cJSON_GetObjectItemCaseSensitive(root, "policy");
 	if (v && !rc)
 		rc = parse_policy(p, v, "policy");
-	rc = rc ? rc : check_policy(p, "policy", &p->c->policy);
+	if (!rc && check_policy(p, "policy", &p->c->policy)) {
+		rc = -EINVAL;
+		for (const cJSON *e = root->child; e; e = e->next)
+			as_it_stands(p, e->string);
+	}
 	for (size_t i = 0; !rc && i < sizeof(later) / sizeof(*later); i++) {
 		v = cJSON_GetObjectItemCaseSensitive(root, later[i].name);
 		if (v && later[i].fn)
@@ -645,7 +680,9 @@ int config_parse(const char *file, const char *text, size_t n, struct config **r
 		rc = config_fail(reterr, "", "is nested more than %d deep", CONFIG_MAX_DEPTH);
 		goto out;
 	}
-	root = cJSON_ParseWithOpts(copy, &end, true);
+	/* a file of comments only says what {} says */
+	root = copy[strspn(copy, " \t\r\n")] ? cJSON_ParseWithOpts(copy, &end, true)
+	                                     : cJSON_CreateObject();
 	if (!root) {
 		rc = config_fail(
 		        reterr, "",

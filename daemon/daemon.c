@@ -405,7 +405,7 @@ static void reload_work(void *job)
 		config_keep_fixed(r->config, r->old, r->d->config_file, r->kept, sizeof(r->kept));
 		r->rc = setup_new(&r->config, r->now, &r->setup, &r->err);
 	}
-	r->rc = r->rc ? r->rc : setup_check(r->setup, r->now, &r->err);
+	r->rc = r->rc ? r->rc : setup_check(r->setup, r->now, false, &r->err);
 }
 
 static void reload_drop(void *job)

@@ -66,21 +66,21 @@ static int secret(const char **p, char *ret, size_t size, size_t *ret_n,
 
 	what += is_env ? 4 : 5;
 	if (!end || !(is_env || is_file) || end <= what || (size_t)(end - what) >= sizeof name)
-		return http_refuse(e, -EINVAL, "header: '${' must be ${env:NAME} or ${file:/path}");
+		return http_refuse(e, -EINVAL, "'${' must be ${env:NAME} or ${file:/path}");
 	n = (size_t)(end - what);
 	memcpy(name, what, n);
 	name[n] = '\0';
 	*p = end + 1;
 	if (is_file) {
 		err = read_secret(name, ret, size, ret_n);
-		return err ? http_refuse(e, err, "header: %.180s: %s", name, strerror(-err)) : 0;
+		return err ? http_refuse(e, err, "%.180s: %s", name, strerror(-err)) : 0;
 	}
 	value = getenv(name);
 	if (!value)
-		return http_refuse(e, -ENOENT, "header: $%.80s is not set", name);
+		return http_refuse(e, -ENOENT, "$%.80s is not set", name);
 	*ret_n = strlen(value);
 	if (*ret_n > size)
-		return http_refuse(e, -EFBIG, "header: $%.80s is too long", name);
+		return http_refuse(e, -EFBIG, "$%.80s is too long", name);
 	memcpy(ret, value, *ret_n);
 	return 0;
 }
@@ -96,24 +96,32 @@ static bool is_token(const char *s, size_t n)
 	return n > 0;
 }
 
-/* Appends "Name: value" with its secrets put in. Error texts name the header, never its value. */
+/* How long the name is; 0: it is none. */
+static size_t name_of(const char *header)
+{
+	const char *colon = strchr(header, ':');
+	size_t n = colon ? (size_t)(colon - header) : 0;
+
+	return colon && is_token(header, n) ? n : 0;
+}
+
+/* Appends "Name: value" with its secrets put in. Error texts never have its value. */
 static int add_header(struct curl_slist **list, const char *header, struct http_origin_error *e)
 {
 	static const char *const ours[] = {
 	        "If-None-Match",  "If-Modified-Since", "If-Match",   "Range",           "If-Range",
 	        "Content-Length", "Transfer-Encoding", "Connection", "Accept-Encoding", "Expect"};
-	const char *colon = strchr(header, ':'), *p = header;
-	size_t name = colon ? (size_t)(colon - header) : 0, n = 0, got, i;
+	const char *p = header;
+	size_t name = name_of(header), n = 0, got, i;
 	struct curl_slist *longer;
 	char *text;
 	int err = 0;
 
-	if (!colon || !is_token(header, name))
-		return http_refuse(e, -EINVAL, "header: must be \"Name: value\"");
+	if (!name)
+		return http_refuse(e, -EINVAL, "must be \"Name: value\"");
 	for (i = 0; i < sizeof ours / sizeof *ours; i++)
 		if (strlen(ours[i]) == name && strncasecmp(ours[i], header, name) == 0)
-			return http_refuse(e, -EINVAL, "header: %s is set by the cache itself",
-			                   ours[i]);
+			return http_refuse(e, -EINVAL, "is set by the cache itself");
 	text = mem_calloc(1, MAX_HEADER_TEXT + 1);
 	while (*p && !err && n < MAX_HEADER_TEXT) {
 		if (p[0] != '$' || p[1] != '{') {
@@ -125,23 +133,29 @@ static int add_header(struct curl_slist **list, const char *header, struct http_
 			n += got;
 	}
 	if (!err && *p)
-		err = http_refuse(e, -EFBIG, "header: %.*s is longer than %d bytes", (int)name,
-		                  header, MAX_HEADER_TEXT);
+		err = http_refuse(e, -EFBIG, "is longer than %d bytes", MAX_HEADER_TEXT);
 	for (i = 0; i < n && !err; i++)
 		if ((unsigned char)text[i] < ' ' && text[i] != '\t')
 			err = http_refuse(e, -EINVAL,
-			                  "header: the value of %.*s has a line end or control "
-			                  "character in it",
-			                  (int)(name < 80 ? name : 80), header);
+			                  "its value has a line end or control character in it");
 	if (!err) {
 		longer = curl_slist_append(*list, text);
 		if (longer)
 			*list = longer;
 		else
-			err = http_refuse(e, -ENOMEM, "header: no memory");
+			err = http_refuse(e, -ENOMEM, "no memory");
 	}
 	explicit_bzero(text, MAX_HEADER_TEXT);
 	free(text);
+	return err;
+}
+
+int http_header_check(const char *header, struct http_origin_error *e)
+{
+	struct curl_slist *list = NULL;
+	int err = add_header(&list, header, e);
+
+	curl_slist_free_all(list);
 	return err;
 }
 
@@ -184,7 +198,7 @@ static int route_read(const struct http_route *c, struct http_setup_route *r,
 {
 	const char *why;
 	size_t i;
-	int err = 0;
+	int err;
 
 	r->match = copy(c->match);
 	if (!c->url)
@@ -199,9 +213,16 @@ static int route_read(const struct http_route *c, struct http_setup_route *r,
 		r->vary[r->n_vary] = copy(c->vary[r->n_vary]);
 	if (content_ignore_new(c->ignore, c->n_ignore, &r->ignore, &why))
 		return http_refuse(e, -EINVAL, "ignore: %s", why);
-	for (i = 0; i < c->n_headers && !err; i++)
-		err = add_header(&r->header, c->header[i], e);
-	return err;
+	for (i = 0; i < c->n_headers; i++) {
+		size_t name = name_of(c->header[i]);
+		struct http_origin_error inner;
+
+		err = add_header(&r->header, c->header[i], &inner);
+		if (err)
+			return http_refuse(e, err, "header %.*s: %.400s",
+			                   (int)(name < 80 ? name : 80), c->header[i], inner.text);
+	}
+	return 0;
 }
 
 int http_setup_new(const struct http_origin_config *c, struct http_setup **ret,

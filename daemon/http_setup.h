@@ -42,6 +42,9 @@ struct http_setup {
 int http_setup_new(const struct http_origin_config *c, struct http_setup **ret,
                    struct http_origin_error *reterr);
 
+/* Whether "Name: value" can be sent, and its secrets read. The error does not name the header. */
+int http_header_check(const char *header, struct http_origin_error *reterr);
+
 /* One user less; the last one frees it. */
 void http_setup_drop(struct http_setup *s);
 

@@ -222,13 +222,14 @@ static int config_error(const char *file, const struct config_error *e)
 static void override(struct config *c, const struct options *o)
 {
 	const char *state_env = getenv("STATE_DIRECTORY");
+	const char *from;
 	char *dir, path[4200];
 
 	if (o->dir) {
 		config_override(c, &c->dir, o->dir, "--dir");
 	} else if (!*c->dir) {
-		dir = rundir_default();
-		config_override(c, &c->dir, dir, "environment");
+		dir = rundir_default(&from);
+		config_override(c, &c->dir, dir, from);
 		free(dir);
 	}
 	if (o->state) {
@@ -266,7 +267,7 @@ static int read_setup(const struct options *o, const struct clock *clock, struct
 		config_free(&c);
 		return config_error(o->config, &err);
 	}
-	if (setup_check(*ret, clock_now(clock), &err)) {
+	if (setup_check(*ret, clock_now(clock), o->check, &err)) {
 		setup_free(ret);
 		return config_error(o->config, &err);
 	}

@@ -24,17 +24,16 @@ __attribute__((format(printf, 3, 4))) static int fail(struct rundir_error *e, in
 	return rc;
 }
 
-char *rundir_default(void)
+char *rundir_default(const char **ret_from)
 {
 	const char *own = getenv("FORECACHED_DIR"), *xdg = getenv("XDG_RUNTIME_DIR");
 	char path[4096];
 
+	*ret_from = "$FORECACHED_DIR";
 	if (own && *own)
 		return mem_dup(own, strlen(own));
-	if (xdg && *xdg)
-		snprintf(path, sizeof(path), "%s/forecached", xdg);
-	else
-		snprintf(path, sizeof(path), "/run/forecached");
+	*ret_from = xdg && *xdg ? "$XDG_RUNTIME_DIR" : "default";
+	snprintf(path, sizeof(path), "%s/forecached", xdg && *xdg ? xdg : "/run");
 	return mem_dup(path, strlen(path));
 }
 

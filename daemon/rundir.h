@@ -15,9 +15,9 @@ struct rundir_error {
 
 /*
  * The directory that is meant when none is given: $FORECACHED_DIR, else
- * $XDG_RUNTIME_DIR/forecached, else /run/forecached. To be freed.
+ * $XDG_RUNTIME_DIR/forecached, else /run/forecached; *ret_from says which of them. To be freed.
  */
-char *rundir_default(void);
+char *rundir_default(const char **ret_from);
 
 /*
  * Makes the directory (group: readable by the group as well) if need be and takes the lock. Gives a

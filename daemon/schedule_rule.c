@@ -105,6 +105,17 @@ struct schedule_rule schedule_rule_of_config(const struct config *c,
 	return r;
 }
 
+static int read_start(const char *text, const struct zone *z, struct instant *ret,
+                      struct calendar_error *err)
+{
+	struct calendar_error why;
+	int rc = calendar_instant(text, z, ret, &why);
+
+	if (rc)
+		snprintf(err->text, sizeof(err->text), "start: %.200s", why.text);
+	return rc;
+}
+
 int schedule_rule_expand(const struct schedule_rule *r, struct instant wall, struct span ahead,
                          struct instant *ret, size_t max, size_t *ret_n, struct calendar_error *err)
 {
@@ -116,12 +127,12 @@ int schedule_rule_expand(const struct schedule_rule *r, struct instant wall, str
 
 	if (strstr(r->rrule, "COUNT=") && !r->start) {
 		snprintf(err->text, sizeof(err->text),
-		         "COUNT needs a start: when is the first one?");
+		         "rrule: COUNT needs a start: when is the first one?");
 		return -EINVAL;
 	}
 	rc = r->calendar ? calendar_open(r->calendar, r->tz, from, reach, &z, err)
 	                 : calendar_zone(r->tz, from, reach, &z, err);
-	rc = rc ? rc : calendar_instant(r->start ? r->start : ANCHOR, z, &start, err);
+	rc = rc ? rc : read_start(r->start ? r->start : ANCHOR, z, &start, err);
 	rc = rc ? rc : calendar_expand(r->rrule, z, start, wall, to, flags, ret, max, ret_n, err);
 	calendar_zone_free(&z);
 	return rc;

@@ -22,6 +22,9 @@
 /* Instants that a dry run tells. */
 #define TRIAL_INSTANTS 10
 
+#define NEVER_FIRES                                                                                \
+	"gives no instant within the next five years: is its day, its time or its UNTIL over?"
+
 /* Additions that workers read at once: each may keep one busy for a while. */
 #define MAX_ADDITIONS 16
 
@@ -54,7 +57,31 @@ static struct instant wall(const struct schedules *l, struct instant t)
 	return instant_add(t, l->d->clock.offset);
 }
 
-int schedules_check(struct setup *s, struct instant now, struct config_error *reterr)
+/* The rest of a text that begins with a key's name; NULL: it begins otherwise. */
+static const char *after_key(const char *text, const char *key)
+{
+	size_t n = strlen(key);
+
+	return !strncmp(text, key, n) && !strncmp(text + n, ": ", 2) ? text + n + 2 : NULL;
+}
+
+static int refuse_rule(size_t i, const char *text, struct config_error *reterr)
+{
+	static const char *const keys[] = {"lead", "start", "rrule"};
+	const char *key = "rrule", *why = text;
+	char path[64];
+
+	for (size_t k = 0; k < sizeof(keys) / sizeof(*keys); k++)
+		if (after_key(text, keys[k])) {
+			key = keys[k];
+			why = after_key(text, key);
+			break;
+		}
+	snprintf(path, sizeof(path), "schedules[%zu].%s", i, key);
+	return config_fail(reterr, path, "%s", why);
+}
+
+int schedules_check(struct setup *s, struct instant now, bool strict, struct config_error *reterr)
 {
 	const struct config *c = s->config;
 	size_t names = 0;
@@ -64,15 +91,16 @@ int schedules_check(struct setup *s, struct instant now, struct config_error *re
 		        schedule_rule_of_config(c, &c->schedules.v[i], s->event_zones.v[i]);
 		struct calendar_error err = {""};
 		struct instant next[SCHEDULE_RULE_TRIED];
-		char path[64];
 		size_t n;
 		int rc = schedule_rule_try(&r, now, span_from_s(c->schedule_ahead), next, &n, &err);
 
 		names += r.patterns.n;
 		schedule_rule_release(&r);
-		snprintf(path, sizeof(path), "schedules[%zu].rrule", i);
 		if (rc)
-			return config_fail(reterr, path, "%s", err.text);
+			return refuse_rule(i, err.text, reterr);
+		if (strict && !n)
+			return refuse_rule(i, NEVER_FIRES " Correct it, or remove the schedule",
+			                   reterr);
 		if ((double)names > c->max_schedules)
 			return config_fail(reterr, "schedules",
 			                   "have more than %.15g patterns in all (max_schedules)",
@@ -570,9 +598,7 @@ static void addition_work(void *job)
 
 	schedule_rule_take_source(&a->rule, a->has_tz);
 	if (!schedule_rule_try(&a->rule, a->wall, a->ahead, a->next, &a->n, &a->err) && !a->n)
-		snprintf(a->err.text, sizeof(a->err.text),
-		         "rrule: gives no instant within the next five years: is its day, its time "
-		         "or its UNTIL over?");
+		snprintf(a->err.text, sizeof(a->err.text), "rrule: %s", NEVER_FIRES);
 }
 
 static void addition_drop(void *job)

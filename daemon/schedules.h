@@ -84,7 +84,10 @@ bool schedules_calendar(const struct schedules *s, size_t i, const char **ret_na
 
 size_t schedules_count(const struct schedules *s);
 
-/* Are the rules of the configuration rules? -EINVAL with *reterr naming the schedule. */
-int schedules_check(struct setup *s, struct instant now, struct config_error *reterr);
+/*
+ * Are the rules of the configuration rules? -EINVAL with *reterr naming the schedule and its key. Strict:
+ * and do they fire? Without that the log will say so: single times are over some day.
+ */
+int schedules_check(struct setup *s, struct instant now, bool strict, struct config_error *reterr);
 
 #endif

@@ -3,13 +3,18 @@
 
 #include "base/mem.h"
 #include "calendar/calendar.h"
+#include "daemon/config_source.h"
+#include "daemon/content_hash.h"
+#include "daemon/http_setup.h"
 #include "daemon/schedule_rule.h"
 #include "daemon/schedules.h"
+#include "daemon/url_template.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define YEAR SPAN_S(31556952)
 
@@ -19,6 +24,22 @@ static char *dup_text(const char *s)
 }
 
 /* -- Zones ------------------------------------------------------------------------------------ */
+
+/* Which of the two it was is only known by trying the zone without the calendar. */
+static int wrong_zone(const char *name, struct instant from, struct instant to, int rc,
+                      const struct calendar_error *why, struct config_error *reterr)
+{
+	struct calendar_error ignored;
+	struct zone *z = NULL;
+
+	if (calendar_zone(name, from, to, &z, &ignored))
+		config_fail(reterr, "zone", "%s: use an IANA name such as \"America/New_York\"",
+		            why->text);
+	else
+		config_fail(reterr, "calendar", "%s", why->text);
+	calendar_zone_free(&z);
+	return rc;
+}
 
 int setup_zone(struct setup *s, const char *name, const char *calendar, struct instant now,
                const struct zone **ret, struct config_error *reterr)
@@ -39,11 +60,8 @@ int setup_zone(struct setup *s, const char *name, const char *calendar, struct i
 	z.zone = NULL;
 	rc = *calendar ? calendar_open(calendar, name, from, to, &z.zone, &err)
 	               : calendar_zone(name, from, to, &z.zone, &err);
-	if (rc) {
-		config_fail(reterr, "", "%s: use an IANA name such as \"America/New_York\"",
-		            err.text);
-		return rc;
-	}
+	if (rc)
+		return wrong_zone(name, from, to, rc, &err, reterr);
 	z.name = dup_text(name);
 	z.calendar = dup_text(calendar);
 	z.events = false;
@@ -52,13 +70,17 @@ int setup_zone(struct setup *s, const char *name, const char *calendar, struct i
 	return 0;
 }
 
-static int zone_for(struct setup *s, const char *path, const char *name, const char *calendar,
-                    struct instant now, const struct zone **ret, struct config_error *reterr)
+/* For what stands at `path`, where the zone is called zone_key. */
+static int zone_for(struct setup *s, const char *path, const char *zone_key, const char *name,
+                    const char *calendar, struct instant now, const struct zone **ret,
+                    struct config_error *reterr)
 {
 	int rc = setup_zone(s, name, calendar, now, ret, reterr);
+	bool is_zone = rc && !strcmp(reterr->path, "zone");
 
 	if (rc)
-		snprintf(reterr->path, sizeof(reterr->path), "%s", path);
+		config_path_join(reterr->path, sizeof(reterr->path), path,
+		                 is_zone ? zone_key : "calendar");
 	return rc;
 }
 
@@ -141,15 +163,14 @@ int setup_new(struct config **cp, struct instant now, struct setup **ret,
 	struct config *c = s->config = *cp;
 	const struct zone *zone = NULL;
 	char path[64];
-	int rc = zone_for(s, "zone", NULL, NULL, now, &zone, reterr);
+	int rc = zone_for(s, "", "zone", NULL, NULL, now, &zone, reterr);
 
 	s->engine.zone = zone;
 	for (size_t i = 0; i < c->rules.n && !rc; i++) {
 		const struct config_rule *r = &c->rules.v[i];
 
-		snprintf(path, sizeof(path), "endpoints[%zu].%s", i,
-		         r->calendar ? "calendar" : "zone");
-		rc = zone_for(s, path, r->zone, r->calendar, now, &zone, reterr);
+		snprintf(path, sizeof(path), "endpoints[%zu]", i);
+		rc = zone_for(s, path, "zone", r->zone, r->calendar, now, &zone, reterr);
 		*vec_push(&s->rules) = (struct engine_rule){.match = r->match,
 		                                            .class_name = r->class_name,
 		                                            .origin = r->origin,
@@ -159,9 +180,8 @@ int setup_new(struct config **cp, struct instant now, struct setup **ret,
 	for (size_t i = 0; i < c->schedules.n && !rc; i++) {
 		const struct config_schedule *y = &c->schedules.v[i];
 
-		snprintf(path, sizeof(path), "schedules[%zu].%s", i,
-		         y->calendar ? "calendar" : "tz");
-		rc = zone_for(s, path, y->tz, y->calendar, now, &zone, reterr);
+		snprintf(path, sizeof(path), "schedules[%zu]", i);
+		rc = zone_for(s, path, "tz", y->tz, y->calendar, now, &zone, reterr);
 		if (!rc)
 			take_source(s, y, now);
 	}
@@ -292,20 +312,109 @@ static int check_origin(void *arg, const struct http_origin_config *c)
 	return rc;
 }
 
-int setup_check(struct setup *s, struct instant now, struct config_error *reterr)
+/*
+ * An endpoint's own keys, also where no origin of ours uses them: the origin's setup, which reads them
+ * again, could not say whose they are.
+ */
+static int check_rule(const struct config *c, size_t i, struct config_error *reterr)
+{
+	const struct config_rule *r = &c->rules.v[i];
+	struct content_ignore *ignore = NULL;
+	const char *why = NULL;
+	char path[64], *url;
+	int rc = 0;
+
+	for (size_t k = 0; k < r->ignore.n; k++) {
+		rc = content_ignore_new((const char *const *)&r->ignore.v[k], 1, &ignore, &why);
+		content_ignore_free(&ignore);
+		snprintf(path, sizeof(path), "endpoints[%zu].ignore[%zu]", i, k);
+		if (rc)
+			return config_fail(reterr, path, "\"%.100s\": %s", r->ignore.v[k], why);
+	}
+	snprintf(path, sizeof(path), "endpoints[%zu].ignore", i);
+	rc = content_ignore_new((const char *const *)r->ignore.v, r->ignore.n, &ignore, &why);
+	content_ignore_free(&ignore);
+	if (rc)
+		return config_fail(reterr, path, "%s", why);
+	if (!r->url)
+		return 0;
+	snprintf(path, sizeof(path), "endpoints[%zu].url", i);
+	url = url_of(&c->origins.v[r->origin], r->url);
+	why = url_template_check(url, r->match);
+	if (why)
+		rc = config_fail(reterr, path, "\"%.120s\" %s", url, why);
+	free(url);
+	return rc;
+}
+
+static int check_headers(const struct config_origin *o, struct config_error *reterr)
+{
+	struct http_origin_error err;
+	char path[256];
+
+	for (size_t i = 0; i < o->headers.n; i++) {
+		const char *line = o->headers.v[i].line;
+
+		snprintf(path, sizeof(path), "origins.%.100s.headers.%.*s", o->name,
+		         (int)strcspn(line, ":"), line);
+		if (http_header_check(line, &err))
+			return config_fail(reterr, path, "%s", err.text);
+	}
+	return 0;
+}
+
+/* What the listener will find at the start (resp_listen.c). A pipe can be read once, so that is not tried. */
+static int check_password(const struct config *c, struct config_error *reterr)
+{
+	const char *file = c->redis_password_file;
+	struct stat st;
+	FILE *f = NULL;
+	int first;
+
+	if (!*file || (!strcmp(c->redis, "off") && !strcmp(c->redis_socket, "off")))
+		return 0;
+	if (stat(file, &st) || (S_ISREG(st.st_mode) && !(f = fopen(file, "re"))))
+		return config_fail(reterr, "redis_password_file",
+		                   "%.300s: %s: the daemon's user must be able to read it", file,
+		                   strerror(errno));
+	if (!f)
+		return 0;
+	first = fgetc(f);
+	fclose(f);
+	if (first > 0 && first != '\r' && first != '\n')
+		return 0;
+	return config_fail(reterr, "redis_password_file",
+	                   "%.300s: its first line is empty: write the password there", file);
+}
+
+static int check_origins(const struct setup *s, struct config_error *reterr)
 {
 	struct origin_check k = {.err.text = ""};
 	char path[256];
+	int rc = 0;
 
-	for (size_t i = 0; i < s->config->origins.n; i++) {
-		int rc = s->config->origins.v[i].url ? setup_with_origin(s, i, 1, check_origin, &k)
-		                                     : 0;
+	for (size_t i = 0; i < s->config->origins.n && !rc; i++) {
+		const struct config_origin *o = &s->config->origins.v[i];
 
-		if (!rc)
+		if (!o->url)
 			continue;
-		snprintf(path, sizeof(path), "origins.%.200s", s->config->origins.v[i].name);
-		config_fail(reterr, path, "%s", k.err.text);
-		return rc;
+		rc = check_headers(o, reterr);
+		if (rc)
+			return rc;
+		rc = setup_with_origin(s, i, 1, check_origin, &k);
+		snprintf(path, sizeof(path), "origins.%.200s", o->name);
+		if (rc)
+			config_fail(reterr, path, "%s", k.err.text);
 	}
-	return schedules_check(s, now, reterr);
+	return rc;
+}
+
+int setup_check(struct setup *s, struct instant now, bool strict, struct config_error *reterr)
+{
+	int rc = strict ? check_password(s->config, reterr) : 0;
+
+	for (size_t i = 0; i < s->config->rules.n && !rc; i++)
+		rc = check_rule(s->config, i, reterr);
+	rc = rc ? rc : check_origins(s, reterr);
+	return rc ? rc : schedules_check(s, now, strict, reterr);
 }

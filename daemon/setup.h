@@ -39,7 +39,9 @@ int setup_new(struct config **c, struct instant now, struct setup **ret,
               struct config_error *reterr);
 void setup_free(struct setup **s);
 
-/* The zone of that name and calendar (NULL or "": the configuration's), read when it is a new one.
+/*
+ * The zone of that name and calendar (NULL or "": the configuration's), read when it is a new one. The
+ * path of an error is "zone" or "calendar".
  */
 int setup_zone(struct setup *s, const char *name, const char *calendar, struct instant now,
                const struct zone **ret, struct config_error *reterr);
@@ -73,7 +75,11 @@ typedef int setup_origin_fn(void *arg, const struct http_origin_config *c);
 int setup_with_origin(const struct setup *s, size_t i, double time_scale, setup_origin_fn *fn,
                       void *arg);
 
-/* Tries every origin and schedule as far as that goes without the world: for --check-config. */
-int setup_check(struct setup *s, struct instant now, struct config_error *reterr);
+/*
+ * Tries every origin and schedule as far as that goes without the world. Strict, for --check-config: what a
+ * start only warns of, since it was right when it was written, is refused, too, and so is what its listeners
+ * would fail by.
+ */
+int setup_check(struct setup *s, struct instant now, bool strict, struct config_error *reterr);
 
 #endif

@@ -62,12 +62,19 @@ def an_unknown_key_is_named_and_the_near_one_suggested():
     refused({"endpoints": [{"match": "*", "colour": 1}]}, "endpoints[0].colour")
     refused({"schedules": [{"nam": "x"}]}, "schedules[0].nam", "name")
     refused({"xyzzy": 1}, "xyzzy", "forecached.conf(5)")
+    refused({"max_keys": 10}, ": max_keys:", '"limits"')
+    refused({"max_events": 10}, ": max_events:", '"messages"')
 
 
 @test
 def a_value_out_of_range_is_told_its_limits_and_unit():
-    refused({"max_stale": 0.6}, "policy.max_stale", "0.6", "0.5", "share of requests")
-    refused({"policy": {"max_age": "2h", "min_ttl": "3h"}}, "policy.min_ttl", "max_age")
+    refused({"max_stale": 0.6}, ": max_stale:", "0.6", "0.5", "share of requests")
+    refused({"policy": {"max_stale": 0.6}}, ": policy.max_stale:")
+    refused({"holdout": 2}, ": holdout: 2 is out of range")
+    refused({"policy": {"max_age": "2h", "min_ttl": "3h"}}, ": policy.min_ttl:", "max_age")
+    refused({"policy": {"max_age": "2h"}, "min_ttl": "3h"}, ": min_ttl:", "max_age")
+    refused({"max_age": "2h", "min_ttl": "3h"}, ": min_ttl:", "max_age")
+    refused({"holdout": 0.1, "policy": {"holdout": 0.1}}, ": policy.holdout: is given at the top as well")
     refused({"segment_bytes": 1000}, "segment_bytes", "256KiB", "64GiB", "bytes")
     refused({"workers": 0}, "workers", "threads")
     refused('{"workers": 1e999}', "workers")
@@ -91,7 +98,6 @@ def a_value_out_of_range_is_told_its_limits_and_unit():
 @test
 def what_is_not_a_configuration_is_refused():
     refused("{ \"workers\": 2,\n \"flush_s\" 3 }", "line 2")
-    refused("", "line 1")
     refused("{} trailing", "line 1")
     refused("{ /* for ever", "comment")
     refused("[1]", "object")
@@ -104,16 +110,34 @@ def what_is_not_a_configuration_is_refused():
 
 
 @test
+def a_file_that_says_nothing_is_right():
+    for text in ("", "\n \t\r\n", "// nothing yet\n/* and nothing here */\n", "{}"):
+        assert check(text)[0] == 0, (text, check(text))
+    refused("// nothing\n x", "line 2")
+
+
+@test
 def names_that_do_not_exist_are_refused():
     refused({"zone": "Mars/Olympus"}, "zone:", "Mars/Olympus", "IANA")
     refused({"endpoints": [{"match": "*", "zone": "../etc/passwd"}]}, "endpoints[0].zone")
-    refused({"endpoints": [{"match": "*", "calendar": "XXXX"}]}, "endpoints[0].calendar")
+    refused({"endpoints": [{"match": "*", "calendar": "XXXX"}]}, ": endpoints[0].calendar:", "no calendar 'XXXX'")
+    both = {"match": "*", "zone": "Mars/Olympus", "calendar": "XNYS"}
+    refused({"endpoints": [both]}, ": endpoints[0].zone:", "IANA")
+    for conf, key in (({"calendar": "NOPE"}, "calendar"), ({"zone": "Asia/Tokyo", "calendar": "NOPE"}, "calendar"),
+                      ({"endpoints": [dict(both, zone="Asia/Tokyo", calendar="NOPE")]}, "endpoints[0].calendar"),
+                      ({"schedules": [{"name": "s", "rrule": "hourly", "patterns": ["*"], "calendar": "NOPE"}]},
+                       "schedules[0].calendar")):
+        refused(conf, ": " + key + ": no calendar 'NOPE'")
+        assert "IANA" not in check(conf)[1], conf
     refused({"endpoints": [{"match": "*", "origin": "api"}]}, "endpoints[0].origin", "origins")
     refused({"origin": "api"}, "origin", "origins")
     refused({"origins": {"db": {}}, "endpoints": [{"match": "*", "origin": "db", "url": "/x"}]}, "endpoints[0].url")
     refused({"origins": {"api": {"url": "ftp://x"}}}, "origins.api.url", "http://")
-    refused({"origins": {"api": {"url": "http://a", "headers": {"A": {"file": "/does/not/exist"}}}}}, "origins.api")
-    refused({"origins": {"api": {"url": "http://a", "headers": {"A": {"env": "FCD_TEST_UNSET"}}}}}, "origins.api")
+    refused({"origins": {"api": {"url": "http://a", "headers": {"A": {"file": "/does/not/exist"}}}}},
+            ": origins.api.headers.A: /does/not/exist: No such file")
+    refused({"origins": {"api": {"url": "http://a", "headers": {"A": {"env": "FCD_TEST_UNSET"}}}}},
+            ": origins.api.headers.A: $FCD_TEST_UNSET is not set")
+    refused({"origins": {"api": {"url": "http://a", "headers": {"if-match": "x"}}}}, ": origins.api.headers.if-match: is set by")
     refused({"origins": {"api": {"url": "http://a", "headers": {"A b": "x"}}}}, "origins.api.headers.A b")
     refused({"origins": {"api": {"url": "http://a", "headers": {"A": "x\r\nB: y"}}}}, "origins.api.headers.A")
 
@@ -124,7 +148,11 @@ def patterns_that_cannot_match_are_refused():
         refused({"endpoints": [{"match": bad}]}, "endpoints[0].match")
     refused({"endpoints": [{"match": "/a"}, {"match": "/a"}]}, "endpoints[1]", "endpoints[0]")
     refused({"endpoints": [{"ttl": "learn"}]}, "endpoints[0].match", "missing")
-    refused({**API, "endpoints": [{"match": "/a/<b>", "origin": "api", "url": "/x/{c}"}]}, "origins.api")
+    refused({**API, "endpoints": [{"match": "/a/<b>", "origin": "api", "url": "/x/{c}"}]}, ": endpoints[0].url:", "/x/{c}")
+    for origin in ({"origin": "api"}, {}):
+        rule = {"match": "/a", **origin}
+        refused({**API, "endpoints": [dict(rule, ignore=["/ok", "meta"])]}, ": endpoints[0].ignore[1]: \"meta\":", "'/'")
+        refused({**API, "endpoints": [dict(rule, ignore=["/%d" % i for i in range(33)])]}, ": endpoints[0].ignore:", "32")
     refused({"endpoints": [{"match": "/a", "url": "/x"}]}, "endpoints[0].url", "origin")
 
 
@@ -141,10 +169,30 @@ def rules_that_are_no_rules_are_refused():
     refused(rule(rrule="FREQ=DAILY;COUNT=3"), "COUNT", "start")
     refused(rule(rrule=""), "schedules[0]", "rrule")
     refused(rule(tz="Nowhere"), "schedules[0].tz", "Nowhere")
-    refused(rule(start="yesterday"), "schedules[0]")
+    refused(rule(start="yesterday"), ": schedules[0].start:", "2026-11-23T09:30")
+    refused(rule(lead="23h", rrule="hourly"), ": schedules[0].lead: 82800 s is longer")
+    # a start only warns of these: single times are over some day
+    for never in ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "at 2020-01-01T00:00"):
+        refused(rule(rrule=never), ": schedules[0].rrule: gives no instant", "remove")
+        assert check(rule(rrule=never), "--show-config")[0] == 0
     refused(rule(patterns=[]), "patterns")
     refused(rule(lead="2d"), "schedules[0].lead", "1d")
     refused({"schedules": [{"name": "s", "rrule": "FREQ=DAILY", "patterns": ["/%d" % i for i in range(65)]}]}, "64")
+
+
+@test
+def a_password_that_is_none_is_refused():
+    with tempfile.NamedTemporaryFile("w") as f:
+        refused({"redis_password_file": f.name}, ": redis_password_file:", "first line is empty")
+        refused({"redis_password_file": f.name + ".gone"}, ": redis_password_file:", "No such file")
+        assert check({"redis_password_file": f.name, "redis": "off", "redis_socket": "off"})[0] == 0
+        f.write("\r\nsecond")
+        f.flush()
+        refused({"redis_password_file": f.name}, "first line is empty")
+        f.seek(0)
+        f.write("secret")
+        f.flush()
+        assert check({"redis_password_file": f.name})[0] == 0
 
 
 @test
@@ -174,6 +222,10 @@ def what_is_shown_has_units_and_origins_and_no_secrets():
     assert re.search(r"^segment_bytes = 8388608 \(8MiB\) bytes  # .*\.conf$", said, re.M), said
     assert re.search(r"^workers = 2 threads  # default$", said, re.M), said
     assert re.search(r'^dir = "/tmp/x"  # --dir$', said, re.M), said
+    for env, shown in (({"FORECACHED_DIR": "/a"}, '"/a"  # $FORECACHED_DIR'),
+                       ({"XDG_RUNTIME_DIR": "/b"}, '"/b/forecached"  # $XDG_RUNTIME_DIR'), ({}, '"/run/forecached"  # default')):
+        p = subprocess.run([PROGRAM, "--show-config"], env=env, capture_output=True, text=True, timeout=60)
+        assert "\ndir = " + shown + "\n" in "\n" + p.stdout, (env, p)
     assert re.search(r"^endpoints\[0\]\.min_ttl = 5 s  # .*\.conf$", said, re.M), said
     assert re.search(r"^endpoints\[0\]\.max_stale = 0\.02 .*  # policy$", said, re.M), said
     assert re.search(r"^origins\.api\.headers\.Authorization = \(text\)", said, re.M), said
@@ -190,7 +242,7 @@ def a_reload_takes_what_is_right_and_keeps_the_old_where_it_is_wrong():
         d.wait_log(r"event=reload ok=1")
         d.wait_log(r'event=reload_needs_restart kept="workers"')
         assert d.ask("why", "/q/1")["mode"] == "advise"
-        for wrong, why in (({**d.config, "max_stale": 7}, "policy.max_stale"), ("{", "line 1"),
+        for wrong, why in (({**d.config, "max_stale": 7}, "key=max_stale"), ("{", "line 1"),
                            ({**d.config, "zone": "Nowhere"}, "zone")):
             d.write_config(wrong)
             seen = d.log().count("ok=0")
