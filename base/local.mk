@@ -9,6 +9,7 @@ noinst_LTLIBRARIES += %D%/libbase.la
 	%D%/intern.h %D%/intern.c \
 	%D%/loghist.h %D%/loghist.c \
 	%D%/mem.h %D%/mem.c \
+	%D%/near.h %D%/near.c \
 	%D%/quad.h \
 	%D%/range.h \
 	%D%/record.h \

@@ -61,6 +61,23 @@ char *text_json(struct bytes b)
 	return escaped(b, false);
 }
 
+const char *text_quoted(struct bytes b, char buf[TEXT_QUOTED_BYTES])
+{
+	size_t shown = b.n < TEXT_QUOTED_MAX ? b.n : TEXT_QUOTED_MAX;
+	const unsigned char *s = b.p;
+	char *out = buf;
+
+	*out++ = '\'';
+	for (size_t i = 0; i < shown; i++) {
+		if (s[i] >= ' ' && s[i] < 0x7f && !strchr("'\"\\", s[i]))
+			*out++ = (char)s[i];
+		else
+			out += sprintf(out, "\\x%02x", s[i]);
+	}
+	strcpy(out, shown < b.n ? "...'" : "'");
+	return buf;
+}
+
 bool text_is_utf8(struct bytes b)
 {
 	const unsigned char *s = b.p;

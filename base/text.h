@@ -18,6 +18,15 @@ char *text_printable(struct bytes b);
  */
 char *text_json(struct bytes b);
 
+/*
+ * In 'single quotes', for a short text without allocating: printable ASCII as it is, all else, quotes and
+ * backslashes as \xHH, and ... for what goes beyond TEXT_QUOTED_MAX bytes. So it can end neither its own
+ * quotes nor those of a line of the log.
+ */
+#define TEXT_QUOTED_MAX   40
+#define TEXT_QUOTED_BYTES (4 * TEXT_QUOTED_MAX + 6)
+const char *text_quoted(struct bytes b, char buf[TEXT_QUOTED_BYTES]);
+
 /* Is it UTF-8 without NUL? */
 bool text_is_utf8(struct bytes b);
 

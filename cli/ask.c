@@ -216,10 +216,15 @@ static int failed(const struct request *r, const struct reply *reply, bool quiet
 	char *text = text_printable(reply->text),
 	     *name = text_printable(r->key.n ? r->key : r->endpoint);
 	int status = reply->status == STATUS_NOT_FOUND ? CLI_NOT_FOUND : CLI_ERROR;
+	size_t n = strlen(op_name(r->op));
+	const char *why = text;
 
+	/* "set: key: ...": the operation stands before it already */
+	if (!strncmp(text, op_name(r->op), n) && !strncmp(text + n, ": ", 2))
+		why = text + n + 2;
 	if (!(quietly && status == CLI_NOT_FOUND))
 		cli_say("%s%s%s: %s", op_name(r->op), *name ? " " : "", name,
-		        *text ? text : status_text(reply->status));
+		        *why ? why : status_text(reply->status));
 	free(text);
 	free(name);
 	return status;

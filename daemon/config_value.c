@@ -2,6 +2,7 @@
 #include "daemon/config_value.h"
 
 #include "base/mem.h"
+#include "base/near.h"
 #include "daemon/config_source.h"
 
 #include <errno.h>
@@ -137,57 +138,21 @@ int config_read_number(struct config_reader *p, const cJSON *v, const char *path
 
 /* -- Keys ------------------------------------------------------------------------------------- */
 
-/* Edit distance of short names, to suggest what was meant. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t na = strlen(a), nb = strlen(b), row[64];
-
-	if (na >= 64 || nb >= 64)
-		return 64;
-	for (size_t j = 0; j <= nb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= na; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= nb; j++) {
-			size_t above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-
-			best = above + 1 < best ? above + 1 : best;
-			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-			row[j] = best;
-			diagonal = above;
-		}
-	}
-	return row[nb];
-}
-
-static void consider(const char *wrong, const char *name, size_t *best, const char **ret)
-{
-	size_t d = distance(wrong, name);
-
-	if (d < *best) {
-		*best = d;
-		*ret = name;
-	}
-}
-
 int config_unknown_key(struct config_reader *p, const char *path, const char *key,
                        const char *const *names, const struct option_table *const *tables,
                        bool texts)
 {
-	size_t best = strlen(key) / 2 + 1; /* half of it wrong is not a slip of the pen */
-	const char *near = NULL;
+	struct near near = near_to(bytes_str(key));
 
 	for (; *names; names++)
-		consider(key, *names, &best, &near);
+		near_offer(&near, *names);
 	for (; *tables; tables++)
 		for (size_t i = 0; i < (*tables)->n; i++)
-			consider(key, (*tables)->row[i].name, &best, &near);
+			near_offer(&near, (*tables)->row[i].name);
 	for (size_t i = 0; texts && i < option_n_text; i++)
-		consider(key, option_text[i].name, &best, &near);
-	if (near)
-		return config_fail(p->err, path, "unknown key: did you mean \"%s\"?", near);
+		near_offer(&near, option_text[i].name);
+	if (near.name)
+		return config_fail(p->err, path, "unknown key: did you mean \"%s\"?", near.name);
 	return config_fail(p->err, path,
 	                   "unknown key: remove it; forecached.conf(5) lists all keys");
 }

@@ -4,6 +4,7 @@
 #include "daemon/query.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 #include "daemon/learned.h"
 #include "daemon/loaders.h"
@@ -133,7 +134,17 @@ static struct bytes forecast_by(const struct why *y, char *text, size_t size)
 	return bytes_str(text);
 }
 
-static int why(struct daemon *d, const struct request *r, struct pack *w)
+/* "there is no endpoint '/x'" */
+static int not_found(const char *what, struct bytes name, char *ret_text, size_t cap)
+{
+	char quoted[TEXT_QUOTED_BYTES];
+
+	snprintf(ret_text, cap, "there is no %s %s", what, text_quoted(name, quoted));
+	return STATUS_NOT_FOUND;
+}
+
+static int why(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
+               size_t cap)
 {
 	static const char *const paused[] = {"", "learning", "prefetch", "learning and prefetch"};
 	struct row_why row = {.peak_s = INSTANT_NONE};
@@ -143,7 +154,7 @@ static int why(struct daemon *d, const struct request *r, struct pack *w)
 	struct why y;
 
 	if (!engine_why(d->engine, now(d), r->key, &y))
-		return STATUS_NOT_FOUND;
+		return not_found("key or endpoint", r->key, ret_text, cap);
 	FILL_TTL(&row, &y.row);
 #define COPY(name) row.name = y.name;
 	COPY(is_endpoint)
@@ -218,7 +229,8 @@ static int ttl(struct daemon *d, const struct request *r, struct pack *w)
 	return STATUS_OK;
 }
 
-static int forecast(struct daemon *d, const struct request *r, struct pack *w)
+static int forecast(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
+                    size_t cap)
 {
 	size_t n = r->ahead.steps;
 	struct forecast_row *f = mem_calloc(n ? n : 1, sizeof(*f));
@@ -237,7 +249,7 @@ static int forecast(struct daemon *d, const struct request *r, struct pack *w)
 		row_write(w, &row_forecast, &row);
 	}
 	free(f);
-	return known ? STATUS_OK : STATUS_NOT_FOUND;
+	return known ? STATUS_OK : not_found("endpoint", r->endpoint, ret_text, cap);
 }
 
 /* -- Learned state ---------------------------------------------------------------------------- */
@@ -410,8 +422,8 @@ static void put_num(struct pack *w, const char *name, double v)
 	X(sets)                                                                                    \
 	X(changed)                                                                                 \
 	X(load_errors)                                                                             \
-	X(skipped_for_budget) X(evicted) X(damaged) X(events_refused) X(keys) X(endpoints)         \
-	        X(flights) X(waiters)
+	X(skipped_for_budget)                                                                      \
+	X(evicted) X(damaged) X(events_refused) X(keys) X(endpoints) X(flights) X(waiters)
 
 #define ONE(...) +1
 
@@ -570,6 +582,8 @@ static int remove_schedule(struct daemon *d, const struct request *r, struct pac
 	bool saved = false;
 	int status = schedules_remove(d->schedules, r->key, &saved, ret_text, cap);
 
+	if (status == STATUS_NOT_FOUND)
+		return not_found("schedule", r->key, ret_text, cap);
 	pack_map(w, 2);
 	put_uint(w, "count", status == STATUS_OK);
 	pack_text(w, "saved");
@@ -589,9 +603,9 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 	case OP_ENDPOINTS:
 		return ttls(d, r, w);
 	case OP_WHY:
-		return why(d, r, w);
+		return why(d, r, w, ret_text, cap);
 	case OP_FORECAST:
-		return forecast(d, r, w);
+		return forecast(d, r, w, ret_text, cap);
 	case OP_SCHEDULE_REMOVE:
 		return remove_schedule(d, r, w, ret_text, cap);
 	case OP_SCHEDULE_LIST:

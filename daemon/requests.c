@@ -12,6 +12,7 @@
 #include "proto/notice.h"
 #include "proto/reply.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +244,19 @@ static void on_prewarm(struct daemon *d, void *arg, uint32_t part, const struct 
 	free(c);
 }
 
+/* Its size was within the limits of a message: what it does not fit is the segment. */
+static void say_no_room(const struct daemon *d, struct call *c, uint32_t part)
+{
+	char where[32] = "";
+
+	if (c->op == OP_MSET)
+		snprintf(where, sizeof(where), "pairs[%" PRIu32 "].", part);
+	snprintf(c->text, sizeof(c->text),
+	         "%s: %svalue: is larger than segment_bytes (%.15g) has room for: raise it in the "
+	         "configuration",
+	         op_name(c->op), where, d->setup->config->segment_bytes);
+}
+
 /* set, mset, delete, changed, purge, pause: {"count": n}. */
 static void on_done(struct daemon *d, void *arg, uint32_t part, const struct effect *f)
 {
@@ -250,11 +264,12 @@ static void on_done(struct daemon *d, void *arg, uint32_t part, const struct eff
 	int status = status_of(f);
 	char text[LOG_TEXT_BYTES];
 
-	(void)part;
 	if (status && !c->status) {
 		c->status = status;
 		if (f->reply.error.n)
 			snprintf(c->text, sizeof(c->text), "%s", log_quote(f->reply.error, text));
+		else if (status == STATUS_TOO_BIG && (c->op == OP_SET || c->op == OP_MSET))
+			say_no_room(d, c, part);
 	}
 	if (!status && c->op == OP_PURGE && !f->key.n)
 		c->count += f->reply.count; /* of an endpoint, or all */

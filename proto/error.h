@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What was wrong with a message: names the field and the limit, e.g.
- * "events[3].load_ms: must be a number from 0 to 86400000". Always one line, NUL-terminated; bytes
- * that a peer sent never get into it.
+ * "events[3].load_ms: must be a number from 0 to 86400000". Always one line, NUL-terminated; a name that a
+ * peer sent gets into it only as text_quoted() writes it.
  */
 #ifndef FORECACHED_PROTO_ERROR_H
 #define FORECACHED_PROTO_ERROR_H

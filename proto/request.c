@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/request.h"
 
+#include "base/near.h"
+#include "base/text.h"
 #include "proto/status.h"
 
 #include <errno.h>
@@ -552,6 +554,20 @@ static const struct rule {
         [OP_IMPORT] = {1, read_import, {NULL}},
 };
 
+static int unknown_op(struct bytes name, struct proto_error *reterr)
+{
+	struct near near = near_to(name);
+	char quoted[TEXT_QUOTED_BYTES];
+	unsigned op;
+
+	for (op = 0; op < OPS; op++)
+		near_offer(&near, op_name((enum op)op));
+	proto_fail(reterr, 0, "op: there is no %s%s%s%s", text_quoted(name, quoted),
+	           near.name ? ": did you mean " : "", near.name ? near.name : "",
+	           near.name ? "?" : "");
+	return STATUS_UNKNOWN_OP;
+}
+
 static enum op find_op(struct bytes name)
 {
 	unsigned op;
@@ -601,10 +617,8 @@ int request_read(struct request *ret, struct message *m, struct bytes frame,
 	if (value_bytes(cursor_next(&x.args), "op", 1, 64, &name, reterr))
 		return STATUS_BAD_REQUEST;
 	ret->op = find_op(name);
-	if (ret->op == OPS) {
-		proto_fail(reterr, 0, "op: there is no operation of that name");
-		return STATUS_UNKNOWN_OP;
-	}
+	if (ret->op == OPS)
+		return unknown_op(name, reterr);
 	rc = read_operation(&x, &rules[ret->op]);
 	if (!rc)
 		return STATUS_OK;

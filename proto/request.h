@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests: [id, op, args...], where an operation's options are a map that stands last and may be
- * left out. Unknown options are refused, with their operation named.
+ * left out. Unknown options are refused, with their operation named, and the option that may be meant.
  *
  *	get KEY {endpoint, mode}			mode: "load" (default), "lease", "peek"
  *	mget [KEY...] {endpoint, mode}

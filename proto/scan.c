@@ -109,8 +109,9 @@ static size_t walk(struct bytes in, size_t max_elements, struct proto_error *ret
 		}
 		h = head_of(p + at, in.n - at);
 		if (!h.known) {
-			proto_fail(reterr, 0,
-			           "message: byte %zu: extension types are not used here", at);
+			proto_fail(reterr, 0, "message: byte %zu: %s", at,
+			           p[at] == 0xc1 ? "0xc1 stands for nothing in msgpack"
+			                         : "extension types are not used here");
 			return 0;
 		}
 		if (h.bytes > in.n - at) {

@@ -2,6 +2,8 @@
 #include "proto/value.h"
 
 #include "base/hash.h"
+#include "base/near.h"
+#include "base/text.h"
 #include "proto/object.h"
 #include "proto/scan.h"
 
@@ -273,6 +275,23 @@ const struct msgpack_object *map_find(const struct map *m, const char *key)
 	return NULL;
 }
 
+/* "options: 'ttl' is not one of them: did you mean ttl_s?" */
+static int unknown_name(struct bytes name, const char *field, const char *const *names,
+                        struct proto_error *reterr)
+{
+	struct near near = near_to(name);
+	char quoted[TEXT_QUOTED_BYTES];
+
+	for (; *names; names++)
+		near_offer(&near, *names);
+	if (near.name)
+		return proto_fail(reterr, -EBADMSG,
+		                  "%s: %s is not one that it takes: did you mean %s?", field,
+		                  text_quoted(name, quoted), near.name);
+	return proto_fail(reterr, -EBADMSG, "%s: %s is not one that it takes", field,
+	                  text_quoted(name, quoted));
+}
+
 int map_only(const struct map *m, const char *field, const char *const *names,
              struct proto_error *reterr)
 {
@@ -285,8 +304,7 @@ int map_only(const struct map *m, const char *field, const char *const *names,
 		for (k = 0; names[k] && !bytes_equal(name, bytes_str(names[k])); k++)
 			;
 		if (!names[k])
-			return proto_fail(reterr, -EBADMSG,
-			                  "%s: option %zu is not one that it takes", field, i + 1);
+			return unknown_name(name, field, names, reterr);
 	}
 	return 0;
 }

@@ -124,7 +124,7 @@ const struct msgpack_object *map_find(const struct map *m, const char *key); /* 
 /* The i-th entry, i < m->n; the name points into the frame. */
 struct bytes map_at(const struct map *m, size_t i, const struct msgpack_object **ret_value);
 
-/* -EBADMSG when a key is not in the list (names end with NULL): what a map of options must be. */
+/* -EBADMSG when a key is not in the list (names end with NULL), which is named with the one that is near. */
 int map_only(const struct map *m, const char *field, const char *const *names,
              struct proto_error *reterr);
 

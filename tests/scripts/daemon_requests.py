@@ -112,11 +112,18 @@ def questions_are_answered():
 def requests_that_are_wrong_are_told_what_is_wrong():
     d = shared()
     for code, words, args in (
-        ("unknown_op", "operation", ("frobnicate",)),
+        ("unknown_op", "there is no 'frobnicate'", ("frobnicate",)),
+        ("unknown_op", "there is no 'schedule.delete': did you mean schedule.remove?|there is no 'schedule.delete'",
+         ("schedule.delete", "x")),
         ("bad_request", "argument", ("get",)),
         ("bad_request", "key", ("get", 5)),
         ("bad_request", "mode", ("get", "k", {"mode": "sideways"})),
-        ("bad_request", "option", ("get", "k", {"colour": "red"})),
+        ("bad_request", "get: options: 'colour' is not one that it takes", ("get", "k", {"colour": "red"})),
+        ("bad_request", "set: options: 'ttl' is not one that it takes: did you mean ttl_s?", ("set", "k", b"v", {"ttl": 5})),
+        ("bad_request", "events: 'colour' is not one", ("event", {"key": [], "outcome": [], "colour": []})),
+        ("not_found", "there is no key or endpoint '/never/\\x22heard\\x22'", ("why", '/never/"heard"')),
+        ("not_found", "there is no endpoint '/never'", ("forecast", "/never")),
+        ("not_found", "there is no schedule '" + 40 * "x" + "...'", ("schedule.remove", 41 * "x")),
         ("bad_request", "value", ("set", "k", 5)),
         ("bad_request", "ttl_s", ("set", "k", b"v", {"ttl_s": -1})),
         ("bad_request", "ttl_s", ("set", "k", b"v", {"ttl_s": float("nan")})),
@@ -141,6 +148,15 @@ def a_value_above_the_limit_is_refused_with_the_limit():
         e = d.refused("set", "k", b"x" * 1001)
         assert e.code == "too_big" and "1000" in e.text, e
         assert d.ask("mset", [["a", b"y" * 1000], ["b", b"z" * 1000]]) == {"count": 2}
+
+
+@test
+def a_value_that_the_segment_cannot_hold_names_it():
+    with Daemon({"segment_bytes": 262144}) as d:
+        e = d.refused("set", "/big", b"x" * 300000)
+        assert e.code == "too_big" and "set: value:" in e.text and "segment_bytes (262144)" in e.text, e
+        e = d.refused("mset", [["/small", b"x"], ["/big", b"x" * 300000]])
+        assert e.code == "too_big" and "mset: pairs[1].value:" in e.text, e
 
 
 @test

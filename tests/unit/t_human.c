@@ -143,6 +143,22 @@ TEST(text_from_elsewhere_is_made_safe)
 	}
 }
 
+TEST(names_are_quoted_within_bounds)
+{
+	char buf[TEXT_QUOTED_BYTES], longest[TEXT_QUOTED_MAX + 1];
+
+	memset(longest, 1, sizeof(longest));
+	OK(!strcmp(text_quoted(bytes_str(""), buf), "''"));
+	OK(!strcmp(text_quoted(bytes_of("a\0\"'\\\n~\x7f\xe9", 9), buf),
+	           "'a\\x00\\x22\\x27\\x5c\\x0a~\\x7f\\xe9'"),
+	   "%s", buf);
+	OK(!strcmp(text_quoted(bytes_of("0123456789012345678901234567890123456789", 40), buf),
+	           "'0123456789012345678901234567890123456789'"));
+	text_quoted(bytes_of(longest, sizeof(longest)), buf);
+	OK(strlen(buf) == TEXT_QUOTED_BYTES - 1 && !strcmp(buf + strlen(buf) - 8, "\\x01...'"),
+	   "%s", buf);
+}
+
 TEST(base64_is_that_of_rfc_4648)
 {
 	static const char *const row[][2] = {
@@ -168,6 +184,7 @@ int main(int argc, char **argv)
 	RUN(the_interval_is_that_of_a_gamma);
 	RUN(no_knowledge_has_no_upper_bound);
 	RUN(text_from_elsewhere_is_made_safe);
+	RUN(names_are_quoted_within_bounds);
 	RUN(base64_is_that_of_rfc_4648);
 	return tap_done();
 }

@@ -671,6 +671,8 @@ TEST(columns_that_do_not_fit_are_refused)
 	pack_text(&w, "keys");
 	pack_array(&w, 0);
 	OK(events_read(&e, &m, pack_bytes(&w), &limits, &err) == -EBADMSG);
+	OK(has(err.text, "events: 'keys' is not one that it takes: did you mean key?"), "%s",
+	   err.text);
 	pack_release(&w);
 	events_release(&e);
 	message_release(&m);
@@ -709,13 +711,21 @@ TEST(bad_requests_name_the_field_and_keep_their_id)
 	        {"\x92\xa1x\xa3get", 7, STATUS_BAD_REQUEST, false, "id: must be"},
 	        {"\x92\xff\xa3get", 6, STATUS_BAD_REQUEST, false, "id: must be"},
 	        {"\x91\x07", 2, STATUS_BAD_REQUEST, true, "op: must be"},
-	        {"\x92\x07\xa3got", 6, STATUS_UNKNOWN_OP, true, "op: there is no"},
+	        {"\x92\x07\xa3got", 6, STATUS_UNKNOWN_OP, true,
+	         "op: there is no 'got': did you mean get?"},
+	        {"\x92\x07\xa9x\x01\"'\\\xff\n\x7f~", 12, STATUS_UNKNOWN_OP, true,
+	         "op: there is no 'x\\x01\\x22\\x27\\x5c\\xff\\x0a\\x7f~'"},
 	        {"\x92\x07\xa3get", 6, STATUS_BAD_REQUEST, true, "get: takes 1 argument"},
 	        {"\x93\x07\xa3get\xa0", 7, STATUS_BAD_REQUEST, true, "get: key: is shorter than 1"},
 	        {"\x93\x07\xa3get\x05", 7, STATUS_BAD_REQUEST, true,
 	         "get: key: must be str or bin"},
 	        {"\x94\x07\xa3get\xa1k\x05", 9, STATUS_BAD_REQUEST, true, "options: must be a map"},
-	        {"\x94\x07\xa3get\xa1k\x81\xa1x\x05", 12, STATUS_BAD_REQUEST, true, "option 1"},
+	        {"\x94\x07\xa3get\xa1k\x81\xa1x\x05", 12, STATUS_BAD_REQUEST, true,
+	         "get: options: 'x' is not one that it takes"},
+	        {"\x95\x07\xa3set\xa1k\xa1v\x81\xa3ttl\x05", 16, STATUS_BAD_REQUEST, true,
+	         "set: options: 'ttl' is not one that it takes: did you mean ttl_s?"},
+	        {"\xc1", 1, STATUS_BAD_REQUEST, false, "byte 0: 0xc1 stands for nothing"},
+	        {"\xc7\x00\x01", 3, STATUS_BAD_REQUEST, false, "extension types"},
 	        {"\x94\x07\xa3get\xa1k\x81\x01\x05", 11, STATUS_BAD_REQUEST, true, "must be str"},
 	        {"\x94\x07\xa3get\xa1k\x81\xa4mode\xa3sad", 18, STATUS_BAD_REQUEST, true,
 	         "mode: must be load, lease or peek"},
