@@ -179,12 +179,12 @@ struct input {
 			struct bytes value;
 			struct store_room *room; /* filled with the value, or packed; or NULL */
 			const struct packed_value *packed; /* to be kept in its stead; or NULL */
-			uint64_t arrival;        /* of engine_arrived; 0: it comes without */
-			uint64_t version;        /* 0: the hash of the value */
-			uint64_t lease;          /* 0: none */
-			struct span ttl;         /* the app's own TTL; 0: none given */
-			struct span load;        /* what producing it took; 0: unknown */
-			struct instant read;     /* when the origin was read; INSTANT_NONE: now */
+			uint64_t arrival;    /* of engine_arrived; 0: it comes without */
+			uint64_t version;    /* 0: the hash of the value */
+			uint64_t lease;      /* 0: none */
+			struct span ttl;     /* the app's own TTL; 0: none given */
+			struct span load;    /* what producing it took; 0: unknown */
+			struct instant read; /* when the origin was read; INSTANT_NONE: now */
 		} set;
 		struct {
 			uint64_t version; /* 0: unknown */
@@ -195,11 +195,11 @@ struct input {
 			struct bytes value;
 			struct store_room *room; /* filled with the value, or packed; or NULL */
 			const struct packed_value *packed; /* to be kept in its stead; or NULL */
-			uint64_t version;             /* 0: the hash of the value */
-			struct span waited; /* since the answer was there */
-			struct instant last_modified; /* INSTANT_NONE: not said */
-			struct span max_age;          /* the origin's own; 0: not said */
-			struct span retry_after;      /* with ERROR; 0: not said */
+			uint64_t version;                  /* 0: the hash of the value */
+			struct span waited;                /* since the answer was there */
+			struct instant last_modified;      /* INSTANT_NONE: not said */
+			struct span max_age;               /* the origin's own; 0: not said */
+			struct span retry_after;           /* with ERROR; 0: not said */
 			/* with ERROR: what happened, for `why` and the reply */
 			struct bytes error;
 		} loaded;
@@ -257,13 +257,14 @@ enum effect_kind {
 
 enum reply_status {
 	REPLY_OK,
-	REPLY_ABSENT,     /* no value: miss without loader, 404, delete of what is not there */
-	REPLY_LEASE,      /* outcome MISS: you hold the lease, load it and set it */
-	REPLY_ERROR,      /* the load failed and there is no old value */
-	REPLY_BUSY,       /* too many waiters: try again */
+	/* no value: miss without loader, 404, delete of what is not there, set of what is too old to be served */
+	REPLY_ABSENT,
+	REPLY_LEASE, /* outcome MISS: you hold the lease, load it and set it */
+	REPLY_ERROR, /* the load failed and there is no old value */
+	REPLY_BUSY,  /* too many waiters: try again */
 	/* set with a lease that is no longer held, or of what was read before a change: not kept */
 	REPLY_LEASE_LOST,
-	REPLY_TOO_BIG,    /* key or value above its limit */
+	REPLY_TOO_BIG, /* key or value above its limit */
 };
 
 /* Who asked for a background load before anybody needed its value. Files keep the numbers. */

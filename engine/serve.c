@@ -510,7 +510,7 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 		}
 	}
 	x = serve_reply(e, fx, in->ticket, key,
-	                rc == 0        ? REPLY_OK
+	                rc == 0        ? now.us < k->hard.us ? REPLY_OK : REPLY_ABSENT
 	                : rc == -E2BIG ? REPLY_TOO_BIG
 	                               : REPLY_BUSY,
 	                OUTCOME_SET);

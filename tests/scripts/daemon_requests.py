@@ -160,6 +160,23 @@ def a_value_that_the_segment_cannot_hold_names_it():
 
 
 @test
+def a_value_that_is_too_old_to_be_served_does_not_count():
+    with Daemon({"max_age": "1h", "endpoints": [{"match": "/obey/<x>", "ttl": "obey", "grace": "10s"}]}) as d:
+        now = time.time()
+        for key, options, kept in (("/obey/0", {"ttl_s": 7200, "read_s": now - 3500}, 1),
+                                   ("/obey/0", {"ttl_s": 7200, "read_s": now - 3601}, 0),
+                                   ("/obey/1", {"ttl_s": 60, "read_s": now - 65}, 1),
+                                   ("/obey/2", {"ttl_s": 60, "read_s": now - 75}, 0),
+                                   ("/obey/3", {"ttl_s": 60, "load_ms": 75000}, 0),
+                                   # 0 states no TTL
+                                   ("/obey/4", {"ttl_s": 0}, 1)):
+            d.ask("purge", "", {"what": "all"})
+            assert d.ask("set", key, b"v", options) == {"count": kept}, (key, options)
+            assert d.ask("get", key, {"mode": "peek"})["value"] == (b"v" if kept else None), (key, options)
+        assert d.ask("mset", [["/obey/5", b"v"], ["/obey/6", b"w"]], {"ttl_s": 1, "read_s": now - 60}) == {"count": 0}
+
+
+@test
 def a_reply_above_the_limit_is_an_error_not_a_silence():
     with Daemon({"limits": {"max_value_bytes": "60KiB"}, "messages": {"max_frame_bytes": "70KiB"}}) as d:
         for i in range(3):
