@@ -141,7 +141,8 @@ static void attach(size_t value_bytes)
 	char title[96];
 	void *mem = shared(GIB);
 	struct store *s;
-	uint64_t kept, dropped, *n = shared(4096);
+	struct store_found found;
+	uint64_t *n = shared(4096);
 	int64_t start;
 	double ms, mapped, touched;
 	pid_t pid;
@@ -169,7 +170,7 @@ static void attach(size_t value_bytes)
 	mapped = (double)(bench_ns() - start) * 1e-6;
 	touch(mem, GIB);
 	touched = (double)(bench_ns() - start) * 1e-6 - mapped;
-	BUG_ON(store_attach(mem, GIB, 2, epoch, now, &crew, &kept, &dropped, &s));
+	BUG_ON(store_attach(mem, GIB, 2, epoch, now, &crew, &found, &s));
 	ms = (double)(bench_ns() - start) * 1e-6;
 	snprintf(title, sizeof(title),
 	         "a writer killed with SIGKILL while it replaces %zu bytes, 1 GiB", value_bytes);
@@ -178,8 +179,9 @@ static void attach(size_t value_bytes)
 	bench_row("  threads", threads, "", 0, NULL);
 	bench_row("  of that to map its pages", mapped, "ms", mapped / ms, "of it");
 	bench_row("  and to touch each of them once", touched, "ms", touched / ms, "of it");
-	bench_row("entries kept", (double)kept, "", 0, NULL);
-	bench_row("  of those that were there", 100 * (double)kept / (double)*n, "%", 0, NULL);
+	bench_row("entries kept", (double)found.kept, "", 0, NULL);
+	bench_row("  of those that were there", 100 * (double)found.kept / (double)*n, "%", 0,
+	          NULL);
 	store_release(&s);
 	munmap(mem, GIB);
 	munmap(n, 4096);

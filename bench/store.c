@@ -123,7 +123,7 @@ static void same_size(void *mem, uint64_t bytes, size_t n)
 	evict_ns = (clock_ns() - t0) / (OPS / 4) - name_ns;
 	store_release(&s);
 	t0 = clock_ns();
-	BUG_ON(store_attach(mem, bytes, 2, epoch, now, NULL, NULL, NULL, &s));
+	BUG_ON(store_attach(mem, bytes, 2, epoch, now, NULL, NULL, &s));
 	attach_ms = (clock_ns() - t0) * 1e-6;
 	printf("%6zu %8" PRIu64 " %9.1f | %7.0f %7.0f %6.0f | %7.0f %7.0f %7.0f | %9.0f\n", n, keys,
 	       (double)bytes / (double)keys, get_ns, hit_few_ns, miss_ns, put_ns, replace_ns,

@@ -68,7 +68,8 @@ struct ticket {
 	X(reloads, "configurations read again")                                                    \
 	X(clock_steps, "steps of the wall clock")                                                  \
 	X(restored_entries, "entries found in the segment at the start")                           \
-	X(dropped_entries, "entries of that segment that were torn, damaged or too old")           \
+	X(expired_entries, "entries of that segment whose time was over")                          \
+	X(dropped_entries, "entries of that segment that were torn, damaged, or of another clock") \
 	X(restored_records, "learned records found at the start")                                  \
 	X(rejected_records, "learned records that could not be used")
 

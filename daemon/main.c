@@ -316,7 +316,8 @@ static int make_store(struct daemon *d)
 {
 	const struct config *c = d->setup->config;
 	struct segment_error err = {.text = ""};
-	uint64_t kept = 0, dropped = 0, host = segment_host();
+	struct store_found found = {0};
+	uint64_t host = segment_host();
 	unsigned threads = crew_threads();
 	const struct store_crew crew = {crew_run, &threads, threads};
 	const char *from = "new";
@@ -337,7 +338,7 @@ static int make_store(struct daemon *d)
 	if (d->segment.used_before) {
 		from = "attached";
 		rc = store_attach(d->segment.mem, d->segment.bytes, d->boot_id, clock,
-		                  clock_now(&d->clock), &crew, &kept, &dropped, &d->store);
+		                  clock_now(&d->clock), &crew, &found, &d->store);
 	}
 	if (rc == -EPROTO)
 		from = "refused"; /* another layout, or a damaged header: laid out anew */
@@ -350,13 +351,15 @@ static int make_store(struct daemon *d)
 		return failed("segment",
 		              "segment_bytes: the store cannot use a segment of this size",
 		              EXIT_CONFIG);
-	d->count.restored_entries = kept;
-	d->count.dropped_entries = dropped;
+	d->count.restored_entries = found.kept;
+	d->count.expired_entries = found.expired;
+	d->count.dropped_entries = found.dropped;
 	d->restore_s = (double)(clock_monotonic_us() - began_us) * 1e-6;
 	log_line(LOG_INFO, "segment",
-	         "path=%s bytes=%" PRIu64 " found=%s entries=%" PRIu64 " dropped=%" PRIu64
-	         " seconds=%.3f",
-	         d->segment.path, d->segment.bytes, from, kept, dropped, d->restore_s);
+	         "path=%s bytes=%" PRIu64 " found=%s entries=%" PRIu64 " expired=%" PRIu64
+	         " dropped=%" PRIu64 " seconds=%.3f",
+	         d->segment.path, d->segment.bytes, from, found.kept, found.expired, found.dropped,
+	         d->restore_s);
 	return 0;
 }
 
@@ -499,6 +502,8 @@ static int serve(struct daemon *d, const struct options *o)
 		rc = loop_run(d->loop) ? 1 : 0;
 		daemon_give_up(d);
 		notify("STOPPING=1");
+	} else {
+		segment_undo(&d->segment, d->dir);
 	}
 	take_down(d);
 	log_line(LOG_INFO, "stopped", "status=%d", rc);

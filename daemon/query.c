@@ -560,12 +560,13 @@ void query_write_health(struct daemon *d, struct pack *w)
 	struct state_db_status s = {0};
 	bool kept = learned_status(d->learned, &s);
 
-	pack_map(w, 9);
+	pack_map(w, 10);
 	pack_text(w, "status");
 	pack_text(w, d->draining ? "draining" : "ready");
 	put_uint(w, "pid", (uint64_t)getpid());
 	put_num(w, "uptime_s", span_s(instant_diff(now(d), d->started)));
 	put_uint(w, "restored_entries", d->count.restored_entries);
+	put_uint(w, "expired_entries", d->count.expired_entries);
 	put_uint(w, "dropped_entries", d->count.dropped_entries);
 	put_num(w, "restore_s", d->restore_s);
 	put_uint(w, "restored_records", d->count.restored_records);

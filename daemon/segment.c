@@ -135,6 +135,17 @@ void segment_close(struct segment *s)
 	s->mem = NULL;
 }
 
+void segment_undo(const struct segment *s, const char *run_dir)
+{
+	char link[4200];
+
+	if (!s->mem || s->used_before)
+		return;
+	snprintf(link, sizeof(link), "%s/segment", run_dir);
+	unlink(link);
+	unlink(s->path);
+}
+
 uint64_t segment_host(void)
 {
 	char id[64];

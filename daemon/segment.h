@@ -34,6 +34,9 @@ int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, m
 /* Unmaps it; the file stays. */
 void segment_close(struct segment *s);
 
+/* A start has failed: removes the file and the link to it, if that start has made them. */
+void segment_undo(const struct segment *s, const char *run_dir);
+
 /* Which boot of the host this is, as a hash; 0: the system does not say. */
 uint64_t segment_host(void);
 

@@ -547,19 +547,25 @@ static bool verify(const struct store *s, uint32_t slot, struct referred *ret)
 	return e->sum == layout_word_sum(&f, tag, value_hash);
 }
 
-/* Whether it is one that may still be served, at now, after nobody wrote for a while. */
-static bool may_serve(const struct store *s, uint32_t slot, struct instant now,
-                      struct referred *ret)
+/* What becomes of an entry, at now, after nobody wrote for a while. */
+enum fate { FATE_DAMAGED, FATE_EXPIRED, FATE_KEPT };
+
+static enum fate fate_of(const struct store *s, uint32_t slot, struct instant now,
+                         struct referred *ret)
 {
 	const struct layout_fixed *f = &ret->fixed;
 	uint64_t dies;
 
-	/* what is pushed may have changed while nobody listened, and readers see it before the engine */
-	if (!verify(s, slot, ret) || f->flags & LAYOUT_PUSHED)
-		return false;
+	if (!verify(s, slot, ret))
+		return FATE_DAMAGED;
 	dies = layout_end_of_age(f);
-	return instant_before(now, layout_hard(f)) && f->loaded <= layout_ticks(now) && dies &&
-	       !instant_before(layout_instant(dies), now);
+	if (!dies || f->loaded > layout_ticks(now))
+		return FATE_DAMAGED;
+	/* what is pushed may have changed while nobody listened, and readers see it before the engine */
+	if (f->flags & LAYOUT_PUSHED || !instant_before(now, layout_hard(f)) ||
+	    instant_before(layout_instant(dies), now))
+		return FATE_EXPIRED;
+	return FATE_KEPT;
 }
 
 /* Granules that are sorted at once: 64 KiB, which a processor has at hand. */
@@ -674,7 +680,9 @@ static bool has_twin(const struct store *s, uint32_t slot)
 	return false;
 }
 
-/* The verdict on a slot: how far its entry is from home << 32 | its granules; 0: it goes. */
+/* The verdict on a slot: how far its entry is from home << 32 | its granules; 0, or this: it goes. */
+#define VERDICT_EXPIRED UINT64_MAX
+
 struct trial {
 	const struct store *s;
 	struct instant now;
@@ -697,11 +705,19 @@ static void try_piece(void *job, unsigned piece)
 	for (; i < end; i++) {
 		if (i + AHEAD < end)
 			__builtin_prefetch(bucket_of(t->s, (uint32_t)t->sorted[i + AHEAD]));
-		t->verdict[i] = 0;
-		if (may_serve(t->s, (uint32_t)t->sorted[i], t->now, &r))
+		switch (fate_of(t->s, (uint32_t)t->sorted[i], t->now, &r)) {
+		case FATE_DAMAGED:
+			t->verdict[i] = 0;
+			break;
+		case FATE_EXPIRED:
+			t->verdict[i] = VERDICT_EXPIRED;
+			break;
+		case FATE_KEPT:
 			t->verdict[i] = (uint64_t)r.far << 32 |
 			                layout_granules(r.fixed.key_bytes, r.fixed.value_bytes,
 			                                r.own_version);
+			break;
+		}
 	}
 }
 
@@ -720,9 +736,10 @@ static void try_all(struct trial *t, const struct store_crew *crew)
 
 /*
  * Takes in what of these slots is right, lowest offset first. *ret_doubt (n at least): entries whose
- * key another one might have; returns how many.
+ * key another one might have; returns how many. *ret_expired is counted up.
  */
-static uint32_t adopt(struct store *s, const struct trial *t, uint32_t *ret_doubt)
+static uint32_t adopt(struct store *s, const struct trial *t, uint32_t *ret_doubt,
+                      uint64_t *ret_expired)
 {
 	uint32_t doubts = 0;
 
@@ -732,7 +749,9 @@ static uint32_t adopt(struct store *s, const struct trial *t, uint32_t *ret_doub
 
 		if (i + AHEAD < t->n)
 			__builtin_prefetch(bucket_of(s, (uint32_t)t->sorted[i + AHEAD]));
-		if (!t->verdict[i] || s->n_live >= s->max_live ||
+		*ret_expired += t->verdict[i] == VERDICT_EXPIRED;
+		if (!t->verdict[i] || t->verdict[i] == VERDICT_EXPIRED ||
+		    s->n_live >= s->max_live ||
 		    !arena_append(&s->arena, off, (uint32_t)t->verdict[i])) {
 			slot_set(s, slot, 0, 0);
 			continue;
@@ -768,9 +787,10 @@ static bool can_date(const struct layout_header *h, struct store_clock clock)
 }
 
 int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
-                 struct instant now, const struct store_crew *crew, uint64_t *ret_kept,
-                 uint64_t *ret_dropped, struct store **ret)
+                 struct instant now, const struct store_crew *crew, struct store_found *ret_found,
+                 struct store **ret)
 {
+	struct store_found found = {0};
 	struct scratch w = {0};
 	struct trial t;
 	struct store *s;
@@ -791,7 +811,7 @@ int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock
 	t.n = collect(s, !can_date(s->head, clock), w.found, &seen);
 	by_offset(s, &w, t.n);
 	try_all(&t, crew);
-	doubts = adopt(s, &t, w.doubt);
+	doubts = adopt(s, &t, w.doubt, &found.expired);
 	count_passed(s);
 	/* two entries of one key can only be forged: the one that is found stays */
 	for (uint32_t i = 0; i < doubts; i++) {
@@ -802,10 +822,10 @@ int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock
 			store_remove(s, w.doubt[i]);
 	}
 	scratch_release(&w);
-	if (ret_kept)
-		*ret_kept = s->n_live;
-	if (ret_dropped)
-		*ret_dropped = seen - s->n_live;
+	found.kept = s->n_live;
+	found.dropped = seen - found.kept - found.expired;
+	if (ret_found)
+		*ret_found = found;
 	write_clock(s, clock);
 	write_heartbeat(s, clock.boottime_us);
 	write_life(s);

@@ -105,19 +105,26 @@ struct store_crew {
 	unsigned threads;
 };
 
+/* How many entries an attach has found. */
+struct store_found {
+	uint64_t kept;
+	uint64_t expired; /* whole, but past their time, or pushed */
+	uint64_t dropped; /* torn, damaged, or of another clock */
+};
+
 /*
  * Takes over a segment that an earlier writer left, verifies every entry, drops what is torn, past
  * its hard expiry or max_age at `now`, or pushed (its change may have been told to nobody), and
  * evens what that writer left half done. Verifying is shared among the crew (NULL: nobody helps).
  * Drops everything when the new clock is behind the one in the segment by more than 100 ms: ages would
  * come out too small; and when it is of another boot of the host: then nobody knows how much time
- * lies between. Every owner is STORE_NONE then. ret_kept and ret_dropped (may be NULL) say how many.
+ * lies between. Every owner is STORE_NONE then. ret_found may be NULL.
  * -EPROTO when the layout version or size is not ours, or the header is damaged: create a new one
  * then. -ENOMEM, before mem is touched.
  */
 int store_attach(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock clock,
-                 struct instant now, const struct store_crew *crew, uint64_t *ret_kept,
-                 uint64_t *ret_dropped, struct store **ret);
+                 struct instant now, const struct store_crew *crew, struct store_found *ret_found,
+                 struct store **ret);
 
 void store_release(struct store **s);
 

@@ -3,6 +3,7 @@
 """Starting and ending: the lock, stale sockets, permissions, room for the segment, a damaged state file."""
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -91,6 +92,47 @@ def no_permission_is_told():
         d.args = ["--state", state]
         code, log = d.run()
         assert code == 1 and state in log and "no permission" in log and "65534" in log, log
+
+
+@test
+def a_start_that_fails_leaves_no_segment():
+    def segments():
+        return {n for n in os.listdir("/dev/shm") if n.startswith("forecached-")}
+
+    def failing(d):
+        code, log = d.run()
+        assert code == 1 and "107 bytes" in log and "event=segment " in log, log
+        return re.search(r"event=segment path=(\S+)", log).group(1)
+
+    with Daemon(start=False) as d:
+        d.dir = os.path.join(d.base, "d" * 90)
+        path = failing(d)
+        assert not os.path.exists(path) and not os.path.lexists(d.dir + "/segment"), path
+    # what an earlier daemon has left stays
+    with Daemon() as d:
+        d.ask("set", "/a", b"v", {"ttl_s": 600})
+        d.kill9()
+        d.write_config(dict(d.config, requests="ipc:///" + "x" * 200))
+        path = failing(d)
+        assert os.path.exists(path) and os.path.lexists(d.dir + "/segment")
+        d.write_config(d.config)
+        d.start()
+        assert d.ask("get", "/a")["value"] == b"v"
+
+
+@test
+def values_whose_time_was_over_are_no_damage():
+    with Daemon({"endpoints": [{"match": "*", "ttl": "obey", "grace": 0}]}) as d:
+        for i in range(30):
+            d.ask("set", "/short/%d" % i, b"v", {"ttl_s": 1, "read_s": time.time() - 0.5})
+        for i in range(5):
+            d.ask("set", "/long/%d" % i, b"v", {"ttl_s": 600})
+        until("over", lambda: d.ask("get", "/short/29", {"mode": "peek"})["value"] is None)
+        assert d.stop() == 0
+        d.start()
+        health = d.ask("health")
+        assert (health["restored_entries"], health["expired_entries"], health["dropped_entries"]) == (5, 30, 0), health
+        d.wait_log("event=segment .*entries=5 expired=30 dropped=0")
 
 
 @test

@@ -186,7 +186,7 @@ static void use_store(void)
 	                          .hard = INSTANT_NEVER,
 	                          .max_age = SPAN_S(9)};
 	struct store *s;
-	uint64_t kept;
+	struct store_found found;
 	int rc;
 
 	memset(mem, 0, sizeof(mem));
@@ -197,12 +197,13 @@ static void use_store(void)
 		return;
 	OK(store_put(s, &item, NULL) == 0);
 	store_release(&s);
-	rc = store_attach(mem, sizeof(mem), 2, clock, clock.base, NULL, &kept, NULL, &s);
-	OK(rc == (s ? 0 : -ENOMEM) && (!s || kept == 1));
+	rc = store_attach(mem, sizeof(mem), 2, clock, clock.base, NULL, &found, &s);
+	OK(rc == (s ? 0 : -ENOMEM) && (!s || found.kept == 1));
 	store_release(&s);
 	/* whoever tries again finds all there */
 	atomic_store(&armed, false);
-	OK(!store_attach(mem, sizeof(mem), 3, clock, clock.base, NULL, &kept, NULL, &s) && kept == 1);
+	OK(!store_attach(mem, sizeof(mem), 3, clock, clock.base, NULL, &found, &s) &&
+	   found.kept == 1);
 	store_release(&s);
 }
 

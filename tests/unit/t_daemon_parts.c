@@ -194,7 +194,8 @@ TEST(a_crew_attaches_a_segment)
 	const struct store_clock clock = {0, {INT64_C(1800000000000000)}, 1, 0};
 	unsigned threads = 4;
 	const struct store_crew crew = {crew_run, &threads, threads};
-	uint64_t n = 0, kept = 0, dropped = 1;
+	struct store_found found = {.dropped = 1};
+	uint64_t n = 0;
 	struct store *s;
 	char key[16];
 
@@ -212,10 +213,9 @@ TEST(a_crew_attaches_a_segment)
 			break;
 	}
 	store_release(&s);
-	OK(!store_attach(segment, sizeof(segment), 2, clock, clock.base, &crew, &kept, &dropped,
-	                 &s));
-	OK(n > 1000 && kept == n && !dropped, "%llu of %llu", (unsigned long long)kept,
-	   (unsigned long long)n);
+	OK(!store_attach(segment, sizeof(segment), 2, clock, clock.base, &crew, &found, &s));
+	OK(n > 1000 && found.kept == n && !found.dropped, "%llu of %llu",
+	   (unsigned long long)found.kept, (unsigned long long)n);
 	store_release(&s);
 }
 

@@ -621,7 +621,7 @@ TEST(a_segment_of_the_layout_before_is_refused)
 	head()->version = LAYOUT_VERSION - 1;
 	head()->check = layout_header_check(LAYOUT_VERSION - 1, BYTES, head()->seed);
 	OK(store_reader_init(&r, segment, BYTES) == -EPROTO);
-	OK(store_attach(segment, BYTES, 78, start_clock, T(1), NULL, NULL, NULL, &next) == -EPROTO &&
+	OK(store_attach(segment, BYTES, 78, start_clock, T(1), NULL, NULL, &next) == -EPROTO &&
 	   !next);
 }
 
