@@ -191,6 +191,11 @@ bool calendar_own_zone(const char *file_or_code, char *ret, size_t cap)
 	return name;
 }
 
+bool calendar_is_file(const char *file_or_code)
+{
+	return ics_is_file(file_or_code);
+}
+
 const char *calendar_source(const char *rule)
 {
 	return events_source(rule);

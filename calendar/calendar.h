@@ -80,6 +80,9 @@ int calendar_instant(const char *text, const struct zone *z, struct instant *ret
 /* The zone that a calendar is meant in (X-WR-TIMEZONE). False: it says none, or cannot be read. */
 bool calendar_own_zone(const char *file_or_code, char *ret, size_t cap);
 
+/* Is it the name of a file, rather than a market's code? */
+bool calendar_is_file(const char *file_or_code);
+
 /* The file or market that a rule takes its instants from ("starts XTKS": XTKS); NULL: none. */
 const char *calendar_source(const char *rule);
 

@@ -47,7 +47,7 @@ struct expansion {
 	VEC(int64_t) left_out;     /* EXDATEs of the event at hand, in seconds UTC, in order */
 	VEC(int64_t) left_out_day; /* those that are days, since 1970 */
 	struct instant *buf;       /* of MAX_RECURRENCES */
-	size_t n_events;
+	size_t n_events, n_whole_days;
 	uint32_t steps; /* left for rules */
 	struct calendar_error *err;
 };
@@ -375,8 +375,10 @@ static int add_event(struct expansion *x, icalcomponent *event)
 		return 0;
 	if (!start)
 		return wrong(x, event, "DTSTART is missing or not a date");
-	if (icalproperty_get_dtstart(start).is_date)
+	if (icalproperty_get_dtstart(start).is_date) {
+		x->n_whole_days++;
 		return 0;
+	}
 	rc = instant_of(x, event, start, icalproperty_get_dtstart(start), &start_s, &z);
 	rc = rc ? rc : length_of(x, event, start_s, &length_s);
 	rc = rc ? rc : read_exdates(x, event);
@@ -436,6 +438,12 @@ static int list_events(struct expansion *x, const char *source)
 	if (x->moved.n)
 		qsort(x->moved.v, x->moved.n, sizeof(*x->moved.v), by_moved);
 	rc = rc ? rc : each_event(x, x->file, add_event);
+	if (!rc && x->n_whole_days && x->n_whole_days == x->n_events)
+		rc = ics_refuse(
+		        x->err, -EINVAL,
+		        "%.100s: its events are of whole days, which have no time of day: give "
+		        "a rule such as daily 09:30 instead",
+		        source);
 	icalcomponent_free(x->file);
 	free(x->buf);
 	return rc;

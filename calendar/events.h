@@ -8,7 +8,7 @@
  *	FILE.ics                                  the same as `starts FILE.ics`
  *
  * SOURCE is a file or a market's code, as for calendar_open(). Events with a time of day count;
- * those of whole days do not. Of RFC 5545: TZID with a name of the system's zones or of a VTIMEZONE
+ * those of whole days do not, and a file with nothing else is refused. Of RFC 5545: TZID with a name of the system's zones or of a VTIMEZONE
  * (vtimezone.h), UTC, floating times in the zone of the schedule; RRULE, RDATE, EXDATE, RECURRENCE-ID,
  * DURATION, STATUS:CANCELLED.
  *

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #ifndef CALENDAR_DIR
 #define CALENDAR_DIR "/usr/share/forecached/calendars"
@@ -129,6 +130,10 @@ static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
 		if (err == -EFBIG)
 			return ics_refuse(e, err, "%.150s: larger than %u bytes", file_or_code,
 			                  CALENDAR_MAX_ICS_BYTES);
+		/* whoever gave a relative name may have meant it from elsewhere */
+		if (err && *file_or_code != '/' && getcwd(path, sizeof path))
+			return ics_refuse(e, err, "%.100s: %s (looked for in %.80s)", file_or_code,
+			                  strerror(-err), path);
 		return err ? ics_refuse(e, err, "%.150s: %s", file_or_code, strerror(-err)) : 0;
 	}
 	if (!file_name_ok(file_or_code))

@@ -2,7 +2,9 @@
 /* schedule: peaks that are known beforehand, such as the opening bell. */
 #include "cli/cli.h"
 
+#include "base/mem.h"
 #include "base/text.h"
+#include "calendar/calendar.h"
 #include "cli/ask.h"
 #include "cli/human.h"
 #include "cli/json.h"
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /*
  * "Mon 2026-11-23 09:30 EST", in the zone of that name ("": UTC). This process shows times of one
@@ -207,6 +210,32 @@ static void warn_unless_saved(const cJSON *result)
 		        "says why): the daemon tries again, and forgets it if it ends before that");
 }
 
+/* A file's name as the daemon finds it, which runs in another directory; what is none stays as it is. */
+static char *from_anywhere(const char *file_or_code)
+{
+	char *dir = calendar_is_file(file_or_code) && *file_or_code != '/' ? getcwd(NULL, 0) : NULL;
+	size_t n = strlen(file_or_code) + (dir ? strlen(dir) : 0) + 2;
+	char *path = mem_calloc(n, 1);
+
+	snprintf(path, n, "%s%s%s", dir ? dir : "", dir ? "/" : "", file_or_code);
+	free(dir);
+	return path;
+}
+
+/* The same for the file that a rule takes its events from: its name ends the rule. */
+static char *rule_from_anywhere(const char *rule)
+{
+	const char *source = calendar_source(rule);
+	char *path = from_anywhere(source ? source : ""), *text;
+	size_t before = source ? (size_t)(source - rule) : strlen(rule);
+	size_t n = before + strlen(path) + 1;
+
+	text = mem_calloc(n, 1);
+	snprintf(text, n, "%.*s%s", (int)before, rule, path);
+	free(path);
+	return text;
+}
+
 static int add(int argc, char **argv)
 {
 	const char *tz = NULL, *calendar = NULL, *start = NULL;
@@ -230,8 +259,8 @@ static int add(int argc, char **argv)
 	         "only show when it would be due, and the plan"},
 	};
 	int status = options_parse(&add_usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
+	char text[400], *rule, *file;
 	struct request r;
-	char text[400];
 	cJSON *result;
 
 	if (status >= 0)
@@ -244,9 +273,11 @@ static int add(int argc, char **argv)
 	request_init(&r);
 	r.op = OP_SCHEDULE_ADD;
 	r.key = bytes_str(argv[0]);
-	r.schedule.rrule = bytes_str(argv[1]);
+	rule = rule_from_anywhere(argv[1]);
+	r.schedule.rrule = bytes_str(rule);
 	r.schedule.tz = bytes_str(tz);
-	r.schedule.calendar = bytes_str(calendar);
+	file = calendar ? from_anywhere(calendar) : NULL;
+	r.schedule.calendar = bytes_str(file);
 	r.schedule.start = INSTANT_NONE;
 	r.schedule.start_local = bytes_str(start);
 	for (size_t i = 0; i < patterns.n; i++)
@@ -256,6 +287,8 @@ static int add(int argc, char **argv)
 	r.schedule.dry_run = dry_run;
 	status = ask_json(&r, &result);
 	request_release(&r);
+	free(rule);
+	free(file);
 	if (status)
 		return status;
 	if (dry_run && cli.json)

@@ -17,9 +17,9 @@ from fcd import BUILD, Daemon, main, test, until, write_ics
 START = ["--time-start", "2026-12-23T12:00:00Z"]
 
 
-def forecache(d, *args, status=0):
-    run = subprocess.run([os.path.join(BUILD, "cli", "forecache"), *args], capture_output=True,
-                         env={**os.environ, "FORECACHED_DIR": d.dir}, check=False)
+def forecache(d, *args, status=0, cwd=None):
+    run = subprocess.run([os.path.abspath(os.path.join(BUILD, "cli", "forecache")), *args], capture_output=True,
+                         env={**os.environ, "FORECACHED_DIR": d.dir}, check=False, cwd=cwd)
     assert run.returncode == status, (run.returncode, run.stdout, run.stderr)
     return (run.stdout + run.stderr).decode()
 
@@ -208,6 +208,28 @@ def events_of_a_file_are_schedules_too():
         d.start()
         d.wait_log("warn event=schedule name=sale .*own.ics")
         assert d.ask("health")["status"] == "ready"
+
+
+@test
+def files_are_meant_from_where_the_command_runs():
+    with tempfile.TemporaryDirectory() as t, Daemon(args=START) as d:
+        with open(os.path.join(t, "own.ics"), "w") as f:
+            f.write("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20261224T100000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+        write_ics(os.path.join(t, "days.ics"), "20261225")
+        os.mkdir(os.path.join(t, "sub"))
+        for cwd, name in ((t, "own.ics"), (t, "./own.ics"), (t + "/sub", "../own.ics")):
+            for rule in ("starts " + name, "ends  " + name, name):
+                text = forecache(d, "schedule", "add", "x", rule, "-p", "/q", "--dry-run", cwd=cwd)
+                assert "2026-12-24" in text, (rule, text)
+        forecache(d, "schedule", "add", "kept", "starts own.ics", "-p", "/q", "--calendar", "days.ics", cwd=t)
+        row = d.ask("schedule.list")[0]
+        real = os.path.realpath(t)
+        assert (row["rrule"], row["calendar"]) == ("starts %s/own.ics" % real, real + "/days.ics"), row
+        # names that are no files
+        assert "2026" in forecache(d, "schedule", "add", "x", "starts XTKS", "-p", "/q", "--dry-run", "--calendar", "XNYS", cwd=t)
+        # who sends a relative name is told whose directory that was
+        refused(d, "own.ics: No such file or directory (looked for in %s)" % os.getcwd()[:80], "starts own.ics")
+        refused(d, "days.ics: its events are of whole days, which have no time of day", "starts %s/days.ics" % t)
 
 
 @test
