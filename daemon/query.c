@@ -95,14 +95,15 @@ static size_t most_rows(const struct daemon *d, const struct request *r)
 static int ttls(struct daemon *d, const struct request *r, struct pack *w)
 {
 	struct rows rows = {.max = most_rows(d, r)};
+	bool known = true;
 
 	pack_init(&rows.list, w->limit);
 	if (r->op == OP_ENDPOINTS)
 		engine_endpoints(d->engine, now(d), write_ttl, &rows);
 	else
-		engine_ttls(d->engine, now(d), r->endpoint, rows.max, write_ttl, &rows);
+		known = engine_ttls(d->engine, now(d), r->endpoint, rows.max, write_ttl, &rows);
 	finish_rows(&rows, w);
-	return STATUS_OK;
+	return known ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
 /* Who has how much say in the forecasts of 30 minutes ahead, and who has lost it. */
@@ -220,10 +221,11 @@ static int why(struct daemon *d, const struct request *r, struct pack *w, char *
 static int ttl(struct daemon *d, const struct request *r, struct pack *w)
 {
 	enum ttl_reason reason = TTL_STATIC;
-	struct span t = engine_ttl(d->engine, now(d), r->endpoint, r->key, &reason);
-	struct row_advice row = {.endpoint = r->endpoint,
-	                         .ttl_s = span_s(t),
-	                         .reason = bytes_str(ttl_reason_name(reason))};
+	struct row_advice row;
+
+	row.ttl_s =
+	        span_s(engine_ttl(d->engine, now(d), r->endpoint, r->key, &reason, &row.endpoint));
+	row.reason = bytes_str(ttl_reason_name(reason));
 
 	row_write(w, &row_advice, &row);
 	return STATUS_OK;
@@ -375,6 +377,36 @@ static void write_learned(struct daemon *d, struct pack *w)
 	pack_init(&x.rows.list, w->limit);
 	engine_learned_peaks(d->engine, learned_row, &x);
 	finish_rows(&x.rows, w);
+}
+
+/* -- Schedules --------------------------------------------------------------------------------- */
+
+static bool is_schedule(struct daemon *d, struct bytes name)
+{
+	struct schedule_state s;
+
+	for (size_t i = 0; schedules_state(d->schedules, i, &s); i++)
+		if (bytes_equal(name, bytes_str(s.name)))
+			return true;
+	return false;
+}
+
+static int next(struct daemon *d, const struct request *r, struct pack *w)
+{
+	if (r->key.n && !is_schedule(d, r->key))
+		return STATUS_NOT_FOUND;
+	schedules_write_next(d->schedules, r->key, r->ahead.steps, w);
+	return STATUS_OK;
+}
+
+/* One that was removed has its reports still. */
+static int report(struct daemon *d, const struct request *r, struct pack *w)
+{
+	size_t at = w->n;
+
+	schedules_write_report(d->schedules, r->key, r->list.max, w);
+	/* an empty array is one byte */
+	return r->key.n && w->n == at + 1 && !is_schedule(d, r->key) ? STATUS_NOT_FOUND : STATUS_OK;
 }
 
 /* -- Hello, stats, health --------------------------------------------------------------------- */
@@ -616,11 +648,9 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 			schedules_write_list(d->schedules, w);
 		return STATUS_OK;
 	case OP_SCHEDULE_NEXT:
-		schedules_write_next(d->schedules, r->key, r->ahead.steps, w);
-		return STATUS_OK;
+		return next(d, r, w);
 	case OP_SCHEDULE_REPORT:
-		schedules_write_report(d->schedules, r->key, r->list.max, w);
-		return STATUS_OK;
+		return report(d, r, w);
 	case OP_STATS:
 		query_write_stats(d, w);
 		return STATUS_OK;

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,25 @@ static void number(struct resp_out *o, const char *name, double v)
 		return;
 	}
 	snprintf(text, sizeof(text), "%.6g", v);
+	resp_text(o, text);
+}
+
+/* Instants and counts in full: six digits would tell neither a second nor one in a million. */
+static void moment(struct resp_conn *c, const char *name, struct instant t)
+{
+	char text[40];
+
+	snprintf(text, sizeof(text), "%.3f", (double)resp_wall_ms(c, t) / 1000);
+	resp_text(c->w, name);
+	resp_text(c->w, text);
+}
+
+static void whole(struct resp_out *o, const char *name, uint64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, n);
+	resp_text(o, name);
 	resp_text(o, text);
 }
 
@@ -76,7 +96,7 @@ void resp_do_fc_why(struct resp_conn *c, const struct bytes *arg, size_t n)
 	number(c->w, "p_stale_at_end", y.p_stale_at_end);
 	number(c->w, "ttl_at_half_price_s", y.ttl_at_half_price_s);
 	number(c->w, "ttl_at_double_price_s", y.ttl_at_double_price_s);
-	number(c->w, "audits", (double)y.audits);
+	whole(c->w, "audits", y.audits);
 	text(c->w, "last_error", y.last_error);
 }
 
@@ -100,13 +120,15 @@ static void add_row(void *arg, const struct ttl_row *r)
 void resp_do_fc_ttls(struct resp_conn *c, const struct bytes *arg, size_t n)
 {
 	struct rows rows = {.out = &c->r->text, .most = 100};
+	bool of_keys = n % 2 == 0, known = true;
+	size_t count = of_keys ? 2 : 1; /* where COUNT stands, if it does */
 	int64_t most = 100;
 
-	if (n != 1 && n != 2 && !(n == 4 && resp_is(arg[2], "count"))) {
+	if (n > count + 2 || (n > count && !resp_is(arg[count], "count"))) {
 		resp_syntax(c);
 		return;
 	}
-	if (n == 4 && !resp_want_int(c, arg[3], &most))
+	if (n > count && !resp_want_int(c, arg[count + 1], &most))
 		return;
 	if (most < 1 || (double)most > c->r->d->setup->config->max_endpoint_rows) {
 		resp_error(c->w, "ERR COUNT must be from 1 to max_endpoint_rows, %.15g",
@@ -117,12 +139,16 @@ void resp_do_fc_ttls(struct resp_conn *c, const struct bytes *arg, size_t n)
 	rows.most = (size_t)most;
 	rows.out->n = 0;
 	rows.out->version = c->w->version;
-	if (n == 1)
-		engine_endpoints(resp_engine(c), resp_now(c), add_row, &rows);
+	if (of_keys)
+		known = engine_ttls(resp_engine(c), resp_now(c),
+		                    resp_is(arg[1], "*") ? bytes_of(NULL, 0) : arg[1], rows.most,
+		                    add_row, &rows);
 	else
-		engine_ttls(resp_engine(c), resp_now(c),
-		            resp_is(arg[1], "*") ? bytes_of(NULL, 0) : arg[1], rows.most, add_row,
-		            &rows);
+		engine_endpoints(resp_engine(c), resp_now(c), add_row, &rows);
+	if (!known) {
+		resp_null_array(c->w);
+		return;
+	}
 	resp_array(c->w, rows.n);
 	resp_raw(c->w, rows.out->p, rows.out->n);
 }
@@ -157,11 +183,13 @@ void resp_do_fc_forecast(struct resp_conn *c, const struct bytes *arg, size_t n)
 	else
 		resp_array(c->w, (size_t)steps);
 	for (int64_t i = 0; known && i < steps; i++) {
-		resp_map(c->w, 4);
-		number(c->w, "time_s", (double)resp_wall_ms(c, f[i].at) / 1000);
+		resp_map(c->w, 6);
+		moment(c, "time_s", f[i].at);
 		number(c->w, "per_s", f[i].per_s);
+		number(c->w, "median", f[i].median);
 		number(c->w, "lo80", f[i].lo80);
 		number(c->w, "hi80", f[i].hi80);
+		number(c->w, "volatility", f[i].volatility);
 	}
 	free(f);
 }

@@ -101,8 +101,7 @@ static void ttls_start(struct web_answer *a)
 	if (!web_param_count(a, "max", 0, most, &max))
 		return;
 	if (!survey_hot_start(&hot, a->d->engine, endpoint, max)) {
-		/* as the protocol: no endpoint of that name, no rows */
-		web_puts(&a->text, "[]\n");
+		web_fail(a, 404, "not_found", "%s", status_text(STATUS_NOT_FOUND));
 		return;
 	}
 	r = rows_new(a, max);

@@ -145,7 +145,7 @@ static void put_warmth(struct web_answer *a, const struct ready *r)
 		web_printf(&a->text, ",\"at_s\":%.3f",
 		           instant_s(instant_add(s->peak, a->d->clock.offset)));
 	}
-	put_number(&a->text, "uptime_s", uptime_s(a->d));
+	web_printf(&a->text, ",\"uptime_s\":%.3f", uptime_s(a->d));
 	put_missing(a, s);
 	web_puts(&a->text, "}\n");
 }

@@ -522,19 +522,21 @@ bool engine_why(struct engine *e, struct instant now, struct bytes name, struct 
 
 /*
  * The advised TTL of a key that need not be resident (for apps with a cache of their own). A key
- * that is new is remembered, and may make another be forgotten.
+ * that is new is remembered, and may make another be forgotten. ret_endpoint, if given, is the one
+ * that the key is known by, whatever was asked with; valid until the next input.
  */
 struct span engine_ttl(struct engine *e, struct instant now, struct bytes endpoint,
-                       struct bytes key, enum ttl_reason *ret_reason);
+                       struct bytes key, enum ttl_reason *ret_reason,
+                       struct bytes *ret_endpoint);
 
 typedef void ttl_row_fn(void *arg, const struct ttl_row *row);
 
 /*
  * Rows of endpoints, in order of first sight; or of keys of one endpoint (empty: of all), hottest
- * first.
+ * first. False: there is no such endpoint.
  */
 void engine_endpoints(struct engine *e, struct instant now, ttl_row_fn *fn, void *arg);
-void engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, size_t max_rows,
+bool engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, size_t max_rows,
                  ttl_row_fn *fn, void *arg);
 
 /* Forecast of an endpoint's requests per second for n steps from now. False: unknown endpoint. */

@@ -277,10 +277,14 @@ bool engine_why(struct engine *e, struct instant now, struct bytes name, struct 
 }
 
 struct span engine_ttl(struct engine *e, struct instant now, struct bytes endpoint,
-                       struct bytes name, enum ttl_reason *ret_reason)
+                       struct bytes name, enum ttl_reason *ret_reason, struct bytes *ret_endpoint)
 {
 	uint32_t key = keyring_key(e, now, endpoint, name, NULL);
 
+	if (ret_endpoint)
+		*ret_endpoint = key == KEY_NONE
+		                        ? endpoint
+		                        : intern_name(&e->place_name, e->key.v[key].endpoint);
 	if (key == KEY_NONE) {
 		if (ret_reason)
 			*ret_reason = TTL_STATIC;
@@ -301,7 +305,7 @@ void engine_endpoints(struct engine *e, struct instant now, ttl_row_fn *fn, void
 	}
 }
 
-void engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, size_t max_rows,
+bool engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, size_t max_rows,
                  ttl_row_fn *fn, void *arg)
 {
 	uint32_t place = endpoint.n ? intern_find(&e->place_name, endpoint) : INTERN_NONE;
@@ -309,7 +313,7 @@ void engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, si
 	size_t n;
 
 	if (endpoint.n && place == INTERN_NONE)
-		return;
+		return false;
 	h = hottest(e, now, place, &n);
 	for (size_t i = 0; i < n && i < max_rows; i++) {
 		struct ttl_row r;
@@ -318,6 +322,7 @@ void engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, si
 		fn(arg, &r);
 	}
 	free(h);
+	return true;
 }
 
 bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint, struct span step,

@@ -98,7 +98,7 @@ static void check_engine(struct engine *e, const struct policy *p)
 
 	for (int i = 0; i < 8; i++) {
 		struct input in = {.kind = INPUT_EVENT, .endpoint = endpoint, .key = key};
-		struct span ttl = engine_ttl(e, now, endpoint, key, &reason);
+		struct span ttl = engine_ttl(e, now, endpoint, key, &reason, NULL);
 
 		BUG_ON(span_s(ttl) < 0 || span_s(ttl) > p->max_age + 1);
 		in.event.outcome = i % 2 ? OUTCOME_HIT : OUTCOME_SET;

@@ -105,7 +105,7 @@ TEST(who_knows_nothing_asks_its_endpoint_then_all_then_the_static_ttl)
 	c.origin = ORIGIN_NONE;
 	c.policy.ttl = TTL_OBEY;
 	world_init(&w, &c, tap_seed);
-	nothing = span_s(engine_ttl(w.e, w.now, bytes_str("/x"), bytes_str("/x/1"), &reason));
+	nothing = span_s(engine_ttl(w.e, w.now, bytes_str("/x"), bytes_str("/x/1"), &reason, NULL));
 	FIGURE("ladder: without an origin %.0f s (static_ttl 60)", nothing);
 	OK(nothing == 60 && reason == TTL_STATIC, "%g", nothing);
 	world_release(&w);

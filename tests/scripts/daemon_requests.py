@@ -99,6 +99,12 @@ def questions_are_answered():
     assert [r["key"] for r in d.ask("ttls", {"endpoint": "/quest/<id>"})] == ["/quest/1"]
     assert len(d.ask("forecast", "/quest/<id>", {"steps": 7, "step_s": 60})) == 7
     assert d.ask("ttl", "/quest/1")["ttl_s"] > 0
+    for args in (("/quest/1",), ("/quest/1", {"endpoint": "/quest/<id>"}), ("/quest/1", {"endpoint": "/another"})):
+        assert d.ask("ttl", *args)["endpoint"] == "/quest/<id>", args
+    assert d.ask("ttl", "/mined/7")["endpoint"] == "/mined/<id>"
+    for args in (("ttls", {"endpoint": "/never"}), ("forecast", "/never"), ("schedule.next", {"name": "never"}),
+                 ("schedule.report", {"name": "never"}), ("schedule.remove", "never")):
+        assert d.refused(*args).code == "not_found", args
     hello = d.ask("hello", {"client": "test"})
     assert hello["pid"] == d.process.pid and os.path.exists(hello["segment"])
     assert d.ask("health")["status"] == "ready"

@@ -629,7 +629,37 @@ def plain_traffic_teaches():
         rows = {row["key"]: row for row in patiently(d, "ttls", {"endpoint": got[b"endpoint"].decode()})}
         assert rows["/teach/1"]["reason"] == "client_too_short" and rows["/teach/1"]["ttl_s"] == 1, rows
         assert w.ask("FC.TTLS")[0], "endpoints"
-        assert len(w.ask("FC.FORECAST", "/teach/<num>", "STEPS", 3) or [0, 0, 0]) == 3
+
+
+def pairs(rows):
+    return [dict(zip(r[::2], r[1::2])) for r in rows]
+
+
+@test
+def what_was_learned_is_told_as_to_other_clients():
+    with Daemon({**ON, "segment_bytes": 4 << 20}) as d:
+        w = connect(d)
+        for i in range(5):
+            for key in ("/a/%d" % i, "/b/%d" % i):
+                assert w.ask("GET", key) is None
+                w.ask("SET", key, "x")
+        rows = pairs(w.ask("FC.FORECAST", "/a/<id>", "STEP", 60, "STEPS", 5))
+        beside = patiently(d, "forecast", "/a/<id>", {"step_s": 60, "steps": 5})
+        assert [set(r) for r in rows] == [{k.encode() for k in r} for r in beside], (rows, beside)
+        times = [float(r[b"time_s"]) for r in rows]
+        # instants in milliseconds
+        assert all(abs(b - a - 60) < 0.002 for a, b in zip(times, times[1:])), times
+        assert abs(times[0] - beside[0]["time_s"]) < 10 and all(float(r[b"lo80"]) <= float(r[b"median"]) for r in rows), rows
+        assert w.ask("FC.FORECAST", "/none") is None
+        # endpoints; the keys of one; those of all
+        assert {r[b"endpoint"] for r in pairs(w.ask("FC.TTLS"))} == {b"/a/<id>", b"/b/<id>"}
+        assert len(w.ask("FC.TTLS", "COUNT", 1)) == 1 and len(w.ask("FC.TTLS", "count", 9)) == 2
+        assert {r[b"key"] for r in pairs(w.ask("FC.TTLS", "/a/<id>"))} == {b"/a/%d" % i for i in range(5)}
+        assert len(w.ask("FC.TTLS", "/a/<id>", "COUNT", 2)) == 2
+        assert len(w.ask("FC.TTLS", "*")) == 10 and len(w.ask("FC.TTLS", "*", "COUNT", 7)) == 7
+        assert w.ask("FC.TTLS", "/none") is None and w.ask("FC.TTLS", "/none", "COUNT", 3) is None
+        for wrong in (("COUNT", 0), ("COUNT", "x"), ("*", "COUNT"), ("*", "LIMIT", 3), ("LIMIT", 3), ("*", "COUNT", 3, 4)):
+            assert isinstance(w.ask("FC.TTLS", *wrong), Error), wrong
 
 
 RULES = {"endpoints": [{"match": "/grace/<k>", "grace": 60}, {"match": "/exact/<k>", "ttl": "obey"},

@@ -999,13 +999,14 @@ TEST(events_outside_the_window_are_refused)
 TEST(an_app_with_a_cache_of_its_own_gets_advice)
 {
 	struct engine_config c = config_of(NULL);
+	struct input in = {.kind = INPUT_EVENT};
+	struct bytes endpoint;
+	double still, busy;
 	struct bench b;
 
 	c.origin = ORIGIN_NONE;
 	b = bench_new(&c);
 	for (int i = 0; i < 400; i++) {
-		struct input in = {.kind = INPUT_EVENT};
-
 		in.key = bytes_str(i % 2 ? "/still/1" : "/busy/1");
 		in.event.at = INSTANT_NONE;
 		in.event.outcome = OUTCOME_MISS;
@@ -1014,10 +1015,21 @@ TEST(an_app_with_a_cache_of_its_own_gets_advice)
 		input(&b, &in);
 		pass(&b, 30);
 	}
-	OK(span_s(engine_ttl(b.e, b.now, bytes_str(""), bytes_str("/still/1"), NULL)) >
-	           10 * span_s(engine_ttl(b.e, b.now, bytes_str(""), bytes_str("/busy/1"), NULL)),
-	   "%g %g", span_s(engine_ttl(b.e, b.now, bytes_str(""), bytes_str("/still/1"), NULL)),
-	   span_s(engine_ttl(b.e, b.now, bytes_str(""), bytes_str("/busy/1"), NULL)));
+	still = span_s(
+	        engine_ttl(b.e, b.now, bytes_of(NULL, 0), bytes_str("/still/1"), NULL, NULL));
+	busy = span_s(engine_ttl(b.e, b.now, bytes_of(NULL, 0), bytes_str("/busy/1"), NULL, NULL));
+	OK(still > 10 * busy, "%g %g", still, busy);
+	/* whatever it is asked with, it names the endpoint that it knows the key by */
+	in.endpoint = bytes_str("/given/<name>");
+	in.key = bytes_str("/given/1");
+	input(&b, &in);
+	engine_ttl(b.e, b.now, bytes_of(NULL, 0), in.key, NULL, &endpoint);
+	OK(bytes_equal(endpoint, in.endpoint));
+	engine_ttl(b.e, b.now, bytes_str("/other/<name>"), in.key, NULL, &endpoint);
+	OK(bytes_equal(endpoint, in.endpoint));
+	engine_ttl(b.e, b.now, bytes_of(NULL, 0), bytes_str("/mined/7"), NULL, &endpoint);
+	OK(bytes_equal(endpoint, bytes_str("/mined/<id>")), "%.*s", (int)endpoint.n,
+	   (const char *)endpoint.p);
 	bench_free(&b);
 }
 
