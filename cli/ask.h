@@ -13,7 +13,9 @@
  * HOW IT WORKS not through libforecache, which fails open: a person at a terminal wants to be told
  * at once which socket was tried and what is wrong with it. So the socket is tried with a plain
  * connect first, which tells "not there" from "nobody listens" from "not allowed" without waiting.
- * The connection is opened at the first question and used by all others of the process.
+ * When no answer comes in time the same connect tells whose process listens, and a hello whether it
+ * hangs or only this question takes long. The connection is opened at the first question and used by
+ * all others of the process.
  *
  * OWNERSHIP what an answer points into lives until answer_release; a cJSON tree is the caller's.
  */
@@ -45,6 +47,12 @@ int ask_json(const struct request *r, cJSON **ret);
 
 /* The same, without a word when the status is CLI_NOT_FOUND: for who then tries something else. */
 int ask_json_quietly(const struct request *r, cJSON **ret);
+
+/*
+ * CLI_OK when the daemon answers, even if only to say hello; else why not has been said, unless
+ * silently.
+ */
+int ask_there(bool silently);
 
 /*
  * The daemon's directory, and "ipc://DIR/NAME" (CLI_OK, or CLI_UNREACHABLE when nobody listens

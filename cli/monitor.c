@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* monitor: the daemon's notices, one a line. */
+/*
+ * monitor: the daemon's notices, one a line.
+ *
+ * HOW IT WORKS a subscriber is not told that the publisher has gone, and waits for one that comes back
+ * by itself. So when nothing has come for a while the daemon is asked whether it is there; what is said
+ * of it is said once, and notices go on when it is back.
+ */
 #include "cli/cli.h"
 
 #include "cli/ask.h"
@@ -49,6 +55,47 @@ static void print_line(const struct row_notice *n)
 	free(key);
 	free(name);
 	free(text);
+}
+
+/* Silence of so many looks at the socket, a quarter of a second each, and the daemon is asked. */
+#define LOOKS_OF_SILENCE 8
+
+static const char *const kinds[] = {
+#define X(name) #name,
+        NOTICE_KIND_TABLE(X)
+#undef X
+};
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* CLI_OK when "KIND" or "KIND:ENDPOINT" begins with one that there is, else a complaint. */
+static int check_kind(const char *what)
+{
+	char typed[64], all[256] = "";
+	const char *nearest;
+	size_t n = 0;
+
+	snprintf(typed, sizeof(typed), "%.*s", (int)strcspn(what, ":"), what);
+	for (size_t i = 0; i < N_KINDS; i++) {
+		if (!strcmp(kinds[i], typed))
+			return CLI_OK;
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "", kinds[i]);
+	}
+	nearest = cli_nearest(typed, kinds, N_KINDS);
+	return cli_usage("monitor: \"%s\" is not one of %s%s%s%s", typed, all,
+	                 nearest ? "; did you mean " : "", nearest ? nearest : "",
+	                 nearest ? "?" : "");
+}
+
+/* Looks whether the daemon is there, and says when that is no longer so, or again. */
+static void look_for_daemon(bool *gone)
+{
+	bool was = *gone;
+
+	*gone = ask_there(was) != CLI_OK && !cli_interrupted();
+	if (*gone && !was)
+		cli_say("waiting for it to come back");
+	else if (was && !*gone && !cli_interrupted())
+		cli_say("the daemon is back");
 }
 
 /* The second frame of a notice on stdout; says when some were missed. */
@@ -101,13 +148,16 @@ int cmd_monitor(int argc, char **argv)
 	static const struct usage usage = {
 	        .synopsis = "[KIND[:ENDPOINT]]",
 	        .brief = "Prints the daemon's notices as they come, until Ctrl-C: changed values, "
-	                 "schedules whose time has come, new endpoints, refused events.",
+	                 "schedules whose time has come, new endpoints, jumps of the demand, "
+	                 "refused "
+	                 "events.",
 	        .examples = "forecache monitor\n"
 	                    "forecache monitor 'changed:/quotes/<symbol>'\n"
 	                    "forecache monitor peak --json\n",
-	        .details = "KIND is changed, peak, endpoint, refused, reload or stop. With "
+	        .details = "KIND is changed, peak, endpoint, jump, refused, reload or stop. With "
 	                   "--json each line is an object. Notices are hints: a slow reader "
-	                   "misses some, and is told so.",
+	                   "misses some, and is told so. So it is when the daemon is gone or "
+	                   "hangs; the notices of the next one follow.",
 	        .max_args = 1,
 	};
 	double count = HUGE_VAL;
@@ -116,10 +166,15 @@ int cmd_monitor(int argc, char **argv)
 	};
 	int status = options_parse(&usage, rows, 1, &argc, &argv), linger = 0;
 	char address[ASK_ADDRESS_MAX];
+	bool gone = false;
 	uint64_t seq = 0;
+	int silent = 0;
 	void *s;
 
 	if (status >= 0)
+		return status;
+	status = argc ? check_kind(argv[0]) : CLI_OK;
+	if (status)
 		return status;
 	status = ask_address("notices", address);
 	if (status)
@@ -140,6 +195,10 @@ int cmd_monitor(int argc, char **argv)
 		if (!receive(s, &topic, &body)) {
 			show(bytes_of(zmq_msg_data(&body), zmq_msg_size(&body)), &seq, argc == 0);
 			count--;
+			silent = 0;
+		} else if (++silent >= LOOKS_OF_SILENCE && !cli_interrupted()) {
+			look_for_daemon(&gone);
+			silent = 0;
 		}
 		zmq_msg_close(&topic);
 		zmq_msg_close(&body);

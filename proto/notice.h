@@ -19,9 +19,11 @@
 
 /*
  * what: changed (key has a new version), peak (name, wanted, warm, left), endpoint (a new one was
- * seen), refused (count bad events,
- * text says what was wrong with the first), reload, stop.
+ * seen), jump (value requests per second, count loads planned), refused (count bad events, text says
+ * what was wrong with the first), reload, stop.
  */
+#define NOTICE_KIND_TABLE(X) X(changed) X(peak) X(endpoint) X(jump) X(refused) X(reload) X(stop)
+
 #define ROW_NOTICE_TABLE(X)                                                                        \
 	X(UINT, seq)                                                                               \
 	X(TIME, time_s)                                                                            \

@@ -7,7 +7,11 @@ sides of the protocol are tested against each other through it.
 """
 import json
 import os
+import pty
+import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -73,7 +77,13 @@ def answers(op, args):
         return 0, {"total": len(RECORDS), "records": page}
     if op == "import":
         return 0, {"count": len(args[0])}
-    if op == "schedule.next" and "nosuch" in repr(args):
+    if "nosuch" in repr(args):
+        return 3, ["not_found", "no such key, endpoint or schedule"]
+    if op == "set" and name == "/refused":
+        return 1, ["bad_request", "set: ttl_s: must be a number"]
+    if op == "ttls" and "/wide" in repr(args):
+        return 0, [dict(TTL_ROW, key="/" + "x" * 1000), TTL_ROW]
+    if op == "ttls" and "/unasked" in repr(args):
         return 0, []
     if op == "prewarm":
         return 0, {"count": 2, "keys": ["/quotes/IBM", "/quotes/SAP"]}
@@ -154,6 +164,25 @@ def forecache(*args, stdin=None, env=None):
     return subprocess.run([FORECACHE, *args], capture_output=True, input=stdin, timeout=30, env=e)
 
 
+def on_terminal(*args):
+    """What it writes to standard error when that is a terminal."""
+    ours, theirs = pty.openpty()
+    p = subprocess.Popen([FORECACHE, *args], stdout=subprocess.DEVNULL, stderr=theirs, env=dict(os.environ, FORECACHED_DIR=DIRECTORY))
+    os.close(theirs)
+    said = b""
+    try:
+        while True:
+            got = os.read(ours, 4096)
+            said += got
+            if not got:
+                break
+    except OSError:  # the terminal has no other end any more
+        pass
+    os.close(ours)
+    p.wait(timeout=30)
+    return said
+
+
 count = failed = 0
 
 
@@ -204,8 +233,35 @@ def main():
         check("monitor, too", run.returncode == 69 and b"/notices" in run.stderr, run)
         run = forecache("stats", "--dir", empty + "/x" * 80)
         check("a path that no socket can have is said to be too long", run.returncode == 69 and b"107" in run.stderr, run)
+    run = forecache("stats", env={"FORECACHED_DIR": "", "XDG_RUNTIME_DIR": DIRECTORY + "/none"})
+    check("an empty $FORECACHED_DIR names no directory", b"the directory is from" not in run.stderr, run)
+
+    # -- Somebody there who says nothing
     run = forecache("get", "/silent", "--timeout", "200ms")
     check("no answer in time is status 69", run.returncode == 69 and b"0.2 s" in run.stderr, run)
+    check("and of a daemon that answers other questions it is said", b"does answer other" in run.stderr and b"no daemon" not in run.stderr, run)
+    with tempfile.TemporaryDirectory() as d, socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{d}/requests")
+        silent.listen(20)
+        for command in ("stats", "get"):
+            run = forecache(command, *(["/q"] if command == "get" else []), "--dir", d, "--timeout", "200ms")
+            check(f"a daemon that hangs is said to run, and which process it is: {command}",
+                  run.returncode == 69 and b"(process %d), but does not answer" % os.getpid() in run.stderr and
+                  b"no daemon" not in run.stderr and b"start a daemon" not in run.stderr, run)
+        kept = []
+        try:
+            while True:
+                s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+                kept.append(s)
+                s.connect(f"{d}/requests")
+        except BlockingIOError:
+            pass
+        run = forecache("stats", "--dir", d, "--timeout", "200ms")
+        check("so it is when its queue of connections is full", run.returncode == 69 and b"does not answer" in run.stderr, run)
+        for s in kept:
+            s.close()
+    err = on_terminal("get", "/silent", "--timeout", "3s")
+    check("who looks at a terminal is told after two seconds that it waits", b"no answer yet" in err and b"another 1 s" in err, why=err)
 
     # -- JSON
     for args in (["ttls"], ["endpoints"], ["why", "/quotes/IBM"], ["why", "/new"], ["forecast", "/q"], ["stats"], ["get", "/q/1"],
@@ -280,6 +336,12 @@ def main():
     run = forecache("monitor", "--count", "2")
     check("monitor prints notices and counts the lost", run.stdout.count(b"\n") == 2 and b"1 notice was missed" in run.stderr, run)
     run = forecache("monitor", "--count", "2", "--json")
+    with open(os.path.join(os.environ["top_srcdir"], "docs", "protocol.md")) as f:
+        told = re.search(r"`what` is one of (.*?)Fields that", f.read(), re.S).group(1)
+    kinds = set(re.findall(r"`([a-z]+)`", re.sub(r"\(.*?\)", "", told, flags=re.S)))
+    helped = forecache("monitor", "--help").stdout.decode()
+    refused = forecache("monitor", "bogus").stderr.decode()
+    check("monitor knows the kinds of the protocol", len(kinds) == 7 and all(k in helped and k in refused for k in kinds), why=kinds)
     check("monitor --json prints an object a line",
           [json.loads(line)["seq"] for line in run.stdout.splitlines()] == [1, 3], run)
     run = forecache("ttls", env={"CLICOLOR_FORCE": "1", "TERM": "xterm"})

@@ -4,6 +4,8 @@
 import http.server
 import json
 import os
+import select
+import signal
 import subprocess
 import tempfile
 import threading
@@ -187,6 +189,56 @@ def monitor_prints_a_change_as_it_comes():
             p.kill()
             p.wait()
             p.stdout.close()
+
+
+def said_by(p, words):
+    """Reads lines of its standard error until one has these words."""
+    for line in p.stderr:
+        if words in line:
+            return True
+    return False
+
+
+@test
+def monitor_notices_when_the_daemon_is_gone_and_when_it_is_back():
+    with daemon() as d:
+        forecache(d, "get", "/quotes/IBM")
+        p = subprocess.Popen([FORECACHE, "monitor", "changed", "--json", "--dir", d.dir], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        ready = lambda: forecache(d, "changed", "/quotes/IBM") and select.select([p.stdout], [], [], 0)[0]
+        try:
+            until("a notice", ready)
+            d.kill9()
+            assert said_by(p, b"nobody listens") and said_by(p, b"waiting for it to come back")
+            d.start()
+            assert said_by(p, b"is back")
+            while select.select([p.stdout], [], [], 0)[0]:
+                os.read(p.stdout.fileno(), 65536)
+            forecache(d, "get", "/quotes/IBM")
+            until("a notice of the next daemon", ready)
+            assert json.loads(os.read(p.stdout.fileno(), 65536).splitlines()[0])["key"] == "/quotes/IBM"
+        finally:
+            p.kill()
+            p.communicate()
+
+
+@test
+def a_stopped_daemon_is_said_to_be_stopped():
+    with daemon() as d:
+        monitor = subprocess.Popen([FORECACHE, "monitor", "--dir", d.dir, "--timeout", "300ms"], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE)
+        d.signal(signal.SIGSTOP)
+        try:
+            for args in (["stats"], ["get", "/x"], ["set", "/x", "y"], ["ttls"], ["top"]):
+                run = forecache(d, *args, "--timeout", "300ms", status=69)
+                assert b"(process %d), but does not answer" % d.process.pid in run.stderr, run
+                assert b"kill -CONT %d" % d.process.pid in run.stderr and b"no daemon" not in run.stderr, run
+            assert said_by(monitor, b"kill -CONT"), "monitor"
+        finally:
+            d.signal(signal.SIGCONT)
+        assert said_by(monitor, b"is back")
+        monitor.send_signal(signal.SIGINT)
+        monitor.communicate()
+        assert monitor.returncode == 130
 
 
 @test
