@@ -14,6 +14,9 @@
 /* Narrower than this, cutting a name tells nothing any more. */
 #define NARROWEST 12
 
+/* Where nothing is cut, longer names do not push the columns of all others aside. */
+#define ALIGNED_MAX 72
+
 int table_text_width(const char *s)
 {
 	int n = 0;
@@ -82,7 +85,7 @@ static void print_cell(const struct table *t, size_t c, const char *text, FILE *
 
 	if (t->column[c].align == TABLE_RIGHT)
 		fprintf(f, "%*s", pad > 0 ? pad : 0, "");
-	if (have > width) {
+	if (have > width && t->cut) {
 		const char *end = text;
 
 		/* all but the last place, which the ellipsis takes */
@@ -100,8 +103,12 @@ static void print_cell(const struct table *t, size_t c, const char *text, FILE *
 
 void table_print(struct table *t, FILE *f)
 {
-	if (f == stdout && term_is_tty())
+	t->cut = f == stdout && term_has_width();
+	if (t->cut)
 		fit(t, term_width());
+	for (size_t c = 0; !t->cut && c < t->n_columns; c++)
+		if (t->column[c].width > ALIGNED_MAX)
+			t->column[c].width = ALIGNED_MAX;
 	fputs(term_on(TERM_BOLD), f);
 	for (size_t c = 0; c < t->n_columns; c++)
 		print_cell(t, c, t->column[c].head, f);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A table of text with aligned columns. On a terminal that is too narrow the widest left-aligned
- * column is cut with an ellipsis; into a pipe nothing is ever cut.
+ * A table of text with aligned columns. On a terminal that is too narrow, and where $COLUMNS says so,
+ * the widest left-aligned columns are cut with an ellipsis; else, into a pipe, nothing is ever cut, and
+ * a very long name stands out of its column.
  *
  *	struct table t = { 0 };
  *
@@ -19,6 +20,7 @@
 
 #include "base/vec.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #define TABLE_COLUMNS_MAX 24
@@ -32,6 +34,7 @@ struct table {
 		int width; /* characters, not bytes */
 	} column[TABLE_COLUMNS_MAX];
 	size_t n_columns;
+	bool cut; /* what is wider than its column */
 	VEC(char *) cell;
 };
 

@@ -26,7 +26,8 @@ bool term_has_utf8(void)
 	return !strcmp(nl_langinfo(CODESET), "UTF-8");
 }
 
-static int size(bool height, const char *name, int unknown)
+/* 0: neither the terminal nor the environment says. */
+static int size(bool height, const char *name)
 {
 	struct winsize w;
 	const char *text = getenv(name);
@@ -34,17 +35,26 @@ static int size(bool height, const char *name, int unknown)
 
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && (height ? w.ws_row : w.ws_col) > 0)
 		return height ? w.ws_row : w.ws_col;
-	return n >= 20 && n <= 1000 ? n : unknown;
+	return n >= 20 && n <= 1000 ? n : 0;
+}
+
+bool term_has_width(void)
+{
+	return term_is_tty() || size(false, "COLUMNS");
 }
 
 int term_width(void)
 {
-	return size(false, "COLUMNS", 100);
+	int n = size(false, "COLUMNS");
+
+	return n ? n : 100;
 }
 
 int term_height(void)
 {
-	return size(true, "LINES", 24);
+	int n = size(true, "LINES");
+
+	return n ? n : 24;
 }
 
 const char *term_on(enum term_style s)

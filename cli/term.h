@@ -13,8 +13,9 @@ enum term_style { TERM_PLAIN, TERM_BOLD, TERM_DIM, TERM_GOOD, TERM_WARN, TERM_BA
 bool term_is_tty(void);    /* of stdout */
 bool term_has_color(void); /* of stdout */
 bool term_has_utf8(void);
-int term_width(void);  /* of stdout; $COLUMNS, else 100, where stdout is not a terminal */
-int term_height(void); /* 24 where unknown */
+bool term_has_width(void); /* of stdout: it is a terminal, or $COLUMNS says */
+int term_width(void);      /* of stdout; $COLUMNS, else 100, where stdout is not a terminal */
+int term_height(void);     /* 24 where unknown */
 
 /* The escape sequence that starts the style, and the one that ends it; both "" without colour. */
 const char *term_on(enum term_style s);

@@ -316,6 +316,13 @@ def main():
     run = forecache("ttls", "/hostile")
     check("names of keys cannot steer the terminal",
           b"\x1b" not in run.stdout and b"\\x1b" in run.stdout and b"\\xff" in run.stdout and b"\xc2\x9b" not in run.stdout, run)
+    run = forecache("ttls", "/wide")
+    lines = run.stdout.decode().splitlines()
+    check("one long name does not make all rows as wide, and is not cut in a pipe",
+          "x" * 1000 in lines[1] and len(lines[0]) < 200 and len(lines[2]) < 200, run)
+    run = forecache("ttls", "/wide", env={"COLUMNS": "100", "LC_ALL": "C.UTF-8"})
+    lines = run.stdout.decode().splitlines()
+    check("$COLUMNS says how wide a table may be", all(len(line) <= 100 for line in lines) and "\u2026" in lines[1], run)
     run = forecache("forecast", "/q", env={"COLUMNS": "110", "LC_ALL": "C.UTF-8"})
     lines = run.stdout.decode().splitlines()
     check("forecast draws the band, the line and the time",
