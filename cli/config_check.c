@@ -20,6 +20,9 @@
 
 #define SAID_MAX 8192 /* of the daemon's words */
 
+/* What the unit that is installed with this program names. */
+#define INSTALLED SYSCONFDIR "/forecached/forecached.conf"
+
 /*
  * Runs forecached: the one on $PATH, else where it is installed. Does not return. Only one that is
  * not there is passed by; what else is wrong with it is for the user to see.
@@ -73,12 +76,14 @@ static int check(int argc, char **argv)
 	        .examples =
 	                "forecache config check\n"
 	                "forecache config check ./forecached.conf && systemctl reload forecached\n",
-	        .details = "Without FILE: the one that the daemon would read. Runs `forecached "
+	        .details = "Without FILE: the one that the installed daemon reads, " INSTALLED
+	                   "; if there is none, the defaults. Runs `forecached "
 	                   "--check-config`, which reads zone files and calendars too. Nothing is "
 	                   "changed, and no daemon need run.",
 	        .max_args = 1,
 	};
 	char *args[] = {(char *)"forecached", (char *)"--check-config", NULL, NULL, NULL};
+	const char *file;
 	char said[SAID_MAX], *shown;
 	int status = options_parse(&usage, NULL, 0, &argc, &argv);
 	cJSON *o;
@@ -86,10 +91,16 @@ static int check(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (argc) {
+	/* one that is there and cannot be read is for the daemon's program to complain of */
+	file = argc ? argv[0] : access(INSTALLED, F_OK) == 0 || errno != ENOENT ? INSTALLED : NULL;
+	if (file) {
 		args[2] = (char *)"--config";
-		args[3] = argv[0];
+		args[3] = (char *)file;
 	}
+	if (!argc && !cli.json && file)
+		cli_say("checking %s", file);
+	else if (!argc && !cli.json)
+		cli_say("there is no %s: checking the defaults", INSTALLED);
 	status = run(args, said, sizeof(said));
 	if (status < 0)
 		return cli_error("forecached: %s", strerror(errno));
@@ -103,6 +114,10 @@ static int check(int argc, char **argv)
 		shown = text_json(bytes_str(said));
 		cJSON_AddBoolToObject(o, "ok", ok);
 		cJSON_AddStringToObject(o, "said", shown);
+		free(shown);
+		shown = file ? text_json(bytes_str(file)) : NULL;
+		cJSON_AddItemToObject(o, "file",
+		                      shown ? cJSON_CreateString(shown) : cJSON_CreateNull());
 		free(shown);
 		json_print(o);
 	} else if (*said) {

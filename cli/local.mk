@@ -42,6 +42,6 @@ bin_PROGRAMS += %D%/forecache
 	daemon/message_json.h daemon/message_json.c \
 	daemon/record_json.h daemon/record_json.c
 %C%_forecache_CPPFLAGS = $(OS_CPPFLAGS) $(GSL_CFLAGS) $(ZMQ_CFLAGS) $(MSGPACK_CFLAGS) $(CJSON_CFLAGS) $(CURL_CFLAGS) \
-	-DSBINDIR='"$(sbindir)"'
+	-DSBINDIR='"$(sbindir)"' -DSYSCONFDIR='"$(sysconfdir)"'
 %C%_forecache_LDADD = %D%/libcli.la proto/libproto.la $(SIM_LIBS) \
 	$(ZMQ_LIBS) $(MSGPACK_LIBS) $(CJSON_LIBS) $(CURL_LIBS) -lm

@@ -412,7 +412,25 @@ def main():
     check("config check asks the daemon's program", run.returncode == 0 and b"OK" in run.stderr, run)
     run = forecache("config", "check", "bad.conf", "--json", env=env)
     check("and hands on what it says", run.returncode == 1 and
-          json.loads(run.stdout) == {"ok": False, "said": "max_stale: must be from 0 to 0.5"}, run)
+          json.loads(run.stdout) == {"ok": False, "file": "bad.conf", "said": "max_stale: must be from 0 to 0.5"}, run)
+    with open(os.path.join(os.environ.get("top_builddir", "."), "packaging", "forecached.service")) as f:
+        installed = re.search(r"--config (\S+)", f.read()).group(1)
+    with open(program, "w") as f:
+        f.write('#!/bin/sh\necho "args: $*" >&2\n')
+    there = os.path.exists(installed)
+    run = forecache("config", "check", env=env)
+    check("without FILE it says that it checks the defaults, where nothing is installed", there or
+          (f"there is no {installed}: checking the defaults".encode() in run.stderr and b"args: --check-config\n" in run.stderr), run)
+    # in a world of its own, with a configuration where the unit says it is
+    base = os.path.dirname(os.path.dirname(installed))
+    while not os.path.isdir(base):
+        base = os.path.dirname(base)
+    script = f'mount -t tmpfs none "{base}" && mkdir -p "{os.path.dirname(installed)}" && : >"{installed}" && exec "$@"'
+    if base != "/" and subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", "true"], capture_output=True).returncode == 0:
+        run = subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", FORECACHE, "config", "check"], capture_output=True,
+                             env=dict(os.environ, **env))
+        check("without FILE it checks what the unit's daemon reads",
+              f"checking {installed}\n".encode() in run.stderr and f"args: --check-config --config {installed}\n".encode() in run.stderr, run)
     run = forecache("config", "check", env={"PATH": "/nowhere"})
     check("config check without that program says what is missing", run.returncode == 1 and b"forecached" in run.stderr, run)
 
