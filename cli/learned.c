@@ -28,7 +28,7 @@ struct learned *learned_create(const char *path)
 	memcpy(l->beside + n, ".part", sizeof(".part"));
 	l->f = fopen(l->beside, "we");
 	if (!l->f) {
-		cli_error("%s: %s", l->beside, strerror(errno));
+		cli_error("%s: %s", path, strerror(errno));
 		free(l->beside);
 		free(l->path);
 		free(l);
@@ -53,7 +53,7 @@ int learned_close(struct learned **lp, bool whole)
 
 	errno = 0;
 	if (fclose(l->f) != 0 || l->failed)
-		status = cli_error("%s: %s", l->beside,
+		status = cli_error("%s: %s", l->path,
 		                   errno ? strerror(errno) : "not all of it could be written");
 	if (!whole || status != CLI_OK)
 		unlink(l->beside);

@@ -87,8 +87,9 @@ static int take(const char *command, const struct option_row *row, const char *t
 		break;
 	}
 	if (!(x >= row->lo && x <= row->hi)) {
-		snprintf(what, sizeof(what), "--%s: %.40s is not within %g .. %g%s", row->name,
-		         text, row->lo, row->hi, row->kind == OPTION_SPAN ? " seconds" : "");
+		snprintf(what, sizeof(what), "--%s: %.40s is not within %.15g .. %.15g%s",
+		         row->name, text, row->lo, row->hi,
+		         row->kind == OPTION_SPAN ? " seconds" : "");
 		return complain(command, what);
 	}
 	*(double *)row->into = x;

@@ -107,8 +107,8 @@ static int set_field(struct learn_options *o, const char *text)
 			continue;
 		x = equals ? strtod(equals + 1, &end) : NAN;
 		if (!equals || end == equals + 1 || *end || !(x >= f[i].lo && x <= f[i].hi))
-			return cli_usage("--set %s: must be a number from %g to %g (%s)", name,
-			                 f[i].lo, f[i].hi, f[i].unit);
+			return cli_usage("--set %s: must be a number from %.15g to %.15g (%s)",
+			                 name, f[i].lo, f[i].hi, f[i].unit);
 		*f[i].into = x;
 		return CLI_OK;
 	}
@@ -227,6 +227,12 @@ static int settle_schedules(struct replay *r, struct instant from, struct instan
 		struct calendar_error e;
 		int err;
 
+		if (at && !at[3 + strspn(at + 3, " \t")]) {
+			free(rule);
+			return cli_usage("--schedule %s: what is to be warm then? A pattern "
+			                 "stands behind the @",
+			                 text);
+		}
 		s->name = text;
 		s->pattern = at ? at + 3 : "*";
 		s->at = mem_calloc(MAX_PEAKS, sizeof(*s->at));

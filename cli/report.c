@@ -323,15 +323,15 @@ static int write_page(const struct report *r, const char *path)
 	snprintf(temporary, n, "%s.part", path);
 	f = fopen(temporary, "we");
 	if (!f) {
-		status = cli_error("%s: %s", temporary, strerror(errno));
+		status = cli_error("%s: %s", path, strerror(errno));
 		free(temporary);
 		return status;
 	}
 	report_page(f, r);
 	if (fflush(f) || ferror(f))
-		status = cli_error("%s: %s", temporary, strerror(errno));
+		status = cli_error("%s: %s", path, strerror(errno));
 	if (fclose(f) && status == CLI_OK)
-		status = cli_error("%s: %s", temporary, strerror(errno));
+		status = cli_error("%s: %s", path, strerror(errno));
 	if (status == CLI_OK && rename(temporary, path) != 0)
 		status = cli_error("%s: %s", path, strerror(errno));
 	if (status != CLI_OK)

@@ -371,8 +371,9 @@ static void to_change(const struct row_why *w)
 		add(&t, "%s", reason->limit);
 	if (!learns(w))
 		advice(&t, w);
-	else if (!w->is_endpoint && isfinite(w->ttl_at_half_price_s) &&
-	         isfinite(w->ttl_at_double_price_s)) /* a price sets the TTL of a key */
+	/* a price sets the TTL of a value, not how long a failed load is not tried again */
+	else if (!w->is_endpoint && !bytes_equal(w->reason, bytes_str("negative")) &&
+	         isfinite(w->ttl_at_half_price_s) && isfinite(w->ttl_at_double_price_s))
 		add(&t, "%sstale answers at half the price: TTL %s; at twice the price: %s",
 		    t.n ? "; " : "", human_span(half, w->ttl_at_half_price_s),
 		    human_span(dbl, w->ttl_at_double_price_s));

@@ -240,7 +240,8 @@ int http_setup_new(const struct http_origin_config *c, struct http_setup **ret,
 	s->scale = c->time_scale > 0 ? c->time_scale : 1;
 #define X(field, def, lo, hi, unit, help)                                                          \
 	if (!err && !(c->field >= (lo) && c->field <= (hi)))                                       \
-		err = http_refuse(e, -EINVAL, #field ": must be a number from %g to %g " unit,     \
+		err = http_refuse(e, -EINVAL,                                                      \
+		                  #field ": must be a number from %.15g to %.15g " unit,           \
 		                  (double)(lo), (double)(hi));                                     \
 	s->field = c->field;
 	HTTP_ORIGIN_TABLE(X)

@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 #include "daemon/large.h"
 #include "daemon/loaders.h"
@@ -17,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ERROR_TEXT 200
+
 /* A request whose answer is not there yet. */
 struct call {
 	struct wire_peer peer;
@@ -26,7 +29,7 @@ struct call {
 	uint32_t n, left; /* keys; and those that have not been answered */
 	uint64_t count;   /* what the answers add up to */
 	int status;       /* the first failure */
-	char text[200];
+	char text[ERROR_TEXT];
 	struct bytes *part; /* mget: a packed `got` per key; the memory is ours */
 	size_t bytes;       /* of them */
 	bool dry_run;       /* of prewarm: its keys so far are in list */
@@ -143,18 +146,37 @@ static void end_call(struct daemon *d, struct call *c)
 	free(c);
 }
 
+/* What the origin said, for who asked: printable, and cut to fit into buf of ERROR_TEXT bytes. */
+static const char *error_text(struct bytes error, char *buf)
+{
+	char *text = text_printable(error);
+	size_t n = strlen(text);
+
+	if (n < ERROR_TEXT) {
+		memcpy(buf, text, n + 1);
+	} else {
+		n = ERROR_TEXT - 4;
+		while (n && ((unsigned char)text[n] & 0xc0) == 0x80) /* not within a character */
+			n--;
+		memcpy(buf, text, n);
+		memcpy(buf + n, "...", 4);
+	}
+	free(text);
+	return buf;
+}
+
 /* get and lease: one key, answered as a map. */
 static void on_got(struct daemon *d, void *arg, uint32_t part, const struct effect *f)
 {
 	struct call *c = arg;
 	struct got g = got_of(d, f);
-	char text[LOG_TEXT_BYTES];
+	char text[ERROR_TEXT];
 	struct pack p;
 
 	(void)part;
 	if (g.status) {
 		send_error(d, &c->peer, c->id, c->has_id, g.status,
-		           f->reply.error.n ? log_quote(f->reply.error, text) : NULL);
+		           error_text(f->reply.error, text));
 	} else {
 		pack_init(&p, reply_limit(d));
 		reply_start(&p, c->id, c->has_id);
@@ -262,13 +284,12 @@ static void on_done(struct daemon *d, void *arg, uint32_t part, const struct eff
 {
 	struct call *c = arg;
 	int status = status_of(f);
-	char text[LOG_TEXT_BYTES];
 
 	if (status && !c->status) {
 		c->status = status;
-		if (f->reply.error.n)
-			snprintf(c->text, sizeof(c->text), "%s", log_quote(f->reply.error, text));
-		else if (status == STATUS_TOO_BIG && (c->op == OP_SET || c->op == OP_MSET))
+		error_text(f->reply.error, c->text);
+		if (!*c->text && status == STATUS_TOO_BIG &&
+		    (c->op == OP_SET || c->op == OP_MSET))
 			say_no_room(d, c, part);
 	}
 	if (!status && c->op == OP_PURGE && !f->key.n)

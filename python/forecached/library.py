@@ -293,7 +293,18 @@ class Library(Transport):
 
     # -- Calls ---------------------------------------------------------------------------------
 
-    def _error(self, rc: int, what: str) -> ForecachedError:
+    def _error(self, rc: int, what: str, key: bytes = b"", value: bytes = b"") -> ForecachedError:
+        """What a function of the library returned; for what is too large, which of the two and the limit."""
+        if rc == -errno.EMSGSIZE and key:
+            # the library has a number for it and no more; the daemon says what it accepts
+            try:
+                limits = self.request("hello", (), None)
+                for name, n in (("key", len(key)), ("value", len(value))):
+                    most = limits["max_%s_bytes" % name]
+                    if n > most:
+                        return TooLarge("%s: the %s has %d bytes, max_%s_bytes is %d" % (what, name, n, name, most))
+            except (ForecachedError, LookupError, TypeError):
+                pass
         return from_errno(-rc, "%s: %s" % (what, self._api.text(rc)))
 
     def _closed(self) -> Closed:
@@ -407,7 +418,7 @@ class Library(Transport):
         if rc == -errno.ENOENT:
             return None
         if rc:
-            raise self._error(rc, "get")
+            raise self._error(rc, "get", key)
         return self._take(v)
 
     def mget(self, keys: Sequence[bytes], endpoint: Optional[bytes]) -> List[Optional[Found]]:
@@ -494,7 +505,7 @@ class Library(Transport):
         self._api.fc_value_release(ctypes.byref(v))
         if error is not None:
             raise error
-        raise self._error(rc, "get_or_load")
+        raise self._error(rc, "get_or_load", key)
 
     def register_loader(self, endpoint: bytes, concurrency: int, fn: LoadKey) -> None:
         def run(key: bytes, ret: Any) -> int:
@@ -538,24 +549,24 @@ class Library(Transport):
             self._api.fc_set, endpoint, key, len(key), value, len(value), ctypes.byref(given)
         )
         if rc:
-            raise self._error(rc, "set")
+            raise self._error(rc, "set", key, value)
 
     def delete(self, key: bytes) -> bool:
         rc = self._call(self._api.fc_delete, key, len(key))
         if rc and rc != -errno.ENOENT:
-            raise self._error(rc, "delete")
+            raise self._error(rc, "delete", key)
         return rc == 0
 
     def changed(self, key: bytes, endpoint: Optional[bytes], version: int) -> None:
         rc = self._call(self._api.fc_changed, endpoint, key, len(key), version)
         if rc:
-            raise self._error(rc, "changed")
+            raise self._error(rc, "changed", key)
 
     def ttl(self, key: bytes, endpoint: Optional[bytes]) -> float:
         ttl_s = ctypes.c_double()
         rc = self._call(self._api.fc_ttl, endpoint, key, len(key), ctypes.byref(ttl_s))
         if rc:
-            raise self._error(rc, "ttl")
+            raise self._error(rc, "ttl", key)
         return ttl_s.value
 
     def request(self, op: str, args: Sequence[Any], timeout_s: Optional[float]) -> Any:

@@ -108,7 +108,7 @@ class Options:
 def limit(name: str, value: Any, low: float, high: float) -> None:
     """Raises unless it is a number from low to high."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise BadRequest("%s: must be a number from %g to %g, not %r" % (name, low, high, value))
+        raise BadRequest("%s: must be a number from %.15g to %.15g, not %r" % (name, low, high, value))
 
 
 def amount(name: str, value: Optional[float]) -> float:

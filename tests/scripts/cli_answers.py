@@ -70,6 +70,8 @@ def answers(op, args):
         return 0, WHY_NEW
     if op == "why" and name in ("/advise", "/q/<s>"):
         return 0, WHY_ADVISE if name == "/advise" else WHY_ENDPOINT
+    if op == "why" and name == "/failed":
+        return 0, dict(WHY, key="/failed", reason="negative", resident=False, ttl_s=0.748, ttl_at_half_price_s=60.0, ttl_at_double_price_s=60.0)
     if op == "why" and name == "/lost":
         return 0, "why not"
     if op == "export":
@@ -308,6 +310,9 @@ def main():
     run = forecache("why", "/advise")
     check("why in mode advise says which TTL would do, and nothing of a price",
           b"alone, a TTL of 58 s" in run.stdout and b"price: TTL" not in run.stdout and b"static" in run.stdout, run)
+    run = forecache("why", "/failed")
+    check("why of a key whose load failed says nothing of prices: they set the TTL of a value",
+          b"price: TTL" not in run.stdout and b"748 ms" in run.stdout and b"timeout after 10 s" in run.stdout, run)
     run = forecache("why", "/q/<s>")
     check("why of an endpoint leaves out what only keys have",
           b"price: TTL" not in run.stdout and b"seen to change" not in run.stdout, run)

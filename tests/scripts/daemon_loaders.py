@@ -257,6 +257,8 @@ def an_http_origin_is_read_once_for_a_hundred_who_wait():
         assert "t0k" not in d.log()
         e = d.refused("get", "/down/1")
         assert e.code == "load_failed", e
+        e = d.refused("get", "/down/1")
+        assert not e.text.startswith('"') and not e.text.endswith('"'), e
         e = d.refused("get", "/db/1")
         assert e.code == "load_failed" and "loader" in e.text, e
 

@@ -199,7 +199,8 @@ def bad_arguments_are_named(rig):
     raises(forecached.BadRequest, rig.client, load_wait=1e9)
     raises(forecached.BadRequest, rig.client, transport="carrier pigeon")
     if rig.transport != "resp":
-        raises(forecached.TooLarge, c.set, "k" * 2000, 1)  # above the daemon's own limit
+        e = raises(forecached.TooLarge, c.set, "k" * 2000, 1)  # above the daemon's own limit
+        assert "key" in str(e) and "1024" in str(e), e
         raises(forecached.BadRequest, c.register_loader, "/r/<x>", len, concurrency=0)
 
 

@@ -210,6 +210,8 @@ def test_refusals(where):
             (2, ["--push-mode", "sometimes"], "auto, lazy or eager"),
             (1, ["--push", "/nowhere"], "no endpoint /nowhere"),
             (1, ["--schedule", "every full moon"], "--schedule"),
+            (2, ["--schedule", "weekdays 09:30 @ "], "behind the @"),
+            (2, ["--schedule", "weekdays 09:30 @ \t "], "behind the @"),
             (1, ["--zone", "Mars/Olympus"], "Mars"),
             (1, ["--policy", "learn", "--log", "/nonexistent/log"], "/nonexistent/log")):
         run = simulate(where, *args)

@@ -132,7 +132,7 @@ def test_refusals(where):
         done = run(where, *args)
         check(done.returncode == 2, f"{' '.join(args)}: refused", done.stderr)
     done = run(where, "report", "R.tsv", "--out", "/nonexistent/x.html")
-    check(done.returncode == 1 and b"/nonexistent/x.html" in done.stderr, "a page that cannot be written is named",
+    check(done.returncode == 1 and b"/nonexistent/x.html:" in done.stderr, "a page that cannot be written is named",
           done.stderr)
 
 

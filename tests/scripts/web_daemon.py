@@ -452,6 +452,9 @@ def garbage_hurts_its_sender_only():
                 pass
             assert d.ask("health")["status"] == "ready", data[:40]
         until("served again", lambda: fetch(d, "/livez")[0] == 200)
+        for status, data in ((b"414", b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+                             (b"431", b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 1000 + b"\r\n")):
+            assert drain(raw(d, data)).startswith(b"HTTP/1.1 " + status), status
 
 
 @test
