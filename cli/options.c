@@ -292,6 +292,13 @@ int options_parse(const struct usage *u, const struct option_row *row, size_t n,
 		snprintf(what, sizeof(what), "%s needs %s", command, u->synopsis);
 		return complain(command, what);
 	}
+	for (int i = 0; i < *argc; i++) {
+		/* most often a variable of a script that is not set */
+		if (!*(*argv)[i] && i + 1 != u->may_be_empty) {
+			snprintf(what, sizeof(what), "%s: argument %d is empty", command, i + 1);
+			return complain(command, what);
+		}
+	}
 	if (u->max_args >= 0 && *argc > u->max_args) {
 		snprintf(what, sizeof(what), "%s: \"%.60s\" is one argument too many", command,
 		         (*argv)[u->max_args]);

@@ -54,6 +54,7 @@ struct usage {
 	const char *examples;   /* lines "forecache ...   # what it does", each with its newline */
 	const char *details;    /* may be NULL */
 	int min_args, max_args; /* positional ones; max < 0: any number */
+	int may_be_empty;       /* which of them, counted from 1, may be ""; 0: none */
 };
 
 /*

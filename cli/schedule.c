@@ -452,10 +452,10 @@ static int next(int argc, char **argv)
 	r.op = OP_SCHEDULE_NEXT;
 	r.key = bytes_str(argc ? argv[0] : NULL);
 	r.ahead.steps = (uint32_t)limit;
-	status = ask_json(&r, &result);
+	status = ask_json_quietly(&r, &result);
 	request_release(&r);
 	if (status)
-		return status;
+		return status == CLI_NOT_FOUND ? unknown_schedule(argc ? argv[0] : "") : status;
 	if (cli.json)
 		return json_print(result);
 	status = ask_list(false, &schedules);
@@ -477,8 +477,6 @@ static int next(int argc, char **argv)
 	}
 	if (cJSON_GetArraySize(result) > 0)
 		table_print(&t, stdout);
-	else if (argc && !find_schedule(schedules, argv[0]))
-		status = unknown_schedule(argv[0]);
 	else
 		cli_say("nothing is due");
 	table_release(&t);
@@ -536,10 +534,10 @@ static int report(int argc, char **argv)
 	r.op = OP_SCHEDULE_REPORT;
 	r.key = bytes_str(argc ? argv[0] : NULL);
 	r.list.max = (uint32_t)limit;
-	status = ask_json(&r, &result);
+	status = ask_json_quietly(&r, &result);
 	request_release(&r);
 	if (status)
-		return status;
+		return status == CLI_NOT_FOUND ? unknown_schedule(argc ? argv[0] : "") : status;
 	if (cli.json)
 		return json_print(result);
 	table_column(&t, "schedule", TABLE_LEFT);
@@ -569,7 +567,7 @@ static int report(int argc, char **argv)
 	if (cJSON_GetArraySize(result) > 0)
 		table_print(&t, stdout);
 	else
-		cli_say("no instant of a schedule has come yet");
+		cli_say("no instant of %s has come yet", argc ? argv[0] : "a schedule");
 	table_release(&t);
 	cJSON_Delete(result);
 	return CLI_OK;
@@ -596,10 +594,10 @@ static int remove_one(int argc, char **argv)
 	request_init(&r);
 	r.op = OP_SCHEDULE_REMOVE;
 	r.key = bytes_str(argv[0]);
-	status = ask_json(&r, &result);
+	status = ask_json_quietly(&r, &result);
 	request_release(&r);
 	if (status)
-		return status;
+		return status == CLI_NOT_FOUND ? unknown_schedule(argv[0]) : status;
 	warn_unless_saved(result);
 	if (cli.json)
 		return json_print(result);

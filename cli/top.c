@@ -11,6 +11,8 @@
 #include "daemon/message_json.h"
 
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -84,12 +86,20 @@ static void print_head(const struct counters *c, const struct counters *was, dou
 	       human_number(errors, (c->errors - was->errors) / dt_s));
 }
 
-/* Sleeps; false when a signal ended it. */
+/* Sleeps; false when a signal ended it, or had come before: signals wait until it sleeps. */
 static bool pause_s(double s)
 {
 	struct timespec ts = {(time_t)s, (long)((s - floor(s)) * 1e9)};
+	sigset_t ends, was;
+	bool slept;
 
-	return nanosleep(&ts, NULL) == 0 && !cli_interrupted();
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ends, &was);
+	slept = !cli_interrupted() && ppoll(NULL, 0, &ts, &was) == 0;
+	sigprocmask(SIG_SETMASK, &was, NULL);
+	return slept && !cli_interrupted();
 }
 
 int cmd_top(int argc, char **argv)
@@ -138,7 +148,7 @@ int cmd_top(int argc, char **argv)
 			status = json_print(message_to_json(a.reply.result));
 		} else {
 			print_head(&c, &was, dt_s);
-			status = ttls_table(&a, r.list.max, stdout);
+			status = ttls_table(&a, argc ? argv[0] : NULL, r.list.max, stdout);
 			if (!screen && count > 0)
 				putchar('\n');
 		}
@@ -153,5 +163,5 @@ int cmd_top(int argc, char **argv)
 	if (screen && dt_s > 0)
 		fputs(ALTERNATE_OFF, stdout);
 	request_release(&r);
-	return status ? status : cli_interrupted() && !screen ? cli_signal_status() : CLI_OK;
+	return cli_interrupted() ? CLI_OK : status;
 }

@@ -51,7 +51,7 @@ static void row_cells(struct table *t, const struct row_ttl *row, bool keys)
 	free(reason);
 }
 
-int ttls_table(const struct answer *a, size_t max_rows, FILE *f)
+int ttls_table(const struct answer *a, const char *endpoint, size_t max_rows, FILE *f)
 {
 	struct table t = {0};
 	struct proto_error err;
@@ -63,7 +63,10 @@ int ttls_table(const struct answer *a, size_t max_rows, FILE *f)
 	if (value_array(a->reply.result, "rows", 0, SIZE_MAX, &c, &err))
 		return cli_error("the answer cannot be read: %s", err.text);
 	if (c.left == 0) {
-		cli_say("nothing yet: no key has been asked for");
+		if (endpoint)
+			cli_say("no key of %s is known", endpoint);
+		else
+			cli_say("nothing yet: no key has been asked for");
 		return CLI_OK;
 	}
 	if (!row_read(&row_ttl, c.at, &row, &err))
@@ -91,7 +94,7 @@ int ttls_table(const struct answer *a, size_t max_rows, FILE *f)
 	return status;
 }
 
-static int print_rows(const struct request *r)
+static int print_rows(const struct request *r, const char *endpoint)
 {
 	struct answer a;
 	int status = ask(r, &a);
@@ -99,7 +102,7 @@ static int print_rows(const struct request *r)
 	if (status)
 		return status;
 	status = cli.json ? json_print(message_to_json(a.reply.result))
-	                  : ttls_table(&a, SIZE_MAX, stdout);
+	                  : ttls_table(&a, endpoint, SIZE_MAX, stdout);
 	answer_release(&a);
 	return status;
 }
@@ -129,7 +132,7 @@ int cmd_ttls(int argc, char **argv)
 	r.op = OP_TTLS;
 	r.endpoint = bytes_str(argc ? argv[0] : NULL);
 	r.list.max = (uint32_t)limit;
-	status = print_rows(&r);
+	status = print_rows(&r, argc ? argv[0] : NULL);
 	request_release(&r);
 	return status;
 }
@@ -156,7 +159,7 @@ int cmd_endpoints(int argc, char **argv)
 	request_init(&r);
 	r.op = OP_ENDPOINTS;
 	r.list.max = (uint32_t)limit;
-	status = print_rows(&r);
+	status = print_rows(&r, NULL);
 	request_release(&r);
 	return status;
 }

@@ -8,9 +8,9 @@
 #include <stdio.h>
 
 /*
- * The first max_rows rows of an answer to ops ttls or endpoints. CLI_OK, or CLI_ERROR after a
- * complaint.
+ * The first max_rows rows of an answer to ops ttls or endpoints; `endpoint`: which one's keys were
+ * asked for, or NULL. CLI_OK, or CLI_ERROR after a complaint.
  */
-int ttls_table(const struct answer *a, size_t max_rows, FILE *f);
+int ttls_table(const struct answer *a, const char *endpoint, size_t max_rows, FILE *f);
 
 #endif

@@ -198,6 +198,7 @@ int cmd_set(int argc, char **argv)
 	                    "--endpoint '/quotes/<symbol>'\n",
 	        .min_args = 2,
 	        .max_args = 2,
+	        .may_be_empty = 2,
 	};
 	const char *endpoint = NULL;
 	double ttl_s = 0, load_s = 0, version = 0;

@@ -219,7 +219,12 @@ def main():
                        (["pause", "prefetc"], b"prefetch"), (["pause", "all", "--for", "1x"], b"1.5h"),
                        (["schedule", "ad"], b'"add"'), (["schedule", "add", "open", "daily 09:30"], b"--pattern"),
                        (["get", "/a", "--peek=1"], b"takes no value"), (["--jsn"], b"--json"), ([], b"help"),
-                       (["purge"], b"--all"), (["forecast", "/q", "--for", "7d", "--step", "1m"], b"columns")):
+                       (["purge"], b"--all"), (["forecast", "/q", "--for", "7d", "--step", "1m"], b"columns"),
+                       (["set", "", "v"], b"argument 1 is empty"), (["get", ""], b"argument 1"), (["del", "/a", ""], b"argument 2"),
+                       (["ttls", ""], b"is empty"), (["set", "/a", "v", "--ttl", "9000d"], b"0.001 .. 31536000 seconds"),
+                       (["schedule", "add", "a", "daily 09:30", "-p", "/q", "--max-keys", "5000000000"], b"1 .. 4294967295"),
+                       (["monitor", "bogus"], b"changed, peak, endpoint, jump, refused, reload, stop"),
+                       (["monitor", "chnged:/q"], b"did you mean changed?"), (["monitor", ":/q"], b"is not one of")):
         run = forecache(*args)
         check(f"usage: {' '.join(args) or 'no command'}",
               run.returncode == 2 and hint in run.stderr and not run.stdout, run, hint)
@@ -316,8 +321,19 @@ def main():
     run = forecache("why", "/q/<s>")
     check("why of an endpoint leaves out what only keys have",
           b"price: TTL" not in run.stdout and b"seen to change" not in run.stdout, run)
-    run = forecache("schedule", "next", "nosuch")
-    check("schedule next of a name that is none is status 3", run.returncode == 3 and b"nosuch" in run.stderr, run)
+    for args in (["schedule", "next", "nosuch"], ["schedule", "report", "nosuch"], ["schedule", "remove", "nosuch"], ["ttls", "nosuch"],
+                 ["top", "nosuch"], ["forecast", "nosuch"], ["why", "nosuch"]):
+        for more in ([], ["--json"]):
+            run = forecache(*args, *more)
+            check(f"a name that is none is status 3: {' '.join(args + more)}",
+                  run.returncode == 3 and b"nosuch" in run.stderr and not run.stdout, run)
+    run = forecache("ttls", "/unasked")
+    check("an endpoint without keys is there", run.returncode == 0 and b"no key of /unasked is known" in run.stderr, run)
+    run = forecache("set", "/refused", "v")
+    check("the operation stands before a complaint once", run.returncode == 1 and
+          run.stderr == b"forecache: set /refused: ttl_s: must be a number\n", run)
+    run = forecache("set", "/q/1", "")
+    check("a value may be empty", run.returncode == 0 and last_asked("set")[1] in (b"", ""), run)
     run = forecache("ttls", "/hostile")
     check("names of keys cannot steer the terminal",
           b"\x1b" not in run.stdout and b"\\x1b" in run.stdout and b"\\xff" in run.stdout and b"\xc2\x9b" not in run.stdout, run)
@@ -345,6 +361,11 @@ def main():
           run.stdout.index(b"IBM") < run.stdout.index(b"SAP") and last_asked("prewarm")[1] == {"dry_run": True}, run)
     run = forecache("top", "--count", "2", "--every", "100ms")
     check("top without a terminal prints one table after the other", run.stdout.count(b"requests/s") == 3, run)
+    p = subprocess.Popen([FORECACHE, "top", "--every", "1h"], stdout=subprocess.PIPE, env=dict(os.environ, FORECACHED_DIR=DIRECTORY))
+    p.stdout.readline()
+    p.send_signal(signal.SIGINT)
+    p.communicate(timeout=30)
+    check("Ctrl-C is the end of top, not an error", p.returncode == 0, why=p.returncode)
     run = forecache("monitor", "--count", "2")
     check("monitor prints notices and counts the lost", run.stdout.count(b"\n") == 2 and b"1 notice was missed" in run.stderr, run)
     run = forecache("monitor", "--count", "2", "--json")

@@ -116,6 +116,9 @@ def what_is_learned_is_shown():
         assert len(forecast) == 24 and all(r["lo80"] <= r["per_s"] <= r["hi80"] for r in forecast), forecast
         assert forecache(d, "forecast", "/quotes/<symbol>").stdout
         forecache(d, "forecast", "/absent", status=3)
+        forecache(d, "ttls", "/absent", status=3)
+        forecache(d, "top", "/absent", status=3)
+        assert as_json(d, "ttl", "/quotes/IBM")["endpoint"] == "/quotes/<symbol>"
         stats = as_json(d, "stats")
         assert stats["requests"] > 2 and stats["loads"]["demand"] >= 1, stats
         assert b"loads.demand" in forecache(d, "stats").stdout
@@ -134,7 +137,9 @@ def schedules_are_kept_and_shown_in_their_own_time():
         assert row["name"] == "open" and row["lead_s"] == 600 and row["max_keys"] == 50 and row["tz"] == "America/New_York", row
         text = forecache(d, "schedule", "next", "open", "--limit", "3").stdout.decode()
         assert text.count(" 09:30 E") == 3 and text.count("Z\n") == 3, text
-        assert as_json(d, "schedule", "report") == []
+        assert as_json(d, "schedule", "report") == [] == as_json(d, "schedule", "report", "open")
+        for command in ("next", "report"):
+            assert b"no schedule" in forecache(d, "schedule", command, "nosuch", status=3).stderr
         forecache(d, "schedule", "remove", "open")
         forecache(d, "schedule", "remove", "open", status=3)
 
