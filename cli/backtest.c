@@ -96,6 +96,9 @@ static void print_text(const struct series *s, double horizon_s, const struct ba
 	printf("within 80 %% range  %s   (80 %% is right)\n", human_share(a, r->inside_80));
 }
 
+/* Half an hour is what a prewarm looks ahead. */
+#define DEFAULT_HORIZON_S 1800
+
 static int open_zone(const char *calendar, const char *name, const struct series *s,
                      struct zone **ret)
 {
@@ -112,6 +115,34 @@ static int open_zone(const char *calendar, const char *name, const struct series
 	return r < 0 ? cli_error("%s: %s", calendar ? calendar : name, e.text) : CLI_OK;
 }
 
+/*
+ * Counts are known of whole steps, so a forecast can be judged only if its horizon is whole steps, too.
+ * One that was not given is set to the nearest such to half an hour.
+ */
+static int settle_horizon(const struct series *s, double given_s, struct span *ret)
+{
+	int64_t step = s->step.us,
+	        us = span_from_s(isnan(given_s) ? DEFAULT_HORIZON_S : given_s).us;
+	int64_t below = us / step * step, above = below + step;
+	char of[HUMAN_MAX], a[HUMAN_MAX], b[HUMAN_MAX];
+
+	*ret = SPAN_US(us);
+	if (below == us)
+		return CLI_OK;
+	human_span(of, span_s(s->step));
+	human_span(a, span_s(SPAN_US(below)));
+	human_span(b, span_s(SPAN_US(above)));
+	if (isnan(given_s)) {
+		*ret = SPAN_US(below > 0 && us - below <= above - us ? below : above);
+		cli_say("forecasting %s ahead: the series is in steps of %s",
+		        ret->us == above ? b : a, of);
+		return CLI_OK;
+	}
+	return cli_usage("--horizon: %.15g s are no multiple of the series' step of %.15g s; "
+	                 "%s%s%s would be",
+	                 given_s, span_s(s->step), below > 0 ? a : "", below > 0 ? " or " : "", b);
+}
+
 int cmd_backtest(int argc, char **argv)
 {
 	static const struct usage usage = {
@@ -123,15 +154,16 @@ int cmd_backtest(int argc, char **argv)
 	                    "forecasts.tsv\n",
 	        .details = "A series is TSV with the header `time_s count`: how many requests came "
 	                   "in the step that\n"
-	                   "starts then. Each forecast is made from the steps up to it alone.\n",
+	                   "starts then. Each forecast is made from the steps up to it alone. The "
+	                   "horizon is a multiple of the step.\n",
 	};
 	const char *path = NULL, *out = NULL, *calendar = NULL, *zone_name = NULL;
-	double horizon_s = 1800;
+	double horizon_s = NAN;
 	const struct option_row rows[] = {
 	        {"series", 's', OPTION_TEXT, &path, 0, 0, "FILE",
 	         "the counts; plain, gzip, xz or zstd; - is stdin"},
 	        {"horizon", 0, OPTION_SPAN, &horizon_s, 1, 30 * 86400.0, "TIME",
-	         "forecast this far ahead (30m)"},
+	         "forecast this far ahead (30m, or the nearest to it in whole steps)"},
 	        {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE",
 	         "write every forecast: issued_s target_s median lo80 hi80"},
 	        {"calendar", 0, OPTION_TEXT, &calendar, 0, 0, "FILE.ics|MIC",
@@ -143,6 +175,7 @@ int cmd_backtest(int argc, char **argv)
 	struct series s = {0};
 	struct forecast *f = NULL;
 	struct zone *zone = NULL;
+	struct span horizon = {0};
 	struct fault fault;
 
 	if (status >= 0)
@@ -151,9 +184,11 @@ int cmd_backtest(int argc, char **argv)
 		return cli_usage("--series FILE is needed; try `forecache backtest --help`");
 	gsl_set_error_handler_off();
 	status = series_read(&s, path, &fault) < 0 ? cli_error("%s", fault.text)
-	                                           : open_zone(calendar, zone_name, &s, &zone);
+	                                           : settle_horizon(&s, horizon_s, &horizon);
+	if (status == CLI_OK)
+		status = open_zone(calendar, zone_name, &s, &zone);
 	if (status == CLI_OK) {
-		struct backtest b = {span_from_s(horizon_s), zone, cli_interrupted};
+		struct backtest b = {horizon, zone, cli_interrupted};
 		struct backtest_score score;
 
 		cli_catch_signals();
@@ -164,9 +199,9 @@ int cmd_backtest(int argc, char **argv)
 			status = write_forecasts(out, f, s.at.n);
 		score = backtest_score(&s, b.horizon, f);
 		if (status == CLI_OK && cli.json)
-			print_json(&s, horizon_s, &score);
+			print_json(&s, span_s(horizon), &score);
 		else if (status == CLI_OK)
-			print_text(&s, horizon_s, &score);
+			print_text(&s, span_s(horizon), &score);
 	}
 	free(f);
 	calendar_zone_free(&zone);

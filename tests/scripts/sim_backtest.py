@@ -102,6 +102,27 @@ def test_refusals(where):
     check(backtest().returncode == 2, "a series is needed")
 
 
+def test_horizons(where, rng):
+    """Only whole steps ahead can be judged; a horizon that was not given is made so."""
+    path, out = os.path.join(where, "H.tsv"), os.path.join(where, "never.tsv")
+    for step_s, given, want, near in ((3600, None, 3600, "1 h"), (1200, None, 1200, "20 min"), (300, None, 1800, ""), (900, None, 1800, ""),
+                                      (3600, 1800, 2, "1 h would"), (300, 450, 2, "5 min or 10 min"), (300, 600, 600, ""),
+                                      (3600, 5400, 2, "1 h or 2 h")):
+        make_series(path, rng, step_s, 4, 20)
+        run = backtest("--series", path, *(["--horizon", str(given)] if given else []), "--out", out, "--json")
+        name = f"steps of {step_s} s, horizon {given}"
+        check(near in run.stderr, f"{name}: the nearest are named", run.stderr)
+        if want == 2:
+            check(run.returncode == 2 and not run.stdout and not os.path.exists(out), f"{name}: refused, nothing written", run)
+            continue
+        got = json.loads(run.stdout)
+        check(run.returncode == 0 and got["horizon_s"] == want and got["targets"] > 0 and got["mae"] is not None, name, run)
+        times = {t for t, _ in rows(path)}
+        check(all(f[1] - f[0] == want for f in rows(out)) and sum(f[1] in times for f in rows(out)) == len(times) - want // step_s,
+              f"{name}: what was written can be judged")
+        os.unlink(out)
+
+
 def main():
     print(f"# seed {SEED}")
     rng = random.Random(SEED)
@@ -109,6 +130,7 @@ def main():
         test_series(where, rng, 300, 14, 20, 1800)
         test_series(where, rng, 1800, 28, 900, 3600)
         test_refusals(where)
+        test_horizons(where, rng)
     print(f"1..{tests}")
 
 
