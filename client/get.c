@@ -161,9 +161,11 @@ static struct seen look_at(struct fc *fc, struct lane *mine, const struct segmen
 {
 	struct seen seen = {READER_GONE, false};
 	struct reader_view v;
-	struct instant now = look_at_clock(fc, mine, m, &seen.alive);
+	struct instant now;
 	void *data = NULL;
 
+	store_reader_expect(&m->reader, key);
+	now = look_at_clock(fc, mine, m, &seen.alive);
 	seen.outcome = take(&m->reader, mine, key, now, room, &v, &data);
 	segment_drop(mine);
 	if (seen.outcome == READER_MISS || seen.outcome == READER_GONE)
@@ -408,6 +410,7 @@ int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_b
 	m = mine ? segment_hold(&fc->segment, mine) : NULL;
 	if (!m)
 		return -EAGAIN;
+	store_reader_expect(&m->reader, key);
 	now = look_at_clock(fc, mine, m, &alive);
 	o = find_whole(&m->reader, key, now, &v);
 	packed = o != READER_MISS && o != READER_GONE && v.value.packed;

@@ -179,6 +179,13 @@ static bool same_seq(uint32_t a, uint32_t b)
 	return ((a ^ b) & ~LAYOUT_PASSED) == 0;
 }
 
+void store_reader_expect(const struct store_reader *r, struct bytes key)
+{
+	struct layout l = {r->n_buckets, r->probes, r->arena, r->end};
+
+	__builtin_prefetch(&buckets(r)[layout_home(l, hash_bytes(key, r->seed))]);
+}
+
 enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes key,
                                       struct instant now, struct reader_view *ret)
 {

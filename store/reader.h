@@ -70,6 +70,12 @@ struct reader_clock {
 void store_reader_clock(const struct store_reader *r, int64_t boottime_us, struct reader_clock *c,
                         struct instant *ret_now, struct span *ret_silence);
 
+/*
+ * Asks memory for what store_reader_find reads first of the key, which takes a while: to be called before
+ * whatever else a get has to do.
+ */
+void store_reader_expect(const struct store_reader *r, struct bytes key);
+
 /* A value in its place. */
 struct reader_view {
 	struct reader_value value; /* version: only after store_reader_copy or _check, see there */
