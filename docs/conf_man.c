@@ -88,7 +88,7 @@ static void head(void)
 	     ".Nd configuration of forecached\n"
 	     ".Sh DESCRIPTION\n"
 	     "JSON with comments, one object.\n"
-	     "Every key may be left out; without a file everything has its default.\n"
+	     "Every key may be left out; with an empty file, or none, everything has its default.\n"
 	     "An unknown key, a key given twice and a value outside of its limits are errors: the "
 	     "daemon then does\n"
 	     "not start, or keeps the configuration it has.\n"
