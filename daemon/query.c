@@ -92,7 +92,17 @@ static size_t most_rows(const struct daemon *d, const struct request *r)
 	return r->list.max && r->list.max < max ? r->list.max : max;
 }
 
-static int ttls(struct daemon *d, const struct request *r, struct pack *w)
+/* "there is no endpoint '/x'" */
+static int not_found(const char *what, struct bytes name, char *ret_text, size_t cap)
+{
+	char quoted[TEXT_QUOTED_BYTES];
+
+	snprintf(ret_text, cap, "there is no %s %s", what, text_quoted(name, quoted));
+	return STATUS_NOT_FOUND;
+}
+
+static int ttls(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
+                size_t cap)
 {
 	struct rows rows = {.max = most_rows(d, r)};
 	bool known = true;
@@ -103,7 +113,7 @@ static int ttls(struct daemon *d, const struct request *r, struct pack *w)
 	else
 		known = engine_ttls(d->engine, now(d), r->endpoint, rows.max, write_ttl, &rows);
 	finish_rows(&rows, w);
-	return known ? STATUS_OK : STATUS_NOT_FOUND;
+	return known ? STATUS_OK : not_found("endpoint", r->endpoint, ret_text, cap);
 }
 
 /* Who has how much say in the forecasts of 30 minutes ahead, and who has lost it. */
@@ -133,15 +143,6 @@ static struct bytes forecast_by(const struct why *y, char *text, size_t size)
 		}
 	}
 	return bytes_str(text);
-}
-
-/* "there is no endpoint '/x'" */
-static int not_found(const char *what, struct bytes name, char *ret_text, size_t cap)
-{
-	char quoted[TEXT_QUOTED_BYTES];
-
-	snprintf(ret_text, cap, "there is no %s %s", what, text_quoted(name, quoted));
-	return STATUS_NOT_FOUND;
 }
 
 static int why(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
@@ -391,22 +392,26 @@ static bool is_schedule(struct daemon *d, struct bytes name)
 	return false;
 }
 
-static int next(struct daemon *d, const struct request *r, struct pack *w)
+static int next(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
+                size_t cap)
 {
 	if (r->key.n && !is_schedule(d, r->key))
-		return STATUS_NOT_FOUND;
+		return not_found("schedule", r->key, ret_text, cap);
 	schedules_write_next(d->schedules, r->key, r->ahead.steps, w);
 	return STATUS_OK;
 }
 
 /* One that was removed has its reports still. */
-static int report(struct daemon *d, const struct request *r, struct pack *w)
+static int report(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
+                  size_t cap)
 {
 	size_t at = w->n;
 
 	schedules_write_report(d->schedules, r->key, r->list.max, w);
 	/* an empty array is one byte */
-	return r->key.n && w->n == at + 1 && !is_schedule(d, r->key) ? STATUS_NOT_FOUND : STATUS_OK;
+	if (r->key.n && w->n == at + 1 && !is_schedule(d, r->key))
+		return not_found("schedule", r->key, ret_text, cap);
+	return STATUS_OK;
 }
 
 /* -- Hello, stats, health --------------------------------------------------------------------- */
@@ -634,7 +639,7 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 		return ttl(d, r, w);
 	case OP_TTLS:
 	case OP_ENDPOINTS:
-		return ttls(d, r, w);
+		return ttls(d, r, w, ret_text, cap);
 	case OP_WHY:
 		return why(d, r, w, ret_text, cap);
 	case OP_FORECAST:
@@ -648,9 +653,9 @@ int query_answer(struct daemon *d, const struct request *r, struct pack *w, char
 			schedules_write_list(d->schedules, w);
 		return STATUS_OK;
 	case OP_SCHEDULE_NEXT:
-		return next(d, r, w);
+		return next(d, r, w, ret_text, cap);
 	case OP_SCHEDULE_REPORT:
-		return report(d, r, w);
+		return report(d, r, w, ret_text, cap);
 	case OP_STATS:
 		query_write_stats(d, w);
 		return STATUS_OK;
