@@ -5,11 +5,11 @@
 
 #define WHOLE 65535.0
 
-void key_answered(struct key *k, double count, bool hit)
+void key_answered(struct key *k, double hits, double misses)
 {
-	double take = fmin(count, KEY_RECENT);
-	double keep = fmin(k->recent_n, KEY_RECENT - take);
-	double share = (keep * k->recent_hits + (hit ? take * WHOLE : 0)) / (keep + take);
+	double take = fmin(hits + misses, KEY_RECENT), keep = fmin(k->recent_n, KEY_RECENT - take);
+	double share =
+	        (keep * k->recent_hits + take * WHOLE * hits / (hits + misses)) / (keep + take);
 
 	k->recent_hits = (uint16_t)(share + 0.5);
 	k->recent_n = (uint8_t)ceil(keep + take);

@@ -94,8 +94,8 @@ struct key {
 /* Requests that a key's hit ratio is about. */
 #define KEY_RECENT 64
 
-/* So many requests were answered at once from what was held, or were not. */
-void key_answered(struct key *k, double count, bool hit);
+/* So many requests were answered at once from what was held, and so many not; one at least in all. */
+void key_answered(struct key *k, double hits, double misses);
 
 /* The share of hits among its last KEY_RECENT requests, each weighing the less the older it is; NAN: none. */
 double key_hit_ratio(const struct key *k);

@@ -37,6 +37,8 @@ static struct instant now(const struct daemon *d)
 
 /* -- TTLs, endpoints, why --------------------------------------------------------------------- */
 
+_Static_assert(TTL_ROW_UNCOUNTED == ROW_UNCOUNTED, "the engine and the wire mean the same by it");
+
 #define FILL_TTL(row, r)                                                                           \
 	(row)->endpoint = (r)->endpoint;                                                           \
 	(row)->key = (r)->key;                                                                     \

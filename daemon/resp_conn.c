@@ -164,8 +164,8 @@ void resp_help(struct resp_conn *c, const char *command, const char *const *line
 	while (lines[n])
 		n++;
 	resp_array(c->w, n + 3);
-	snprintf(head, sizeof(head), "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-	         command);
+	snprintf(head, sizeof(head),
+	         "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", command);
 	resp_simple(c->w, head);
 	for (size_t i = 0; i < n; i++)
 		resp_simple(c->w, lines[i]);
@@ -229,10 +229,11 @@ bool resp_store(struct resp_conn *c, struct bytes key, struct bytes value, struc
 		resp_error(c->w, "ERR key of %zu bytes is longer than limits.max_key_bytes, %.15g",
 		           s.key.n, l->max_key_bytes);
 	else
-		resp_error(c->w,
-		           "ERR value of %zu bytes is larger than limits.max_value_bytes, %.15g, or "
-		           "than segment_bytes has room for",
-		           value.n, l->max_value_bytes);
+		resp_error(
+		        c->w,
+		        "ERR value of %zu bytes is larger than limits.max_value_bytes, %.15g, or "
+		        "than segment_bytes has room for",
+		        value.n, l->max_value_bytes);
 	return false;
 }
 
@@ -319,10 +320,13 @@ static void watch_for(struct resp_conn *c, uint32_t events)
 	loop_mod(c->r->d->loop, c->fd, events);
 }
 
-/* Whoever hangs up while it waits wants no answer; what it has sent to be set is set all the same. */
+/*
+ * Whoever hangs up while it waits wants no answer; what it has sent to be set is set all the same, and a
+ * reply that is known but for its values is decoded: how long that takes is no reason to lose it.
+ */
 static uint32_t watch_end(const struct resp_conn *c)
 {
-	return c->waits && !c->placing ? EPOLLRDHUP : 0u;
+	return c->waits && !c->placing && !c->owed ? EPOLLRDHUP : 0u;
 }
 
 void resp_conn_open(struct resp *r, int fd, bool is_unix)
@@ -573,7 +577,8 @@ void resp_share_begin(struct resp *r)
 
 bool resp_share_is_spent(const struct resp *r)
 {
-	return r->d->unpack.ns - r->share_ns > 1000 * SHARE_US || r->timed_us - r->share_us > SHARE_US;
+	return r->d->unpack.ns - r->share_ns > 1000 * SHARE_US ||
+	       r->timed_us - r->share_us > SHARE_US;
 }
 
 void resp_call(struct resp_conn *c, const struct resp_command *k, const struct bytes *arg, size_t n)
@@ -644,7 +649,8 @@ static bool is_paused(const struct resp_conn *c, const struct resp_command *k)
  */
 static bool flush_waits(const struct resp_conn *c, const struct resp_command *k)
 {
-	unsigned n = k->fn == resp_do_exec ? c->queued_flushes : resp_is_flush(k) && c->multi == RESP_PLAIN;
+	unsigned n = k->fn == resp_do_exec ? c->queued_flushes
+	                                   : resp_is_flush(k) && c->multi == RESP_PLAIN;
 
 	return n && c->r->flushing && n > plain_flushes_left(resp_engine(c));
 }
@@ -744,11 +750,13 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, boo
 		unknown(c, arg, n);
 	} else if (k->fn == resp_do_crossprotocol) {
 		resp_do_crossprotocol(c, arg, n);
-	} else if ((k->arity > 0 && (size_t)k->arity != n) || (k->arity < 0 && n < (size_t)-k->arity)) {
+	} else if ((k->arity > 0 && (size_t)k->arity != n) ||
+	           (k->arity < 0 && n < (size_t)-k->arity)) {
 		if (k->fn == resp_do_exec) {
 			resp_multi_forget(c);
-			resp_error(c->w, "EXECABORT Transaction discarded because of: wrong number of "
-			                 "arguments for 'exec' command");
+			resp_error(c->w,
+			           "EXECABORT Transaction discarded because of: wrong number of "
+			           "arguments for 'exec' command");
 		} else {
 			resp_wrong_arity(c, k->name);
 		}
@@ -782,9 +790,9 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, boo
 		c->w->n = before;
 		resp_owed_free(c);
 	}
-	c->reply = c->reply == RESP_REPLY_SKIP             ? RESP_REPLY_ON
-	           : c->reply == RESP_REPLY_SKIP_NEXT      ? RESP_REPLY_SKIP
-	                                                   : c->reply;
+	c->reply = c->reply == RESP_REPLY_SKIP        ? RESP_REPLY_ON
+	           : c->reply == RESP_REPLY_SKIP_NEXT ? RESP_REPLY_SKIP
+	                                              : c->reply;
 	return true;
 }
 
@@ -841,8 +849,9 @@ static size_t carry_out(struct resp_conn *c, char *p, size_t n)
 		if (c->parser.n && !dispatch(c, c->parser.arg, c->parser.n, p[at] != '*') &&
 		    c->parser.unquoted) {
 			c->held_back = false;
-			resp_error(c->w, "ERR not now, as clients are paused, or flushes under way: "
-			                 "send it again later");
+			resp_error(c->w,
+			           "ERR not now, as clients are paused, or flushes under way: "
+			           "send it again later");
 		} else if (c->held_back || c->placing) {
 			/* held back: read again from its start */
 			resp_parser_next(&c->parser);
@@ -1016,6 +1025,8 @@ static void go_on(struct resp_conn *c)
 		return;
 	}
 	choose_out(c);
+	/* what it stopped at may have been its last request */
+	c->stalled = false;
 	if (c->in_n > c->in_at) {
 		n = carry_out(c, c->in + c->in_at, c->in_n - c->in_at);
 		if (c->dead)

@@ -47,7 +47,7 @@ enum resp_flag {
 	RESP_SKIP_MONITOR = 1 << 11,
 	/* ours: */
 	RESP_AT_ONCE = 1 << 12, /* not queued by MULTI */
-	RESP_TIMED = 1 << 13,   /* may take long: looked at for the slow log */
+	RESP_TIMED = 1 << 13,   /* may take long: for the slow log, and the share of a turn */
 	RESP_PARENT = 1 << 14,  /* its first argument is a subcommand */
 };
 
@@ -96,13 +96,14 @@ struct resp_conn {
 	bool dead;     /* closed; freed when nothing refers to it any more */
 	bool on_ready; /* is in r->ready */
 	bool batched;  /* is in r->batch */
-	bool held_back; /* its next request, by CLIENT PAUSE */
+	bool held_back; /* its next request, by CLIENT PAUSE or by flushes under way */
 	bool placing;   /* the value of its next request is on its way into its place */
-	bool stalled;  /* stopped between two commands, as the peer did not take its replies */
+	bool stalled;  /* stopped between two commands: its share of the turn is spent, or the peer did not
+	                * take its replies */
 	bool mute;     /* CLIENT REPLY: the command that is carried out, or waits, is not answered */
 	bool flushes;  /* waits until all that it flushed is out of the store */
-	bool holds;    /* ... and has its reply already, of an EXEC: not to be written before;
-	                * or this waits for values in it */
+	bool holds;    /* its reply is there and not to be written yet: of an EXEC that flushed, or with
+	                * values that are owed */
 	bool in_exec, dirty;
 	uint32_t tickets; /* yet to be answered */
 	struct resp_parser parser;
@@ -175,7 +176,7 @@ struct resp {
 	VEC(struct resp_slow) slow; /* oldest first */
 	uint64_t next_slow;
 	uint64_t *calls; /* by command, in the order of the table */
-	int64_t timed_us;        /* what all commands with RESP_TIMED took */
+	int64_t timed_us;        /* what all commands with RESP_TIMED took; those within EXEC count twice */
 	uint64_t share_ns;       /* what had been decoded, and these had taken, when ... */
 	int64_t share_us;        /* ... the turn of this connection began */
 	uint64_t n_commands, n_connections, n_rejected, n_hits, n_misses, n_expired_lookups;

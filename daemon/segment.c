@@ -65,6 +65,16 @@ static int link_to(const char *path, const char *run_dir, struct segment_error *
 	return 0;
 }
 
+/* What was made for a start that goes no further. */
+static int drop(const struct segment *s, int rc)
+{
+	if (s->mem && s->mem != MAP_FAILED)
+		munmap(s->mem, s->bytes);
+	if (!s->used_before)
+		unlink(s->path);
+	return rc;
+}
+
 /* An earlier file, if it can be used again; -1 otherwise, and it is gone. */
 static int reopen(const char *path, uint64_t bytes, mode_t mode)
 {
@@ -116,14 +126,13 @@ int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, m
 	rc = -errno;
 	close(fd);
 	if (s.mem == MAP_FAILED)
-		return fail(reterr, rc, "%.300s: cannot be mapped: %s", s.path, strerror(-rc));
+		return drop(&s, fail(reterr, rc, "%.300s: cannot be mapped: %s", s.path,
+		                     strerror(-rc)));
 	/* all pages at once, at a tenth of what it takes one by one; where the kernel cannot: one by one */
 	(void)madvise(s.mem, bytes, MADV_POPULATE_WRITE);
 	rc = link_to(s.path, run_dir, reterr);
-	if (rc) {
-		munmap(s.mem, bytes);
-		return rc;
-	}
+	if (rc)
+		return drop(&s, rc);
 	*ret = s;
 	return 0;
 }

@@ -180,10 +180,8 @@ bool plain_learn(struct engine *e, struct instant now, unsigned max, struct effe
 				jump_found(e, now, k->endpoint, fx);
 			evict_asked(e, n.key, n.hits + n.misses, n.hits > 0);
 		}
-		if (n.hits)
-			serve_answered(e, now, now, n.key, n.hits, true);
-		if (n.misses)
-			serve_answered(e, now, now, n.key, n.misses, false);
+		if (n.hits + n.misses)
+			serve_answered(e, now, now, n.key, n.hits, n.misses);
 		if (n.set)
 			learn_look(e, now, n.key, &n, fx);
 		replan_if_due(e, now, n.key);

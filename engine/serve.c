@@ -148,11 +148,11 @@ static enum price_reach reach_of(struct engine *e, const struct key *k)
 }
 
 /*
- * A request was answered with what is held at time `at`: by us or by a reader. Feeds the freshness
- * control with the probability that the answer was stale.
+ * So many requests were answered alike with what is held at time `at`: by us or by a reader. Feeds the
+ * freshness control with the probability that the answer was stale.
  */
-void serve_answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
-                    double count, bool hit)
+static void answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
+                     double count, bool hit)
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
@@ -176,7 +176,6 @@ void serve_answered(struct engine *e, struct instant now, struct instant at, uin
 	price_request(key_price(e, k), now, stale, count, reach_of(e, k));
 	p->ep.hits += hit ? (uint64_t)count : 0;
 	count_recent(&p->ep, count, hit ? count : 0, count * stale);
-	key_answered(k, count, hit);
 	if (k->flags & KEY_HELD_OUT) {
 		e->stats.held_out.requests += (uint64_t)count;
 		e->stats.held_out.hits += hit ? (uint64_t)count : 0;
@@ -186,6 +185,16 @@ void serve_answered(struct engine *e, struct instant now, struct instant at, uin
 		e->stats.learned.hits += hit ? (uint64_t)count : 0;
 		e->stats.learned.stale += stale * count;
 	}
+}
+
+void serve_answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
+                    double hits, double misses)
+{
+	if (hits > 0)
+		answered(e, now, at, key, hits, true);
+	if (misses > 0)
+		answered(e, now, at, key, misses, false);
+	key_answered(&e->key.v[key], hits, misses);
 }
 
 /*
@@ -308,16 +317,16 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	serve_check(e, key);
 	if ((k->flags & KEY_ABSENT) && now.us < k->soft.us) {
 		serve_count(e, now, key, OUTCOME_HIT, 1);
-		serve_answered(e, now, now, key, 1, false);
+		serve_answered(e, now, now, key, 0, 1);
 		serve_reply(e, fx, in->ticket, key, REPLY_ABSENT, OUTCOME_HIT);
 	} else if ((k->flags & KEY_OURS) && now.us < k->soft.us) {
 		serve_count(e, now, key, OUTCOME_HIT, 1);
-		serve_answered(e, now, now, key, 1, true);
+		serve_answered(e, now, now, key, 1, 0);
 		serve_held(e, fx, in->ticket, key, OUTCOME_HIT, true);
 		serve_maybe_audit(e, now, key, 1, fx);
 	} else if ((k->flags & KEY_OURS) && in_grace(k, now)) {
 		serve_count(e, now, key, OUTCOME_GRACE, 1);
-		serve_answered(e, now, now, key, 1, true);
+		serve_answered(e, now, now, key, 1, 0);
 		f = serve_held(e, fx, in->ticket, key, OUTCOME_GRACE, true);
 		if (k->flight != KEY_NONE || in->get.mode == GET_PEEK)
 			return;
@@ -329,14 +338,14 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	} else if (in->get.mode == GET_LOAD && load_supersede(e, now, key, fx)) {
 		/* the load under way has read what was replaced before this request came */
 		serve_count(e, now, key, OUTCOME_MISS, 1);
-		serve_answered(e, now, now, key, 1, false);
+		serve_answered(e, now, now, key, 0, 1);
 		load_wait(e, key, in->ticket, true, false, fx);
 	} else if (k->flight != KEY_NONE && in->get.mode != GET_PEEK) {
 		serve_count(e, now, key, OUTCOME_JOINED, 1);
-		serve_answered(e, now, now, key, 1, false);
+		serve_answered(e, now, now, key, 0, 1);
 		load_wait(e, key, in->ticket, false, in->get.mode == GET_LEASE, fx);
 	} else {
-		serve_answered(e, now, now, key, 1, false);
+		serve_answered(e, now, now, key, 0, 1);
 		miss(e, now, in, key, fx);
 	}
 }
@@ -407,7 +416,7 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 		if (e->n_watching)
 			peak_asked(e, at, key);
 		evict_asked(e, key, count, hit);
-		serve_answered(e, now, at, key, count, hit);
+		serve_answered(e, now, at, key, hit ? count : 0, hit ? 0 : count);
 		if (o == OUTCOME_MISS)
 			learn_from_event(e, now, at, key, in, fx);
 		replan_if_due(e, now, key);

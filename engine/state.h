@@ -466,9 +466,9 @@ void serve_sweep(struct engine *e, struct instant now, bool all, struct effects 
 void serve_drop(struct engine *e, uint32_t key);
 /* Drops it if what the segment holds is no longer what was put: nobody may get that. */
 void serve_check(struct engine *e, uint32_t key);
-/* Feeds the freshness control: count requests were answered at `at` with what is held, or missed. */
+/* So many requests were answered at `at` with what is held, and so many not: what follows for control and key. */
 void serve_answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
-                    double count, bool hit);
+                    double hits, double misses);
 /* Audits a hit now and then. */
 void serve_maybe_audit(struct engine *e, struct instant now, uint32_t key, double count,
                        struct effects *fx);

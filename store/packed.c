@@ -89,6 +89,10 @@ void unpacker_trim(struct unpacker *u)
 void *unpacker_lend(struct unpacker *u, size_t n)
 {
 	unpacker_trim(u);
+	if (!u->zstd)
+		u->zstd = ZSTD_createDCtx();
+	if (!u->zstd)
+		return NULL;
 	if (n <= u->cap)
 		return u->buf;
 	free(u->buf);

@@ -30,22 +30,25 @@ TEST(a_hit_ratio_is_of_late)
 	struct key k = fresh();
 
 	OK(isnan(key_hit_ratio(&k)), "nobody has asked");
-	key_answered(&k, 1, false);
+	key_answered(&k, 0, 1);
 	OK(key_hit_ratio(&k) == 0);
 	for (int i = 0; i < 3; i++)
-		key_answered(&k, 1, true);
+		key_answered(&k, 1, 0);
 	NEAR(key_hit_ratio(&k), 0.75, 1e-4);
 	/* a hundred that are told as one, and a hundred told one by one */
-	key_answered(&k, 100, true);
+	key_answered(&k, 100, 0);
 	OK(key_hit_ratio(&k) == 1);
+	key_answered(&k, 936, 64);
+	NEAR(key_hit_ratio(&k), 0.936, 1e-4);
+	key_answered(&k, 100, 0);
 	for (int i = 0; i < 100; i++)
-		key_answered(&k, 1, false);
+		key_answered(&k, 0, 1);
 	NEAR(key_hit_ratio(&k), pow(63.0 / 64, 100), 0.01);
 	for (int i = 0; i < 4000; i++)
-		key_answered(&k, 1, i % 10 != 0);
+		key_answered(&k, i % 10 != 0, i % 10 == 0);
 	NEAR(key_hit_ratio(&k), 0.9, 0.02);
 	/* a sampled event stands for a part of a request */
-	key_answered(&k, 0.5, true);
+	key_answered(&k, 0.5, 0);
 	OK(k.recent_n == KEY_RECENT);
 }
 
