@@ -44,7 +44,11 @@ static bool is_begun(struct bytes wrong, const char *name)
 
 void near_offer(struct near *n, const char *name)
 {
-	size_t d = is_begun(n->wrong, name) ? 1 : distance(n->wrong, name);
+	size_t d;
+
+	if (n->wrong.n >= MAX_NAME)
+		return;
+	d = is_begun(n->wrong, name) ? 1 : distance(n->wrong, name);
 
 	if (d < n->best) {
 		n->best = d;

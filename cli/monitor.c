@@ -196,6 +196,9 @@ int cmd_monitor(int argc, char **argv)
 			show(bytes_of(zmq_msg_data(&body), zmq_msg_size(&body)), &seq, argc == 0);
 			count--;
 			silent = 0;
+			if (gone)
+				cli_say("the daemon is back");
+			gone = false;
 		} else if (++silent >= LOOKS_OF_SILENCE && !cli_interrupted()) {
 			look_for_daemon(&gone);
 			silent = 0;

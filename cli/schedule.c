@@ -436,7 +436,7 @@ static int next(int argc, char **argv)
 {
 	double limit = 10;
 	const struct option_row rows[] = {
-	        {"limit", 'n', OPTION_COUNT, &limit, 1, REQUEST_MAX_STEPS, "N",
+	        {"limit", 'n', OPTION_COUNT, &limit, 1, REQUEST_MAX_NEXT, "N",
 	         "at most N instants (10)"},
 	};
 	int status = options_parse(&next_usage, rows, 1, &argc, &argv);

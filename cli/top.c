@@ -160,8 +160,13 @@ int cmd_top(int argc, char **argv)
 		if (count > 0 && !pause_s(every_s))
 			break;
 	}
-	if (screen && dt_s > 0)
+	if (screen && dt_s > 0) {
 		fputs(ALTERNATE_OFF, stdout);
+		fflush(stdout);
+		/* what was said of it is gone with that screen */
+		if (status == CLI_UNREACHABLE)
+			ask_there(false);
+	}
 	request_release(&r);
 	return cli_interrupted() ? CLI_OK : status;
 }

@@ -220,6 +220,9 @@ struct config_error {
 /* The defaults. */
 struct config *config_default(void);
 
+/* Longest lead of a schedule. */
+#define CONFIG_LEAD_MAX SPAN_S(86400)
+
 /* Longest text of a configuration: it is written by people. */
 #define CONFIG_MAX_BYTES (1u << 20)
 

@@ -409,6 +409,13 @@ static int parse_schedule(struct config_reader *p, const cJSON *v, const char *p
 		                   "has no \"patterns\": a list of the endpoints or keys to warm");
 	if (s->patterns.n > REQUEST_MAX_PATTERNS)
 		return config_fail(p->err, path, "has more than %d patterns", REQUEST_MAX_PATTERNS);
+	for (size_t i = 0; i < s->patterns.n; i++) {
+		const char *why;
+
+		snprintf(sub, sizeof(sub), "%.200s.patterns[%zu]", path, i);
+		if (!pattern_is_valid(s->patterns.v[i], &why))
+			return config_fail(p->err, sub, "%s", why);
+	}
 	return 0;
 }
 

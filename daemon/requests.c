@@ -266,7 +266,7 @@ static void on_prewarm(struct daemon *d, void *arg, uint32_t part, const struct 
 	free(c);
 }
 
-/* Its size was within the limits of a message: what it does not fit is the segment. */
+/* Its size was within the limits of a message: the segment is too small for it, or for one key more. */
 static void say_no_room(const struct daemon *d, struct call *c, uint32_t part)
 {
 	char where[32] = "";
@@ -274,9 +274,10 @@ static void say_no_room(const struct daemon *d, struct call *c, uint32_t part)
 	if (c->op == OP_MSET)
 		snprintf(where, sizeof(where), "pairs[%" PRIu32 "].", part);
 	snprintf(c->text, sizeof(c->text),
-	         "%s: %svalue: is larger than segment_bytes (%.15g) has room for: raise it in the "
-	         "configuration",
-	         op_name(c->op), where, d->setup->config->segment_bytes);
+	         "%s: %svalue: is larger than segment_bytes (%.15g) has room for, or its key is one "
+	         "more than limits.max_keys (%.15g): raise it in the configuration",
+	         op_name(c->op), where, d->setup->config->segment_bytes,
+	         d->setup->config->limits.max_keys);
 }
 
 /* set, mset, delete, changed, purge, pause: {"count": n}. */

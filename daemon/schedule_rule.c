@@ -155,8 +155,10 @@ int schedule_rule_next(const struct schedule_rule *r, struct instant wall, struc
 		ahead = span_clip((struct span){8 * ahead.us}, SPAN_ZERO, SCHEDULE_RULE_NEVER);
 		rc = schedule_rule_expand(r, wall, ahead, ret, least, ret_n, err);
 		/* too much to walk over: what is near is known all the same */
-		if (rc == -E2BIG && n)
+		if (rc == -E2BIG && n) {
+			err->text[0] = '\0';
 			return schedule_rule_expand(r, wall, near, ret, max, ret_n, err);
+		}
 	}
 	return rc;
 }

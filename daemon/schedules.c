@@ -48,7 +48,8 @@ struct schedules {
 	uint32_t serial;
 	size_t n_additions; /* under way */
 	struct loop_timer timer;
-	bool unsaved; /* the file does not have what was added or removed last ... */
+	struct span look; /* after which it was set: one that needs it earlier sets it anew */
+	bool unsaved;     /* the file does not have what was added or removed last ... */
 	struct loop_timer save_again; /* ... and is written again then */
 };
 
@@ -176,9 +177,11 @@ static void next_look(struct schedules *l, const struct expansion *x)
 	if (x->n == x->max && x->n)
 		look = span_clip((struct span){(x->at[x->n - 1].us - x->wall.us) / 2}, SPAN_S(1),
 		                 look);
-	look = clock_to_real(&l->d->clock, look);
-	if (!l->timer.id)
-		loop_timer_set(l->d->loop, &l->timer, span_clip(look, SPAN_S(1), SPAN_MAX));
+	look = span_clip(clock_to_real(&l->d->clock, look), SPAN_S(1), SPAN_MAX);
+	if (l->timer.id && l->look.us <= look.us)
+		return;
+	l->look = look;
+	loop_timer_set(l->d->loop, &l->timer, look);
 }
 
 /* Days left of the i-th schedule's calendar. */
@@ -498,27 +501,32 @@ static void load(struct schedules *l)
 {
 	struct config_error err = {.path = ""};
 	struct config *c = NULL;
-	char path[4200];
+	char path[4200], aside[4200];
 
 	file_name(l, "", path, sizeof(path));
+	file_name(l, ".refused", aside, sizeof(aside));
 	if (access(path, F_OK))
 		return;
 	if (config_load(path, &c, &err)) {
-		log_line(LOG_WARN, "schedules_file", "path=%s key=%s why=\"%s\"", path, err.path,
-		         err.why);
+		/* the next schedule that is added would be written over it */
+		log_line(LOG_WARN, "schedules_file", "path=%s key=%s why=\"%s\" then=\"%s %s\"",
+		         path, err.path, err.why,
+		         rename(path, aside) ? "cannot be put aside as" : "it is kept as", aside);
 		return;
 	}
 	for (size_t i = 0; i < c->schedules.n; i++) {
 		const struct config_schedule *y = &c->schedules.v[i];
+		struct schedule_rule r;
 		char zone[128];
 
+		if (find(l, bytes_str(y->name)))
+			continue;
 		/* at the start, when nobody is kept waiting by that */
-		if (!find(l, bytes_str(y->name)))
-			put(l,
-			    schedule_rule_of_config(
-			            c, y,
-			            schedule_rule_event_zone(y, zone, sizeof(zone)) ? zone : NULL),
-			    false);
+		r = schedule_rule_of_config(
+		        c, y, schedule_rule_event_zone(y, zone, sizeof(zone)) ? zone : NULL);
+		/* as it was understood when it was added, whatever a calendar means in the configuration */
+		r.skip_holidays = y->skip_holidays;
+		put(l, r, false);
 	}
 	config_free(&c);
 }
@@ -546,9 +554,15 @@ static char *start_of(const struct request *r)
 	return mem_dup(text, strlen(text));
 }
 
-static bool has_nul(struct bytes b)
+/* What the reader of the file they are kept in refuses. */
+static bool has_control(struct bytes b)
 {
-	return b.n && memchr(b.p, 0, b.n);
+	const unsigned char *p = b.p;
+
+	for (size_t i = 0; i < b.n; i++)
+		if (p[i] < 0x20)
+			return true;
+	return false;
 }
 
 /* What a rule has been understood as; `more` fields follow. */
@@ -674,9 +688,14 @@ static int rule_of_request(const struct config *c, const struct request *q,
 	const char *why = NULL;
 	size_t bad = 0;
 
-	if (has_nul(q->key) || has_nul(q->schedule.rrule) || has_nul(q->schedule.tz) ||
-	    has_nul(q->schedule.calendar) || has_nul(q->schedule.start_local)) {
-		snprintf(ret_text, cap, "a text contains a NUL byte");
+	if (has_control(q->key) || has_control(q->schedule.rrule) || has_control(q->schedule.tz) ||
+	    has_control(q->schedule.calendar) || has_control(q->schedule.start_local)) {
+		snprintf(ret_text, cap, "a text contains a control character");
+		return STATUS_BAD_REQUEST;
+	}
+	if (q->schedule.lead.us > CONFIG_LEAD_MAX.us) {
+		snprintf(ret_text, cap, "lead_s: %.15g s is out of range: at most %.15g",
+		         span_s(q->schedule.lead), span_s(CONFIG_LEAD_MAX));
 		return STATUS_BAD_REQUEST;
 	}
 	r = (struct schedule_rule){
@@ -693,8 +712,8 @@ static int rule_of_request(const struct config *c, const struct request *q,
 		struct bytes p = q->schedule.pattern[i];
 
 		*vec_push(&r.patterns) = mem_dup(p.p, p.n);
-		if (!why && has_nul(p))
-			why = "contains a NUL byte";
+		if (!why && has_control(p))
+			why = "contains a control character";
 		else if (!why && pattern_is_valid(r.patterns.v[i], &why))
 			why = NULL;
 		bad += !why;

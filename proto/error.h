@@ -7,7 +7,7 @@
 #ifndef FORECACHED_PROTO_ERROR_H
 #define FORECACHED_PROTO_ERROR_H
 
-#define PROTO_ERROR_BYTES 160
+#define PROTO_ERROR_BYTES 320 /* a name in quotes takes up to 165 */
 
 struct proto_error {
 	char text[PROTO_ERROR_BYTES];

@@ -391,7 +391,7 @@ static int read_schedule_next(struct reading *x)
 	int rc = option_name(x, "name", &x->r->key);
 
 	x->r->ahead.steps = DEFAULT_NEXT_STEPS;
-	return rc ? rc : option_count(x, "steps", 1000, &x->r->ahead.steps);
+	return rc ? rc : option_count(x, "steps", REQUEST_MAX_NEXT, &x->r->ahead.steps);
 }
 
 static int read_schedule_report(struct reading *x)

@@ -87,6 +87,7 @@ enum request_purge { PURGE_ONE_KEY, PURGE_ONE_ENDPOINT, PURGE_EVERYTHING };
 
 #define REQUEST_MAX_PATTERNS 64
 #define REQUEST_MAX_STEPS    10080 /* a week of minutes */
+#define REQUEST_MAX_NEXT     1000  /* instants of one question */
 #define RECORD_NUMBERS_MAX   4096
 
 struct request_pair {

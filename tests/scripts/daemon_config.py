@@ -164,6 +164,9 @@ def rules_that_are_no_rules_are_refused():
     assert check(rule())[0] == 0
     assert check(rule(rrule="FREQ=WEEKLY;BYDAY=MO"))[0] == 0  # no UNTIL, no COUNT: for ever
     refused(rule(rrule="BYDAY=MO"), "schedules[0].rrule", "FREQ")
+    refused(rule(rrule="hourly", patterns=["/ok", "/a/*/b"]), "schedules[0].patterns[1]", "")
+    refused(rule(rrule="hourly", patterns=[""]), "schedules[0].patterns[0]", "")
+    refused({"x" * 150: 1}, "x" * 150, "lists all keys")
     refused(rule(rrule="FREQ=SECONDLY"), "schedules[0].rrule", "SECONDLY")
     refused(rule(rrule="FREQ=MINUTELY"), "schedules[0].rrule", "MINUTELY")
     refused(rule(rrule="FREQ=DAILY;COUNT=3"), "COUNT", "start")

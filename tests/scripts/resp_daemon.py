@@ -275,6 +275,23 @@ def a_hundred_thousand_commands_in_one_go():
 
 
 @test
+def who_has_had_its_share_of_a_turn_leaves_the_daemon_in_peace():
+    d = shared()
+    w = connect(d)
+    for first in range(0, 60000, 20000):
+        w.send(b"".join(encode("SET", "spin:%d" % i, b"x") for i in range(first, first + 20000)))
+        for _ in range(20000):
+            assert w.reply() == b"OK"
+    # each looks at tens of thousands of keys, which takes longer than a connection's share; nothing follows
+    for command in (["SCAN", "0", "COUNT", "65536"], ["MGET"] + ["spin:%d" % i for i in range(60000)]):
+        w.ask(*command)
+        before = cpu_s(d)
+        time.sleep(0.5)
+        assert cpu_s(d) - before < 0.25, "%s: %.2f s of processor time while nobody asks" % (command[0], cpu_s(d) - before)
+    w.ask("FLUSHALL")
+
+
+@test
 def who_does_not_read_is_not_read_from():
     d = shared()
     other = connect(d)

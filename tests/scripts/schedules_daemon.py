@@ -57,6 +57,37 @@ def rules_say_when_they_would_be_due_and_keep_nothing():
 
 
 @test
+def what_is_taken_can_be_read_again():
+    """The file of those added at run time has the configuration's reader: what that refuses is not taken."""
+    with Daemon({"calendar": "XNYS"}, args=START) as d:
+        refused(d, "control character", "hourly", tz="UTC\t")
+        refused(d, "lead_s: 172800 s is out of range: at most 86400", "FREQ=WEEKLY;BYDAY=MO", lead_s=172800)
+        for name, pattern, words in (("a\tb", "/q", "control character"), ("a", "/q\n", "patterns[0]: contains a control")):
+            got = d.refused("schedule.add", {"name": name, "rrule": "hourly", "patterns": [pattern]})
+            assert words in got.text, got.text
+        assert add(d, "all days", "daily 09:30")["skip_holidays"] is False
+        until("expanded", lambda: d.ask("schedule.next", {"name": "all days", "steps": 3}))
+
+        def days():
+            rows = until("expanded", lambda: d.ask("schedule.next", {"name": "all days", "steps": 3}))
+            return [datetime.datetime.utcfromtimestamp(r["time_s"]).strftime("%m-%d") for r in rows]
+
+        assert days() == ["12-24", "12-25", "12-26"], "Christmas, too"
+        d.stop()
+        d.start()
+        assert days() == ["12-24", "12-25", "12-26"], "and after a restart"
+        d.stop()
+        path = d.base + "/run/state/schedules.json"
+        with open(path, "w") as f:
+            f.write('{"schedules": [{"name": "x", "rrule": "hourly", "patterns": ["/a/*/b"]}]}')
+        d.start()
+        add(d, "another", "hourly")
+        with open(path + ".refused") as f:
+            assert "/a/*/b" in f.read()
+        assert [r["name"] for r in d.ask("schedule.list")] == ["another"]
+
+
+@test
 def ten_instants_are_told_however_rare_they_are():
     with Daemon(args=START) as d:
         assert trial(d, "mon 09:30")[:3] == ["12-28 09:30", "01-04 09:30", "01-11 09:30"]
