@@ -21,7 +21,7 @@ struct near {
 	size_t best;      /* how many slips away it is */
 };
 
-/* Wrong must live as long. One of which half is wrong is near to nothing. */
+/* Wrong must live as long. One of which more than half is wrong, or that has 64 bytes, is near to nothing. */
 struct near near_to(struct bytes wrong);
 void near_offer(struct near *n, const char *name);
 

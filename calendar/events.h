@@ -7,10 +7,10 @@
  *	ends SOURCE                               where they end, e.g. sessions: early closes are known
  *	FILE.ics                                  the same as `starts FILE.ics`
  *
- * SOURCE is a file or a market's code, as for calendar_open(). Events with a time of day count;
- * those of whole days do not, and a file with nothing else is refused. Of RFC 5545: TZID with a name of the system's zones or of a VTIMEZONE
- * (vtimezone.h), UTC, floating times in the zone of the schedule; RRULE, RDATE, EXDATE, RECURRENCE-ID,
- * DURATION, STATUS:CANCELLED.
+ * SOURCE is a file or a market's code, as for calendar_open(). Events with a time of day count; those of
+ * whole days do not, and a file with nothing else is refused. Of RFC 5545: TZID with a name of the
+ * system's zones or of a VTIMEZONE (vtimezone.h), UTC, floating times in the zone of the schedule; RRULE,
+ * RDATE, EXDATE, RECURRENCE-ID, DURATION, STATUS:CANCELLED.
  *
  * INVARIANTS at most EVENTS_MAX events and EVENTS_MAX_INSTANTS instants are looked at, and all rules
  * of a file together take no more than RULE_MAX_STEPS.

@@ -47,8 +47,8 @@ __attribute__((format(printf, 1, 2))) int cli_usage(const char *fmt, ...);
 const char *cli_nearest(const char *typed, const char *const *word, size_t n);
 
 /*
- * Set by SIGINT and SIGTERM once cli_catch_signals() was called: commands that run until Ctrl-C end
- * their loop then, clean up, and return cli_signal_status(): 128 + the signal.
+ * Set by SIGINT and SIGTERM once cli_catch_signals() was called: commands that take long end their loop
+ * then, clean up, and return cli_signal_status(), 128 + the signal; or 0 where Ctrl-C is the way to end.
  */
 void cli_catch_signals(void);
 bool cli_interrupted(void);

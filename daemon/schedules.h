@@ -4,11 +4,11 @@
  * instants for the engine, some way ahead, again and again as time goes on.
  *
  * HOW IT WORKS what a schedule says is a schedule_rule.h; expanding it is a job of the workers. How the
- * last instants went is in peak_reports.h. The engine knows one pattern per schedule; one
- * with more patterns is given to it as "name", "name#2", "name#3". Schedules that were added at run
- * time are kept in schedules.json in the state directory; one of the configuration cannot be
- * replaced by them. Where that file cannot be written they stay in memory, who asked is told, and it is
- * tried again.
+ * last instants went is in peak_reports.h. The engine knows one pattern per schedule; one with more
+ * patterns is given to it as "name", "name#2", "name#3". Schedules that were added at run time are kept in
+ * schedules.json in the state directory; one of the configuration cannot be replaced by them. Where that
+ * file cannot be written they stay in memory, who asked is told, and it is tried again; where it cannot be
+ * read it is set aside as schedules.json.refused.
  */
 #ifndef FORECACHED_DAEMON_SCHEDULES_H
 #define FORECACHED_DAEMON_SCHEDULES_H
