@@ -466,8 +466,8 @@ static int save(struct schedules *l)
 	return rc;
 }
 
-/* False: the schedules that were added are in memory only, for now. */
-static bool save_now(struct schedules *l)
+/* False: the schedules that were added are in memory only; `then` says what becomes of them. */
+static bool save_or_say(struct schedules *l, const char *then)
 {
 	char path[4200];
 	int rc = save(l);
@@ -475,10 +475,14 @@ static bool save_now(struct schedules *l)
 	file_name(l, "", path, sizeof(path));
 	if (rc)
 		log_line(LOG_WARN, "schedules_file",
-		         "path=%s why=\"cannot be written: %s\" then=\"they stay in memory, and it "
-		         "is tried again\"",
-		         path, strerror(rc));
+		         "path=%s why=\"cannot be written: %s\" then=\"%s\"", path, strerror(rc),
+		         then);
 	return !rc;
+}
+
+static bool save_now(struct schedules *l)
+{
+	return save_or_say(l, "they stay in memory, and it is tried again");
 }
 
 static void on_save_again(void *arg)
@@ -939,7 +943,7 @@ void schedules_free(struct schedules **lp)
 		return;
 	loop_timer_cancel(l->d->loop, &l->timer);
 	if (l->unsaved)
-		save_now(l);
+		save_or_say(l, "what was added or removed since is lost");
 	loop_timer_cancel(l->d->loop, &l->save_again);
 	for (size_t i = 0; i < l->list.n; i++)
 		schedule_free(l->list.v[i]);

@@ -377,6 +377,8 @@ static int check_password(const struct config *c, struct config_error *reterr)
 		return config_fail(reterr, "redis_password_file",
 		                   "%.300s: %s: the daemon's user must be able to read it", file,
 		                   strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return config_fail(reterr, "redis_password_file", "%.300s: is a directory", file);
 	if (!f)
 		return 0;
 	first = fgetc(f);

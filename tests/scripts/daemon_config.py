@@ -188,6 +188,7 @@ def a_password_that_is_none_is_refused():
     with tempfile.NamedTemporaryFile("w") as f:
         refused({"redis_password_file": f.name}, ": redis_password_file:", "first line is empty")
         refused({"redis_password_file": f.name + ".gone"}, ": redis_password_file:", "No such file")
+        refused({"redis_password_file": os.path.dirname(f.name)}, ": redis_password_file:", "is a directory")
         assert check({"redis_password_file": f.name, "redis": "off", "redis_socket": "off"})[0] == 0
         f.write("\r\nsecond")
         f.flush()
