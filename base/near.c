@@ -33,7 +33,7 @@ static size_t distance(struct bytes wrong, const char *name)
 
 struct near near_to(struct bytes wrong)
 {
-	return (struct near){.wrong = wrong, .best = wrong.n / 2 + 1};
+	return (struct near){.wrong = wrong, .best = wrong.n < MAX_NAME ? wrong.n / 2 + 1 : 0};
 }
 
 /* "ttl" for "ttl_s": an ending that is left out is one slip, however long. */
@@ -44,11 +44,7 @@ static bool is_begun(struct bytes wrong, const char *name)
 
 void near_offer(struct near *n, const char *name)
 {
-	size_t d;
-
-	if (n->wrong.n >= MAX_NAME)
-		return;
-	d = is_begun(n->wrong, name) ? 1 : distance(n->wrong, name);
+	size_t d = is_begun(n->wrong, name) ? 1 : distance(n->wrong, name);
 
 	if (d < n->best) {
 		n->best = d;

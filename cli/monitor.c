@@ -86,16 +86,26 @@ static int check_kind(const char *what)
 	                 nearest ? "?" : "");
 }
 
+/* The daemon has been heard of. */
+static void is_there(bool *gone)
+{
+	if (*gone)
+		cli_say("the daemon is back");
+	*gone = false;
+}
+
 /* Looks whether the daemon is there, and says when that is no longer so, or again. */
 static void look_for_daemon(bool *gone)
 {
-	bool was = *gone;
+	bool there = ask_there(*gone) == CLI_OK;
 
-	*gone = ask_there(was) != CLI_OK && !cli_interrupted();
-	if (*gone && !was)
+	if (cli_interrupted())
+		return;
+	if (there)
+		is_there(gone);
+	else if (!*gone)
 		cli_say("waiting for it to come back");
-	else if (was && !*gone && !cli_interrupted())
-		cli_say("the daemon is back");
+	*gone = !there;
 }
 
 /* The second frame of a notice on stdout; says when some were missed. */
@@ -196,9 +206,7 @@ int cmd_monitor(int argc, char **argv)
 			show(bytes_of(zmq_msg_data(&body), zmq_msg_size(&body)), &seq, argc == 0);
 			count--;
 			silent = 0;
-			if (gone)
-				cli_say("the daemon is back");
-			gone = false;
+			is_there(&gone);
 		} else if (++silent >= LOOKS_OF_SILENCE && !cli_interrupted()) {
 			look_for_daemon(&gone);
 			silent = 0;

@@ -236,7 +236,8 @@ static bool is_of(const struct peak *x, struct bytes name)
 	return !name.n || bytes_equal(name, bytes_str(x->name));
 }
 
-void peak_reports_write(const struct peak_reports *p, struct bytes name, size_t max, struct pack *w)
+size_t peak_reports_write(const struct peak_reports *p, struct bytes name, size_t max,
+                          struct pack *w)
 {
 	size_t n = 0, from = p->list.n;
 
@@ -246,4 +247,5 @@ void peak_reports_write(const struct peak_reports *p, struct bytes name, size_t 
 	for (size_t i = from; i < p->list.n && n; i++)
 		if (is_of(&p->list.v[i], name))
 			write_one(&p->list.v[i], w);
+	return n;
 }

@@ -31,8 +31,8 @@ struct peak_report peak_reports_add(struct peak_reports *p, struct bytes name,
 /* The latest of that name, or NULL. Valid until the next call of peak_reports_add(). */
 const struct peak_report *peak_reports_last(const struct peak_reports *p, struct bytes name);
 
-/* Writes the latest `max` of that name as an array of rows, oldest first. An empty name: of all. */
-void peak_reports_write(const struct peak_reports *p, struct bytes name, size_t max,
-                        struct pack *w);
+/* Writes the latest `max` of that name as an array of rows, oldest first; how many. An empty name: of all. */
+size_t peak_reports_write(const struct peak_reports *p, struct bytes name, size_t max,
+                          struct pack *w);
 
 #endif

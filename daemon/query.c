@@ -384,20 +384,10 @@ static void write_learned(struct daemon *d, struct pack *w)
 
 /* -- Schedules --------------------------------------------------------------------------------- */
 
-static bool is_schedule(struct daemon *d, struct bytes name)
-{
-	struct schedule_state s;
-
-	for (size_t i = 0; schedules_state(d->schedules, i, &s); i++)
-		if (bytes_equal(name, bytes_str(s.name)))
-			return true;
-	return false;
-}
-
 static int next(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
                 size_t cap)
 {
-	if (r->key.n && !is_schedule(d, r->key))
+	if (r->key.n && !schedules_has(d->schedules, r->key))
 		return not_found("schedule", r->key, ret_text, cap);
 	schedules_write_next(d->schedules, r->key, r->ahead.steps, w);
 	return STATUS_OK;
@@ -407,11 +397,9 @@ static int next(struct daemon *d, const struct request *r, struct pack *w, char 
 static int report(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
                   size_t cap)
 {
-	size_t at = w->n;
+	size_t rows = schedules_write_report(d->schedules, r->key, r->list.max, w);
 
-	schedules_write_report(d->schedules, r->key, r->list.max, w);
-	/* an empty array is one byte */
-	if (r->key.n && w->n == at + 1 && !is_schedule(d, r->key))
+	if (r->key.n && !rows && !schedules_has(d->schedules, r->key))
 		return not_found("schedule", r->key, ret_text, cap);
 	return STATUS_OK;
 }

@@ -407,6 +407,11 @@ size_t schedules_count(const struct schedules *l)
 	return l->list.n;
 }
 
+bool schedules_has(const struct schedules *l, struct bytes name)
+{
+	return find(l, name);
+}
+
 /* -- Those added at run time, on disk --------------------------------------------------------- */
 
 static void file_name(const struct schedules *l, const char *suffix, char *buf, size_t cap)
@@ -899,9 +904,9 @@ void schedules_write_next(struct schedules *l, struct bytes name, size_t max, st
 	free(next);
 }
 
-void schedules_write_report(struct schedules *l, struct bytes name, size_t max, struct pack *w)
+size_t schedules_write_report(struct schedules *l, struct bytes name, size_t max, struct pack *w)
 {
-	peak_reports_write(l->reports, name, max, w);
+	return peak_reports_write(l->reports, name, max, w);
 }
 
 bool schedules_state(const struct schedules *l, size_t i, struct schedule_state *ret)

@@ -65,7 +65,8 @@ struct bytes schedules_peak(struct schedules *s, struct bytes name, const struct
 /* Write the rows of the protocol as an array. An empty name: all. */
 void schedules_write_list(struct schedules *s, struct pack *w);
 void schedules_write_next(struct schedules *s, struct bytes name, size_t max, struct pack *w);
-void schedules_write_report(struct schedules *s, struct bytes name, size_t max, struct pack *w);
+/* Gives how many rows. */
+size_t schedules_write_report(struct schedules *s, struct bytes name, size_t max, struct pack *w);
 
 /* For metrics; instants of the wall clock, NONE: there is none. */
 struct schedule_state {
@@ -83,6 +84,7 @@ bool schedules_calendar(const struct schedules *s, size_t i, const char **ret_na
                         double *ret_days);
 
 size_t schedules_count(const struct schedules *s);
+bool schedules_has(const struct schedules *s, struct bytes name);
 
 /*
  * Are the rules of the configuration rules? -EINVAL with *reterr naming the schedule and its key. Strict:
