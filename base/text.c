@@ -61,6 +61,15 @@ char *text_json(struct bytes b)
 	return escaped(b, false);
 }
 
+bool text_is_token(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!((s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') ||
+		      (s[i] >= '0' && s[i] <= '9') || (s[i] && strchr("!#$%&'*+-.^_`|~", s[i]))))
+			return false;
+	return n > 0;
+}
+
 const char *text_quoted(struct bytes b, char buf[TEXT_QUOTED_BYTES])
 {
 	size_t shown = b.n < TEXT_QUOTED_MAX ? b.n : TEXT_QUOTED_MAX;

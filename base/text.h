@@ -18,6 +18,9 @@ char *text_printable(struct bytes b);
  */
 char *text_json(struct bytes b);
 
+/* A token of RFC 9110, section 5.6.2: what a header may be called. */
+bool text_is_token(const char *s, size_t n);
+
 /*
  * In 'single quotes', for a short text without allocating: printable ASCII as it is, all else, quotes and
  * backslashes as \xHH, and ... for what goes beyond TEXT_QUOTED_MAX bytes. So it can end neither its own

@@ -136,8 +136,7 @@ static void touch(const volatile unsigned char *mem, uint64_t bytes)
 static void attach(size_t value_bytes)
 {
 	struct bytes value = {mem_calloc(value_bytes, 1), value_bytes};
-	unsigned threads = crew_threads();
-	const struct store_crew crew = {crew_run, &threads, threads};
+	const struct store_crew crew = {crew_run, crew_threads()};
 	char title[96];
 	void *mem = shared(GIB);
 	struct store *s;
@@ -176,7 +175,7 @@ static void attach(size_t value_bytes)
 	         "a writer killed with SIGKILL while it replaces %zu bytes, 1 GiB", value_bytes);
 	bench_title(title);
 	bench_row("attach: every entry verified", ms, "ms", 0, NULL);
-	bench_row("  threads", threads, "", 0, NULL);
+	bench_row("  threads", crew.threads, "", 0, NULL);
 	bench_row("  of that to map its pages", mapped, "ms", mapped / ms, "of it");
 	bench_row("  and to touch each of them once", touched, "ms", touched / ms, "of it");
 	bench_row("entries kept", (double)found.kept, "", 0, NULL);

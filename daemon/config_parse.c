@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The text of a configuration becomes a struct config: see config.h. */
 #include "base/mem.h"
+#include "base/text.h"
 #include "daemon/config.h"
 #include "daemon/config_source.h"
 #include "daemon/config_value.h"
@@ -128,13 +129,6 @@ static int parse_numbers(struct config_reader *p, const cJSON *v, const char *pa
 	return rc;
 }
 
-static bool is_header_name(const char *s)
-{
-	/* RFC 9110 "token" */
-	return *s && strspn(s, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-	                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(s);
-}
-
 static int parse_header(struct config_reader *p, const cJSON *v, const char *path,
                         struct config_header *ret)
 {
@@ -144,7 +138,7 @@ static int parse_header(struct config_reader *p, const cJSON *v, const char *pat
 	char line[8192], source[4096] = "text";
 	int n;
 
-	if (!is_header_name(v->string))
+	if (!text_is_token(v->string, strlen(v->string)))
 		return config_fail(p->err, path, "is not the name of a header");
 	if (cJSON_IsString(v)) {
 		if (strpbrk(v->valuestring, "\r\n"))

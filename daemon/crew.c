@@ -31,13 +31,13 @@ static void *take_part(void *arg)
 	return NULL;
 }
 
-void crew_run(void *threads, void (*fn)(void *job, unsigned i), void *job, unsigned n)
+void crew_run(unsigned threads, void (*fn)(void *job, unsigned i), void *job, unsigned n)
 {
 	struct crew c = {.fn = fn, .job = job, .n = n};
 	pthread_t thread[CREW_MAX];
-	unsigned more = 0, most = *(unsigned *)threads;
+	unsigned more = 0;
 
-	while (more + 1 < most && more + 1 < n && more < CREW_MAX &&
+	while (more + 1 < threads && more + 1 < n && more < CREW_MAX &&
 	       !pthread_create(&thread[more], NULL, take_part, &c))
 		more++;
 	take_part(&c);

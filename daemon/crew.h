@@ -11,10 +11,10 @@
 unsigned crew_threads(void);
 
 /*
- * Carries out fn(job, i) for each i < n, by *threads (an unsigned), the caller among them, each taking the
- * next one that nobody has taken. Returns when all is done. Where threads cannot be had, fewer do it. A
+ * Carries out fn(job, i) for each i < n, by so many threads, the caller among them, each taking the next
+ * one that nobody has taken. Returns when all is done. Where threads cannot be had, fewer do it. A
  * store_crew's run().
  */
-void crew_run(void *threads, void (*fn)(void *job, unsigned i), void *job, unsigned n);
+void crew_run(unsigned threads, void (*fn)(void *job, unsigned i), void *job, unsigned n);
 
 #endif

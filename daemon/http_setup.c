@@ -2,6 +2,7 @@
 #include "daemon/http_setup.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -85,24 +86,13 @@ static int secret(const char **p, char *ret, size_t size, size_t *ret_n,
 	return 0;
 }
 
-static bool is_token(const char *s, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (!((s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') ||
-		      (s[i] >= '0' && s[i] <= '9') || (s[i] && strchr("!#$%&'*+-.^_`|~", s[i]))))
-			return false;
-	return n > 0;
-}
-
 /* How long the name is; 0: it is none. */
 static size_t name_of(const char *header)
 {
 	const char *colon = strchr(header, ':');
 	size_t n = colon ? (size_t)(colon - header) : 0;
 
-	return colon && is_token(header, n) ? n : 0;
+	return colon && text_is_token(header, n) ? n : 0;
 }
 
 /* Appends "Name: value" with its secrets put in. Error texts never have its value. */

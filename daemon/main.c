@@ -318,8 +318,7 @@ static int make_store(struct daemon *d)
 	struct segment_error err = {.text = ""};
 	struct store_found found = {0};
 	uint64_t host = segment_host();
-	unsigned threads = crew_threads();
-	const struct store_crew crew = {crew_run, &threads, threads};
+	const struct store_crew crew = {crew_run, crew_threads()};
 	const char *from = "new";
 	struct store_clock clock;
 	struct instant before;

@@ -729,7 +729,7 @@ static void try_all(struct trial *t, const struct store_crew *crew)
 {
 	t->pieces = crew ? PIECES * crew->threads : 1;
 	if (crew)
-		crew->run(crew->arg, try_piece, t, t->pieces);
+		crew->run(crew->threads, try_piece, t, t->pieces);
 	else
 		try_piece(t, 0);
 }

@@ -100,8 +100,7 @@ int store_create(void *mem, uint64_t bytes, uint64_t boot_id, struct store_clock
  * many threads as far as it can, and returns when all is done.
  */
 struct store_crew {
-	void (*run)(void *arg, void (*fn)(void *job, unsigned i), void *job, unsigned n);
-	void *arg;
+	void (*run)(unsigned threads, void (*fn)(void *job, unsigned i), void *job, unsigned n);
 	unsigned threads;
 };
 

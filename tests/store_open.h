@@ -14,9 +14,9 @@ static inline struct store *created(void *mem, uint64_t bytes, uint64_t boot_id,
 }
 
 /* One after the other, the last one first. */
-static inline void backwards(void *arg, void (*fn)(void *job, unsigned i), void *job, unsigned n)
+static inline void backwards(unsigned threads, void (*fn)(void *job, unsigned i), void *job, unsigned n)
 {
-	(void)arg;
+	(void)threads;
 	while (n--)
 		fn(job, n);
 }
@@ -26,7 +26,7 @@ static inline struct store *attached(void *mem, uint64_t bytes, uint64_t boot_id
                                      struct store_clock clock, struct instant now,
                                      uint64_t *ret_kept, uint64_t *ret_dropped)
 {
-	const struct store_crew crew = {backwards, NULL, 3};
+	const struct store_crew crew = {backwards, 3};
 	struct store_found found = {0};
 	static unsigned calls;
 	struct store *s;

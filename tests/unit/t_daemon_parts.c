@@ -174,16 +174,15 @@ static void note(void *job, unsigned i)
 TEST(a_crew_does_each_piece_once)
 {
 	static atomic_uint done[1000];
-	unsigned threads = 4, bad = 0;
+	unsigned bad = 0;
 
-	crew_run(&threads, note, done, 1000);
+	crew_run(4, note, done, 1000);
 	for (int i = 0; i < 1000; i++)
 		bad += done[i] != 1;
 	OK(!bad, "%u of 1000", bad);
-	crew_run(&threads, note, done, 1);
-	threads = 1;
-	crew_run(&threads, note, done, 1);
-	crew_run(&threads, note, done, 0);
+	crew_run(4, note, done, 1);
+	crew_run(1, note, done, 1);
+	crew_run(1, note, done, 0);
 	OK(done[0] == 3 && done[1] == 1);
 }
 
@@ -192,8 +191,7 @@ TEST(a_crew_attaches_a_segment)
 {
 	static _Alignas(64) unsigned char segment[1 << 20];
 	const struct store_clock clock = {0, {INT64_C(1800000000000000)}, 1, 0};
-	unsigned threads = 4;
-	const struct store_crew crew = {crew_run, &threads, threads};
+	const struct store_crew crew = {crew_run, 4};
 	struct store_found found = {.dropped = 1};
 	uint64_t n = 0;
 	struct store *s;
