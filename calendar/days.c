@@ -21,6 +21,7 @@ struct table {
 	struct zone_day *v;
 	size_t n, space;
 	int64_t first, last; /* the days that are asked for */
+	struct calendar_error *err;
 };
 
 static bool table_add(struct table *d, int64_t day, enum zone_day_kind kind)
@@ -169,8 +170,10 @@ static int add_recurrences(struct table *d, icalcomponent *event, const struct r
 	return fits ? 0 : full(e);
 }
 
-static int add_event(struct table *d, icalcomponent *event, struct calendar_error *e)
+static int add_event(void *arg, icalcomponent *event)
 {
+	struct table *d = arg;
+	struct calendar_error *e = d->err;
 	icalproperty *p = icalcomponent_get_first_property(event, ICAL_RRULE_PROPERTY);
 	const char *summary = summary_of(event);
 	struct rule_error why;
@@ -190,35 +193,15 @@ static int add_event(struct table *d, icalcomponent *event, struct calendar_erro
 	return add_recurrences(d, event, &rule, day, length, e);
 }
 
-static int collect(icalcomponent *c, struct table *d, struct calendar_error *e)
-{
-	icalcomponent *event;
-	int err;
-
-	for (event = icalcomponent_get_first_component(c, ICAL_VEVENT_COMPONENT); event;
-	     event = icalcomponent_get_next_component(c, ICAL_VEVENT_COMPONENT)) {
-		err = add_event(d, event, e);
-		if (err)
-			return err;
-	}
-	/* several calendars in one file stand below a component of no kind */
-	for (event = icalcomponent_get_first_component(c, ICAL_VCALENDAR_COMPONENT); event;
-	     event = icalcomponent_get_next_component(c, ICAL_VCALENDAR_COMPONENT)) {
-		err = collect(event, d, e);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
 int days_add(struct zone *z, icalcomponent *c, struct instant from, struct instant to,
              struct calendar_error *e)
 {
 	/* a local day may begin a day before or after that of UTC */
 	struct table d = {.first = civil_floor_div(from.us, DAY_US) - 1,
-	                  .last = civil_floor_div(to.us, DAY_US) + 1};
+	                  .last = civil_floor_div(to.us, DAY_US) + 1,
+	                  .err = e};
 	size_t i;
-	int err = collect(c, &d, e);
+	int err = ics_each(c, ICAL_VEVENT_COMPONENT, add_event, &d);
 
 	for (i = 0; !err && i < z->n_days; i++)
 		if (!table_add(&d, z->day[i].day, (enum zone_day_kind)z->day[i].kind))

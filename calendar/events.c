@@ -361,8 +361,9 @@ static int read_rdates(struct expansion *x, icalcomponent *event)
 	return 0;
 }
 
-static int add_event(struct expansion *x, icalcomponent *event)
+static int add_event(void *arg, icalcomponent *event)
 {
+	struct expansion *x = arg;
 	icalproperty *start = icalcomponent_get_first_property(event, ICAL_DTSTART_PROPERTY);
 	bool moved = icalcomponent_get_first_property(event, ICAL_RECURRENCEID_PROPERTY);
 	const struct zone *z;
@@ -391,8 +392,9 @@ static int add_event(struct expansion *x, icalcomponent *event)
 }
 
 /* An event with a RECURRENCE-ID stands in for that instance of the event of its UID. */
-static int note_moved(struct expansion *x, icalcomponent *event)
+static int note_moved(void *arg, icalcomponent *event)
 {
+	struct expansion *x = arg;
 	icalproperty *p = icalcomponent_get_first_property(event, ICAL_RECURRENCEID_PROPERTY);
 	const struct zone *z;
 	struct moved m;
@@ -410,23 +412,6 @@ static int note_moved(struct expansion *x, icalcomponent *event)
 	return 0;
 }
 
-typedef int event_fn(struct expansion *x, icalcomponent *event);
-
-static int each_event(struct expansion *x, icalcomponent *c, event_fn *fn)
-{
-	icalcomponent *i;
-	int rc = 0;
-
-	for (i = icalcomponent_get_first_component(c, ICAL_VEVENT_COMPONENT); i && !rc;
-	     i = icalcomponent_get_next_component(c, ICAL_VEVENT_COMPONENT))
-		rc = fn(x, i);
-	/* several calendars in one file stand below a component of no kind */
-	for (i = icalcomponent_get_first_component(c, ICAL_VCALENDAR_COMPONENT); i && !rc;
-	     i = icalcomponent_get_next_component(c, ICAL_VCALENDAR_COMPONENT))
-		rc = each_event(x, i, fn);
-	return rc;
-}
-
 static int list_events(struct expansion *x, const char *source)
 {
 	int rc = ics_open(source, &x->file, x->err);
@@ -434,10 +419,10 @@ static int list_events(struct expansion *x, const char *source)
 	if (rc)
 		return rc;
 	x->buf = mem_calloc(MAX_RECURRENCES, sizeof(*x->buf));
-	rc = each_event(x, x->file, note_moved);
+	rc = ics_each(x->file, ICAL_VEVENT_COMPONENT, note_moved, x);
 	if (x->moved.n)
 		qsort(x->moved.v, x->moved.n, sizeof(*x->moved.v), by_moved);
-	rc = rc ? rc : each_event(x, x->file, add_event);
+	rc = rc ? rc : ics_each(x->file, ICAL_VEVENT_COMPONENT, add_event, x);
 	if (!rc && x->n_whole_days && x->n_whole_days == x->n_events)
 		rc = ics_refuse(
 		        x->err, -EINVAL,

@@ -87,6 +87,20 @@ int ics_parse(const char *ics, size_t n, icalcomponent **ret, struct calendar_er
 	return 0;
 }
 
+int ics_each(icalcomponent *file, icalcomponent_kind kind, ics_each_fn *fn, void *arg)
+{
+	int rc = 0;
+
+	for (icalcompiter i = icalcomponent_begin_component(file, kind);
+	     icalcompiter_deref(&i) && !rc; icalcompiter_next(&i))
+		rc = fn(arg, icalcompiter_deref(&i));
+	/* several calendars in one file stand below a component of no kind */
+	for (icalcompiter i = icalcomponent_begin_component(file, ICAL_VCALENDAR_COMPONENT);
+	     icalcompiter_deref(&i) && !rc; icalcompiter_next(&i))
+		rc = ics_each(icalcompiter_deref(&i), kind, fn, arg);
+	return rc;
+}
+
 const char *ics_zone(icalcomponent *c)
 {
 	icalproperty *p;

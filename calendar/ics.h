@@ -25,6 +25,14 @@ int ics_parse(const char *ics, size_t n, icalcomponent **ret, struct calendar_er
 /* Finds, checks and parses; *ret is to be freed by icalcomponent_free. 0, or as calendar_open. */
 int ics_open(const char *file_or_code, icalcomponent **ret, struct calendar_error *reterr);
 
+/*
+ * Calls fn for each component of that kind in the file, in order, until it gives something else than 0,
+ * which is returned. Several calendars may stand in one file. With iterators of its own: libical keeps one
+ * in each component, which a search within a search would send back to the first.
+ */
+typedef int ics_each_fn(void *arg, icalcomponent *c);
+int ics_each(icalcomponent *file, icalcomponent_kind kind, ics_each_fn *fn, void *arg);
+
 /* The calendar's own zone: X-WR-TIMEZONE, or NULL. Valid until the component is freed. */
 const char *ics_zone(icalcomponent *c);
 

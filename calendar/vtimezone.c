@@ -34,30 +34,31 @@ struct description {
 
 /* -- What the file says ------------------------------------------------------------------------ */
 
-/*
- * The VTIMEZONE of that name. Iterators of our own: whoever asks is in the midst of the file's events,
- * with the one that libical keeps in each component, and would be sent back to the first.
- */
-static icalcomponent *find(icalcomponent *c, const char *tzid)
+struct search {
+	const char *tzid;
+	icalcomponent *found;
+};
+
+/* 1: it is the one. */
+static int is_named(void *arg, icalcomponent *zone)
 {
-	for (icalcompiter i = icalcomponent_begin_component(c, ICAL_VTIMEZONE_COMPONENT);
-	     icalcompiter_deref(&i); icalcompiter_next(&i)) {
-		icalproperty *p = icalcomponent_get_first_property(icalcompiter_deref(&i),
-		                                                   ICAL_TZID_PROPERTY);
-		const char *name = p ? icalproperty_get_tzid(p) : NULL;
+	icalproperty *p = icalcomponent_get_first_property(zone, ICAL_TZID_PROPERTY);
+	const char *name = p ? icalproperty_get_tzid(p) : NULL;
+	struct search *s = arg;
 
-		if (name && !strcmp(name, tzid))
-			return icalcompiter_deref(&i);
-	}
-	/* several calendars in one file stand below a component of no kind */
-	for (icalcompiter i = icalcomponent_begin_component(c, ICAL_VCALENDAR_COMPONENT);
-	     icalcompiter_deref(&i); icalcompiter_next(&i)) {
-		icalcomponent *found = find(icalcompiter_deref(&i), tzid);
+	if (!name || strcmp(name, s->tzid) != 0)
+		return 0;
+	s->found = zone;
+	return 1;
+}
 
-		if (found)
-			return found;
-	}
-	return NULL;
+/* The VTIMEZONE of that name, or NULL. */
+static icalcomponent *find(icalcomponent *file, const char *tzid)
+{
+	struct search s = {tzid, NULL};
+
+	ics_each(file, ICAL_VTIMEZONE_COMPONENT, is_named, &s);
+	return s.found;
 }
 
 /* X-LIC-LOCATION, or NULL. */
