@@ -948,6 +948,36 @@ TEST(zones_that_a_file_describes_hold)
 	calendar_zone_free(&ny);
 }
 
+#define NEXT_CALENDAR "END:VCALENDAR\r\nBEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n"
+
+TEST(all_calendars_of_a_file_count)
+{
+	struct calendar_error e = {""};
+	struct zone *z = NULL;
+	size_t n;
+
+	OK(events_of(EVENT("UID:1\r\nDTSTART;TZID=Eastern Standard Time:20260701T093000\r\n")
+	                     NEXT_CALENDAR EASTERN EVENT("UID:2\r\nDTSTART:20260702T120000Z\r\n"),
+	             &n, &e) == 0,
+	   "%s", e.text);
+	OK(n == 2 && out[0].us == at(2026, 7, 1, 13, 30).us &&
+	   out[1].us == at(2026, 7, 2, 12, 0).us);
+	/* what is wrong in one is not made good by what follows */
+	OK(events_of(EVENT("UID:1\r\n") EVENT("UID:2\r\nDTSTART:20260702T120000Z\r\n"), &n, &e) ==
+	   -EINVAL);
+	OK(events_of(EVENT("UID:1\r\n")
+	                     NEXT_CALENDAR EVENT("UID:2\r\nDTSTART:20260702T120000Z\r\n"),
+	             &n, &e) == -EINVAL);
+	OK(calendar_open(
+	           ics_file(EVENT("UID:1\r\nDTSTART;VALUE=DATE:20260701\r\n") NEXT_CALENDAR EVENT(
+	                   "UID:2\r\nDTSTART;VALUE=DATE:20260702\r\n")),
+	           "UTC", at(2026, 1, 1, 0, 0), at(2026, 12, 1, 0, 0), &z, &e) == 0,
+	   "%s", e.text);
+	OK(z && z->n_days == 2, "special days of both");
+	unlink(ics_file(""));
+	calendar_zone_free(&z);
+}
+
 TEST(clocks_change_as_a_file_says)
 {
 	struct calendar_error e = {""};
@@ -1225,6 +1255,7 @@ int main(int argc, char **argv)
 	RUN(events_of_a_file_keep_their_zones_and_exceptions);
 	RUN(each_of_many_exceptions_is_found);
 	RUN(zones_that_a_file_describes_hold);
+	RUN(all_calendars_of_a_file_count);
 	RUN(clocks_change_as_a_file_says);
 	RUN(zones_of_the_system_are_found_behind_other_names);
 	RUN(zones_that_are_described_badly_are_named);
