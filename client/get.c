@@ -101,15 +101,15 @@ static bool copy_out(const struct store_reader *r, struct lane *mine, struct rea
 }
 
 /* Finds the value and copies it. */
-static enum reader_outcome take(const struct store_reader *r, struct lane *mine, struct bytes key,
-                                struct instant now, struct room room, struct reader_view *ret,
-                                void **ret_data)
+static enum reader_outcome take(const struct store_reader *r, struct lane *mine,
+                                const struct reader_key *k, struct instant now, struct room room,
+                                struct reader_view *ret, void **ret_data)
 {
 	enum reader_outcome o, small = READER_MISS;
 	int i;
 
 	for (i = 0; i < COPIES; i++) {
-		o = store_reader_find(r, key, now, ret);
+		o = store_reader_find(r, k, now, ret);
 		if (o == READER_MISS || o == READER_GONE ||
 		    copy_out(r, mine, ret, room, ret_data, &small))
 			return o;
@@ -159,14 +159,14 @@ static enum reader_outcome unless_pushed(enum reader_outcome o, const struct rea
 static struct seen look_at(struct fc *fc, struct lane *mine, const struct segment_map *m,
                            struct bytes key, struct room room, struct fc_value *ret)
 {
+	const struct reader_key k = store_reader_key(&m->reader, key);
 	struct seen seen = {READER_GONE, false};
 	struct reader_view v;
 	struct instant now;
 	void *data = NULL;
 
-	store_reader_expect(&m->reader, key);
 	now = look_at_clock(fc, mine, m, &seen.alive);
-	seen.outcome = take(&m->reader, mine, key, now, room, &v, &data);
+	seen.outcome = take(&m->reader, mine, &k, now, room, &v, &data);
 	segment_drop(mine);
 	if (seen.outcome == READER_MISS || seen.outcome == READER_GONE)
 		return seen;
@@ -374,14 +374,14 @@ struct peeked {
 _Static_assert(sizeof(struct peeked) <= sizeof(((struct fc_view *)0)->reserved), "it fits");
 
 /* Finds the value and looks whether it is whole. */
-static enum reader_outcome find_whole(const struct store_reader *r, struct bytes key,
+static enum reader_outcome find_whole(const struct store_reader *r, const struct reader_key *k,
                                       struct instant now, struct reader_view *ret)
 {
 	enum reader_outcome o;
 	int i;
 
 	for (i = 0; i < COPIES; i++) {
-		o = store_reader_find(r, key, now, ret);
+		o = store_reader_find(r, k, now, ret);
 		if (o == READER_MISS || o == READER_GONE || store_reader_check(r, ret))
 			return o;
 		if (store_reader_still(r, ret))
@@ -397,6 +397,7 @@ int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_b
 	struct lane *mine = lanes_mine(&fc->lanes);
 	struct fc_value seen;
 	struct segment_map *m;
+	struct reader_key k;
 	struct reader_view v;
 	struct peeked p;
 	struct instant now;
@@ -410,9 +411,9 @@ int fc_peek(struct fc *fc, const char *endpoint, const void *key_p, size_t key_b
 	m = mine ? segment_hold(&fc->segment, mine) : NULL;
 	if (!m)
 		return -EAGAIN;
-	store_reader_expect(&m->reader, key);
+	k = store_reader_key(&m->reader, key);
 	now = look_at_clock(fc, mine, m, &alive);
-	o = find_whole(&m->reader, key, now, &v);
+	o = find_whole(&m->reader, &k, now, &v);
 	packed = o != READER_MISS && o != READER_GONE && v.value.packed;
 	if (o != READER_MISS && o != READER_GONE)
 		o = unless_pushed(o, &v.value, alive);

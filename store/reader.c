@@ -122,7 +122,7 @@ static enum reader_outcome judge(const struct reader_value *v, struct instant no
 }
 
 /* Whether this is the key's entry, if its bucket has not changed meanwhile; nothing is known yet. */
-static inline bool look(const struct store_reader *r, uint32_t off, uint64_t tag, struct bytes key,
+static inline bool look(const struct store_reader *r, uint32_t off, const struct reader_key *k,
                         struct instant now, enum reader_outcome *ret_outcome,
                         struct reader_view *ret)
 {
@@ -141,10 +141,10 @@ static inline bool look(const struct store_reader *r, uint32_t off, uint64_t tag
 		__builtin_prefetch((const char *)e + i * 64);
 	f = layout_take(e);
 	own = f.flags & LAYOUT_OWN_VERSION;
-	if (f.key_bytes != key.n || !layout_inside(l, off, key.n, f.value_bytes, own))
+	if (f.key_bytes != k->key.n || !layout_inside(l, off, k->key.n, f.value_bytes, own))
 		return false;
 	p = layout_key(e, f.flags);
-	if (!layout_equal(p, key))
+	if (!layout_equal(p, k->key))
 		return false;
 	if (own)
 		f.version = layout_load(layout_own_version(e, f.flags));
@@ -157,8 +157,8 @@ static inline bool look(const struct store_reader *r, uint32_t off, uint64_t tag
 	                                   .max_age = layout_max_age(f.loaded, dies),
 	                                   .pushed = f.flags & LAYOUT_PUSHED,
 	                                   .packed = f.flags & LAYOUT_PACKED};
-	ret->data = p + layout_pad(key.n) / 8;
-	ret->hash = layout_value_hash(&f, tag, layout_load(&e->sum));
+	ret->data = p + layout_pad(k->key.n) / 8;
+	ret->hash = layout_value_hash(&f, k->tag, layout_load(&e->sum));
 	ret->own_version = own;
 	*ret_outcome = judge(&ret->value, now, dies);
 	return true;
@@ -179,14 +179,16 @@ static bool same_seq(uint32_t a, uint32_t b)
 	return ((a ^ b) & ~LAYOUT_PASSED) == 0;
 }
 
-void store_reader_expect(const struct store_reader *r, struct bytes key)
+struct reader_key store_reader_key(const struct store_reader *r, struct bytes key)
 {
 	struct layout l = {r->n_buckets, r->probes, r->arena, r->end};
+	struct reader_key k = {key, hash_bytes(key, r->seed)};
 
-	__builtin_prefetch(&buckets(r)[layout_home(l, hash_bytes(key, r->seed))]);
+	__builtin_prefetch(&buckets(r)[layout_home(l, k.tag)]);
+	return k;
 }
 
-enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes key,
+enum reader_outcome store_reader_find(const struct store_reader *r, const struct reader_key *k,
                                       struct instant now, struct reader_view *ret)
 {
 	const struct layout_header *h = header(r);
@@ -194,7 +196,8 @@ enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes
 	const struct layout_bucket *b;
 	enum reader_outcome outcome = READER_MISS;
 	uint32_t at, state;
-	uint64_t tag, mark, marks;
+	const uint64_t mark = layout_mark(k->tag);
+	uint64_t marks;
 	unsigned first, n;
 	bool found;
 	int tries = 0;
@@ -203,9 +206,7 @@ enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes
 	if (__atomic_load_n(&h->boot_id, __ATOMIC_ACQUIRE) != r->boot_id ||
 	    layout_load(&h->magic) != LAYOUT_MAGIC)
 		return READER_GONE;
-	tag = hash_bytes(key, r->seed);
-	mark = layout_mark(tag);
-	at = layout_home(l, tag);
+	at = layout_home(l, k->tag);
 	for (uint32_t probe = 0; probe < r->probes; probe++) {
 		b = &buckets(r)[at];
 	again:
@@ -220,8 +221,8 @@ enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes
 				continue;
 			for (unsigned i = 0; i < n && !found; i++)
 				found = (marks >> 16 * i & 0xffff) == mark &&
-				        look(r, layout_load32(&b->off[first + i]), tag, key, now,
-				             &outcome, ret);
+				        look(r, layout_load32(&b->off[first + i]), k, now, &outcome,
+				             ret);
 		}
 		layout_fence_acquire();
 		if (!same_seq(layout_load32(&b->state), state))
@@ -279,11 +280,12 @@ enum reader_outcome store_reader_get(const struct store_reader *r, struct bytes 
                                      struct instant now, void *buf, uint64_t cap,
                                      struct reader_value *ret)
 {
+	const struct reader_key k = store_reader_key(r, key);
 	struct reader_view v;
 	enum reader_outcome o;
 
 	for (int i = 0; i < COPIES; i++) {
-		o = store_reader_find(r, key, now, &v);
+		o = store_reader_find(r, &k, now, &v);
 		if (o == READER_MISS || o == READER_GONE)
 			return o;
 		if (v.value.value_bytes > cap) {

@@ -70,11 +70,17 @@ struct reader_clock {
 void store_reader_clock(const struct store_reader *r, int64_t boottime_us, struct reader_clock *c,
                         struct instant *ret_now, struct span *ret_silence);
 
+/* A key, and the hash of it by which this segment finds it. Lives as long as the key's bytes. */
+struct reader_key {
+	struct bytes key;
+	uint64_t tag;
+};
+
 /*
- * Asks memory for what store_reader_find reads first of the key, which takes a while: to be called before
- * whatever else a get has to do.
+ * Hashes the key, and asks memory for what store_reader_find reads first of it, which takes a while: to
+ * be called before whatever else a get has to do.
  */
-void store_reader_expect(const struct store_reader *r, struct bytes key);
+struct reader_key store_reader_key(const struct store_reader *r, struct bytes key);
 
 /* A value in its place. */
 struct reader_view {
@@ -91,7 +97,7 @@ struct reader_view {
  * Where the value is, if there is one to be served at `now`: FRESH, GRACE or STALE; else MISS or
  * GONE. What is in *ret was one entry's when it was read; the value itself has not been looked at.
  */
-enum reader_outcome store_reader_find(const struct store_reader *r, struct bytes key,
+enum reader_outcome store_reader_find(const struct store_reader *r, const struct reader_key *k,
                                       struct instant now, struct reader_view *ret);
 
 /*

@@ -143,7 +143,9 @@ static void read_key(unsigned k)
 	if (w.reads % 2) {
 		o = store_reader_get(&w.r, key_name(k), at, buf, sizeof(buf), &v);
 	} else {
-		o = store_reader_find(&w.r, key_name(k), at, &view);
+		struct reader_key key = store_reader_key(&w.r, key_name(k));
+
+		o = store_reader_find(&w.r, &key, at, &view);
 		if (o == READER_FRESH || o == READER_GRACE || o == READER_STALE) {
 			if (!store_reader_check(&w.r, &view) ||
 			    view.value.value_bytes > sizeof(buf))

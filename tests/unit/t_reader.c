@@ -352,17 +352,18 @@ TEST(a_view_is_checked_before_and_after)
 	struct reader_view v;
 	uint32_t e;
 	struct store *s = one_entry(&r, &e);
+	struct reader_key k = store_reader_key(&r, bytes_str("k"));
 	char buf[8];
 
-	OK(store_reader_find(&r, bytes_str("k"), T(1), &v) == READER_FRESH);
+	OK(store_reader_find(&r, &k, T(1), &v) == READER_FRESH);
 	OK(store_reader_check(&r, &v) && store_reader_copy(&r, &v, buf) && v.value.version == 5);
 	store_set_expiry(s, e, T(11), T(21));
 	OK(!store_reader_still(&r, &v) && !store_reader_copy(&r, &v, buf), "of another expiry");
-	OK(store_reader_find(&r, bytes_str("k"), T(1), &v) == READER_FRESH);
+	OK(store_reader_find(&r, &k, T(1), &v) == READER_FRESH);
 	OK(store_reader_check(&r, &v) && v.value.soft.us == T(11).us);
 	OK(store_renew(s, e, T(1), T(12), T(22)) == 0);
 	OK(!store_reader_still(&r, &v) && !store_reader_copy(&r, &v, buf));
-	OK(store_reader_find(&r, bytes_str("k"), T(1), &v) == READER_FRESH);
+	OK(store_reader_find(&r, &k, T(1), &v) == READER_FRESH);
 	*(char *)(uintptr_t)v.data ^= 1;
 	OK(!store_reader_check(&r, &v) && store_reader_still(&r, &v));
 	store_release(&s);
