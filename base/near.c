@@ -5,35 +5,38 @@
 
 #define MAX_NAME 64 /* longer ones are not looked at */
 
-/* Letters to change, put in or leave out (Levenshtein). */
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Letters to change, put in or leave out, and neighbours to swap (Damerau's distance, of the simple kind). */
 static size_t distance(struct bytes wrong, const char *name)
 {
-	const char *a = wrong.p;
-	size_t nb = strlen(name), row[MAX_NAME];
+	size_t rows[3][MAX_NAME], n_name = strlen(name);
+	const char *w = wrong.p;
 
-	if (wrong.n >= MAX_NAME || nb >= MAX_NAME)
+	if (wrong.n >= MAX_NAME || n_name >= MAX_NAME)
 		return MAX_NAME;
-	for (size_t j = 0; j <= nb; j++)
-		row[j] = j;
+	for (size_t j = 0; j <= n_name; j++)
+		rows[0][j] = j;
 	for (size_t i = 1; i <= wrong.n; i++) {
-		size_t diagonal = row[0];
+		size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
 
 		row[0] = i;
-		for (size_t j = 1; j <= nb; j++) {
-			size_t above = row[j], best = diagonal + (a[i - 1] != name[j - 1]);
-
-			best = above + 1 < best ? above + 1 : best;
-			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-			row[j] = best;
-			diagonal = above;
+		for (size_t j = 1; j <= n_name; j++) {
+			row[j] = above[j - 1] + (w[i - 1] != name[j - 1]);
+			row[j] = least(row[j], least(above[j], row[j - 1]) + 1);
+			if (i > 1 && j > 1 && w[i - 1] == name[j - 2] && w[i - 2] == name[j - 1])
+				row[j] = least(row[j], above2[j - 2] + 1);
 		}
 	}
-	return row[nb];
+	return rows[wrong.n % 3][n_name];
 }
 
 struct near near_to(struct bytes wrong)
 {
-	return (struct near){.wrong = wrong, .best = wrong.n < MAX_NAME ? wrong.n / 2 + 1 : 0};
+	return (struct near){.wrong = wrong, .slips = (wrong.n + 2) / 3 + 1};
 }
 
 /* "ttl" for "ttl_s": an ending that is left out is one slip, however long. */
@@ -44,10 +47,10 @@ static bool is_begun(struct bytes wrong, const char *name)
 
 void near_offer(struct near *n, const char *name)
 {
-	size_t d = is_begun(n->wrong, name) ? 1 : distance(n->wrong, name);
+	size_t slips = is_begun(n->wrong, name) ? 1 : distance(n->wrong, name);
 
-	if (d < n->best) {
-		n->best = d;
+	if (slips < n->slips) {
+		n->slips = slips;
 		n->name = name;
 	}
 }

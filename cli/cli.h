@@ -41,12 +41,6 @@ __attribute__((format(printf, 1, 2))) int cli_error(const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) int cli_usage(const char *fmt, ...);
 
 /*
- * The one of `word[0..n)` that `typed` most likely means: a unique prefix, or at most two slips of
- * the finger away (one for words of up to three letters). NULL when nothing is near.
- */
-const char *cli_nearest(const char *typed, const char *const *word, size_t n);
-
-/*
  * Set by SIGINT and SIGTERM once cli_catch_signals() was called: commands that take long end their loop
  * then, clean up, and return cli_signal_status(), 128 + the signal; or 0 where Ctrl-C is the way to end.
  */

@@ -2,6 +2,7 @@
 /* prewarm, pause, resume, purge: what an operator tells the daemon to do. */
 #include "cli/cli.h"
 
+#include "base/near.h"
 #include "cli/ask.h"
 #include "cli/human.h"
 #include "cli/json.h"
@@ -120,14 +121,16 @@ static unsigned pause_what(const char *word)
 	static const char *const words[] = {"all", "learning", "prefetch"};
 	static const unsigned bits[] = {REQUEST_LEARNING | REQUEST_PREFETCH, REQUEST_LEARNING,
 	                                REQUEST_PREFETCH};
-	const char *nearest;
+	struct near near = near_to(bytes_str(word));
 
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < 3; i++) {
 		if (!strcmp(words[i], word))
 			return bits[i];
-	nearest = cli_nearest(word, words, 3);
+		near_offer(&near, words[i]);
+	}
 	cli_say("\"%s\" is not one of learning, prefetch, all%s%s%s", word,
-	        nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+	        near.name ? "; did you mean " : "", near.name ? near.name : "",
+	        near.name ? "?" : "");
 	return 0;
 }
 

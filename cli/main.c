@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cli/cli.h"
 
+#include "base/near.h"
 #include "cli/ask.h"
 #include "cli/options.h"
 #include "cli/term.h"
@@ -105,62 +106,6 @@ int cli_usage(const char *fmt, ...)
 	return CLI_USAGE;
 }
 
-/* -- Nearest word ------------------------------------------------------------------------------ */
-
-#define WORD_MAX 32
-
-/*
- * Insertions, deletions, replacements and swaps of neighbours that turn a into b (Damerau's
- * distance).
- */
-static size_t distance(const char *a, const char *b)
-{
-	size_t d[3][WORD_MAX + 1], n = strlen(a), m = strlen(b);
-
-	if (n > WORD_MAX || m > WORD_MAX)
-		return WORD_MAX;
-	for (size_t j = 0; j <= m; j++)
-		d[0][j] = j;
-	for (size_t i = 1; i <= n; i++) {
-		size_t *row = d[i % 3], *up = d[(i + 2) % 3], *up2 = d[(i + 1) % 3];
-
-		row[0] = i;
-		for (size_t j = 1; j <= m; j++) {
-			size_t best = up[j - 1] + (a[i - 1] != b[j - 1]);
-
-			if (up[j] + 1 < best)
-				best = up[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    up2[j - 2] + 1 < best)
-				best = up2[j - 2] + 1;
-			row[j] = best;
-		}
-	}
-	return d[n % 3][m];
-}
-
-const char *cli_nearest(const char *typed, const char *const *word, size_t n)
-{
-	const char *best = NULL, *prefix = NULL;
-	size_t best_d = strlen(typed) > 3 ? 2 : 1, n_prefix = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		size_t d = distance(typed, word[i]);
-
-		if (*typed && !strncmp(typed, word[i], strlen(typed))) {
-			prefix = word[i];
-			n_prefix++;
-		}
-		if (d < best_d || (d == best_d && !best)) {
-			best = word[i];
-			best_d = d;
-		}
-	}
-	return n_prefix == 1 ? prefix : best;
-}
-
 /* -- Signals ----------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t caught;
@@ -216,13 +161,13 @@ static void overview(void)
 
 static int unknown_command(const char *name)
 {
-	const char *word[N_COMMANDS], *nearest;
+	struct near near = near_to(bytes_str(name));
 
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		word[i] = commands[i].name;
-	nearest = cli_nearest(name, word, N_COMMANDS);
-	if (nearest)
-		return cli_usage("there is no command \"%s\"; did you mean \"%s\"?", name, nearest);
+		near_offer(&near, commands[i].name);
+	if (near.name)
+		return cli_usage("there is no command \"%s\"; did you mean \"%s\"?", name,
+		                 near.name);
 	return cli_usage("there is no command \"%s\"; `forecache help` lists them", name);
 }
 

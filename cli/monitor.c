@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/term.h"
 #include "daemon/message_json.h"
+#include "base/near.h"
 #include "base/text.h"
 #include "proto/notice.h"
 
@@ -71,19 +72,20 @@ static const char *const kinds[] = {
 static int check_kind(const char *what)
 {
 	char typed[64], all[256] = "";
-	const char *nearest;
+	struct near near;
 	size_t n = 0;
 
 	snprintf(typed, sizeof(typed), "%.*s", (int)strcspn(what, ":"), what);
+	near = near_to(bytes_str(typed));
 	for (size_t i = 0; i < N_KINDS; i++) {
 		if (!strcmp(kinds[i], typed))
 			return CLI_OK;
+		near_offer(&near, kinds[i]);
 		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "", kinds[i]);
 	}
-	nearest = cli_nearest(typed, kinds, N_KINDS);
 	return cli_usage("monitor: \"%s\" is not one of %s%s%s%s", typed, all,
-	                 nearest ? "; did you mean " : "", nearest ? nearest : "",
-	                 nearest ? "?" : "");
+	                 near.name ? "; did you mean " : "", near.name ? near.name : "",
+	                 near.name ? "?" : "");
 }
 
 /* The daemon has been heard of. */

@@ -6,6 +6,7 @@
 #include "cli/term.h"
 
 #include "base/bug.h"
+#include "base/near.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -99,21 +100,21 @@ static int take(const char *command, const struct option_row *row, const char *t
 static int unknown_option(const char *command, const char *typed,
                           const struct option_row *const *row, size_t n)
 {
-	const char *word[ROWS_MAX + 1], *nearest;
 	char what[160], name[64];
+	struct near near;
 
 	if (strncmp(typed, "--", 2)) {
 		snprintf(what, sizeof(what), "unknown option %.60s", typed);
 		return complain(command, what);
 	}
-	for (size_t i = 0; i < n; i++)
-		word[i] = row[i]->name;
-	word[n] = "help";
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(typed + 2, "="), typed + 2);
-	nearest = cli_nearest(name, word, n + 1);
-	if (nearest)
+	near = near_to(bytes_str(name));
+	for (size_t i = 0; i < n; i++)
+		near_offer(&near, row[i]->name);
+	near_offer(&near, "help");
+	if (near.name)
 		snprintf(what, sizeof(what), "unknown option --%s; did you mean --%s?", name,
-		         nearest);
+		         near.name);
 	else
 		snprintf(what, sizeof(what), "unknown option --%s", name);
 	return complain(command, what);
@@ -310,14 +311,14 @@ int options_parse(const struct usage *u, const struct option_row *row, size_t n,
 int options_subcommand(const struct usage *u, const struct subcommand *sub, size_t n, int argc,
                        char **argv)
 {
-	const char *word[ROWS_MAX], *command = argv[0], *nearest;
+	const char *command = argv[0];
+	struct near near;
 	bool words = argc == 2 && !strcmp(argv[1], "--help-words");
 	char name[64];
 	int status;
 
 	BUG_ON(n > ROWS_MAX);
 	for (size_t i = 0; i < n; i++) {
-		word[i] = sub[i].name;
 		if (words)
 			puts(sub[i].name);
 		if (argc < 2 || strcmp(argv[1], sub[i].name))
@@ -329,10 +330,12 @@ int options_subcommand(const struct usage *u, const struct subcommand *sub, size
 	status = options_parse(u, NULL, 0, &argc, &argv);
 	if (status >= 0)
 		return status;
-	nearest = cli_nearest(argv[0], word, n);
+	near = near_to(bytes_str(argv[0]));
+	for (size_t i = 0; i < n; i++)
+		near_offer(&near, sub[i].name);
 	return cli_usage("%s: there is no \"%s\" in %s%s%s%s", command, argv[0], u->synopsis,
-	                 nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-	                 nearest ? "\"?" : "");
+	                 near.name ? "; did you mean \"" : "", near.name ? near.name : "",
+	                 near.name ? "\"?" : "");
 }
 
 int options_parse_common(int *argc, char ***argv, bool *ret_help, bool *ret_version)

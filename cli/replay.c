@@ -2,6 +2,7 @@
 #include "cli/replay.h"
 
 #include "base/mem.h"
+#include "base/near.h"
 #include "calendar/calendar.h"
 #include "cli/bar.h"
 #include "cli/cli.h"
@@ -95,14 +96,16 @@ static size_t fields_of(struct learn_options *o, struct field *f)
 static int set_field(struct learn_options *o, const char *text)
 {
 	struct field f[MAX_FIELDS];
-	const char *word[MAX_FIELDS], *equals = strchr(text, '='), *near;
+	const char *equals = strchr(text, '=');
 	size_t n = fields_of(o, f), length = equals ? (size_t)(equals - text) : strlen(text);
 	char name[64], *end;
+	struct near near;
 	double x;
 
 	snprintf(name, sizeof(name), "%.*s", (int)length, text);
+	near = near_to(bytes_str(name));
 	for (size_t i = 0; i < n; i++) {
-		word[i] = f[i].name;
+		near_offer(&near, f[i].name);
 		if (strcmp(f[i].name, name) != 0)
 			continue;
 		x = equals ? strtod(equals + 1, &end) : NAN;
@@ -112,9 +115,8 @@ static int set_field(struct learn_options *o, const char *text)
 		*f[i].into = x;
 		return CLI_OK;
 	}
-	near = cli_nearest(name, word, n);
-	if (near)
-		return cli_usage("--set: there is no %s; did you mean %s?", name, near);
+	if (near.name)
+		return cli_usage("--set: there is no %s; did you mean %s?", name, near.name);
 	return cli_usage("--set: there is no %s; the names are those of the configuration", name);
 }
 

@@ -47,6 +47,12 @@ check_PROGRAMS += %D%/unit/t_hash
 %C%_unit_t_hash_LDADD = base/libbase.la -lm
 TESTS += %D%/unit/t_hash
 
+check_PROGRAMS += %D%/unit/t_near
+%C%_unit_t_near_SOURCES = %D%/unit/t_near.c
+%C%_unit_t_near_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_near_LDADD = base/libbase.la
+TESTS += %D%/unit/t_near
+
 check_PROGRAMS += %D%/unit/t_intern
 %C%_unit_t_intern_SOURCES = %D%/unit/t_intern.c
 %C%_unit_t_intern_CPPFLAGS = $(UNIT_CPPFLAGS)
