@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+char *text_copy(const char *s)
+{
+	return s ? mem_dup(s, strlen(s)) : NULL;
+}
+
 /* Bytes of the well-formed UTF-8 sequence at s (of n bytes), or 0 when there is none. */
 static size_t sequence(const unsigned char *s, size_t n)
 {

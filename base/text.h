@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes that came from elsewhere as text that is safe to show. The results are the caller's to
- * free.
+ * Strings, and bytes that came from elsewhere as text that is safe to show. The results are the
+ * caller's to free.
  */
 #ifndef FORECACHED_BASE_TEXT_H
 #define FORECACHED_BASE_TEXT_H
@@ -9,6 +9,9 @@
 #include "base/bytes.h"
 
 #include <stdbool.h>
+
+/* A copy; NULL of NULL. */
+char *text_copy(const char *s);
 
 /* For a terminal: control characters (C0, DEL, C1) and what is not UTF-8 become \xHH. */
 char *text_printable(struct bytes b);

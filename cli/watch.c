@@ -390,7 +390,7 @@ static int add_header(struct option_list *list, const char *text, char ***kept, 
 		if (!strchr(line, ':'))
 			continue;
 		*kept = mem_realloc(*kept, *n_kept + 1, sizeof(**kept));
-		(*kept)[*n_kept] = mem_dup(line, strlen(line));
+		(*kept)[*n_kept] = text_copy(line);
 		list->item[list->n++] = (*kept)[(*n_kept)++];
 	}
 	fclose(f);

@@ -156,7 +156,7 @@ static int parse_header(struct config_reader *p, const cJSON *v, const char *pat
 	if (n < 0 || (size_t)n >= sizeof(line))
 		return config_fail(p->err, path, "is longer than %zu bytes", sizeof(line) - 1);
 	ret->line = mem_dup(line, (size_t)n);
-	ret->source = mem_dup(source, strlen(source));
+	ret->source = text_copy(source);
 	config_source_note(p->c, path, p->file);
 	return 0;
 }
@@ -232,7 +232,7 @@ static int parse_origins(struct config_reader *p, const cJSON *v, const char *pa
 			                   "is not a name for an origin: \"none\" means no origin");
 		o = vec_push(&p->c->origins);
 		memset(o, 0, sizeof(*o));
-		o->name = mem_dup(e->string, strlen(e->string));
+		o->name = text_copy(e->string);
 		option_defaults(&option_origin, &o->policy);
 		option_defaults(&option_http, &o->http);
 		rc = parse_origin(p, e, sub, o);

@@ -2,6 +2,7 @@
 #include "daemon/config_source.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,9 +52,9 @@ void config_source_note(struct config *c, const char *path, const char *from)
 		free(s->from);
 	} else {
 		s = vec_push(&c->sources->list);
-		s->path = mem_dup(path, strlen(path));
+		s->path = text_copy(path);
 	}
-	s->from = mem_dup(from, strlen(from));
+	s->from = text_copy(from);
 }
 
 const char *config_source_of(const struct config *c, const char *path)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/config_value.h"
 
-#include "base/mem.h"
 #include "base/near.h"
+#include "base/text.h"
 #include "daemon/config_source.h"
 
 #include <errno.h>
@@ -79,7 +79,7 @@ const char *config_kind_of(const cJSON *v)
 void config_set_text(char **field, const char *value)
 {
 	free(*field);
-	*field = value ? mem_dup(value, strlen(value)) : NULL;
+	*field = text_copy(value);
 }
 
 int config_read_text(struct config_reader *p, const cJSON *v, const char *path, char **ret)

@@ -149,11 +149,6 @@ int http_header_check(const char *header, struct http_origin_error *e)
 	return err;
 }
 
-static char *copy(const char *s)
-{
-	return s ? mem_dup(s, strlen(s)) : NULL;
-}
-
 static void route_release(struct http_setup_route *r)
 {
 	size_t i;
@@ -190,17 +185,17 @@ static int route_read(const struct http_route *c, struct http_setup_route *r,
 	size_t i;
 	int err;
 
-	r->match = copy(c->match);
+	r->match = text_copy(c->match);
 	if (!c->url)
 		return http_refuse(e, -EINVAL, "url: missing");
 	why = url_template_check(c->url, c->match);
 	if (why)
 		return http_refuse(e, -EINVAL, "url: '%.120s' %s", c->url, why);
-	r->url = copy(c->url);
+	r->url = text_copy(c->url);
 	r->cache_private = c->cache_private;
 	r->vary = mem_calloc(c->n_vary + 1, sizeof *r->vary);
 	for (; r->n_vary < c->n_vary; r->n_vary++)
-		r->vary[r->n_vary] = copy(c->vary[r->n_vary]);
+		r->vary[r->n_vary] = text_copy(c->vary[r->n_vary]);
 	if (content_ignore_new(c->ignore, c->n_ignore, &r->ignore, &why))
 		return http_refuse(e, -EINVAL, "ignore: %s", why);
 	for (i = 0; i < c->n_headers; i++) {
@@ -223,10 +218,10 @@ int http_setup_new(const struct http_origin_config *c, struct http_setup **ret,
 	int err = 0;
 
 	s->users = 1;
-	s->name = copy(c->name ? c->name : "origin");
-	s->ca_file = copy(c->ca_file);
-	s->proxy = copy(c->proxy);
-	s->user_agent = copy(c->user_agent ? c->user_agent : "forecached/" FORECACHED_VERSION);
+	s->name = text_copy(c->name ? c->name : "origin");
+	s->ca_file = text_copy(c->ca_file);
+	s->proxy = text_copy(c->proxy);
+	s->user_agent = text_copy(c->user_agent ? c->user_agent : "forecached/" FORECACHED_VERSION);
 	s->scale = c->time_scale > 0 ? c->time_scale : 1;
 #define X(field, def, lo, hi, unit, help)                                                          \
 	if (!err && !(c->field >= (lo) && c->field <= (hi)))                                       \

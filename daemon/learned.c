@@ -2,6 +2,7 @@
 #include "daemon/learned.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 
@@ -61,7 +62,7 @@ static void own_add(struct learned *l, const struct record *r)
 	struct record *c = vec_push(&l->own);
 
 	*c = *r;
-	c->kind = mem_dup("report", 6);
+	c->kind = text_copy("report");
 	c->name.p = mem_dup(r->name.p, r->name.n);
 	c->endpoint.p = mem_dup(r->endpoint.p, r->endpoint.n);
 	for (size_t k = 0; k < r->n_fields; k++) {
@@ -69,7 +70,7 @@ static void own_add(struct learned *l, const struct record *r)
 
 		if (r->field[k].n)
 			memcpy(v, r->field[k].v, r->field[k].n * sizeof(*v));
-		c->field[k].name = mem_dup(r->field[k].name, strlen(r->field[k].name));
+		c->field[k].name = text_copy(r->field[k].name);
 		c->field[k].v = v;
 	}
 }

@@ -26,7 +26,7 @@
 
 #include "daemon/daemon.h"
 
-#include "base/mem.h"
+#include "base/text.h"
 #include "daemon/crew.h"
 #include "daemon/large.h"
 #include "daemon/learned.h"
@@ -480,9 +480,9 @@ static int serve(struct daemon *d, const struct options *o)
 	struct rundir_error err = {.text = ""};
 	int rc, lock;
 
-	d->dir = mem_dup(c->dir, strlen(c->dir));
-	d->state_dir = mem_dup(c->state, strlen(c->state));
-	d->config_file = o->config ? mem_dup(o->config, strlen(o->config)) : NULL;
+	d->dir = text_copy(c->dir);
+	d->state_dir = text_copy(c->state);
+	d->config_file = text_copy(o->config);
 	d->boot_id = random_u64();
 	d->started = clock_now(&d->clock);
 	umask(group ? 0007 : 0077);

@@ -2,6 +2,7 @@
 #include "daemon/origins.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/vec.h"
 #include "daemon/daemon.h"
 #include "daemon/large.h"
@@ -66,7 +67,7 @@ static struct slot *slot_of(struct origins *o, const char *name)
 		if (!strcmp(o->slot.v[i]->name, name))
 			return o->slot.v[i];
 	s = mem_calloc(1, sizeof(*s));
-	*s = (struct slot){.d = o->d, .name = mem_dup(name, strlen(name))};
+	*s = (struct slot){.d = o->d, .name = text_copy(name)};
 	*vec_push(&o->slot) = s;
 	return s;
 }

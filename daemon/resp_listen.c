@@ -3,6 +3,7 @@
 #include "daemon/resp_conn.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "daemon/address.h"
 #include "daemon/log.h"
 
@@ -199,7 +200,7 @@ static int read_password(struct resp *r, const char *file, struct resp_listen_er
 	errno = EINVAL;
 	if (!*line)
 		return fail(e, "redis_password_file: %s: its first line is empty", file);
-	r->password = mem_dup(line, strlen(line));
+	r->password = text_copy(line);
 	explicit_bzero(line, sizeof(line));
 	return 0;
 }

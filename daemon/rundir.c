@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/rundir.h"
 
-#include "base/mem.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,10 +31,10 @@ char *rundir_default(const char **ret_from)
 
 	*ret_from = "$FORECACHED_DIR";
 	if (own && *own)
-		return mem_dup(own, strlen(own));
+		return text_copy(own);
 	*ret_from = xdg && *xdg ? "$XDG_RUNTIME_DIR" : "default";
 	snprintf(path, sizeof(path), "%s/forecached", xdg && *xdg ? xdg : "/run");
-	return mem_dup(path, strlen(path));
+	return text_copy(path);
 }
 
 int rundir_make(const char *dir, bool group, struct rundir_error *reterr)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/schedule_rule.h"
 
-#include "base/mem.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,9 +16,10 @@
 /* So far back and ahead a calendar is read to know its end. */
 #define CALENDAR_REACH SPAN_S(INT64_C(20) * 31556952)
 
-static char *dup_or_null(const char *s)
+/* What "" and NULL say is the same: nothing. */
+static char *said(const char *s)
 {
-	return s && *s ? mem_dup(s, strlen(s)) : NULL;
+	return s && *s ? text_copy(s) : NULL;
 }
 
 void schedule_rule_release(struct schedule_rule *r)
@@ -37,14 +38,14 @@ struct schedule_rule schedule_rule_copy(const struct schedule_rule *r)
 {
 	struct schedule_rule x = *r;
 
-	x.name = dup_or_null(r->name);
-	x.rrule = dup_or_null(r->rrule);
-	x.tz = dup_or_null(r->tz);
-	x.calendar = dup_or_null(r->calendar);
-	x.start = dup_or_null(r->start);
+	x.name = said(r->name);
+	x.rrule = said(r->rrule);
+	x.tz = said(r->tz);
+	x.calendar = said(r->calendar);
+	x.start = said(r->start);
 	x.patterns = (struct config_texts){0};
 	for (size_t i = 0; i < r->patterns.n; i++)
-		*vec_push(&x.patterns) = dup_or_null(r->patterns.v[i]);
+		*vec_push(&x.patterns) = said(r->patterns.v[i]);
 	return x;
 }
 
@@ -69,11 +70,11 @@ static void take_source(struct schedule_rule *r, const char *zone)
 	if (!source || r->skip_holidays)
 		return;
 	free(r->calendar);
-	r->calendar = mem_dup(source, strlen(source));
+	r->calendar = text_copy(source);
 	r->skip_holidays = true;
 	if (zone) {
 		free(r->tz);
-		r->tz = mem_dup(zone, strlen(zone));
+		r->tz = text_copy(zone);
 	}
 }
 

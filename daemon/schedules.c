@@ -3,6 +3,7 @@
 
 #include "base/heap.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/pattern.h"
@@ -560,7 +561,7 @@ static char *start_of(const struct request *r)
 	t = (time_t)(r->schedule.start.us / 1000000);
 	gmtime_r(&t, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return mem_dup(text, strlen(text));
+	return text_copy(text);
 }
 
 /* What the reader of the file they are kept in refuses. */

@@ -2,6 +2,7 @@
 #include "daemon/setup.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "calendar/calendar.h"
 #include "daemon/config_source.h"
 #include "daemon/content_hash.h"
@@ -17,11 +18,6 @@
 #include <sys/stat.h>
 
 #define YEAR SPAN_S(31556952)
-
-static char *dup_text(const char *s)
-{
-	return mem_dup(s, strlen(s));
-}
 
 /* -- Zones ------------------------------------------------------------------------------------ */
 
@@ -62,8 +58,8 @@ int setup_zone(struct setup *s, const char *name, const char *calendar, struct i
 	               : calendar_zone(name, from, to, &z.zone, &err);
 	if (rc)
 		return wrong_zone(name, from, to, rc, &err, reterr);
-	z.name = dup_text(name);
-	z.calendar = dup_text(calendar);
+	z.name = text_copy(name);
+	z.calendar = text_copy(calendar);
 	z.events = false;
 	*vec_push(&s->zones) = z;
 	*ret = z.zone;
@@ -97,7 +93,7 @@ static void take_source(struct setup *s, const struct config_schedule *y, struct
 	char own[128];
 
 	*vec_push(&s->event_zones) =
-	        schedule_rule_event_zone(y, own, sizeof(own)) ? dup_text(own) : NULL;
+	        schedule_rule_event_zone(y, own, sizeof(own)) ? text_copy(own) : NULL;
 	if (source && !setup_zone(s, y->tz, source, now, &zone, &ignored) && s->zones.n > n)
 		s->zones.v[n].events = true;
 }
@@ -238,7 +234,7 @@ static char *url_of(const struct config_origin *o, const char *url)
 	char *s;
 
 	if (url && (!strncmp(url, "http://", 7) || !strncmp(url, "https://", 8)))
-		return dup_text(url);
+		return text_copy(url);
 	url = url ? url : "{+key}";
 	n = strlen(o->url) + strlen(url) + 2;
 	s = mem_calloc(n, 1);

@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "daemon/ring.h"
 #include "proto/reply.h"
 
@@ -428,7 +429,7 @@ static int bind_socket(struct wire *w, enum socket_index k, const struct config 
 		set_option(s, ZMQ_ROUTER_MANDATORY, 1);
 	if (zmq_bind(s, address))
 		return fail(reterr, -errno, "cannot bind %.300s: %s", address, zmq_strerror(errno));
-	w->path[k] = mem_dup(path, strlen(path));
+	w->path[k] = text_copy(path);
 	return 0;
 }
 

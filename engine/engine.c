@@ -2,6 +2,7 @@
 #include "engine/state.h"
 
 #include "base/bug.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,7 +80,7 @@ static uint32_t add_origin(struct engine *e, struct instant now, const char *nam
 		return i;
 	}
 	o = vec_push(&e->origin);
-	*o = (struct origin_state){.name = mem_dup(name, strlen(name)), .policy = *y};
+	*o = (struct origin_state){.name = text_copy(name), .policy = *y};
 	budget_init(&o->budget, y->rate, y->burst, y->concurrency, now);
 	return (uint32_t)(e->origin.n - 1);
 }
@@ -131,9 +132,8 @@ void engine_configure(struct engine *e, struct instant now, const struct engine_
 	for (size_t i = 0; i < c->n_rules; i++) {
 		const struct engine_rule *r = &c->rule[i];
 		struct rule_state s = {
-		        .match = mem_dup(r->match, strlen(r->match)),
-		        .class_name = r->class_name ? mem_dup(r->class_name, strlen(r->class_name))
-		                                    : NULL,
+		        .match = text_copy(r->match),
+		        .class_name = text_copy(r->class_name),
 		        .origin = r->origin == ORIGIN_NONE
 		                          ? ORIGIN_NONE
 		                          : find_origin(e, c->origins[r->origin].name),

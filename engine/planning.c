@@ -17,6 +17,7 @@
 
 #include "analyzer/personal.h"
 #include "analyzer/template.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -710,7 +711,7 @@ bool planning_next_by_hand(struct engine *e, struct instant now)
 	if (!e->by_hand.n || x->stage != PLAN_NONE)
 		return false;
 	p = x->hand = mem_calloc(1, sizeof(*p));
-	p->name = mem_dup("prewarm", 7);
+	p->name = text_copy("prewarm");
 	p->pattern = h->pattern;
 	h->pattern = NULL;
 	p->source = PREFETCH_MANUAL;

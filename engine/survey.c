@@ -2,6 +2,7 @@
 #include "engine/survey.h"
 
 #include "analyzer/template.h"
+#include "base/text.h"
 #include "engine/state.h"
 
 #include <math.h>
@@ -226,8 +227,7 @@ bool survey_warmth_start(struct survey_warmth *s, const struct engine *e, struct
 		if (!is_named(c, schedule) || k == c->at.n)
 			continue;
 		s->peak = c->at.v[k];
-		*vec_push(&s->pattern) =
-		        bytes_of(mem_dup(c->pattern, strlen(c->pattern)), strlen(c->pattern));
+		*vec_push(&s->pattern) = bytes_str(text_copy(c->pattern));
 	}
 	return !schedule.n || s->pattern.n;
 }

@@ -2,6 +2,7 @@
 #include "sim/log.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -42,7 +43,7 @@ struct log *log_open(const char *path, const struct trace *t, const char *policy
 	}
 	l = mem_calloc(1, sizeof(*l));
 	l->f = f;
-	l->path = mem_dup(path, strlen(path));
+	l->path = text_copy(path);
 	l->trace = t;
 	setvbuf(f, NULL, _IONBF, 0);
 	fprintf(f, "# forecache simulate, policy %s, seed %" PRIu64 "\n", policy, seed);

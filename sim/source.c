@@ -2,6 +2,7 @@
 #include "sim/source.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -223,7 +224,7 @@ struct source *source_open(const char *path, struct fault *reterr)
 	int r;
 
 	s->own_fd = strcmp(path, "-") != 0;
-	s->name = s->own_fd ? mem_dup(path, strlen(path)) : mem_dup("<stdin>", 7);
+	s->name = text_copy(s->own_fd ? path : "<stdin>");
 	s->in = mem_calloc(1, IN_BYTES);
 	s->out_cap = OUT_BYTES;
 	/* + 1: the NUL behind a last line without newline */
