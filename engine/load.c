@@ -353,13 +353,12 @@ int load_keep(struct engine *e, struct instant now, uint32_t key, const struct f
 	return rc;
 }
 
-int load_accept(struct engine *e, struct instant now, uint32_t key, const struct fetched *f,
-                struct effects *fx)
+/* Learns what the load took, and what the value says of the key's changes. */
+static void learn_from_load(struct engine *e, struct instant now, uint32_t key,
+                            const struct fetched *f, bool compare, bool changed)
 {
 	struct key *k = &e->key.v[key];
 	struct place *p = key_place(e, k);
-	bool compare = instant_is_set(k->loaded) && k->version && f->read.us > k->loaded.us;
-	bool changed = compare && f->version != k->version;
 
 	if (f->took.us > 0) {
 		k->load_us = k->load_us > 0 ? k->load_us + 0.2f * ((float)f->took.us - k->load_us)
@@ -380,25 +379,47 @@ int load_accept(struct engine *e, struct instant now, uint32_t key, const struct
 	} else if (!instant_is_set(k->loaded) && !engine_paused(e, now, PAUSE_LEARNING)) {
 		endpoint_first(&p->ep, p->zone, k, f->read, f->modified);
 	}
-	if (changed) {
-		struct effect *x = effect_add(fx, EFFECT_NOTICE);
+}
 
-		place_announced(p, false);
-		k->last_changed = f->read;
-		x->key = key_bytes(e, key);
-		x->endpoint = intern_name(&e->place_name, k->endpoint);
-		x->notice.what = NOTICE_CHANGED;
-		x->notice.version = f->version;
-	}
+/* Tells that the value is another one. */
+static void note_change(struct engine *e, uint32_t key, const struct fetched *f, struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+	struct effect *x = effect_add(fx, EFFECT_NOTICE);
+
+	place_announced(key_place(e, k), false);
+	k->last_changed = f->read;
+	x->key = key_bytes(e, key);
+	x->endpoint = intern_name(&e->place_name, k->endpoint);
+	x->notice.what = NOTICE_CHANGED;
+	x->notice.version = f->version;
+}
+
+/* Whether the value was read for a peak that comes. */
+static void note_prewarm(const struct engine *e, struct key *k, const struct fetched *f)
+{
+	k->at_peaks &= (uint8_t)~KEY_PEAK_READ;
+	if (k->flight != KEY_NONE && e->flight.v[k->flight].reason == LOAD_PREWARM &&
+	    f->read.us == e->flight.v[k->flight].started.us)
+		k->at_peaks |= KEY_PEAK_READ;
+}
+
+int load_accept(struct engine *e, struct instant now, uint32_t key, const struct fetched *f,
+                struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+	bool compare = instant_is_set(k->loaded) && k->version && f->read.us > k->loaded.us;
+	bool changed = compare && f->version != k->version;
+
+	learn_from_load(e, now, key, f, compare, changed);
+	if (changed)
+		note_change(e, key, f, fx);
 	prefetch_outcome(e, key, false);
 	plain_give_up(e, key);
 	k->plain &= (uint8_t)~KEY_PLAIN_GIVEN;
 	if (!(k->flags & KEY_OURS) || f->version != k->version)
 		plain_touch(e, key);
-	k->at_peaks &= (uint8_t)~KEY_PEAK_READ;
-	if (k->flight != KEY_NONE && e->flight.v[k->flight].reason == LOAD_PREWARM &&
-	    f->read.us == e->flight.v[k->flight].started.us)
-		k->at_peaks |= KEY_PEAK_READ;
+	note_prewarm(e, k, f);
 	k->p_sum = 0;
 	k->hits = 0;
 	k->errors = 0;
@@ -625,28 +646,14 @@ static void voided_ended(struct engine *e, struct instant now, uint32_t flight,
 	end_flight(e, flight);
 }
 
-void load_ended(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+/* What a load has brought. */
+static struct fetched fetched_by(const struct flight *f, struct instant now, const struct input *in)
 {
-	uint32_t flight = load_find(e, in->loaded.job), key;
-	struct fetched got;
-	struct flight *f;
-	struct key *k;
-	struct span took;
+	struct span took = instant_diff(now, f->started);
 
-	if (in->ticket) {
-		lease_failed(e, now, flight, in, fx);
-		return;
-	}
-	if (flight == FLIGHT_NONE || e->flight.v[flight].lease)
-		return; /* late, twice, or somebody else's: already answered */
-	key = e->flight.v[flight].key;
-	plain_settle(e, key);
-	f = &e->flight.v[flight];
-	k = &e->key.v[key];
 	/* what was done with the answer since is not the origin's time */
-	took = instant_diff(now, f->started);
 	took.us -= in->loaded.waited.us < took.us ? in->loaded.waited.us : took.us;
-	got = (struct fetched){
+	return (struct fetched){
 	        .value = in->loaded.value,
 	        .room = in->loaded.room,
 	        .packed = in->loaded.packed,
@@ -658,66 +665,118 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 	        .may_count = in->loaded.version != 0,
 	        .modified = in->loaded.last_modified,
 	};
-	if (f->voided && in->loaded.status != LOADED_ERROR) {
-		voided_ended(e, now, flight, in->loaded.status, &got, fx);
-		return;
+}
+
+/* Whether what a load ended with is an error, and which. */
+static bool is_error(const struct engine *e, const struct key *k, const struct input *in,
+                     struct bytes *ret_error)
+{
+	switch (in->loaded.status) {
+	case LOADED_ERROR:
+		*ret_error = in->loaded.error;
+		return true;
+	case LOADED_NOT_MODIFIED:
+		*ret_error = bytes_str("origin says not modified, but nothing is held");
+		return !(k->flags & KEY_OURS);
+	case LOADED_OK:
+		*ret_error = bytes_str("value above max_value_bytes");
+		return (double)in->loaded.value.n > e->limits.max_value_bytes;
+	default:
+		return false;
 	}
-	if (in->loaded.status == LOADED_NOT_MODIFIED && !(k->flags & KEY_OURS)) {
-		failed(e, now, flight, bytes_str("origin says not modified, but nothing is held"),
-		       SPAN_ZERO, fx);
-		return;
+}
+
+/* The origin has no such thing. */
+static void absent_ended(struct engine *e, struct instant now, uint32_t flight, struct effects *fx)
+{
+	uint32_t key = e->flight.v[flight].key;
+	struct key *k = &e->key.v[key];
+
+	serve_drop(e, key);
+	k->version = 0;
+	k->errors = (uint8_t)(k->errors < UINT8_MAX ? k->errors + 1 : k->errors);
+	k->flags = (uint8_t)((k->flags & ~KEY_FAILED) | KEY_ABSENT);
+	k->reason = TTL_NEGATIVE;
+	k->soft = k->hard = instant_add(now, error_ttl(key_place(e, k), k->errors));
+	answer_all(e, flight, REPLY_ABSENT, bytes_str(""), NULL, fx);
+}
+
+/* The value is what it was: it stays where it is, and only its times change. As load_accept. */
+static int accept_same(struct engine *e, struct instant now, uint32_t key, struct fetched *got,
+                       struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+	uint32_t entry = k->entry;
+	int rc;
+
+	got->version = k->version;
+	if (!e->store || entry == STORE_NONE) {
+		got->value = bytes_of(NULL, 0);
+		return load_accept(e, now, key, got, fx);
 	}
-	if (in->loaded.status == LOADED_ERROR) {
-		failed(e, now, flight, in->loaded.error, in->loaded.retry_after, fx);
-		return;
-	}
-	if (in->loaded.status == LOADED_OK && (double)got.value.n > e->limits.max_value_bytes) {
-		failed(e, now, flight, bytes_str("value above max_value_bytes"), SPAN_ZERO, fx);
-		return;
-	}
-	give_back(e, now, f, true, took, SPAN_ZERO);
-	if (in->loaded.status == LOADED_ABSENT) {
+	got->no_value = true;
+	load_accept(e, now, key, got, fx); /* nothing to keep: cannot fail */
+	rc = store_renew(e->store, entry, k->loaded, k->soft, k->hard);
+	if (rc)
 		serve_drop(e, key);
-		k->version = 0;
-		k->errors = (uint8_t)(k->errors < UINT8_MAX ? k->errors + 1 : k->errors);
-		k->flags = (uint8_t)((k->flags & ~KEY_FAILED) | KEY_ABSENT);
-		k->reason = TTL_NEGATIVE;
-		k->soft = k->hard = instant_add(now, error_ttl(key_place(e, k), k->errors));
-		answer_all(e, flight, REPLY_ABSENT, bytes_str(""), NULL, fx);
-	} else if (in->loaded.status == LOADED_UNCACHEABLE) {
+	return rc;
+}
+
+/* There is a value, which may be the one that is held. */
+static void value_ended(struct engine *e, struct instant now, uint32_t flight,
+                        enum load_status status, struct fetched *got, struct effects *fx)
+{
+	struct flight *f = &e->flight.v[flight];
+	uint32_t key = f->key;
+	struct key *k = &e->key.v[key];
+	bool not_modified = status == LOADED_NOT_MODIFIED;
+	int rc;
+
+	if (f->reason == LOAD_AUDIT && (k->flags & KEY_OURS)) {
+		bool same = not_modified || got->version == k->version;
+
+		price_audit(key_price(e, k), f->audit_weight, !same);
+		endpoint_audit(&key_place(e, k)->ep, f->audit_weight, f->audit_said, !same);
+	}
+	rc = not_modified ? accept_same(e, now, key, got, fx) : load_accept(e, now, key, got, fx);
+	answer_all(e, flight, REPLY_OK, bytes_str(""), rc ? got : NULL, fx);
+}
+
+void load_ended(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	uint32_t flight = load_find(e, in->loaded.job), key;
+	enum load_status status = in->loaded.status;
+	struct bytes error;
+	struct fetched got;
+	struct flight *f;
+
+	if (in->ticket) {
+		lease_failed(e, now, flight, in, fx);
+		return;
+	}
+	if (flight == FLIGHT_NONE || e->flight.v[flight].lease)
+		return; /* late, twice, or somebody else's: already answered */
+	key = e->flight.v[flight].key;
+	plain_settle(e, key);
+	f = &e->flight.v[flight];
+	got = fetched_by(f, now, in);
+	if (f->voided && status != LOADED_ERROR) {
+		voided_ended(e, now, flight, status, &got, fx);
+		return;
+	}
+	if (is_error(e, &e->key.v[key], in, &error)) {
+		failed(e, now, flight, error,
+		       status == LOADED_ERROR ? in->loaded.retry_after : SPAN_ZERO, fx);
+		return;
+	}
+	give_back(e, now, f, true, got.took, SPAN_ZERO);
+	if (status == LOADED_ABSENT) {
+		absent_ended(e, now, flight, fx);
+	} else if (status == LOADED_UNCACHEABLE) {
 		serve_drop(e, key);
 		answer_all(e, flight, REPLY_OK, bytes_str(""), &got, fx);
 	} else {
-		bool audit = f->reason == LOAD_AUDIT, held = k->flags & KEY_OURS;
-		bool same = in->loaded.status == LOADED_NOT_MODIFIED || got.version == k->version;
-		int rc;
-
-		if (audit && held) {
-			struct place *p = key_place(e, k);
-
-			price_audit(key_price(e, k), f->audit_weight, !same);
-			endpoint_audit(&p->ep, f->audit_weight, f->audit_said, !same);
-		}
-		if (in->loaded.status == LOADED_NOT_MODIFIED) {
-			got.version = k->version;
-			if (e->store && k->entry != STORE_NONE) {
-				/* the value stays where it is; only its times change */
-				uint32_t entry = k->entry;
-
-				got.no_value = true;
-				/* nothing to keep: cannot fail */
-				load_accept(e, now, key, &got, fx);
-				rc = store_renew(e->store, entry, k->loaded, k->soft, k->hard);
-				if (rc)
-					serve_drop(e, key);
-			} else {
-				got.value = bytes_of(NULL, 0);
-				rc = load_accept(e, now, key, &got, fx);
-			}
-		} else {
-			rc = load_accept(e, now, key, &got, fx);
-		}
-		answer_all(e, flight, REPLY_OK, bytes_str(""), rc ? &got : NULL, fx);
+		value_ended(e, now, flight, status, &got, fx);
 	}
 	end_flight(e, flight);
 }

@@ -444,23 +444,76 @@ static bool read_before_change(const struct key *k, const struct fetched *f)
 	       (held && f->read.us < k->loaded.us);
 }
 
-void serve_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+/* What a set brings, if it came then: a value cannot have been read later. */
+static struct fetched fetched_by(const struct input *in, struct instant now, struct instant came)
 {
-	uint32_t key = keyring_key(e, now, in->endpoint, in->key, fx), flight;
-	struct fetched f = {
+	struct instant read = instant_is_set(in->set.read)
+	                              ? instant_min(in->set.read, now)
+	                              : instant_add(now, (struct span){-in->set.load.us});
+
+	return (struct fetched){
 	        .value = in->set.value,
 	        .room = in->set.room,
 	        .packed = in->set.packed,
-	        .read = instant_is_set(in->set.read)
-	                        ? instant_min(in->set.read, now)
-	                        : instant_add(now, (struct span){-in->set.load.us}),
+	        .version = in->set.version
+	                           ? in->set.version
+	                           : large_version(in->set.value, in->set.room, in->set.packed),
+	        .read = instant_min(read, came),
 	        .took = in->set.load,
 	        .client_ttl = in->set.ttl,
 	        .may_count = in->set.version != 0,
 	        .modified = INSTANT_NONE,
 	};
+}
+
+/*
+ * Whether the lease that a set comes with still holds; else it has been answered. A change since the
+ * lease was given voids it: what was read may be the old value. One that holds says when the value was
+ * read, and how long that took, if the set does not.
+ */
+static bool lease_holds(struct engine *e, struct instant now, struct instant came, uint32_t key,
+                        const struct input *in, struct fetched *f, struct effects *fx)
+{
+	uint32_t flight = load_find(e, in->set.lease);
+
+	if (flight != FLIGHT_NONE && (!e->flight.v[flight].lease || e->flight.v[flight].key != key))
+		flight =
+		        FLIGHT_NONE; /* another key's, or the number of a load: no lease of this key */
+	if (flight == FLIGHT_NONE || e->flight.v[flight].voided) {
+		serve_reply(e, fx, in->ticket, key, REPLY_LEASE_LOST, OUTCOME_SET);
+		if (flight != FLIGHT_NONE)
+			load_timeout(e, now, flight, fx);
+		return false;
+	}
+	if (!instant_is_set(in->set.read))
+		f->read = e->flight.v[flight].started;
+	if (f->took.us <= 0)
+		f->took = instant_diff(came, e->flight.v[flight].started);
+	return true;
+}
+
+/* Who waits for a load or lease that was under way when a value was set gets that; kept: it was. */
+static void answer_waiting(struct engine *e, struct instant now, uint32_t flight, bool kept,
+                           struct span took, struct effects *fx)
+{
+	uint32_t key = e->flight.v[flight].key;
+
+	if (e->flight.v[flight].lease) {
+		load_finish(e, now, flight, kept, took, SPAN_ZERO, fx);
+		return;
+	}
+	/* what the load brings may be older */
+	load_void(e, key);
+	if (kept && now.us < e->key.v[key].soft.us)
+		load_answer(e, flight, fx);
+}
+
+void serve_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
+{
+	uint32_t key = keyring_key(e, now, in->endpoint, in->key, fx), flight;
 	struct instant came = now;
 	bool overtaken = large_arrival_end(e, in->set.arrival, &came);
+	struct fetched f;
 	struct effect *x;
 	struct key *k;
 	int rc;
@@ -469,36 +522,15 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 		serve_reply(e, fx, in->ticket, key, REPLY_TOO_BIG, OUTCOME_SET);
 		return;
 	}
-	f.read = instant_min(f.read, came);
-	f.version = in->set.version ? in->set.version
-	                            : large_version(in->set.value, in->set.room, in->set.packed);
+	f = fetched_by(in, now, came);
 	k = &e->key.v[key];
 	flight = k->flight;
-	if (in->set.lease) {
-		uint32_t mine = load_find(e, in->set.lease);
-
-		/*
-		 * A change since the lease was given voids it: what was read may be the old value.
-		 */
-		if (mine != FLIGHT_NONE &&
-		    (!e->flight.v[mine].lease || e->flight.v[mine].key != key))
-			/* another key's, or the number of a load: no lease of this key */
-			mine = FLIGHT_NONE;
-		if (mine == FLIGHT_NONE || e->flight.v[mine].voided) {
-			serve_reply(e, fx, in->ticket, key, REPLY_LEASE_LOST, OUTCOME_SET);
-			if (mine != FLIGHT_NONE)
-				load_timeout(e, now, mine, fx);
-			return;
-		}
-		if (!instant_is_set(in->set.read))
-			f.read = e->flight.v[mine].started;
-		if (f.took.us <= 0)
-			f.took = instant_diff(came, e->flight.v[mine].started);
-	}
+	if (in->set.lease && !lease_holds(e, now, came, key, in, &f, fx))
+		return;
 	if (overtaken) {
 		e->stats.sets++;
-		serve_reply(e, fx, in->ticket, key, REPLY_OK, OUTCOME_SET)->reply.version =
-		        f.version;
+		x = serve_reply(e, fx, in->ticket, key, REPLY_OK, OUTCOME_SET);
+		x->reply.version = f.version;
 		return;
 	}
 	if (!in->set.lease && read_before_change(k, &f)) {
@@ -508,16 +540,8 @@ void serve_set(struct engine *e, struct instant now, const struct input *in, str
 	e->stats.sets++;
 	large_overtake(e, key, in->set.arrival ? in->set.arrival : UINT64_MAX);
 	rc = load_accept(e, now, key, &f, fx);
-	if (flight != KEY_NONE) {
-		/* whoever waits gets this value; what a load under way brings may be older */
-		if (e->flight.v[flight].lease) {
-			load_finish(e, now, flight, rc == 0, f.took, SPAN_ZERO, fx);
-		} else {
-			load_void(e, key);
-			if (rc == 0 && now.us < k->soft.us)
-				load_answer(e, flight, fx);
-		}
-	}
+	if (flight != KEY_NONE)
+		answer_waiting(e, now, flight, rc == 0, f.took, fx);
 	x = serve_reply(e, fx, in->ticket, key,
 	                rc == 0        ? now.us < k->hard.us ? REPLY_OK : REPLY_ABSENT
 	                : rc == -E2BIG ? REPLY_TOO_BIG
