@@ -87,71 +87,86 @@ static void write_class(const struct class_state *c, record_fn *fn, void *arg)
 	fn(arg, &w.r);
 }
 
+/* What put takes views of, until the record has been given away. */
+struct place_numbers {
+	double pool[POOL_BINS], theta[SHAPE_STATE], info[SHAPE_STATE], seen[SHAPE_STATE],
+	        last[SHAPE_LAST_STATE], ticks[TIMETABLE_BINS + 1], sum[DEMAND_STATE],
+	        days[DEMAND_STATE], model[HARMONIC_TERMS + 4], forecast[ENSEMBLE_STATE],
+	        level[TAIL_STATE], guards[PREFETCH_SOURCES * GUARD_STATE];
+};
+
+static void put_shape(struct writer *w, const struct shape *s, struct place_numbers *x)
+{
+	const struct timetable *t = &s->timetable;
+	size_t n_last;
+
+	shape_state(s, x->theta, x->info, x->seen);
+	put(w, "theta", x->theta, SHAPE_STATE);
+	put(w, "theta_info", x->info, SHAPE_STATE);
+	put(w, "theta_days", x->seen, SHAPE_STATE);
+	n_last = shape_last(s, x->last);
+	if (n_last)
+		put(w, "theta_last", x->last, n_last);
+	if (t->chosen < 0)
+		return;
+	x->ticks[0] = timetable_period(t);
+	for (int i = 0; i < TIMETABLE_BINS; i++)
+		x->ticks[i + 1] = t->profile[t->chosen].theta[i];
+	put(w, "timetable", x->ticks, TIMETABLE_BINS + 1);
+}
+
+static void put_demand(struct writer *w, const struct demand *d, struct place_numbers *x)
+{
+	const struct harmonic *h = demand_harmonic(d);
+
+	if (demand_state(d, x->sum, x->days)) {
+		put(w, "demand_sum", x->sum, DEMAND_STATE);
+		put(w, "demand_days", x->days, DEMAND_STATE);
+		put3(w, "demand_mean", 2, d->mean, d->mean_n, 0);
+	}
+	if (h->valid) {
+		memcpy(x->model, h->coef, sizeof(h->coef));
+		x->model[HARMONIC_TERMS] = h->step_s;
+		x->model[HARMONIC_TERMS + 1] = h->sd;
+		x->model[HARMONIC_TERMS + 2] = h->weekly;
+		x->model[HARMONIC_TERMS + 3] = h->period_s;
+		put(w, "harmonic", x->model, HARMONIC_TERMS + 4);
+		put3(w, "errors", 3, d->error[EXPERT_PROFILE], d->error[EXPERT_HARMONIC],
+		     d->error_n);
+	}
+	if (demand_forecast_state(d, x->forecast))
+		put(w, "forecast", x->forecast, ENSEMBLE_STATE);
+	if (d->tail.buckets > 0) {
+		tail_state(&d->tail, x->level);
+		put(w, "level", x->level, TAIL_STATE);
+	}
+}
+
 static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 {
 	const struct endpoint *ep = &e->place.v[id]->ep;
-	double pool[POOL_BINS], theta[SHAPE_STATE], info[SHAPE_STATE], seen[SHAPE_STATE],
-	        sum[DEMAND_STATE], days[DEMAND_STATE], model[HARMONIC_TERMS + 4],
-	        forecast[ENSEMBLE_STATE], ticks[TIMETABLE_BINS + 1], level[TAIL_STATE],
-	        guards[PREFETCH_SOURCES * GUARD_STATE], last[SHAPE_LAST_STATE];
 	const struct prefetched *prefetched = e->place.v[id]->prefetched;
-	const struct harmonic *harmonic = demand_harmonic(&ep->demand);
-	size_t n_last;
+	struct place_numbers x;
 	struct writer w;
 
 	begin(&w, "endpoint", intern_name(&e->place_name, id), bytes_of(NULL, 0));
 	put3(&w, "prior", 3, ep->prior.a, ep->prior.b, ep->pool_keys);
 	for (int i = 0; i < POOL_BINS; i++)
-		pool[i] = ep->pool.share[i];
-	put(&w, "pool", pool, POOL_BINS);
+		x.pool[i] = ep->pool.share[i];
+	put(&w, "pool", x.pool, POOL_BINS);
 	put3(&w, "tempo", 3, ep->log_tempo, ep->tempo_info, time_out(ep->tempo_at));
 	put3(&w, "audits", 2, ep->audit_seen, ep->audit_said, 0);
 	put_witness(&w, "modified", &ep->modified);
 	put_witness(&w, "counter", &ep->counter);
 	put3(&w, "recent", 3, ep->recent_requests, ep->recent_hits, ep->recent_stale);
 	put3(&w, "load_us", 2, loghist_mean(&ep->load_us), (double)ep->load_us.n, 0);
-	if (ep->shape) {
-		shape_state(ep->shape, theta, info, seen);
-		put(&w, "theta", theta, SHAPE_STATE);
-		put(&w, "theta_info", info, SHAPE_STATE);
-		put(&w, "theta_days", seen, SHAPE_STATE);
-		n_last = shape_last(ep->shape, last);
-		if (n_last)
-			put(&w, "theta_last", last, n_last);
-		if (ep->shape->timetable.chosen >= 0) {
-			const struct timetable *t = &ep->shape->timetable;
-
-			ticks[0] = timetable_period(t);
-			for (int i = 0; i < TIMETABLE_BINS; i++)
-				ticks[i + 1] = t->profile[t->chosen].theta[i];
-			put(&w, "timetable", ticks, TIMETABLE_BINS + 1);
-		}
-	}
-	if (demand_state(&ep->demand, sum, days)) {
-		put(&w, "demand_sum", sum, DEMAND_STATE);
-		put(&w, "demand_days", days, DEMAND_STATE);
-		put3(&w, "demand_mean", 2, ep->demand.mean, ep->demand.mean_n, 0);
-	}
-	if (harmonic->valid) {
-		memcpy(model, harmonic->coef, sizeof(harmonic->coef));
-		model[HARMONIC_TERMS] = harmonic->step_s;
-		model[HARMONIC_TERMS + 1] = harmonic->sd;
-		model[HARMONIC_TERMS + 2] = harmonic->weekly;
-		model[HARMONIC_TERMS + 3] = harmonic->period_s;
-		put(&w, "harmonic", model, HARMONIC_TERMS + 4);
-		put3(&w, "errors", 3, ep->demand.error[EXPERT_PROFILE],
-		     ep->demand.error[EXPERT_HARMONIC], ep->demand.error_n);
-	}
-	if (demand_forecast_state(&ep->demand, forecast))
-		put(&w, "forecast", forecast, ENSEMBLE_STATE);
-	if (ep->demand.tail.buckets > 0) {
-		tail_state(&ep->demand.tail, level);
-		put(&w, "level", level, TAIL_STATE);
-	}
+	if (ep->shape)
+		put_shape(&w, ep->shape, &x);
+	put_demand(&w, &ep->demand, &x);
 	if (prefetched) {
 		for (int i = 0; i < PREFETCH_SOURCES; i++)
-			guard_state(&prefetched[i].guard, guards + i * GUARD_STATE);
-		put(&w, "guards", guards, PREFETCH_SOURCES * GUARD_STATE);
+			guard_state(&prefetched[i].guard, x.guards + i * GUARD_STATE);
+		put(&w, "guards", x.guards, PREFETCH_SOURCES * GUARD_STATE);
 	}
 	fn(arg, &w.r);
 }
@@ -424,39 +439,114 @@ static void read_guards(struct engine *e, struct instant now, uint32_t place,
 		guard_restore(&prefetch_of(e, place)[i].guard, now, v + i * GUARD_STATE);
 }
 
-/* Of an earlier file it is not known which days had told: the next one to tell counts as another. */
-static void read_shape(struct endpoint *ep, const struct record *r, const double *theta,
-                       const double *info, const double *seen, const double *ticks)
+static void read_pool(struct endpoint *ep, const struct record *r)
 {
-	size_t n = 0;
-	const double *last = get_some(r, "theta_last", 1, &n);
+	const double *prior = get(r, "prior", 3), *pool = get(r, "pool", POOL_BINS);
 
+	if (pool && range_holds(pool, POOL_BINS, 0, 1) && is_any(pool, POOL_BINS))
+		endpoint_restore_pool(ep, pool);
+	else
+		endpoint_restore_prior(ep, (struct change){prior[0], prior[1]});
+	ep->pool_keys = prior[2];
+}
+
+static void read_tempo(struct endpoint *ep, struct instant now, const struct record *r)
+{
+	const double *tempo = get(r, "tempo", 2), *since = get(r, "tempo", 3);
+
+	if (!tempo || !range_holds(tempo, 1, -3, 3) || !range_holds(tempo + 1, 1, 0, 1e6))
+		return;
+	endpoint_set_tempo(ep, tempo[0]);
+	ep->tempo_info = tempo[1];
+	if (since && since[2] <= instant_s(now))
+		ep->tempo_at = time_in(since[2]);
+}
+
+static void read_counts(struct endpoint *ep, const struct record *r)
+{
+	const double *audits = get(r, "audits", 2), *recent = get(r, "recent", 3),
+	             *load = get(r, "load_us", 2);
+
+	if (audits && range_holds(audits, 2, 0, 1e9)) {
+		ep->audit_seen = audits[0];
+		ep->audit_said = audits[1];
+	}
+	if (recent && range_holds(recent, 3, 0, 1e12)) {
+		ep->recent_requests = recent[0];
+		ep->recent_hits = recent[1];
+		ep->recent_stale = recent[2];
+	}
+	if (load && load[0] > 0 && load[1] >= 1 && !ep->load_us.n)
+		loghist_add(&ep->load_us, load[0]);
+}
+
+/* Of an earlier file it is not known which days had told: the next one to tell counts as another. */
+static void read_shape(struct endpoint *ep, const struct record *r)
+{
+	const double *theta = get(r, "theta", SHAPE_STATE),
+	             *ticks = get(r, "timetable", TIMETABLE_BINS + 1), *last;
+	size_t n = 0;
+
+	if (!theta)
+		return;
 	if (!ep->shape)
 		ep->shape = mem_calloc(1, sizeof(*ep->shape));
 	shape_init(ep->shape);
 	if (ticks && range_holds(ticks + 1, TIMETABLE_BINS, -20, 20))
 		timetable_restore(&ep->shape->timetable, ticks[0], ticks + 1);
-	shape_restore(ep->shape, theta, info, seen);
+	shape_restore(ep->shape, theta, get(r, "theta_info", SHAPE_STATE),
+	              get(r, "theta_days", SHAPE_STATE));
+	last = get_some(r, "theta_last", 1, &n);
 	if (last)
 		shape_restore_last(ep->shape, last, n);
 }
 
-static int read_place(struct engine *e, struct instant now, const struct record *r,
-                      const char **ret_why)
+/* Without how wrong it was it would be trusted too much, or not at all. */
+static void read_harmonic(struct demand *d, const struct record *r)
 {
-	const double *prior = get(r, "prior", 3), *pool = get(r, "pool", POOL_BINS),
-	             *tempo = get(r, "tempo", 2), *theta = get(r, "theta", SHAPE_STATE),
-	             *info = get(r, "theta_info", SHAPE_STATE),
-	             *seen = get(r, "theta_days", SHAPE_STATE), *audits = get(r, "audits", 2),
-	             *since = get(r, "tempo", 3), *sum = get(r, "demand_sum", DEMAND_STATE),
-	             *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
-	             *model = get(r, "harmonic", HARMONIC_TERMS + 3), *errors = get(r, "errors", 3),
+	const double *model = get(r, "harmonic", HARMONIC_TERMS + 3),
 	             *period = get(r, "harmonic", HARMONIC_TERMS + 4),
-	             *forecast = get(r, "forecast", ENSEMBLE_STATE), *recent = get(r, "recent", 3),
-	             *load = get(r, "load_us", 2), *ticks = get(r, "timetable", TIMETABLE_BINS + 1),
+	             *errors = get(r, "errors", 3);
+	struct harmonic h = {.valid = true};
+
+	if (!model || !(model[HARMONIC_TERMS] > 0) || !errors || !range_holds(errors, 3, 0, 1e9))
+		return;
+	memcpy(h.coef, model, sizeof(h.coef));
+	h.step_s = model[HARMONIC_TERMS];
+	h.sd = model[HARMONIC_TERMS + 1];
+	h.weekly = model[HARMONIC_TERMS + 2] != 0;
+	if (period && range_holds(period + HARMONIC_TERMS + 3, 1, 0, 86400 * 7))
+		h.period_s = period[HARMONIC_TERMS + 3];
+	d->error_n = errors[2];
+	d->error[EXPERT_PROFILE] = errors[0];
+	demand_set_harmonic(d, &h);
+	d->error[EXPERT_HARMONIC] = errors[1];
+}
+
+static void read_demand(struct demand *d, const struct record *r)
+{
+	const double *sum = get(r, "demand_sum", DEMAND_STATE),
+	             *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2),
+	             *forecast = get(r, "forecast", ENSEMBLE_STATE),
 	             *level = get(r, "level", TAIL_STATE);
-	struct endpoint *ep;
-	uint32_t place;
+
+	if (sum)
+		demand_restore(d, sum, days, mean[0], mean[1]);
+	read_harmonic(d, r);
+	if (forecast)
+		demand_forecast_restore(d, forecast);
+	if (level)
+		tail_restore(&d->tail, level);
+}
+
+/* What an endpoint's record must say, and what must be right where it is said. */
+static int check_place(const struct record *r, const char **ret_why)
+{
+	const double *prior = get(r, "prior", 3), *theta = get(r, "theta", SHAPE_STATE),
+	             *info = get(r, "theta_info", SHAPE_STATE),
+	             *seen = get(r, "theta_days", SHAPE_STATE),
+	             *sum = get(r, "demand_sum", DEMAND_STATE),
+	             *days = get(r, "demand_days", DEMAND_STATE), *mean = get(r, "demand_mean", 2);
 
 	if (!prior || !range_holds(prior, 2, 1e-9, 1e15) || !range_holds(prior + 2, 1, 0, 1e15))
 		return bad(ret_why, "endpoint.prior: missing or out of range");
@@ -467,59 +557,28 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	if (sum && (!days || !mean || !range_holds(sum, DEMAND_STATE, 0, 1e12) ||
 	            !range_holds(days, DEMAND_STATE, 0, 1e6) || !range_holds(mean, 2, 0, 1e12)))
 		return bad(ret_why, "endpoint.demand: out of range");
+	return 0;
+}
+
+static int read_place(struct engine *e, struct instant now, const struct record *r,
+                      const char **ret_why)
+{
+	int rc = check_place(r, ret_why);
+	struct endpoint *ep;
+	uint32_t place;
+
+	if (rc)
+		return rc;
 	place = keyring_place(e, now, r->name, NULL); /* moves place.v: not in one expression */
 	ep = &e->place.v[place]->ep;
 	ep->dirty = true;
-	if (pool && range_holds(pool, POOL_BINS, 0, 1) && is_any(pool, POOL_BINS))
-		endpoint_restore_pool(ep, pool);
-	else
-		endpoint_restore_prior(ep, (struct change){prior[0], prior[1]});
-	ep->pool_keys = prior[2];
-	if (tempo && range_holds(tempo, 1, -3, 3) && range_holds(tempo + 1, 1, 0, 1e6)) {
-		endpoint_set_tempo(ep, tempo[0]);
-		ep->tempo_info = tempo[1];
-		if (since && since[2] <= instant_s(now))
-			ep->tempo_at = time_in(since[2]);
-	}
-	if (audits && range_holds(audits, 2, 0, 1e9)) {
-		ep->audit_seen = audits[0];
-		ep->audit_said = audits[1];
-	}
+	read_pool(ep, r);
+	read_tempo(ep, now, r);
+	read_counts(ep, r);
 	read_witness(r, "modified", &ep->modified);
 	read_witness(r, "counter", &ep->counter);
-	if (recent && range_holds(recent, 3, 0, 1e12)) {
-		ep->recent_requests = recent[0];
-		ep->recent_hits = recent[1];
-		ep->recent_stale = recent[2];
-	}
-	if (load && load[0] > 0 && load[1] >= 1 && !ep->load_us.n)
-		loghist_add(&ep->load_us, load[0]);
-	if (theta)
-		read_shape(ep, r, theta, info, seen, ticks);
-	if (sum)
-		demand_restore(&ep->demand, sum, days, mean[0], mean[1]);
-	if (model && model[HARMONIC_TERMS] > 0) {
-		struct harmonic h = {
-		        .step_s = model[HARMONIC_TERMS],
-		        .sd = model[HARMONIC_TERMS + 1],
-		        .weekly = model[HARMONIC_TERMS + 2] != 0,
-		        .period_s = period && range_holds(period + HARMONIC_TERMS + 3, 1, 0, 86400 * 7)
-		                            ? period[HARMONIC_TERMS + 3]
-		                            : 0,
-		        .valid = true};
-
-		memcpy(h.coef, model, sizeof(h.coef));
-		if (errors && range_holds(errors, 3, 0, 1e9)) {
-			ep->demand.error_n = errors[2];
-			ep->demand.error[EXPERT_PROFILE] = errors[0];
-			demand_set_harmonic(&ep->demand, &h);
-			ep->demand.error[EXPERT_HARMONIC] = errors[1];
-		}
-	}
-	if (forecast)
-		demand_forecast_restore(&ep->demand, forecast);
-	if (level)
-		tail_restore(&ep->demand.tail, level);
+	read_shape(ep, r);
+	read_demand(&ep->demand, r);
 	read_guards(e, now, place, r);
 	return 0;
 }
