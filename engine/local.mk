@@ -1,9 +1,11 @@
 noinst_LTLIBRARIES += %D%/libengine.la
 %C%_libengine_la_SOURCES = \
 	%D%/engine.h %D%/engine.c \
+	%D%/adopt.c \
 	%D%/effects.c \
 	%D%/evict.c \
 	%D%/explain.c \
+	%D%/import.c \
 	%D%/jump.c \
 	%D%/keyring.c \
 	%D%/large.c \
@@ -15,7 +17,7 @@ noinst_LTLIBRARIES += %D%/libengine.la
 	%D%/planning.c \
 	%D%/policy.h %D%/policy.c \
 	%D%/prefetch.c \
-	%D%/record.c \
+	%D%/record.h %D%/record.c \
 	%D%/replan.c \
 	%D%/round.c \
 	%D%/schedule.c \

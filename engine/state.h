@@ -15,10 +15,16 @@
  *	learned.c   peaks that were found in the demand, and rises that are forecast
  *	round.c     slow work on endpoints: forecasts, fits, the common prior
  *	jump.c      what to load when an endpoint's request rate jumps
+ *	large.c     large values, whose room is filled before the engine hears of them
  *	explain.c   questions
  *	survey.c    questions that look at every endpoint or key, in pieces
  *	plain.c     values whose clients say when they end
- *	record.c    learned state, out and in
+ *	record.c    learned state, out
+ *	import.c    learned state, in
+ *	adopt.c     what a store holds from before
+ *	policy.c    what the user states, in a form that can be used
+ *	effects.c   the list of what is to be done
+ *	names.c     the words for all that
  */
 #ifndef FORECACHED_ENGINE_STATE_H
 #define FORECACHED_ENGINE_STATE_H
