@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,16 +35,22 @@ static const struct option_row common[] = {
 };
 #define N_COMMON (sizeof(common) / sizeof(common[0]))
 
-static int complain(const char *command, const char *what)
+__attribute__((format(printf, 2, 3))) static int complain(const char *command, const char *fmt, ...)
 {
+	char what[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
 	return cli_usage("%s; try `forecache %s%s--help`", what, command ? command : "",
 	                 command ? " " : "");
 }
 
-/* The option's value into its variable. */
+/* The option's value into its variable. -1, or the exit status after a complaint. */
 static int take(const char *command, const struct option_row *row, const char *text)
 {
-	char what[256], *end;
+	char *end;
 	double x = NAN;
 
 	switch (row->kind) {
@@ -59,40 +66,31 @@ static int take(const char *command, const struct option_row *row, const char *t
 	case OPTION_LIST: {
 		struct option_list *list = row->into;
 
-		if (list->n == OPTION_LIST_MAX) {
-			snprintf(what, sizeof(what), "--%s: given more than %d times", row->name,
-			         OPTION_LIST_MAX);
-			return complain(command, what);
-		}
+		if (list->n == OPTION_LIST_MAX)
+			return complain(command, "--%s: given more than %d times", row->name,
+			                OPTION_LIST_MAX);
 		list->item[list->n++] = text;
 		return -1;
 	}
 	case OPTION_SPAN:
-		if (human_parse_span(text, &x)) {
-			snprintf(what, sizeof(what),
-			         "--%s: \"%.40s\" is not a time like 30s, 5m, 1.5h or 2d",
-			         row->name, text);
-			return complain(command, what);
-		}
+		if (human_parse_span(text, &x))
+			return complain(command,
+			                "--%s: \"%.40s\" is not a time like 30s, 5m, 1.5h or 2d",
+			                row->name, text);
 		break;
 	case OPTION_NUMBER:
 	case OPTION_COUNT:
 		errno = 0;
 		x = strtod(text, &end);
 		if (end == text || *end || !isfinite(x) ||
-		    (row->kind == OPTION_COUNT && x != floor(x))) {
-			snprintf(what, sizeof(what), "--%s: \"%.40s\" is not a %snumber", row->name,
-			         text, row->kind == OPTION_COUNT ? "whole " : "");
-			return complain(command, what);
-		}
+		    (row->kind == OPTION_COUNT && x != floor(x)))
+			return complain(command, "--%s: \"%.40s\" is not a %snumber", row->name,
+			                text, row->kind == OPTION_COUNT ? "whole " : "");
 		break;
 	}
-	if (!(x >= row->lo && x <= row->hi)) {
-		snprintf(what, sizeof(what), "--%s: %.40s is not within %.15g .. %.15g%s",
-		         row->name, text, row->lo, row->hi,
-		         row->kind == OPTION_SPAN ? " seconds" : "");
-		return complain(command, what);
-	}
+	if (!(x >= row->lo && x <= row->hi))
+		return complain(command, "--%s: %.40s is not within %.15g .. %.15g%s", row->name,
+		                text, row->lo, row->hi, row->kind == OPTION_SPAN ? " seconds" : "");
 	*(double *)row->into = x;
 	return -1;
 }
@@ -100,38 +98,40 @@ static int take(const char *command, const struct option_row *row, const char *t
 static int unknown_option(const char *command, const char *typed,
                           const struct option_row *const *row, size_t n)
 {
-	char what[160], name[64];
+	char name[64];
 	struct near near;
 
-	if (strncmp(typed, "--", 2)) {
-		snprintf(what, sizeof(what), "unknown option %.60s", typed);
-		return complain(command, what);
-	}
+	if (strncmp(typed, "--", 2))
+		return complain(command, "unknown option %.60s", typed);
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(typed + 2, "="), typed + 2);
 	near = near_to(bytes_str(name));
 	for (size_t i = 0; i < n; i++)
 		near_offer(&near, row[i]->name);
 	near_offer(&near, "help");
 	if (near.name)
-		snprintf(what, sizeof(what), "unknown option --%s; did you mean --%s?", name,
-		         near.name);
-	else
-		snprintf(what, sizeof(what), "unknown option --%s", name);
-	return complain(command, what);
+		return complain(command, "unknown option --%s; did you mean --%s?", name,
+		                near.name);
+	return complain(command, "unknown option --%s", name);
 }
 
-/* Runs getopt_long over the rows. `in_order`: stop at the first positional argument. */
-static int parse(const char *command, const struct option_row *const *row, size_t n, int *argc,
-                 char ***argv, bool in_order, bool *ret_help, bool *ret_words, bool *ret_version)
+/* What getopt_long is told of the rows. */
+struct spelled {
+	struct option option[ROWS_MAX + 3];
+	char letters[2 * ROWS_MAX + 8];
+};
+
+/* `in_order`: stop at the first positional argument, where there may be a version to ask for. */
+static void spell_out(const struct option_row *const *row, size_t n, bool in_order,
+                      struct spelled *ret)
 {
-	struct option lo[ROWS_MAX + 4] = {0};
-	char letters[2 * ROWS_MAX + 8], *l = letters;
-	int c, which;
+	struct option *o = ret->option;
+	char *l = ret->letters;
 
 	BUG_ON(n > ROWS_MAX);
+	*ret = (struct spelled){0};
 	if (in_order)
 		*l++ = '+';
-	*l++ = ':';
+	*l++ = ':'; /* a value that is missing is told from an option that there is not */
 	*l++ = 'h';
 	for (size_t i = 0; i < n; i++) {
 		bool arg = row[i]->kind != OPTION_FLAG;
@@ -139,62 +139,66 @@ static int parse(const char *command, const struct option_row *const *row, size_
 		              : arg                        ? required_argument
 		                                           : no_argument;
 
-		lo[i] = (struct option){row[i]->name, has_arg, NULL, ROW_BASE + (int)i};
+		*o++ = (struct option){row[i]->name, has_arg, NULL, ROW_BASE + (int)i};
 		if (row[i]->letter) {
 			*l++ = row[i]->letter;
 			if (arg)
 				*l++ = ':';
 		}
 	}
-	*l = '\0';
-	lo[n++] = (struct option){"help", no_argument, NULL, ROW_HELP};
-	lo[n++] = ret_version ? (struct option){"version", no_argument, NULL, ROW_VERSION}
-	                      : (struct option){"help-words", no_argument, NULL, ROW_WORDS};
-	n -= 2;
+	*o++ = (struct option){"help", no_argument, NULL, ROW_HELP};
+	*o++ = in_order ? (struct option){"version", no_argument, NULL, ROW_VERSION}
+	                : (struct option){"help-words", no_argument, NULL, ROW_WORDS};
+}
+
+/* What getopt_long took c for: ':', '?', a letter, or the number of a row. */
+static int take_option(const char *command, const struct option_row *const *row, size_t n, int c,
+                       const char *typed)
+{
+	char letter[3] = {'-', (char)optopt, '\0'};
+	size_t i = 0;
+
+	if (c == ':')
+		return complain(command, "%.60s needs a value", typed);
+	if (c == '?' && optopt >= ROW_BASE)
+		return complain(command, "%.60s takes no value", typed);
+	if (c == '?')
+		return unknown_option(command, optopt ? letter : typed, row, n);
+	if (c >= ROW_BASE)
+		return take(command, row[c - ROW_BASE], optarg);
+	while (row[i]->letter != c)
+		i++;
+	return take(command, row[i], optarg);
+}
+
+/* What is not for the command to do, but asks of it. */
+struct asked {
+	bool help, words, version;
+};
+
+/* Runs getopt_long over the rows; argc and argv become what is left. -1, or the exit status. */
+static int parse(const char *command, const struct option_row *const *row, size_t n, int *argc,
+                 char ***argv, bool in_order, struct asked *ret)
+{
+	struct spelled s;
+	int c, which, status;
+
+	spell_out(row, n, in_order, &s);
+	*ret = (struct asked){0};
 	opterr = 0;
 	optind = 0; /* glibc: start afresh, as getopt keeps its place between calls */
-	while ((c = getopt_long(*argc, *argv, letters, lo, &which)) != -1) {
-		char what[128];
-		int status;
-
+	while ((c = getopt_long(*argc, *argv, s.letters, s.option, &which)) != -1) {
 		if (c == 'h' || c == ROW_HELP) {
-			*ret_help = true;
-			continue;
-		}
-		if (c == ROW_WORDS) {
-			*ret_words = true;
-			continue;
-		}
-		if (c == ROW_VERSION) {
-			*ret_version = true;
-			continue;
-		}
-		if (c == ':') {
-			snprintf(what, sizeof(what), "%.60s needs a value", (*argv)[optind - 1]);
-			return complain(command, what);
-		}
-		if (c == '?') {
-			char letter[3] = {'-', (char)optopt, '\0'};
-
-			if (optopt >= ROW_BASE) {
-				snprintf(what, sizeof(what), "%.60s takes no value",
-				         (*argv)[optind - 1]);
-				return complain(command, what);
-			}
-			return unknown_option(command, optopt ? letter : (*argv)[optind - 1], row,
-			                      n);
-		}
-		if (c >= ROW_BASE) {
-			status = take(command, row[c - ROW_BASE], optarg);
+			ret->help = true;
+		} else if (c == ROW_WORDS) {
+			ret->words = true;
+		} else if (c == ROW_VERSION) {
+			ret->version = true;
 		} else {
-			size_t i = 0;
-
-			while (row[i]->letter != c)
-				i++;
-			status = take(command, row[i], optarg);
+			status = take_option(command, row, n, c, (*argv)[optind - 1]);
+			if (status >= 0)
+				return status;
 		}
-		if (status >= 0)
-			return status;
 	}
 	*argc -= optind;
 	*argv += optind;
@@ -267,8 +271,7 @@ int options_parse(const struct usage *u, const struct option_row *row, size_t n,
 {
 	const struct option_row *all[ROWS_MAX];
 	const char *command = (*argv)[0];
-	bool help = false, words = false;
-	char what[128];
+	struct asked asked;
 	int status;
 
 	BUG_ON(n + N_COMMON > ROWS_MAX);
@@ -276,35 +279,29 @@ int options_parse(const struct usage *u, const struct option_row *row, size_t n,
 		all[i] = &row[i];
 	for (size_t i = 0; i < N_COMMON; i++)
 		all[n + i] = &common[i];
-	status = parse(command, all, n + N_COMMON, argc, argv, false, &help, &words, NULL);
+	status = parse(command, all, n + N_COMMON, argc, argv, false, &asked);
 	if (status >= 0)
 		return status;
-	if (help) {
+	if (asked.help) {
 		options_help(command, u, row, n);
 		return CLI_OK;
 	}
-	if (words) {
+	if (asked.words) {
 		for (size_t i = 0; i < n + N_COMMON; i++)
 			printf("--%s\n", all[i]->name);
 		puts("--help");
 		return CLI_OK;
 	}
-	if (*argc < u->min_args) {
-		snprintf(what, sizeof(what), "%s needs %s", command, u->synopsis);
-		return complain(command, what);
-	}
+	if (*argc < u->min_args)
+		return complain(command, "%s needs %s", command, u->synopsis);
 	for (int i = 0; i < *argc; i++) {
 		/* most often a variable of a script that is not set */
-		if (!*(*argv)[i] && i + 1 != u->may_be_empty) {
-			snprintf(what, sizeof(what), "%s: argument %d is empty", command, i + 1);
-			return complain(command, what);
-		}
+		if (!*(*argv)[i] && i + 1 != u->may_be_empty)
+			return complain(command, "%s: argument %d is empty", command, i + 1);
 	}
-	if (u->max_args >= 0 && *argc > u->max_args) {
-		snprintf(what, sizeof(what), "%s: \"%.60s\" is one argument too many", command,
-		         (*argv)[u->max_args]);
-		return complain(command, what);
-	}
+	if (u->max_args >= 0 && *argc > u->max_args)
+		return complain(command, "%s: \"%.60s\" is one argument too many", command,
+		                (*argv)[u->max_args]);
 	return -1;
 }
 
@@ -341,10 +338,13 @@ int options_subcommand(const struct usage *u, const struct subcommand *sub, size
 int options_parse_common(int *argc, char ***argv, bool *ret_help, bool *ret_version)
 {
 	const struct option_row *all[N_COMMON];
-	bool words = false;
+	struct asked asked;
+	int status;
 
 	for (size_t i = 0; i < N_COMMON; i++)
 		all[i] = &common[i];
-	*ret_help = *ret_version = false;
-	return parse(NULL, all, N_COMMON, argc, argv, true, ret_help, &words, ret_version);
+	status = parse(NULL, all, N_COMMON, argc, argv, true, &asked);
+	*ret_help = asked.help;
+	*ret_version = asked.version;
+	return status;
 }

@@ -33,7 +33,8 @@ struct command_line {
 	size_t n_objectives;
 };
 
-static const char *const default_policies[] = {"learn", "static-best", "endpoint-best", "bound"};
+static const struct option_list default_policies = {
+        {"learn", "static-best", "endpoint-best", "bound"}, 4};
 
 static void draw_replaying(void *arg, double share, double requests)
 {
@@ -55,8 +56,9 @@ static struct simulate simulation(const struct command_line *c, struct bar *bar)
 }
 
 /* Runs the policies and prints what came out. */
-static int compare_policies(const struct command_line *c, const char *const *policy, size_t n)
+static int compare_policies(const struct command_line *c)
 {
+	size_t n = c->policies.n;
 	struct bar bar;
 	struct simulate_result result[SIMULATE_MAX_POLICIES];
 	struct simulate_run run[SIMULATE_MAX_POLICIES];
@@ -64,7 +66,7 @@ static int compare_policies(const struct command_line *c, const char *const *pol
 	int status = CLI_OK;
 
 	for (size_t i = 0; i < n; i++)
-		run[i] = (struct simulate_run){policy[i], &c->replay.learn, false};
+		run[i] = (struct simulate_run){c->policies.item[i], &c->replay.learn, false};
 	simulate_all(&s, run, n, result);
 	bar_end(&bar);
 	for (size_t i = 0; i < n && status == CLI_OK; i++) {
@@ -84,10 +86,7 @@ static int compare_policies(const struct command_line *c, const char *const *pol
 	return status;
 }
 
-/*
- * -- The frontier
- * ----------------------------------------------------------------------------------
- */
+/* -- The frontier ------------------------------------------------------------------------------ */
 
 static enum plot_format chart_format(const char *path)
 {
@@ -96,10 +95,10 @@ static enum plot_format chart_format(const char *path)
 	return n >= 4 && strcmp(path + n - 4, ".png") == 0 ? PLOT_PNG : PLOT_SVG;
 }
 
-static bool names(const char *const *policy, size_t n, const char *name)
+static bool names(const struct option_list *policies, const char *name)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(policy[i], name))
+	for (size_t i = 0; i < policies->n; i++)
+		if (!strcmp(policies->item[i], name))
 			return true;
 	return false;
 }
@@ -210,6 +209,61 @@ static int compare_eviction(const struct command_line *c)
 	return CLI_OK;
 }
 
+/* Whether the options go together. CLI_OK, or CLI_USAGE after a complaint. */
+static int check_options(struct command_line *c)
+{
+	struct fault fault;
+	bool learn_alone;
+	int status;
+
+	if (!c->replay.requests)
+		return cli_usage("--requests FILE is needed; try `forecache simulate --help`");
+	status = check_frontier(c);
+	if (status != CLI_OK)
+		return status;
+	if (!c->policies.n)
+		c->policies = default_policies;
+	learn_alone = c->policies.n == 1 && names(&c->policies, "learn");
+	if (c->log && c->policies.n != 1)
+		return cli_usage("--log needs exactly one --policy");
+	if (c->learned_out && !learn_alone)
+		return cli_usage("--learned-out needs `--policy learn` and no other");
+	if (c->predictions && !learn_alone)
+		return cli_usage("--predictions needs `--policy learn` and no other");
+	if (c->learned_in && !c->frontier && !names(&c->policies, "learn"))
+		return cli_usage("--learned-in needs `--policy learn`");
+	for (size_t i = 0; i < c->policies.n; i++)
+		if (simulate_check(c->policies.item[i], c->log != NULL, &fault) < 0)
+			return cli_usage("%s", fault.text);
+	return replay_settle(&c->replay);
+}
+
+/* Replays what has been read; what is to be learned from before, and kept of it, is in files. */
+static int run(struct command_line *c)
+{
+	struct replay *r = &c->replay;
+	struct learned_file taught = {c->learned_in, &r->trace};
+	struct learned *learned = NULL;
+	int status;
+
+	r->learn.predictions_path = c->predictions;
+	if (c->learned_in) {
+		r->learn.taught = learned_read;
+		r->learn.taught_arg = &taught;
+	}
+	if (c->learned_out) {
+		learned = learned_create(c->learned_out);
+		if (!learned)
+			return CLI_ERROR;
+		r->learn.learned = learned_write;
+		r->learn.learned_arg = learned;
+	}
+	status = c->frontier ? show_frontier(c) : compare_policies(c);
+	if (learned && learned_close(&learned, status == CLI_OK) != CLI_OK)
+		status = CLI_ERROR;
+	return status;
+}
+
 int cmd_simulate(int argc, char **argv)
 {
 	static const struct usage usage = {
@@ -271,12 +325,6 @@ int cmd_simulate(int argc, char **argv)
 	};
 	size_t n_rows = replay_options(r, rows, 11);
 	int status = options_parse(&usage, rows, n_rows, &argc, &argv);
-	const char *const *policy = c.policies.n ? c.policies.item : default_policies;
-	size_t n = c.policies.n ? c.policies.n
-	                        : sizeof(default_policies) / sizeof(default_policies[0]);
-	struct learned *learned = NULL;
-	struct learned_file taught;
-	struct fault fault;
 
 	if (status >= 0)
 		return status;
@@ -284,46 +332,15 @@ int cmd_simulate(int argc, char **argv)
 		return cli_usage("--keys needs --entries N");
 	if (c.keys)
 		return compare_eviction(&c);
-	if (!r->requests)
-		return cli_usage("--requests FILE is needed; try `forecache simulate --help`");
-	status = check_frontier(&c);
-	if (status != CLI_OK)
-		return status;
-	if (c.log && n != 1)
-		return cli_usage("--log needs exactly one --policy");
-	if (c.learned_out && (n != 1 || strcmp(policy[0], "learn") != 0))
-		return cli_usage("--learned-out needs `--policy learn` and no other");
-	if (c.predictions && (n != 1 || strcmp(policy[0], "learn") != 0))
-		return cli_usage("--predictions needs `--policy learn` and no other");
-	if (c.learned_in && !c.frontier && !names(policy, n, "learn"))
-		return cli_usage("--learned-in needs `--policy learn`");
-	for (size_t i = 0; i < n; i++)
-		if (simulate_check(policy[i], c.log != NULL, &fault) < 0)
-			return cli_usage("%s", fault.text);
-	status = replay_settle(r);
+	status = check_options(&c);
 	if (status != CLI_OK)
 		return status;
 	gsl_set_error_handler_off();
 	status = replay_read(r);
 	/* from here on there is a log to close; until here Ctrl-C just ends us */
 	cli_catch_signals();
-	r->learn.predictions_path = c.predictions;
-	if (c.learned_in) {
-		taught = (struct learned_file){c.learned_in, &r->trace};
-		r->learn.taught = learned_read;
-		r->learn.taught_arg = &taught;
-	}
-	if (status == CLI_OK && c.learned_out) {
-		learned = learned_create(c.learned_out);
-		if (!learned)
-			status = CLI_ERROR;
-		r->learn.learned = learned_write;
-		r->learn.learned_arg = learned;
-	}
 	if (status == CLI_OK)
-		status = c.frontier ? show_frontier(&c) : compare_policies(&c, policy, n);
-	if (learned && learned_close(&learned, status == CLI_OK) != CLI_OK)
-		status = CLI_ERROR;
+		status = run(&c);
 	replay_release(r);
 	return status;
 }
