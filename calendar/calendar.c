@@ -146,9 +146,7 @@ int calendar_open(const char *file_or_code, const char *tz, struct instant from,
 	return err;
 }
 
-/*
- * -- Schedules ----------------------------------------------------------------------------------
- */
+/* -- Schedules -------------------------------------------------------------------------------- */
 
 int calendar_instant(const char *text, const struct zone *z, struct instant *ret,
                      struct calendar_error *reterr)

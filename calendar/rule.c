@@ -12,9 +12,7 @@
 
 static const char weekday_name[7][3] = {"MO", "TU", "WE", "TH", "FR", "SA", "SU"};
 
-/*
- * -- Sets of signed numbers ---------------------------------------------------------------------
- */
+/* -- Sets of signed numbers ------------------------------------------------------------------- */
 
 static void set_add(struct rule_set *s, int n)
 {
@@ -36,9 +34,7 @@ static bool set_has(const struct rule_set *s, int n, int total)
 	return set_bit(s->pos, n - 1) || set_bit(s->neg, total - n);
 }
 
-/*
- * -- Reading ------------------------------------------------------------------------------------
- */
+/* -- Reading ---------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static int refuse(struct rule_error *e, const char *fmt, ...)
 {
@@ -335,9 +331,7 @@ static int parse_rrule(char *text, struct rule *r, struct rule_error *e)
 	return 0;
 }
 
-/*
- * -- The short forms ----------------------------------------------------------------------------
- */
+/* -- The short forms -------------------------------------------------------------------------- */
 
 /*
  * "07:00", or ":15" with no_hour. A list of times is no product of hours and minutes, hence
@@ -554,9 +548,7 @@ int rule_parse(const char *text, struct rule *ret, struct rule_error *reterr)
 	return 0;
 }
 
-/*
- * -- Local time ---------------------------------------------------------------------------------
- */
+/* -- Local time ------------------------------------------------------------------------------- */
 
 int64_t rule_local(const struct zone *z, int64_t local_s)
 {
@@ -584,9 +576,7 @@ static int64_t local_of_utc(const struct zone *z, int64_t utc_s)
 	return utc_s + zone_offset_at(z, (struct instant){utc_s * 1000000}, NULL);
 }
 
-/*
- * -- Expansion ----------------------------------------------------------------------------------
- */
+/* -- Expansion -------------------------------------------------------------------------------- */
 
 struct expansion {
 	const struct rule *r;

@@ -16,9 +16,7 @@ extern char **environ;
 
 #define PICTURE_MAX (16u << 20)
 
-/*
- * -- The child -----------------------------------------------------------------------------------
- */
+/* -- The child -------------------------------------------------------------------------------- */
 
 /* Runs gnuplot between the two files. 0, an errno when it could not be run, or -1: it failed. */
 static int run(FILE *script, FILE *picture, FILE *talk)
@@ -97,9 +95,7 @@ bool plot_possible(void)
 	return possible;
 }
 
-/*
- * -- The script ----------------------------------------------------------------------------------
- */
+/* -- The script ------------------------------------------------------------------------------- */
 
 /* Told apart without colours, too: by their points and dashes. They show on white and on black. */
 static const struct {
@@ -162,9 +158,7 @@ static void write_script(FILE *f, const struct plot *p, enum plot_format format)
 	fputc('\n', f);
 }
 
-/*
- * -- An <svg> for a page -------------------------------------------------------------------------
- */
+/* -- An <svg> for a page ---------------------------------------------------------------------- */
 
 /* What gnuplot writes, and what a page needs; %s is the name of the chart. */
 static const struct {

@@ -19,9 +19,7 @@
 /* Enough for one peak an hour over two years. */
 #define MAX_PEAKS 20000
 
-/*
- * -- Options -------------------------------------------------------------------------------------
- */
+/* -- Options ---------------------------------------------------------------------------------- */
 
 size_t replay_options(struct replay *r, struct option_row *row, size_t n)
 {
@@ -251,9 +249,7 @@ static int settle_schedules(struct replay *r, struct instant from, struct instan
 	return CLI_OK;
 }
 
-/*
- * -- Files ---------------------------------------------------------------------------------------
- */
+/* -- Files ------------------------------------------------------------------------------------ */
 
 static void say_about_trace(const struct trace *t, const char *path)
 {

@@ -51,9 +51,7 @@ static int failed(int err, const struct fault *fault)
 	return err == -EINTR ? cli_signal_status() : cli_error("%s", fault->text);
 }
 
-/*
- * -- What the log says ---------------------------------------------------------------------------
- */
+/* -- What the log says ------------------------------------------------------------------------ */
 
 bool report_knows_changes(const struct report *r)
 {
@@ -117,9 +115,7 @@ static void count_demand(struct report *r)
 	lanes_release(&lanes);
 }
 
-/*
- * -- What was learned ----------------------------------------------------------------------------
- */
+/* -- What was learned ------------------------------------------------------------------------- */
 
 static struct report_row named(const struct report *r, const struct ttl_row *row)
 {
@@ -189,9 +185,7 @@ static int run_frontier(struct report *r, const double *objective, size_t n)
 	return CLI_OK;
 }
 
-/*
- * -- Peaks ---------------------------------------------------------------------------------------
- */
+/* -- Peaks ------------------------------------------------------------------------------------ */
 
 const char *report_day_time(char buf[static REPORT_TIME_MAX], int bin)
 {
@@ -302,9 +296,7 @@ static int run_scheduled(struct report *r)
 	return status;
 }
 
-/*
- * -- The command ---------------------------------------------------------------------------------
- */
+/* -- The command ------------------------------------------------------------------------------ */
 
 /* The file is there as a whole or not at all. */
 static int write_page(const struct report *r, const char *path)

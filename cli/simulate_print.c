@@ -12,10 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/*
- * -- Results as JSON
- * --------------------------------------------------------------------------------
- */
+/* -- Results as JSON -------------------------------------------------------------------------- */
 
 static const char *const outcome_field[SCORE_OUTCOMES] = {"hits", "grace", "misses", "joined"};
 
@@ -95,10 +92,7 @@ void simulate_print_json(const struct simulate *s, const struct simulate_result 
 	cJSON_Delete(root);
 }
 
-/*
- * -- Results as a table
- * -----------------------------------------------------------------------------
- */
+/* -- Results as a table ----------------------------------------------------------------------- */
 
 static void add_row(struct table *t, const char *name, const struct figures *f)
 {
@@ -178,10 +172,7 @@ void simulate_print_table(const struct simulate *s, const struct simulate_result
 	}
 }
 
-/*
- * -- Speed
- * -----------------------------------------------------------------------------------------
- */
+/* -- Speed ------------------------------------------------------------------------------------ */
 
 void simulate_say_speed(const struct simulate *s, const struct simulate_result *r, size_t n)
 {

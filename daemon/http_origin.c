@@ -27,9 +27,7 @@
 /* While loads wait for a connection, their deadlines are looked at this often. */
 #define QUEUE_TICK_MS 50
 
-/*
- * -- Loads --------------------------------------------------------------------------------------
- */
+/* -- Loads ------------------------------------------------------------------------------------ */
 
 struct load {
 	struct load *next, *prev; /* in the list it is in */
@@ -122,9 +120,7 @@ struct http_origin_config http_origin_default(void)
 	};
 }
 
-/*
- * -- What curl calls ----------------------------------------------------------------------------
- */
+/* -- What curl calls -------------------------------------------------------------------------- */
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
@@ -232,9 +228,7 @@ static void arm(struct http_origin *o)
 	timerfd_settime(o->timer, 0, &t, NULL);
 }
 
-/*
- * -- Starting -----------------------------------------------------------------------------------
- */
+/* -- Starting --------------------------------------------------------------------------------- */
 
 static void load_free(struct http_origin *o, struct load *d)
 {
@@ -408,9 +402,7 @@ void http_origin_load(struct http_origin *o, struct instant now, const struct ef
 	arm(o);
 }
 
-/*
- * -- Ending -------------------------------------------------------------------------------------
- */
+/* -- Ending ----------------------------------------------------------------------------------- */
 
 /* Does the URL have scheme, host and port of the other? */
 static bool same_origin(const char *a, const char *b)
@@ -754,9 +746,7 @@ void http_origin_run(struct http_origin *o, struct instant now)
 	arm(o); /* also empties the timerfd: setting it forgets what has run out */
 }
 
-/*
- * -- Life ---------------------------------------------------------------------------------------
- */
+/* -- Life ------------------------------------------------------------------------------------- */
 
 static void apply_limits(struct http_origin *o)
 {

@@ -23,9 +23,7 @@ void http_answer_init(struct http_answer *a)
 	                          .retry_at_s = -1};
 }
 
-/*
- * -- Values -------------------------------------------------------------------------------------
- */
+/* -- Values ----------------------------------------------------------------------------------- */
 
 /* Digits only, optionally quoted; < 0 for anything else. */
 static double delta(const char *s, size_t n)
@@ -192,9 +190,7 @@ void http_answer_header(struct http_answer *a, const char *line, size_t n)
 	}
 }
 
-/*
- * -- What follows -------------------------------------------------------------------------------
- */
+/* -- What follows ----------------------------------------------------------------------------- */
 
 static bool vary_is_listed(const struct http_answer *a, const char *const *vary, size_t n_vary)
 {

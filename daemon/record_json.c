@@ -15,9 +15,7 @@
 #define FORMAT         "learned state"
 #define FORMAT_VERSION 1
 
-/*
- * -- Writing ------------------------------------------------------------------------------------
- */
+/* -- Writing ---------------------------------------------------------------------------------- */
 
 struct text {
 	char *p;
@@ -227,9 +225,7 @@ int record_export(FILE *f, const struct record *r)
 	return err;
 }
 
-/*
- * -- Reading ------------------------------------------------------------------------------------
- */
+/* -- Reading ---------------------------------------------------------------------------------- */
 
 /* Memory of one record: its numbers first (they need alignment), then its texts. */
 static int fields_take(const cJSON *object, struct record *ret, void **ret_memory,

@@ -110,9 +110,7 @@ struct state_db_config state_db_default(void)
 	};
 }
 
-/*
- * -- The file -----------------------------------------------------------------------------------
- */
+/* -- The file --------------------------------------------------------------------------------- */
 
 static int errno_of(int rc)
 {
@@ -368,9 +366,7 @@ static int64_t checksum(const char *kind, struct bytes name, struct bytes endpoi
 	return (int64_t)hash_bytes(fields, h);
 }
 
-/*
- * -- Writing ------------------------------------------------------------------------------------
- */
+/* -- Writing ---------------------------------------------------------------------------------- */
 
 static int bind_bytes(sqlite3_stmt *s, int i, struct bytes b)
 {
@@ -653,9 +649,7 @@ static void *write_forever(void *arg)
 	return NULL;
 }
 
-/*
- * -- The queue ----------------------------------------------------------------------------------
- */
+/* -- The queue -------------------------------------------------------------------------------- */
 
 static bool enqueue(struct state_db *db, struct item *i)
 {
@@ -822,9 +816,7 @@ void state_db_status(struct state_db *db, struct state_db_status *ret)
 	pthread_mutex_unlock(&db->mutex);
 }
 
-/*
- * -- Reading ------------------------------------------------------------------------------------
- */
+/* -- Reading ---------------------------------------------------------------------------------- */
 
 /* 0 when SQLite finds the structure of the file whole. */
 static int check_structure(sqlite3 *sql, char *why, size_t size)
@@ -992,9 +984,7 @@ int state_db_history(struct state_db *db, struct bytes endpoint, struct instant 
 	return errno_of(rc) == -EBUSY ? -EBUSY : -EIO;
 }
 
-/*
- * -- Life ---------------------------------------------------------------------------------------
- */
+/* -- Life ------------------------------------------------------------------------------------- */
 
 /* Says by errno what SQLite only calls "unable to open". */
 static int check_path(struct state_db *db, struct state_db_error *e)

@@ -5,9 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-/*
- * -- Patterns -----------------------------------------------------------------------------------
- */
+/* -- Patterns --------------------------------------------------------------------------------- */
 
 bool url_match(const char *pattern, struct bytes key, struct url_captures *ret)
 {
@@ -46,9 +44,7 @@ bool url_match(const char *pattern, struct bytes key, struct url_captures *ret)
 	return k == end;
 }
 
-/*
- * -- Templates ----------------------------------------------------------------------------------
- */
+/* -- Templates -------------------------------------------------------------------------------- */
 
 /* What stands in one pair of braces. */
 struct placeholder {
@@ -162,9 +158,7 @@ const char *url_template_check(const char *template, const char *pattern)
 	return NULL;
 }
 
-/*
- * -- Expansion ----------------------------------------------------------------------------------
- */
+/* -- Expansion -------------------------------------------------------------------------------- */
 
 struct writer {
 	char *p;

@@ -27,10 +27,7 @@ static int parts_of(struct span step)
 	return (int)fmax(MIN_PARTS, ceil(span_s(step) / PART_S));
 }
 
-/*
- * -- The series
- * -------------------------------------------------------------------------------------
- */
+/* -- The series ------------------------------------------------------------------------------- */
 
 static int read_row(struct series *s, const struct source *src, struct bytes line,
                     struct fault *reterr)
@@ -108,10 +105,7 @@ double series_count(const struct series *s, struct instant at)
 	return lo < s->at.n && s->at.v[lo].us == at.us ? s->count.v[lo] : NAN;
 }
 
-/*
- * -- The engine, fed with it
- * ------------------------------------------------------------------------
- */
+/* -- The engine, fed with it ------------------------------------------------------------------ */
 
 struct fit {
 	uint64_t id;

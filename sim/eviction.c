@@ -103,10 +103,7 @@ static int segment_for(struct segment *g, uint32_t entries)
 	return -ERANGE;
 }
 
-/*
- * -- The run
- * ----------------------------------------------------------------------------------------
- */
+/* -- The run ---------------------------------------------------------------------------------- */
 
 struct run {
 	struct engine *engine;

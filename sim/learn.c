@@ -115,10 +115,7 @@ static uint64_t version_hash(const struct learn *l, uint32_t key, uint32_t versi
 	return h ? h : 1;
 }
 
-/*
- * -- Effects
- * ----------------------------------------------------------------------------------------
- */
+/* -- Effects ---------------------------------------------------------------------------------- */
 
 static struct bytes errand_bytes(const struct errand_name *n)
 {
@@ -240,10 +237,7 @@ static void carry_out(struct learn *l)
 	effects_clear(&l->fx);
 }
 
-/*
- * -- Inputs
- * -----------------------------------------------------------------------------------------
- */
+/* -- Inputs ----------------------------------------------------------------------------------- */
 
 static void put_in(struct learn *l, const struct input *in)
 {

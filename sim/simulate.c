@@ -22,9 +22,7 @@ static const double HALF_HOUR_STALE = 20;
 #define STATIC_PREFIX "static:"
 #define STATIC_MAX_S  INT64_C(3155760000) /* SPAN_MAX */
 
-/*
- * -- One policy -----------------------------------------------------------------------------------
- */
+/* -- One policy ------------------------------------------------------------------------------- */
 
 struct contest {
 	const struct simulate *s;
@@ -252,9 +250,7 @@ int simulate_check(const char *policy, bool with_log, struct fault *reterr)
 	return 0;
 }
 
-/*
- * -- All of them ----------------------------------------------------------------------------------
- */
+/* -- All of them ------------------------------------------------------------------------------ */
 
 static double monotonic_s(void)
 {

@@ -75,9 +75,7 @@ ptrdiff_t trace_unescape(char *p, size_t n)
 	return to - p;
 }
 
-/*
- * -- TSV ----------------------------------------------------------------------------------------
- */
+/* -- TSV -------------------------------------------------------------------------------------- */
 
 #define MAX_FIELDS 8
 
@@ -214,9 +212,7 @@ static int read_request_row(struct trace *t, const struct source *s, struct byte
 	return 0;
 }
 
-/*
- * -- Logs of web servers --------------------------------------------------------------------------
- */
+/* -- Logs of web servers ---------------------------------------------------------------------- */
 
 /* Moves the last row up to where its time belongs; rows of one instant keep their order. */
 static void sort_in_last(struct trace *t)
@@ -274,9 +270,7 @@ static int read_log_row(struct trace *t, const struct source *s, struct bytes li
 	return 0;
 }
 
-/*
- * -- Files ----------------------------------------------------------------------------------------
- */
+/* -- Files ------------------------------------------------------------------------------------ */
 
 static int read_requests(struct trace *t, struct source *s, const struct trace_options *o,
                          struct fault *reterr)

@@ -93,9 +93,7 @@ static void *need(void *p)
 	return p;
 }
 
-/*
- * -- msgpack --------------------------------------------------------------------------------------
- */
+/* -- msgpack ---------------------------------------------------------------------------------- */
 
 static const msgpack_object *field(const msgpack_object *map, const char *name)
 {
@@ -136,9 +134,7 @@ static bool text_is(const msgpack_object *o, const char *text)
 	       memcmp(o->via.str.ptr, text, strlen(text)) == 0;
 }
 
-/*
- * -- One request ----------------------------------------------------------------------------------
- */
+/* -- One request ------------------------------------------------------------------------------ */
 
 static void failed(struct side *d, const char *key, const char *why)
 {
@@ -190,9 +186,7 @@ static void *user(void *arg)
 	return NULL;
 }
 
-/*
- * -- The daemon's own word ------------------------------------------------------------------------
- */
+/* -- The daemon's own word -------------------------------------------------------------------- */
 
 static int on_notice(void *arg, const char *topic, const void *notice, size_t n)
 {
@@ -262,9 +256,7 @@ static void zero(struct side *d)
 	printf("%" PRId64 "\n", zero_us);
 }
 
-/*
- * -- Report ---------------------------------------------------------------------------------------
- */
+/* -- Report ----------------------------------------------------------------------------------- */
 
 /*
  * The loads that market-origin wrote down, those before `from` left out; by kind, too, if wanted.
@@ -529,9 +521,7 @@ static void report(struct drive *d)
 		loads_release(&loads[i]);
 }
 
-/*
- * -- Run ------------------------------------------------------------------------------------------
- */
+/* -- Run -------------------------------------------------------------------------------------- */
 
 static void lay_out(struct drive *d)
 {
@@ -632,9 +622,7 @@ static int run(struct drive *d)
 	return say_faults(d) ? 1 : 0;
 }
 
-/*
- * -- Arguments ------------------------------------------------------------------------------------
- */
+/* -- Arguments -------------------------------------------------------------------------------- */
 
 /* The side that an option speaks of: the latest --side, or the only one. */
 static struct side *current(struct drive *d)

@@ -77,9 +77,7 @@ struct origin {
 
 const char args_program[] = "market-origin";
 
-/*
- * -- Answers --------------------------------------------------------------------------------------
- */
+/* -- Answers ---------------------------------------------------------------------------------- */
 
 static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *body, size_t n,
                               const char *etag)

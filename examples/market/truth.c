@@ -156,9 +156,7 @@ void truth_free(struct truth **tp)
 	*tp = NULL;
 }
 
-/*
- * -- Drawing one day ------------------------------------------------------------------------------
- */
+/* -- Drawing one day -------------------------------------------------------------------------- */
 
 static void add(struct day *d, double local_s, uint32_t *cap)
 {
@@ -272,9 +270,7 @@ static const struct day *day_of(struct truth *t, size_t key, int32_t day)
 	return d;
 }
 
-/*
- * -- Questions ------------------------------------------------------------------------------------
- */
+/* -- Questions -------------------------------------------------------------------------------- */
 
 int64_t truth_version(struct truth *t, size_t key, struct instant at)
 {

@@ -11,9 +11,7 @@
 
 #include <string.h>
 
-/*
- * -- Headers ------------------------------------------------------------------------------------
- */
+/* -- Headers ---------------------------------------------------------------------------------- */
 
 /* Lines separated by '\n'. */
 static struct http_answer answer(const char *lines)
@@ -176,9 +174,7 @@ TEST(random_headers_do_no_harm)
 	}
 }
 
-/*
- * -- URLs ---------------------------------------------------------------------------------------
- */
+/* -- URLs ------------------------------------------------------------------------------------- */
 
 static const char *url(const char *template, const char *pattern, const char *key)
 {
@@ -296,9 +292,7 @@ TEST(random_keys_give_urls_of_the_same_host)
 	OK(good > 25000, "%d", good);
 }
 
-/*
- * -- Versions -----------------------------------------------------------------------------------
- */
+/* -- Versions --------------------------------------------------------------------------------- */
 
 static uint64_t version_ignoring(const char *json, const char *const *pointer, size_t n)
 {
@@ -644,9 +638,7 @@ TEST(random_bytes_have_a_version)
 	content_ignore_free(&ig);
 }
 
-/*
- * -- Validators ---------------------------------------------------------------------------------
- */
+/* -- Validators ------------------------------------------------------------------------------- */
 
 TEST(validators_belong_to_a_version)
 {

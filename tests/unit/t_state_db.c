@@ -648,9 +648,7 @@ TEST(keys_are_kept_up_to_their_limit)
 	state_db_close(&db);
 }
 
-/*
- * -- Export and import --------------------------------------------------------------------------
- */
+/* -- Export and import ------------------------------------------------------------------------ */
 
 struct imported {
 	struct seen seen;
