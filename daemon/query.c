@@ -94,8 +94,7 @@ static size_t most_rows(const struct daemon *d, const struct request *r)
 	return r->list.max && r->list.max < max ? r->list.max : max;
 }
 
-/* "there is no endpoint '/x'" */
-static int not_found(const char *what, struct bytes name, char *ret_text, size_t cap)
+int query_not_found(const char *what, struct bytes name, char *ret_text, size_t cap)
 {
 	char quoted[TEXT_QUOTED_BYTES];
 
@@ -115,7 +114,7 @@ static int ttls(struct daemon *d, const struct request *r, struct pack *w, char 
 	else
 		known = engine_ttls(d->engine, now(d), r->endpoint, rows.max, write_ttl, &rows);
 	finish_rows(&rows, w);
-	return known ? STATUS_OK : not_found("endpoint", r->endpoint, ret_text, cap);
+	return known ? STATUS_OK : query_not_found("endpoint", r->endpoint, ret_text, cap);
 }
 
 /* Who has how much say in the forecasts of 30 minutes ahead, and who has lost it. */
@@ -158,7 +157,7 @@ static int why(struct daemon *d, const struct request *r, struct pack *w, char *
 	struct why y;
 
 	if (!engine_why(d->engine, now(d), r->key, &y))
-		return not_found("key or endpoint", r->key, ret_text, cap);
+		return query_not_found("key or endpoint", r->key, ret_text, cap);
 	FILL_TTL(&row, &y.row);
 #define COPY(name) row.name = y.name;
 	COPY(is_endpoint)
@@ -254,7 +253,7 @@ static int forecast(struct daemon *d, const struct request *r, struct pack *w, c
 		row_write(w, &row_forecast, &row);
 	}
 	free(f);
-	return known ? STATUS_OK : not_found("endpoint", r->endpoint, ret_text, cap);
+	return known ? STATUS_OK : query_not_found("endpoint", r->endpoint, ret_text, cap);
 }
 
 /* -- Learned state ---------------------------------------------------------------------------- */
@@ -388,7 +387,7 @@ static int next(struct daemon *d, const struct request *r, struct pack *w, char 
                 size_t cap)
 {
 	if (r->key.n && !schedules_has(d->schedules, r->key))
-		return not_found("schedule", r->key, ret_text, cap);
+		return query_not_found("schedule", r->key, ret_text, cap);
 	schedules_write_next(d->schedules, r->key, r->ahead.steps, w);
 	return STATUS_OK;
 }
@@ -400,7 +399,7 @@ static int report(struct daemon *d, const struct request *r, struct pack *w, cha
 	size_t rows = schedules_write_report(d->schedules, r->key, r->list.max, w);
 
 	if (r->key.n && !rows && !schedules_has(d->schedules, r->key))
-		return not_found("schedule", r->key, ret_text, cap);
+		return query_not_found("schedule", r->key, ret_text, cap);
 	return STATUS_OK;
 }
 
@@ -611,7 +610,7 @@ static int remove_schedule(struct daemon *d, const struct request *r, struct pac
 	int status = schedules_remove(d->schedules, r->key, &saved, ret_text, cap);
 
 	if (status == STATUS_NOT_FOUND)
-		return not_found("schedule", r->key, ret_text, cap);
+		return query_not_found("schedule", r->key, ret_text, cap);
 	pack_map(w, 2);
 	put_uint(w, "count", status == STATUS_OK);
 	pack_text(w, "saved");

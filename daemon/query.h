@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Questions to the daemon: answered at once, from the engine's question functions and the counts.
- */
+/* Questions to the daemon: answered at once, from the engine's question functions and the counts. */
 #ifndef FORECACHED_DAEMON_QUERY_H
 #define FORECACHED_DAEMON_QUERY_H
 
@@ -18,6 +17,9 @@ struct daemon;
  */
 int query_answer(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
                  size_t cap);
+
+/* "there is no endpoint '/x'" as the text; gives STATUS_NOT_FOUND. */
+int query_not_found(const char *what, struct bytes name, char *ret_text, size_t cap);
 
 /* The map of `stats`, and of `health`: also for HTTP. */
 void query_write_stats(struct daemon *d, struct pack *w);

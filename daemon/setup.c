@@ -389,7 +389,7 @@ static int check_origins(const struct setup *s, struct config_error *reterr)
 {
 	struct origin_check k = {.err.text = ""};
 	char path[256];
-	int rc = 0;
+	int rc = 0, field;
 
 	for (size_t i = 0; i < s->config->origins.n && !rc; i++) {
 		const struct config_origin *o = &s->config->origins.v[i];
@@ -400,9 +400,13 @@ static int check_origins(const struct setup *s, struct config_error *reterr)
 		if (rc)
 			return rc;
 		rc = setup_with_origin(s, i, 1, check_origin, &k);
-		snprintf(path, sizeof(path), "origins.%.200s", o->name);
-		if (rc)
-			config_fail(reterr, path, "%s", k.err.text);
+		if (!rc)
+			continue;
+		/* "ca_file: no such file": the field is the rest of the path */
+		field = (int)strcspn(k.err.text, ":");
+		snprintf(path, sizeof(path), "origins.%.200s.%.*s", o->name, field, k.err.text);
+		config_fail(reterr, path, "%s",
+		            k.err.text + field + strspn(k.err.text + field, ": "));
 	}
 	return rc;
 }

@@ -18,6 +18,9 @@
 /* Steps of a forecast in one question: each costs as much as a few looks. */
 #define FORECAST_STEPS 256
 
+/* What is wrong, in words: a name as text_quoted has it, and a sentence around it. */
+#define TEXT_MAX 300
+
 static struct instant now(const struct web_answer *a)
 {
 	return clock_now(&a->d->clock);
@@ -96,12 +99,14 @@ static void ttls_start(struct web_answer *a)
 	uint32_t most = most_rows(a), max = most < 100 ? most : 100;
 	struct bytes endpoint = web_param(a, "endpoint");
 	struct survey_hot hot;
+	char text[TEXT_MAX];
 	struct rows *r;
 
 	if (!web_param_count(a, "max", 0, most, &max))
 		return;
 	if (!survey_hot_start(&hot, a->d->engine, endpoint, max)) {
-		web_fail(a, 404, "not_found", "%s", status_text(STATUS_NOT_FOUND));
+		query_not_found("endpoint", endpoint, text, sizeof(text));
+		web_fail(a, 404, "not_found", "%s", text);
 		return;
 	}
 	r = rows_new(a, max);
@@ -139,7 +144,7 @@ static unsigned http_status(int status)
 
 static void ask(struct web_answer *a, struct request *q)
 {
-	char text[300] = "";
+	char text[TEXT_MAX] = "";
 	struct pack w;
 	int status;
 

@@ -133,6 +133,8 @@ def names_that_do_not_exist_are_refused():
     refused({"origin": "api"}, "origin", "origins")
     refused({"origins": {"db": {}}, "endpoints": [{"match": "*", "origin": "db", "url": "/x"}]}, "endpoints[0].url")
     refused({"origins": {"api": {"url": "ftp://x"}}}, "origins.api.url", "http://")
+    refused({"origins": {"api": {"url": "https://a", "ca_file": "/does/not/exist"}}},
+            ": origins.api.ca_file: /does/not/exist: No such file")
     refused({"origins": {"api": {"url": "http://a", "headers": {"A": {"file": "/does/not/exist"}}}}},
             ": origins.api.headers.A: /does/not/exist: No such file")
     refused({"origins": {"api": {"url": "http://a", "headers": {"A": {"env": "FCD_TEST_UNSET"}}}}},

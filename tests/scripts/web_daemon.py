@@ -313,7 +313,7 @@ def bad_questions_are_told_what_is_wrong():
                 ("/api/v1/ttls?max=1&max=2", 400, "twice"), ("/api/v1/ttls?mx=1", 400, "endpoint max"),
                 ("/metrics?x=" + "y" * 2000, 400, "x: unknown"),
                 ("/api/v1/why", 400, "name: must be given"), ("/api/v1/why?name=none", 404, "there is no key or endpoint 'none'"),
-                ("/api/v1/ttls?endpoint=none", 404, "endpoint"), ("/api/v1/schedules/next?name=none", 404, "schedule"),
+                ("/api/v1/ttls?endpoint=none", 404, "there is no endpoint 'none'"), ("/api/v1/schedules/next?name=none", 404, "schedule"),
                 ("/api/v1/schedules/report?name=none", 404, "schedule"),
                 ("/api/v1/forecast?endpoint=none", 404, ""), ("/api/v1/forecast?endpoint=a&steps=100000", 400, "steps"),
                 ("/api/v1/forecast?endpoint=a&step_s=0", 400, "step_s"), ("/readyz?warm=1.1", 400, "warm"),
