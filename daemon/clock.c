@@ -77,11 +77,6 @@ struct span clock_to_real(const struct clock *c, struct span d)
 	return c->scale == 1 ? d : span_from_s(span_s(d) / c->scale);
 }
 
-struct span clock_from_real(const struct clock *c, struct span d)
-{
-	return c->scale == 1 ? d : span_from_s(span_s(d) * c->scale);
-}
-
 struct span clock_real_until(const struct clock *c, struct instant t)
 {
 	if (t.us == INSTANT_NEVER.us)
@@ -125,16 +120,6 @@ bool clock_stepped(struct clock *c, struct span *ret_offset)
 	c->offset.us = offset_us;
 	*ret_offset = c->offset;
 	return true;
-}
-
-struct instant clock_from_wall_s(const struct clock *c, double wall_s)
-{
-	return (struct instant){instant_from_s(wall_s).us - c->offset.us};
-}
-
-double clock_to_wall_s(const struct clock *c, struct instant t)
-{
-	return (double)(t.us + c->offset.us) * 1e-6;
 }
 
 int64_t clock_log_s(void)

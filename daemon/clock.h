@@ -51,9 +51,8 @@ static inline int64_t clock_boot_us(const struct clock *c)
 	return c->boot_us;
 }
 
-/* A length of the daemon's time as real time (divided by the scale), and back. */
+/* A length of the daemon's time as real time: divided by the scale. */
 struct span clock_to_real(const struct clock *c, struct span d);
-struct span clock_from_real(const struct clock *c, struct span d);
 
 /* How much real time is left until the instant: 0 when it has come, SPAN_MAX for NEVER. */
 struct span clock_real_until(const struct clock *c, struct instant t);
@@ -70,10 +69,6 @@ void clock_carry_on(struct clock *c, struct instant now);
  * was known by more than 1 ms; *ret_offset is then the new wall clock minus this clock.
  */
 bool clock_stepped(struct clock *c, struct span *ret_offset);
-
-/* A time that a peer gave in seconds of its wall clock, as an instant of this clock. */
-struct instant clock_from_wall_s(const struct clock *c, double wall_s);
-double clock_to_wall_s(const struct clock *c, struct instant t);
 
 /* Seconds of real time since boot, for the log's rates; any thread may ask. */
 int64_t clock_log_s(void);

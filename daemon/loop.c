@@ -301,11 +301,6 @@ void loop_free(struct loop **l)
 	*l = NULL;
 }
 
-const struct clock *loop_clock(const struct loop *l)
-{
-	return l->clock;
-}
-
 void loop_set_turn_end(struct loop *l, loop_timer_fn *fn, void *arg)
 {
 	l->turn_end_fn = fn;

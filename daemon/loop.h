@@ -46,9 +46,6 @@ struct loop_timer {
 struct loop *loop_new(struct clock *clock);
 void loop_free(struct loop **l);
 
-/* The clock that was handed in; clock_now(loop_clock(l)) is the instant of this turn. */
-const struct clock *loop_clock(const struct loop *l);
-
 /*
  * Watches a file (level-triggered unless events has EPOLLET). 0 or a negative errno value: -EEXIST
  * when it is watched already, -ENOENT when it is not.

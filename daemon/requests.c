@@ -670,12 +670,27 @@ static void add_schedule(struct daemon *d, const struct wire_item *i)
 		on_added(d, c, status, text, bytes_of(NULL, 0));
 }
 
-/* True: it keeps the item. */
-static bool request(struct daemon *d, struct wire_item *i)
+static void purge(struct daemon *d, struct wire_item *i)
 {
 	static const enum purge_what what[] = {[PURGE_ONE_KEY] = PURGE_KEY,
 	                                       [PURGE_ONE_ENDPOINT] = PURGE_ENDPOINT,
 	                                       [PURGE_EVERYTHING] = PURGE_ALL};
+	const struct request *r = &i->request;
+	struct input in = {
+	        .kind = INPUT_PURGE, .endpoint = r->endpoint, .purge.what = what[r->purge.what]};
+	char text[LOG_TEXT_BYTES];
+
+	if (r->purge.what == PURGE_ONE_ENDPOINT)
+		in.endpoint = r->key;
+	else if (r->purge.what == PURGE_ONE_KEY)
+		in.key = r->key;
+	log_line(LOG_INFO, "purge", "what=%d name=%s", (int)r->purge.what, log_key(r->key, text));
+	simple(d, i, &in);
+}
+
+/* True: it keeps the item. */
+static bool request(struct daemon *d, struct wire_item *i)
+{
 	const struct request *r = &i->request;
 	char text[LOG_TEXT_BYTES];
 
@@ -723,15 +738,7 @@ static bool request(struct daemon *d, struct wire_item *i)
 		prewarm(d, i);
 		break;
 	case OP_PURGE:
-		log_line(LOG_INFO, "purge", "what=%d name=%s", (int)r->purge.what,
-		         log_key(r->key, text));
-		simple(d, i,
-		       &(struct input){
-		               .kind = INPUT_PURGE,
-		               .endpoint =
-		                       r->purge.what == PURGE_ONE_ENDPOINT ? r->key : r->endpoint,
-		               .key = r->purge.what == PURGE_ONE_KEY ? r->key : bytes_of(NULL, 0),
-		               .purge.what = what[r->purge.what]});
+		purge(d, i);
 		break;
 	case OP_SCHEDULE_ADD:
 		add_schedule(d, i);

@@ -360,20 +360,6 @@ double demand_rate(const struct demand *d, const struct zone *z, struct instant 
 	return demand_at(d, z, t).per_s;
 }
 
-bool demand_rises(const struct demand *d, const struct zone *z, struct instant now,
-                  struct span within, double per_s, struct instant *ret_at)
-{
-	for (int64_t us = 0; us <= within.us; us += BUCKET.us) {
-		struct instant at = instant_add(now, (struct span){us});
-
-		if (demand_at(d, z, at).lo80_per_s > per_s) {
-			*ret_at = at;
-			return true;
-		}
-	}
-	return false;
-}
-
 double demand_error(const struct demand *d, enum ensemble_expert beside)
 {
 	return d->ensemble ? ensemble_error(d->ensemble, beside) : NAN;

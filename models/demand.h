@@ -105,13 +105,6 @@ struct demand_forecast demand_at(const struct demand *d, const struct zone *z, s
 double demand_rate(const struct demand *d, const struct zone *z, struct instant t);
 
 /*
- * True when the rate at some time within `within` of now is as good as sure (its lower 80 % bound) to
- * be above per_s; *ret_at is when that is so first, to five minutes.
- */
-bool demand_rises(const struct demand *d, const struct zone *z, struct instant now,
-                  struct span within, double per_s, struct instant *ret_at);
-
-/*
  * Mean absolute error of the forecasts made 30 minutes ahead, over that of another way to forecast:
  * EXPERT_YESTERDAY (then this is the MASE), EXPERT_LAST, EXPERT_EWMA or another. NAN before the
  * first comparison, and without a model of its own.

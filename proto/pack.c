@@ -99,13 +99,6 @@ void pack_uint(struct pack *w, uint64_t u)
 	msgpack_pack_uint64(&k, u);
 }
 
-void pack_int(struct pack *w, int64_t i)
-{
-	msgpack_packer k = packer(w);
-
-	msgpack_pack_int64(&k, i);
-}
-
 void pack_text(struct pack *w, const char *s)
 {
 	if (s)

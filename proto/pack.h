@@ -50,7 +50,6 @@ void *pack_take(struct pack *w, size_t *ret_bytes);
 void pack_nil(struct pack *w);
 void pack_bool(struct pack *w, bool b);
 void pack_uint(struct pack *w, uint64_t u);
-void pack_int(struct pack *w, int64_t i);
 void pack_text(struct pack *w, const char *s); /* str; NULL gives nil */
 void pack_str(struct pack *w, struct bytes b); /* str */
 void pack_bin(struct pack *w, struct bytes b); /* bin */

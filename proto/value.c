@@ -100,24 +100,6 @@ int value_uint(const struct msgpack_object *v, const char *field, uint64_t max, 
 	return 0;
 }
 
-int value_int(const struct msgpack_object *v, const char *field, int64_t min, int64_t max,
-              int64_t *ret, struct proto_error *reterr)
-{
-	enum value_kind k = value_kind(v);
-	int64_t i;
-
-	if ((k != VALUE_UINT || v->via.u64 > INT64_MAX) && k != VALUE_INT)
-		goto bad;
-	i = k == VALUE_INT ? v->via.i64 : (int64_t)v->via.u64;
-	if (i < min || i > max)
-		goto bad;
-	*ret = i;
-	return 0;
-bad:
-	return proto_fail(reterr, -EBADMSG, "%s: must be a whole number from %lld to %lld", field,
-	                  (long long)min, (long long)max);
-}
-
 int value_num(const struct msgpack_object *v, const char *field, double min, double max,
               double *ret, struct proto_error *reterr)
 {

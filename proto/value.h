@@ -74,9 +74,6 @@ int value_bool(const struct msgpack_object *v, const char *field, bool *ret,
 int value_uint(const struct msgpack_object *v, const char *field, uint64_t max, uint64_t *ret,
                struct proto_error *reterr);
 
-int value_int(const struct msgpack_object *v, const char *field, int64_t min, int64_t max,
-              int64_t *ret, struct proto_error *reterr);
-
 /* An integer or a float that is finite and from min to max. */
 int value_num(const struct msgpack_object *v, const char *field, double min, double max,
               double *ret, struct proto_error *reterr);

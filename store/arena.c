@@ -562,13 +562,6 @@ uint32_t arena_before(const struct arena *a, uint32_t off)
 	return a->start + piece_before(a, off - a->start);
 }
 
-uint32_t arena_next(const struct arena *a, uint32_t off)
-{
-	uint32_t at = block_from(a, off == ARENA_NONE ? 0 : piece_end(a, off - a->start));
-
-	return at == units(a) ? ARENA_NONE : a->start + at;
-}
-
 int arena_init(struct arena *a, uint32_t start, uint32_t end, arena_move_fn *move, void *arg)
 {
 	*a = (struct arena){.start = start, .end = end};

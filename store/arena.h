@@ -108,7 +108,4 @@ uint32_t arena_size(const struct arena *a, uint32_t off);
 /* The block before one that has a block before it. */
 uint32_t arena_before(const struct arena *a, uint32_t off);
 
-/* The block with the lowest address, when off is NONE, the one behind a block; NONE at the end. */
-uint32_t arena_next(const struct arena *a, uint32_t off);
-
 #endif

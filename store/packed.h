@@ -25,9 +25,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PACKED_MIN_LEVEL 1
-#define PACKED_MAX_LEVEL 19
-
 /* A value is kept packed if that saves one byte in so many at least. */
 #define PACKED_SAVES 8
 

@@ -198,24 +198,6 @@ TEST(silence_is_learned_from_when_somebody_looks)
 	demand_release(&b);
 }
 
-TEST(a_rise_that_is_as_good_as_sure_is_seen_before_it_comes)
-{
-	struct demand d;
-	struct instant when = INSTANT_NONE;
-
-	demand_init(&d);
-	feed(&d, &zone_utc, office, 0,
-	     30 + 8.6 / 24); /* a Wednesday, 08:36; at 9 it is 400 a quarter */
-	OK(!demand_rises(&d, &zone_utc, at(30, 8.6), SPAN_S(600), 200 / 900.0, &when));
-	OK(demand_rises(&d, &zone_utc, at(30, 8.6), SPAN_S(1800), 200 / 900.0, &when));
-	NEAR(span_s(instant_diff(when, at(30, 9))), 0, 600);
-	OK(!demand_rises(&d, &zone_utc, at(30, 8.6), SPAN_S(1800), 600 / 900.0, &when));
-	/* on Saturdays it does not */
-	feed(&d, &zone_utc, office, 30 + 8.6 / 24, 33 + 8.6 / 24);
-	OK(!demand_rises(&d, &zone_utc, at(33, 8.6), SPAN_S(1800), 200 / 900.0, &when));
-	demand_release(&d);
-}
-
 TEST(models_of_their_own_are_given_while_there_is_room)
 {
 	struct demand_pool pool;
@@ -489,7 +471,6 @@ int main(int argc, char **argv)
 	RUN(a_raised_level_raises_the_forecast_and_fades);
 	RUN(a_burst_before_a_long_silence_is_not_expected_to_go_on);
 	RUN(silence_is_learned_from_when_somebody_looks);
-	RUN(a_rise_that_is_as_good_as_sure_is_seen_before_it_comes);
 	RUN(models_of_their_own_are_given_while_there_is_room);
 	RUN(when_clocks_are_put_forward_the_lost_hour_is_missing_and_not_empty);
 	RUN(when_clocks_are_put_back_the_hour_that_comes_twice_is_not_one_crowded_quarter);

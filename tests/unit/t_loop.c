@@ -173,7 +173,6 @@ TEST(the_clock_runs_as_fast_as_it_was_told)
 	c.now = at_boot(&c, c.boot_us);
 	OK(c.now.us == start.us + 60 * 1000000LL, "%" PRId64, c.now.us - start.us);
 	OK(clock_to_real(&c, SPAN_S(60)).us == 1000000);
-	OK(clock_from_real(&c, SPAN_S(1)).us == 60 * 1000000LL);
 	OK(clock_real_until(&c, instant_add(c.now, SPAN_S(120))).us == 2000000);
 	OK(clock_real_until(&c, start).us == 0);
 	OK(clock_real_until(&c, INSTANT_NEVER).us == SPAN_MAX.us);
@@ -194,8 +193,6 @@ TEST(the_clock_never_goes_back)
 	/* our clock is ahead now: a time of the wall clock is earlier by that, as an instant of
 	 * ours later */
 	OK(c.offset.us == -3600 * 1000000LL);
-	NEAR(clock_to_wall_s(&c, clock_now(&c)), instant_s(before), 1e-3);
-	OK(clock_from_wall_s(&c, instant_s(before)).us - clock_now(&c).us < 1000);
 	clock_turn(&c);
 	OK(clock_now(&c).us >= before.us + 3600 * 1000000LL);
 	clock_teardown(&c);

@@ -455,6 +455,17 @@ TEST(declared_sizes_are_not_believed)
 	OK(scan_value(bytes_of("\x92\x01\xa1x\x05", 5), 9) == 4);
 }
 
+/* A signed number of 1, 2, 4 or 8 bytes: we write none, others may. */
+static void some_int(struct pack *w)
+{
+	unsigned width = (unsigned)rng_below(&rng, 4);
+	unsigned char raw[9] = {(unsigned char)(0xd0 + width)};
+	uint64_t u = rng_u64(&rng);
+
+	memcpy(raw + 1, &u, 8);
+	pack_raw(w, bytes_of(raw, 1 + ((size_t)1 << width)));
+}
+
 /* Arrays, maps and values of all kinds, to compare the walk with msgpack-c's own. */
 static void some_value(struct pack *w, unsigned depth)
 {
@@ -471,7 +482,7 @@ static void some_value(struct pack *w, unsigned depth)
 		pack_uint(w, rng_u64(&rng) >> rng_below(&rng, 64));
 		return;
 	case 3:
-		pack_int(w, (int64_t)rng_u64(&rng) >> rng_below(&rng, 64));
+		some_int(w);
 		return;
 	case 4:
 		pack_num(w, rng_normal(&rng));
