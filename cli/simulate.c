@@ -95,10 +95,10 @@ static enum plot_format chart_format(const char *path)
 	return n >= 4 && strcmp(path + n - 4, ".png") == 0 ? PLOT_PNG : PLOT_SVG;
 }
 
-static bool names(const struct option_list *policies, const char *name)
+static bool has_learn(const struct option_list *policies)
 {
 	for (size_t i = 0; i < policies->n; i++)
-		if (!strcmp(policies->item[i], name))
+		if (!strcmp(policies->item[i], "learn"))
 			return true;
 	return false;
 }
@@ -223,14 +223,14 @@ static int check_options(struct command_line *c)
 		return status;
 	if (!c->policies.n)
 		c->policies = default_policies;
-	learn_alone = c->policies.n == 1 && names(&c->policies, "learn");
+	learn_alone = c->policies.n == 1 && has_learn(&c->policies);
 	if (c->log && c->policies.n != 1)
 		return cli_usage("--log needs exactly one --policy");
 	if (c->learned_out && !learn_alone)
 		return cli_usage("--learned-out needs `--policy learn` and no other");
 	if (c->predictions && !learn_alone)
 		return cli_usage("--predictions needs `--policy learn` and no other");
-	if (c->learned_in && !c->frontier && !names(&c->policies, "learn"))
+	if (c->learned_in && !c->frontier && !has_learn(&c->policies))
 		return cli_usage("--learned-in needs `--policy learn`");
 	for (size_t i = 0; i < c->policies.n; i++)
 		if (simulate_check(c->policies.item[i], c->log != NULL, &fault) < 0)

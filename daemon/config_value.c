@@ -27,8 +27,13 @@ int config_fail(struct config_error *e, const char *path, const char *fmt, ...)
 
 /* -- Numbers as people write them ------------------------------------------------------------- */
 
-static bool with_suffix(const char *text, const char *const *suffix, const double *factor, size_t n,
-                        double *ret)
+struct unit {
+	const char *suffix; /* NULL: no more of them */
+	double factor;
+};
+
+/* "1.5h" with the unit "h". */
+static bool with_unit(const char *text, const struct unit *u, double *ret)
 {
 	char *end;
 	double v;
@@ -40,9 +45,9 @@ static bool with_suffix(const char *text, const char *const *suffix, const doubl
 		return false;
 	while (*end == ' ')
 		end++;
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(end, suffix[i])) {
-			*ret = v * factor[i];
+	for (; u->suffix; u++)
+		if (!strcmp(end, u->suffix)) {
+			*ret = v * u->factor;
 			return isfinite(*ret);
 		}
 	return false;
@@ -50,18 +55,20 @@ static bool with_suffix(const char *text, const char *const *suffix, const doubl
 
 bool config_duration(const char *text, double *ret_s)
 {
-	static const char *const suffix[] = {"", "s", "ms", "m", "min", "h", "d", "w"};
-	static const double factor[] = {1, 1, 1e-3, 60, 60, 3600, 86400, 604800};
+	static const struct unit units[] = {{"", 1},      {"s", 1},      {"ms", 1e-3},
+	                                    {"m", 60},    {"min", 60},   {"h", 3600},
+	                                    {"d", 86400}, {"w", 604800}, {NULL, 0}};
 
-	return with_suffix(text, suffix, factor, 8, ret_s);
+	return with_unit(text, units, ret_s);
 }
 
 static bool config_size(const char *text, double *ret_bytes)
 {
-	static const char *const suffix[] = {"", "B", "KiB", "MiB", "GiB", "kB", "MB", "GB"};
-	static const double factor[] = {1, 1, 1024, 1048576, 1073741824.0, 1e3, 1e6, 1e9};
+	static const struct unit units[] = {{"", 1},         {"B", 1},        {"KiB", 0x1p10},
+	                                    {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"kB", 1e3},
+	                                    {"MB", 1e6},     {"GB", 1e9},     {NULL, 0}};
 
-	return with_suffix(text, suffix, factor, 8, ret_bytes);
+	return with_unit(text, units, ret_bytes);
 }
 
 /* -- Values ----------------------------------------------------------------------------------- */

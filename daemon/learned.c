@@ -107,12 +107,12 @@ static void put(void *arg, const struct record *r)
 }
 
 /* How many were handed over. */
-static size_t hand_over(struct learned *l, size_t max)
+static size_t hand_over(struct learned *l)
 {
-	size_t room = state_db_room(l->db);
+	size_t room = state_db_room(l->db), max;
 
 	/* an endpoint's record brings its class along: leave room for that */
-	max = max < room ? max : room;
+	max = room < RECORDS_PER_TURN ? room : RECORDS_PER_TURN;
 	return max < 2 ? 0 : engine_dirty(l->d->engine, clock_now(&l->d->clock), max - 1, put, l);
 }
 
@@ -130,7 +130,7 @@ static void on_timer(void *arg)
 	struct learned *l = arg;
 	struct instant now = clock_now(&l->d->clock);
 	struct state_db_status s;
-	bool more = hand_over(l, RECORDS_PER_TURN) >= RECORDS_PER_TURN - 1;
+	bool more = hand_over(l) >= RECORDS_PER_TURN - 1;
 
 	if (now.us - l->history.us >= HISTORY_EVERY.us) {
 		l->history = now;
@@ -236,7 +236,7 @@ void learned_save(struct learned *l, double timeout_s)
 	turns = 2 + (size_t)(l->d->setup->config->limits.max_keys /
 	                     (ENGINE_DIRTY_LOOKS * (RECORDS_PER_TURN - 1)));
 	for (size_t idle = 0; idle < turns && wait_for(&s, false);)
-		idle = hand_over(l, RECORDS_PER_TURN) ? 0 : idle + 1;
+		idle = hand_over(l) ? 0 : idle + 1;
 	if (!wait_for(&s, true))
 		log_line(LOG_WARN, "state_file",
 		         "why=\"what was learned last could not be written in time\"");

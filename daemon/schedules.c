@@ -576,9 +576,10 @@ static bool has_control(struct bytes b)
 }
 
 /* What a rule has been understood as; `more` fields follow. */
-static void write_rule(const struct schedule_rule *r, uint32_t count, uint32_t more, struct pack *w)
+/* The rule as a map in which one more name and value follow. */
+static void write_rule(const struct schedule_rule *r, uint32_t count, struct pack *w)
 {
-	pack_map(w, 4 + more);
+	pack_map(w, 4 + 1);
 	pack_text(w, "count");
 	pack_uint(w, count);
 	pack_text(w, "tz");
@@ -595,7 +596,7 @@ static void write_trial(const struct schedule_rule *r, const struct instant *at,
 {
 	size_t shown = n < TRIAL_INSTANTS ? n : TRIAL_INSTANTS;
 
-	write_rule(r, 0, 1, w);
+	write_rule(r, 0, w);
 	pack_text(w, "next");
 	pack_array(w, (uint32_t)shown);
 	for (size_t i = 0; i < shown; i++)
@@ -678,7 +679,7 @@ static void addition_done(void *job)
 		        may_add(l, bytes_str(a->rule.name), a->rule.patterns.n, text, sizeof(text));
 	}
 	if (!status && !a->dry_run) {
-		write_rule(&a->rule, 1, 1, &w);
+		write_rule(&a->rule, 1, &w);
 		put(l, a->rule, false);
 		a->rule = (struct schedule_rule){0};
 		pack_text(&w, "saved");

@@ -140,12 +140,13 @@ static void set_peer(struct wire_peer *p, zmq_msg_t *id, bool delimiter)
 	p->delimiter = delimiter;
 }
 
-static int send_frame(void *socket, const void *p, size_t n, int flags)
+/* A part of a message of which more follows. */
+static int send_part(void *socket, const void *p, size_t n)
 {
 	int rc;
 
 	do
-		rc = zmq_send(socket, p, n, flags | ZMQ_DONTWAIT);
+		rc = zmq_send(socket, p, n, ZMQ_SNDMORE | ZMQ_DONTWAIT);
 	while (rc < 0 && errno == EINTR);
 	return rc;
 }
@@ -180,7 +181,7 @@ static void send_to_peer(struct wire *w, enum socket_index to, const struct wire
 	void *s = w->socket[to];
 
 	/* ROUTER_MANDATORY: a peer that is gone or full fails here, at the first frame */
-	if (send_frame(s, peer->id, peer->n, ZMQ_SNDMORE) < 0) {
+	if (send_part(s, peer->id, peer->n) < 0) {
 		if (errno == EHOSTUNREACH)
 			COUNT(w, unroutable);
 		else
@@ -189,7 +190,7 @@ static void send_to_peer(struct wire *w, enum socket_index to, const struct wire
 		return;
 	}
 	if (peer->delimiter)
-		send_frame(s, "", 0, ZMQ_SNDMORE);
+		send_part(s, "", 0);
 	if (send_owned(s, data, n) < 0)
 		COUNT(w, send_full);
 	else
@@ -250,7 +251,7 @@ static void send_out(struct wire *w)
 		size_t bytes = o->n + o->topic_bytes + sizeof(*o);
 
 		if (o->to == NOTICES) {
-			send_frame(w->socket[NOTICES], o->topic, o->topic_bytes, ZMQ_SNDMORE);
+			send_part(w->socket[NOTICES], o->topic, o->topic_bytes);
 			if (send_owned(w->socket[NOTICES], o->data, o->n) >= 0)
 				COUNT(w, sent);
 		} else {

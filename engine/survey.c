@@ -115,8 +115,11 @@ static bool hotter(const struct survey_hot_key *a, const struct survey_hot_key *
 	return a->rate != b->rate ? a->rate > b->rate : a->key < b->key;
 }
 
-static void sift_down(struct survey_hot_key *v, size_t n, size_t i)
+/* The first may be hotter than others: it goes where it belongs in the heap of the coldest first. */
+static void sift_down(struct survey_hot_key *v, size_t n)
 {
+	size_t i = 0;
+
 	for (;;) {
 		size_t coldest = i, child = 2 * i + 1;
 		struct survey_hot_key x = v[i];
@@ -164,7 +167,7 @@ static void look_at(struct survey_hot *s, struct engine *e, struct instant now, 
 		sift_up(s->key.v, s->key.n - 1);
 	} else if (s->max && hotter(&h, &s->key.v[0])) {
 		s->key.v[0] = h;
-		sift_down(s->key.v, s->key.n, 0);
+		sift_down(s->key.v, s->key.n);
 	}
 }
 
@@ -183,7 +186,7 @@ bool survey_hot_step(struct survey_hot *s, struct engine *e, struct instant now,
 
 		s->key.v[0] = s->key.v[--s->unsorted];
 		s->key.v[s->unsorted] = x;
-		sift_down(s->key.v, s->unsorted, 0);
+		sift_down(s->key.v, s->unsorted);
 	}
 	for (; s->sorting && !s->unsorted && s->told < s->key.n && work >= PLAN_WORK;
 	     work -= PLAN_WORK) {

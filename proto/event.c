@@ -93,13 +93,12 @@ static int read_parts(const struct parts *p, const struct proto_limits *limits, 
 	return value_version(p->version, "version", &ret->version, reterr);
 }
 
-static int read_endpoint(const struct msgpack_object *v, const char *field,
-                         const struct proto_limits *limits, struct bytes *ret,
-                         struct proto_error *reterr)
+static int read_endpoint(const struct msgpack_object *v, const struct proto_limits *limits,
+                         struct bytes *ret, struct proto_error *reterr)
 {
 	if (object_is_nil(v))
 		return 0;
-	return value_bytes(v, field, 0, (size_t)limits->max_endpoint_bytes, ret, reterr);
+	return value_bytes(v, "endpoint", 0, (size_t)limits->max_endpoint_bytes, ret, reterr);
 }
 
 static void refuse(struct events *e, size_t index, const struct proto_error *why)
@@ -135,7 +134,7 @@ static int read_row(const struct msgpack_object *v, const struct proto_limits *l
 	p.load_ms = object_next(&c);
 	p.version = object_next(&c);
 	p.count = object_next(&c);
-	rc = read_endpoint(endpoint, "endpoint", limits, &ret->endpoint, reterr);
+	rc = read_endpoint(endpoint, limits, &ret->endpoint, reterr);
 	rc = rc ? rc : read_outcome(outcome, &ret->outcome, reterr);
 	return rc ? rc : read_parts(&p, limits, ret, reterr);
 }
@@ -237,8 +236,8 @@ static int read_columns(struct events *e, const struct msgpack_object *v,
 				                "endpoint: is not below %zu, the endpoints told",
 				                endpoints.left);
 			if (!rc)
-				rc = read_endpoint(cursor_at(&endpoints, u), "endpoint", limits,
-				                   &x.endpoint, &why);
+				rc = read_endpoint(cursor_at(&endpoints, u), limits, &x.endpoint,
+				                   &why);
 		}
 		rc = rc ? rc : read_parts(&p, limits, &x, &why);
 		if (rc) {

@@ -67,10 +67,9 @@ struct reading {
 	struct proto_error *err;
 };
 
-static int read_key(struct reading *x, const struct msgpack_object *v, const char *field,
-                    struct bytes *ret)
+static int read_key(struct reading *x, const struct msgpack_object *v, struct bytes *ret)
 {
-	return value_bytes(v, field, 1, (size_t)x->limits->max_key_bytes, ret, x->err);
+	return value_bytes(v, "key", 1, (size_t)x->limits->max_key_bytes, ret, x->err);
 }
 
 static int read_name(struct reading *x, const struct msgpack_object *v, const char *field,
@@ -188,7 +187,7 @@ static int read_mode(struct reading *x)
 
 static int read_get(struct reading *x)
 {
-	int rc = read_key(x, cursor_next(&x->args), "key", &x->r->key);
+	int rc = read_key(x, cursor_next(&x->args), &x->r->key);
 
 	return rc ? rc : read_mode(x);
 }
@@ -196,7 +195,7 @@ static int read_get(struct reading *x)
 static int read_lease(struct reading *x)
 {
 	const struct msgpack_object *failed = option(x, "failed");
-	int rc = read_key(x, cursor_next(&x->args), "key", &x->r->key);
+	int rc = read_key(x, cursor_next(&x->args), &x->r->key);
 
 	x->r->get.mode = MODE_LEASE;
 	rc = rc ? rc : option_endpoint(x);
@@ -215,7 +214,7 @@ static int read_mget(struct reading *x)
 		struct request_pair *p = vec_push(&x->r->pair);
 
 		*p = (struct request_pair){{0}, {0}};
-		rc = read_key(x, cursor_next(&c), "key", &p->key);
+		rc = read_key(x, cursor_next(&c), &p->key);
 		if (rc)
 			proto_within(x->err, 0, "keys[%zu].", i);
 	}
@@ -242,7 +241,7 @@ static int read_set_options(struct reading *x)
 static int read_set(struct reading *x)
 {
 	const struct msgpack_object *lease = option(x, "lease");
-	int rc = read_key(x, cursor_next(&x->args), "key", &x->r->key);
+	int rc = read_key(x, cursor_next(&x->args), &x->r->key);
 
 	rc = rc ? rc : read_value(x, cursor_next(&x->args), &x->r->set.value);
 	rc = rc ? rc : read_set_options(x);
@@ -263,7 +262,7 @@ static int read_mset(struct reading *x)
 
 		*p = (struct request_pair){{0}, {0}};
 		rc = value_array(cursor_next(&c), "pair", 2, 2, &kv, x->err);
-		rc = rc ? rc : read_key(x, cursor_next(&kv), "key", &p->key);
+		rc = rc ? rc : read_key(x, cursor_next(&kv), &p->key);
 		rc = rc ? rc : read_value(x, cursor_next(&kv), &p->value);
 		if (rc)
 			proto_within(x->err, 0, "pairs[%zu].", i);
@@ -273,12 +272,12 @@ static int read_mset(struct reading *x)
 
 static int read_delete(struct reading *x)
 {
-	return read_key(x, cursor_next(&x->args), "key", &x->r->key);
+	return read_key(x, cursor_next(&x->args), &x->r->key);
 }
 
 static int read_changed(struct reading *x)
 {
-	int rc = read_key(x, cursor_next(&x->args), "key", &x->r->key);
+	int rc = read_key(x, cursor_next(&x->args), &x->r->key);
 
 	rc = rc ? rc : option_endpoint(x);
 	return rc ? rc
@@ -292,7 +291,7 @@ static int read_event(struct reading *x)
 
 static int read_ttl(struct reading *x)
 {
-	int rc = read_key(x, cursor_next(&x->args), "key", &x->r->key);
+	int rc = read_key(x, cursor_next(&x->args), &x->r->key);
 
 	return rc ? rc : option_endpoint(x);
 }
