@@ -212,6 +212,8 @@ static void input_once(struct daemon *d, const struct input *in)
 
 void daemon_effects(struct daemon *d)
 {
+	if (!d->fx.list.n)
+		return;
 	BUG_ON(d->busy);
 	d->busy = true;
 	carry_out(d);

@@ -23,7 +23,7 @@ noinst_LTLIBRARIES += %D%/libdaemon.la
 	%D%/requests.h %D%/requests.c \
 	%D%/ring.h \
 	%D%/resp.h %D%/resp_conn.h %D%/resp_miss.h \
-	%D%/resp_client.c %D%/resp_command.c %D%/resp_conn.c %D%/resp_info.c %D%/resp_key.c \
+	%D%/resp_client.c %D%/resp_command.c %D%/resp_conn.c %D%/resp_handler.c %D%/resp_info.c %D%/resp_key.c \
 	%D%/resp_learned.c %D%/resp_listen.c %D%/resp_miss.c %D%/resp_multi.c %D%/resp_owed.c \
 	%D%/resp_scan.c %D%/resp_script.c %D%/resp_server.c %D%/resp_string.c \
 	%D%/rundir.h %D%/rundir.c \

@@ -5,6 +5,8 @@
  *
  *	resp_listen.c	sockets: accept, descriptors, who idles too long
  *	resp_conn.c	connections: bytes in, commands, bytes out
+ *	resp_handler.c	what handlers of commands have in common
+ *	resp_owed.c	values of a reply that are decoded in turns to come
  *	resp_miss.c	the misses that a connection may be about to fill
  *	resp_command.c	the table of commands; COMMAND
  *	resp_string.c	GET, SET, INCR and their like

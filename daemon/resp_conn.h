@@ -214,7 +214,7 @@ void resp_conn_addr(const struct resp_conn *c, bool own, char *buf, size_t cap);
 void resp_share_begin(struct resp *r);
 bool resp_share_is_spent(const struct resp *r);
 
-/* -- What handlers use ------------------------------------------------------------------------ */
+/* -- resp_handler.c --------------------------------------------------------------------------- */
 
 static inline struct engine *resp_engine(const struct resp_conn *c)
 {
@@ -280,8 +280,9 @@ void resp_missed(struct resp_conn *c, struct bytes key, uint64_t lease);
 uint64_t resp_lease(const struct resp_conn *c, struct bytes key);
 struct span resp_load_time(struct resp_conn *c, struct bytes key);
 
-/* Makes sure that what was counted is learned soon. */
+/* Makes sure that what was counted is learned soon: by the timer whose function is the second. */
 void resp_learn_soon(struct resp *r);
+void resp_learn(void *r);
 
 /* The argument is that word, in upper or lower case. */
 bool resp_is(struct bytes arg, const char *word);

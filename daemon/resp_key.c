@@ -36,8 +36,7 @@ void resp_do_touch(struct resp_conn *c, const struct bytes *arg, size_t n)
 		plain_get(resp_engine(c), resp_now(c), resp_key(c, arg[i]), 0, &v,
 		          &c->r->d->fx);
 	}
-	if (c->r->d->fx.list.n)
-		daemon_effects(c->r->d);
+	daemon_effects(c->r->d);
 	resp_learn_soon(c->r);
 	resp_number(c->w, there);
 }

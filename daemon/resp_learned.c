@@ -73,8 +73,7 @@ static void catch_up(struct resp_conn *c)
 {
 	while (plain_learn(resp_engine(c), resp_now(c), 100000, &c->r->d->fx))
 		;
-	if (c->r->d->fx.list.n)
-		daemon_effects(c->r->d);
+	daemon_effects(c->r->d);
 }
 
 void resp_do_fc_why(struct resp_conn *c, const struct bytes *arg, size_t n)

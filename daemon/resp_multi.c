@@ -109,8 +109,7 @@ void resp_do_watch(struct resp_conn *c, const struct bytes *arg, size_t n)
 		*vec_push(&c->watch) = w;
 		c->r->n_watching++;
 	}
-	if (c->r->d->fx.list.n)
-		daemon_effects(c->r->d);
+	daemon_effects(c->r->d);
 	resp_ok(c);
 }
 

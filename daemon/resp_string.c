@@ -66,8 +66,7 @@ static bool look(struct resp_conn *c, struct bytes key, struct plain_value *ret)
 	enum plain_got got =
 	        plain_get(d->engine, resp_now(c), resp_key(c, key), lease, ret, &d->fx);
 
-	if (d->fx.list.n)
-		daemon_effects(d);
+	daemon_effects(d);
 	if (!c->r->learning)
 		resp_learn_soon(c->r);
 	if (got == PLAIN_HIT) {
@@ -120,13 +119,11 @@ void resp_do_get(struct resp_conn *c, const struct bytes *arg, size_t n)
 		c->tickets++;
 		c->waits = true;
 		in.ticket = daemon_ticket(d, on_loaded, c, 0);
-		if (d->fx.list.n)
-			daemon_effects(d);
+		daemon_effects(d);
 		daemon_input(d, &in);
 		return;
 	}
-	if (d->fx.list.n)
-		daemon_effects(d);
+	daemon_effects(d);
 	if (!c->r->learning)
 		resp_learn_soon(c->r);
 }
