@@ -7,7 +7,7 @@ noinst_LTLIBRARIES += %D%/libcalendar.la
 	%D%/events.h %D%/events.c \
 	%D%/file.h %D%/file.c \
 	%D%/ics.h %D%/ics.c \
-	%D%/rule.h %D%/rule.c \
+	%D%/rule.h %D%/rule.c %D%/rule_parse.c \
 	%D%/shipped.h \
 	%D%/tzif.h %D%/tzif.c \
 	%D%/vtimezone.h %D%/vtimezone.c

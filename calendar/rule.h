@@ -4,9 +4,8 @@
  *
  * HOW IT WORKS a rule is a set of tests that a day must pass (month, day of the month, of the year,
  * week, weekday with its ordinal) and lists of hours, minutes and seconds. Expansion walks over the
- * periods of
- * FREQ (a year, a month, a week, a day, an hour) from the anchor to the end of the window, tests
- * each day of each period and counts a step for it. A rule that can never fire (February 30th) thus
+ * periods of FREQ (a year, a month, a week, a day, an hour) from the anchor to the end of the window,
+ * tests each day of each period and counts a step for it. A rule that can never fire (February 30th) thus
  * costs what any other costs, and ends with the window.
  *
  * INVARIANTS an expansion takes at most RULE_MAX_STEPS steps of constant cost, about 0.2 s; a day
@@ -40,6 +39,9 @@ struct rule_set {
 	uint64_t pos[6], neg[6]; /* bit n-1 of pos stands for n, of neg for -n */
 	bool any;
 };
+
+/* 1 <= |n| <= 366. */
+void rule_set_add(struct rule_set *s, int n);
 
 struct rule {
 	enum rule_freq freq;
