@@ -51,10 +51,16 @@ static const cJSON *find_schedule(const cJSON *list, const char *name)
 	return NULL;
 }
 
-static int unknown_schedule(const char *name)
+/* Asks what is about the schedule r->key, or about all of them. CLI_OK: *ret is the caller's. */
+static int ask_about(struct request *r, cJSON **ret)
 {
-	cli_say("there is no schedule \"%s\"; `forecache schedule list` shows all", name);
-	return CLI_NOT_FOUND;
+	int status = ask_json_quietly(r, ret);
+
+	if (status == CLI_NOT_FOUND)
+		cli_say("there is no schedule \"%.*s\"; `forecache schedule list` shows all",
+		        (int)r->key.n, (const char *)r->key.p);
+	request_release(r);
+	return status;
 }
 
 static int ask_list(bool learned, cJSON **ret)
@@ -452,10 +458,9 @@ static int next(int argc, char **argv)
 	r.op = OP_SCHEDULE_NEXT;
 	r.key = bytes_str(argc ? argv[0] : NULL);
 	r.ahead.steps = (uint32_t)limit;
-	status = ask_json_quietly(&r, &result);
-	request_release(&r);
+	status = ask_about(&r, &result);
 	if (status)
-		return status == CLI_NOT_FOUND ? unknown_schedule(argc ? argv[0] : "") : status;
+		return status;
 	if (cli.json)
 		return json_print(result);
 	status = ask_list(false, &schedules);
@@ -534,10 +539,9 @@ static int report(int argc, char **argv)
 	r.op = OP_SCHEDULE_REPORT;
 	r.key = bytes_str(argc ? argv[0] : NULL);
 	r.list.max = (uint32_t)limit;
-	status = ask_json_quietly(&r, &result);
-	request_release(&r);
+	status = ask_about(&r, &result);
 	if (status)
-		return status == CLI_NOT_FOUND ? unknown_schedule(argc ? argv[0] : "") : status;
+		return status;
 	if (cli.json)
 		return json_print(result);
 	table_column(&t, "schedule", TABLE_LEFT);
@@ -594,10 +598,9 @@ static int remove_one(int argc, char **argv)
 	request_init(&r);
 	r.op = OP_SCHEDULE_REMOVE;
 	r.key = bytes_str(argv[0]);
-	status = ask_json_quietly(&r, &result);
-	request_release(&r);
+	status = ask_about(&r, &result);
 	if (status)
-		return status == CLI_NOT_FOUND ? unknown_schedule(argv[0]) : status;
+		return status;
 	warn_unless_saved(result);
 	if (cli.json)
 		return json_print(result);

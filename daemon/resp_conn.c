@@ -456,6 +456,54 @@ static bool put_in_place(struct resp_conn *c, const struct resp_command *k, cons
 	return true;
 }
 
+/* The command has more arguments than it takes, or fewer: a transaction ends with that, if it is EXEC. */
+static void wrong_arity(struct resp_conn *c, const struct resp_command *k)
+{
+	if (k->fn != resp_do_exec) {
+		resp_wrong_arity(c, k->name);
+		return;
+	}
+	resp_multi_forget(c);
+	resp_error(c->w,
+	           "EXECABORT Transaction discarded because of: wrong number of arguments for "
+	           "'exec' command");
+}
+
+/* Carries it out or queues it. False: it was rejected. */
+static bool call_or_queue(struct resp_conn *c, const struct resp_command *k,
+                          const struct bytes *arg, size_t n)
+{
+	c->last = k;
+	if (c->multi != RESP_PLAIN && !(k->flags & RESP_AT_ONCE)) {
+		if (!resp_queue(c, k, arg, n))
+			return false;
+		resp_simple(c->w, "QUEUED");
+		return true;
+	}
+	if (c->r->n_monitors && !(k->flags & RESP_SKIP_MONITOR))
+		resp_monitor_feed(c->r, c, arg, n);
+	resp_call(c, k, arg, n);
+	return true;
+}
+
+/* Behind the reply, which began at `before`: it is counted if it is an error, and taken back if muted. */
+static void replied(struct resp_conn *c, size_t before, bool rejected)
+{
+	if (c->w->n > before && c->w->p[before] == '-') {
+		c->r->n_error_replies++;
+		/* what could not be queued dooms the transaction */
+		if (c->multi == RESP_QUEUING && rejected)
+			c->multi = RESP_DOOMED;
+	}
+	if (c->reply == RESP_REPLY_OFF || c->reply == RESP_REPLY_SKIP) {
+		c->w->n = before;
+		resp_owed_free(c);
+	}
+	c->reply = c->reply == RESP_REPLY_SKIP        ? RESP_REPLY_ON
+	           : c->reply == RESP_REPLY_SKIP_NEXT ? RESP_REPLY_SKIP
+	                                              : c->reply;
+}
+
 /* False: held back, to be tried again later. */
 static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, bool is_line)
 {
@@ -474,47 +522,17 @@ static bool dispatch(struct resp_conn *c, const struct bytes *arg, size_t n, boo
 		resp_do_crossprotocol(c, arg, n);
 	} else if ((k->arity > 0 && (size_t)k->arity != n) ||
 	           (k->arity < 0 && n < (size_t)-k->arity)) {
-		if (k->fn == resp_do_exec) {
-			resp_multi_forget(c);
-			resp_error(c->w,
-			           "EXECABORT Transaction discarded because of: wrong number of "
-			           "arguments for 'exec' command");
-		} else {
-			resp_wrong_arity(c, k->name);
-		}
+		wrong_arity(c, k);
 	} else if (!c->trusted && !(k->flags & RESP_NO_AUTH)) {
 		resp_error(c->w, "NOAUTH Authentication required.");
 	} else if (!(k->flags & RESP_PARENT) || n < 2 || resp_command_sub(c, k, arg, n)) {
 		c->held_back = is_paused(c, k) || flush_waits(c, k);
 		if (c->held_back || put_in_place(c, k, arg))
 			return false;
-		c->last = k;
-		if (c->multi != RESP_PLAIN && !(k->flags & RESP_AT_ONCE)) {
-			rejected = !resp_queue(c, k, arg, n);
-			if (!rejected)
-				resp_simple(c->w, "QUEUED");
-		} else {
-			rejected = false;
-			if (c->r->n_monitors && !(k->flags & RESP_SKIP_MONITOR))
-				resp_monitor_feed(c->r, c, arg, n);
-			resp_call(c, k, arg, n);
-		}
+		rejected = !call_or_queue(c, k, arg, n);
 	}
-	if (c->dead)
-		return true;
-	if (c->w->n > before && c->w->p[before] == '-') {
-		c->r->n_error_replies++;
-		/* what could not be queued dooms the transaction */
-		if (c->multi == RESP_QUEUING && rejected)
-			c->multi = RESP_DOOMED;
-	}
-	if (c->reply == RESP_REPLY_OFF || c->reply == RESP_REPLY_SKIP) {
-		c->w->n = before;
-		resp_owed_free(c);
-	}
-	c->reply = c->reply == RESP_REPLY_SKIP        ? RESP_REPLY_ON
-	           : c->reply == RESP_REPLY_SKIP_NEXT ? RESP_REPLY_SKIP
-	                                              : c->reply;
+	if (!c->dead)
+		replied(c, before, rejected);
 	return true;
 }
 

@@ -113,54 +113,69 @@ static const struct setting *find_setting(struct bytes name)
 	return NULL;
 }
 
-/* All of them, or none. */
+/* The setting of arg[i]; NULL, and an error reply, when there is none or it stands before as well. */
+static const struct setting *setting_named(struct resp_conn *c, const struct bytes *arg, size_t i)
+{
+	const struct setting *s = find_setting(arg[i]);
+
+	if (!s) {
+		resp_error(c->w,
+		           "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+		           (int)(arg[i].n < 128 ? arg[i].n : 128), (const char *)arg[i].p);
+		return NULL;
+	}
+	for (size_t k = 0; k < i; k += 2)
+		if (find_setting(arg[k]) == s) {
+			resp_error(c->w,
+			           "ERR CONFIG SET failed (possibly related to argument '%s') - "
+			           "duplicate parameter",
+			           s->name);
+			return NULL;
+		}
+	return s;
+}
+
+/* Whether the setting can have that value; else it has written an error reply. */
+static bool may_be(struct resp_conn *c, const struct setting *s, struct bytes value, int64_t *ret)
+{
+	char text[4200];
+
+	if (!s->at) {
+		setting_text(c->r, s, text, sizeof(text));
+		if (bytes_equal(value, bytes_str(text)))
+			return true;
+		resp_error(c->w,
+		           "ERR CONFIG SET failed (possibly related to argument '%s') - can't set "
+		           "immutable config: it is set in forecached.conf, or always so here",
+		           s->name);
+		return false;
+	}
+	if (resp_int(value, ret) && *ret >= s->lo && *ret <= s->hi)
+		return true;
+	resp_error(c->w,
+	           "ERR CONFIG SET failed (possibly related to argument '%s') - argument must be "
+	           "between %" PRId64 " and %" PRId64 " inclusive",
+	           s->name, s->lo, s->hi);
+	return false;
+}
+
+/* All of them, or none: names are looked at first, then values. */
 static void config_set(struct resp_conn *c, const struct bytes *arg, size_t n)
 {
 	const struct setting *s;
-	char text[4200];
 	int64_t v = 0;
+	size_t i;
 
-	for (int pass = 0; pass < 3; pass++) { /* names, values; then they are set */
-		for (size_t i = 0; i < n; i += 2) {
-			s = find_setting(arg[i]);
-			if (!s) {
-				resp_error(c->w,
-				           "ERR Unknown option or number of arguments for CONFIG SET - "
-				           "'%.*s'",
-				           (int)(arg[i].n < 128 ? arg[i].n : 128),
-				           (const char *)arg[i].p);
-				return;
-			}
-			for (size_t k = 0; k < i; k += 2)
-				if (find_setting(arg[k]) == s) {
-					resp_error(c->w,
-					           "ERR CONFIG SET failed (possibly related to "
-					           "argument '%s') - duplicate parameter",
-					           s->name);
-					return;
-				}
-			if (pass == 0)
-				continue;
-			setting_text(c->r, s, text, sizeof(text));
-			if (!s->at && !bytes_equal(arg[i + 1], bytes_str(text))) {
-				resp_error(c->w,
-				           "ERR CONFIG SET failed (possibly related to argument "
-				           "'%s') - can't set immutable config: it is set in "
-				           "forecached.conf, or always so here",
-				           s->name);
-				return;
-			}
-			if (s->at && (!resp_int(arg[i + 1], &v) || v < s->lo || v > s->hi)) {
-				resp_error(c->w,
-				           "ERR CONFIG SET failed (possibly related to argument "
-				           "'%s') - argument must be between %" PRId64
-				           " and %" PRId64 " inclusive",
-				           s->name, s->lo, s->hi);
-				return;
-			}
-			if (pass == 2 && s->at)
-				*field_of(c->r, s) = v;
-		}
+	for (i = 0; i < n; i += 2)
+		if (!setting_named(c, arg, i))
+			return;
+	for (i = 0; i < n; i += 2)
+		if (!may_be(c, find_setting(arg[i]), arg[i + 1], &v))
+			return;
+	for (i = 0; i < n; i += 2) {
+		s = find_setting(arg[i]);
+		if (s->at && resp_int(arg[i + 1], &v))
+			*field_of(c->r, s) = v;
 	}
 	c->r->limits.bulk_bytes = (size_t)c->r->set.bulk_bytes;
 	resp_slow_trim(c->r, (size_t)c->r->set.slow_len);

@@ -591,15 +591,37 @@ static void wait_until(struct state_db *db, int64_t ms)
 		pthread_cond_timedwait(&db->wake, &db->mutex, &t);
 }
 
+/*
+ * Writes the batch, and frees it; while the disk does not take it, again and again. False: neither did it
+ * when it was time to stop. The mutex is held, but for the writing.
+ */
+static bool bring_to_disk(struct state_db *db, struct item *batch)
+{
+	bool stopping, written;
+
+	for (;;) {
+		stopping = db->stop;
+		pthread_mutex_unlock(&db->mutex);
+		written = try_batch(db, batch) == 0;
+		if (written || stopping)
+			batch_free(batch);
+		pthread_mutex_lock(&db->mutex);
+		pthread_cond_broadcast(&db->done);
+		if (written || stopping)
+			return written;
+		db->hurry = false;
+		wait_until(db, real_ms() + RETRY_MS);
+	}
+}
+
 static void *write_forever(void *arg)
 {
 	struct state_db *db = arg;
 
 	pthread_mutex_lock(&db->mutex);
 	for (;;) {
-		struct item *batch, *i;
 		uint64_t n = 0, bytes = 0;
-		bool tried_last = false;
+		struct item *batch;
 
 		while (!db->queue.first && !db->stop)
 			pthread_cond_wait(&db->wake, &db->mutex);
@@ -611,34 +633,13 @@ static void *write_forever(void *arg)
 		db->hurry = false;
 		pthread_mutex_unlock(&db->mutex);
 		batch = sorted(batch);
+		for (const struct item *i = batch; i; i = i->next) {
+			n++;
+			bytes += i->n_bytes;
+		}
 		pthread_mutex_lock(&db->mutex);
-		while (batch) {
-			bool stopping = db->stop;
-
-			pthread_mutex_unlock(&db->mutex);
-			if (try_batch(db, batch) == 0) {
-				for (i = batch; i; i = i->next) {
-					n++;
-					bytes += i->n_bytes;
-				}
-				batch_free(batch);
-				batch = NULL;
-			}
-			pthread_mutex_lock(&db->mutex);
-			pthread_cond_broadcast(&db->done);
-			if (batch && stopping)
-				tried_last = true;
-			if (tried_last)
-				break;
-			if (batch) {
-				db->hurry = false;
-				wait_until(db, real_ms() + RETRY_MS);
-			}
-		}
-		if (batch) { /* stopped, and the disk does not take it */
-			batch_free(batch);
+		if (!bring_to_disk(db, batch))
 			break;
-		}
 		db->n_waiting -= n;
 		db->bytes_waiting -= bytes;
 		db->status.written += n;
