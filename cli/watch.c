@@ -8,13 +8,13 @@
  */
 #include "cli/cli.h"
 
-#include "base/mem.h"
+#include "base/text.h"
+#include "base/vec.h"
 #include "cli/human.h"
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/table.h"
 #include "cli/term.h"
-#include "base/text.h"
 #include "cli/watch_http.h"
 #include "cli/watch_target.h"
 
@@ -54,7 +54,12 @@ struct watched {
 struct watch {
 	double every_s, for_s, max_every_s, max_stale, timeout_s;
 	bool quiet;
-	FILE *changes, *requests; /* NULL: not wanted */
+	const char *changes_path, *requests_path; /* NULL: not wanted */
+	struct option_list header_args, ignore;
+	struct option_list headers;     /* lines: of header_args and of the files they name */
+	VEC(char *) kept;               /* those lines of files: ours */
+	struct content_ignore *ignored; /* ignore, compiled */
+	FILE *changes, *requests;
 	struct watched url[URLS_MAX];
 	size_t n;
 	double start_s; /* on the steady clock */
@@ -371,8 +376,9 @@ static void print_summary(const struct watch *w)
 /* -- Setting out ------------------------------------------------------------------------------- */
 
 /* Lines of a file that hold secrets better than a command line does: "Name: value" each. */
-static int add_header(struct option_list *list, const char *text, char ***kept, size_t *n_kept)
+static int add_header(struct watch *w, const char *text)
 {
+	struct option_list *list = &w->headers;
 	char line[4096];
 	FILE *f;
 
@@ -389,9 +395,7 @@ static int add_header(struct option_list *list, const char *text, char ***kept, 
 		line[strcspn(line, "\r\n")] = '\0';
 		if (!strchr(line, ':'))
 			continue;
-		*kept = mem_realloc(*kept, *n_kept + 1, sizeof(**kept));
-		(*kept)[*n_kept] = text_copy(line);
-		list->item[list->n++] = (*kept)[(*n_kept)++];
+		list->item[list->n++] = *vec_push(&w->kept) = text_copy(line);
 	}
 	fclose(f);
 	return 0;
@@ -418,13 +422,48 @@ static int add_url(struct watch *w, const char *url, const struct watch_http_opt
 	return 0;
 }
 
-static void release(struct watch *w)
+/* All that can be wrong before the first look. 0, or an exit status after a complaint. */
+static int set_out(struct watch *w, char **url, int n_urls)
 {
+	struct watch_http_options http;
+	const char *why;
+	int status = 0;
+
+	if (w->max_every_s == 0)
+		w->max_every_s =
+		        fmax(w->every_s, fmin(w->every_s * MAX_INTERVALS, w->for_s * MAX_SHARE));
+	if (w->max_every_s < w->every_s)
+		return cli_usage("watch: --max-every is shorter than --every");
+	if (content_ignore_new(w->ignore.item, w->ignore.n, &w->ignored, &why))
+		return cli_usage("watch: --ignore: %s", why);
+	for (size_t i = 0; i < w->header_args.n && !status; i++)
+		status = add_header(w, w->header_args.item[i]);
+	http = (struct watch_http_options){w->headers.item, w->headers.n, w->ignored, w->timeout_s};
+	for (int i = 0; i < n_urls && !status; i++)
+		status = add_url(w, url[i], &http);
+	if (!status)
+		status = open_file(w->changes_path, "time_s\tkey\n", &w->changes);
+	if (!status)
+		status = open_file(w->requests_path, "time_s\tendpoint\tkey\tbytes\tload_ms\n",
+		                   &w->requests);
+	return status;
+}
+
+/* Gives the status to end with. */
+static int end(struct watch *w, int status)
+{
+	status = close_file(w->changes_path, w->changes, status);
+	status = close_file(w->requests_path, w->requests, status);
 	for (size_t i = 0; i < w->n; i++) {
 		watch_http_free(&w->url[i].http);
 		free(w->url[i].name);
 		free(w->url[i].host);
 	}
+	for (size_t i = 0; i < w->kept.n; i++)
+		free(w->kept.v[i]);
+	vec_free(&w->kept);
+	content_ignore_free(&w->ignored);
+	return status;
 }
 
 static bool anything_seen(const struct watch *w)
@@ -433,6 +472,24 @@ static bool anything_seen(const struct watch *w)
 		if (w->url[i].target.looks > 0)
 			return true;
 	return false;
+}
+
+/* Looks until the time is over or a signal comes, and shows what came out. */
+static int watch(struct watch *w)
+{
+	char span[HUMAN_MAX], every[HUMAN_MAX];
+
+	cli_catch_signals();
+	cli_say("watching %zu URL%s for %s, each at most once in %s; one request at a time; Ctrl-C "
+	        "ends it",
+	        w->n, w->n > 1 ? "s" : "", human_span(span, w->for_s),
+	        human_span(every, w->every_s));
+	run(w);
+	if (cli.json)
+		print_json(w);
+	else
+		print_summary(w);
+	return anything_seen(w) ? CLI_OK : cli_error("watch: no URL gave an answer");
 }
 
 int cmd_watch(int argc, char **argv)
@@ -464,13 +521,6 @@ int cmd_watch(int argc, char **argv)
 	        .max_args = URLS_MAX,
 	};
 	struct watch w = {.every_s = 10, .for_s = 600, .max_stale = 0.01, .timeout_s = 10};
-	const char *changes = NULL, *requests = NULL;
-	struct option_list given = {0}, headers = {0}, ignore = {0};
-	struct content_ignore *ignored = NULL;
-	const char *why;
-	struct watch_http_options http;
-	char **kept = NULL, span[HUMAN_MAX], every[HUMAN_MAX];
-	size_t n_kept = 0;
 	const struct option_row rows[] = {
 	        {"every", 0, OPTION_SPAN, &w.every_s, 0.01, 86400, "TIME",
 	         "shortest interval between two looks at a URL (10s)"},
@@ -479,13 +529,13 @@ int cmd_watch(int argc, char **argv)
 	         "longest interval (12 times --every, at most a twentieth of --for)"},
 	        {"max-stale", 0, OPTION_NUMBER, &w.max_stale, 0.0001, 0.5, "SHARE",
 	         "share of answers that may be stale (0.01)"},
-	        {"changes", 0, OPTION_TEXT, &changes, 0, 0, "FILE",
+	        {"changes", 0, OPTION_TEXT, &w.changes_path, 0, 0, "FILE",
 	         "write the changes that are seen: a file for simulate"},
-	        {"requests", 0, OPTION_TEXT, &requests, 0, 0, "FILE",
+	        {"requests", 0, OPTION_TEXT, &w.requests_path, 0, 0, "FILE",
 	         "write the looks as requests: a file for simulate"},
-	        {"header", 'H', OPTION_LIST, &given, 0, 0, "LINE|@FILE",
+	        {"header", 'H', OPTION_LIST, &w.header_args, 0, 0, "LINE|@FILE",
 	         "send this header, or those in the file"},
-	        {"ignore", 0, OPTION_LIST, &ignore, 0, 0, "POINTER",
+	        {"ignore", 0, OPTION_LIST, &w.ignore, 0, 0, "POINTER",
 	         "JSON pointer to what does not count as content, such as /meta/generated_at; * "
 	         "stands for any one member"},
 	        {"answer-timeout", 0, OPTION_SPAN, &w.timeout_s, 0.1, 600, "TIME",
@@ -496,46 +546,11 @@ int cmd_watch(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (w.max_every_s == 0)
-		w.max_every_s =
-		        fmax(w.every_s, fmin(w.every_s * MAX_INTERVALS, w.for_s * MAX_SHARE));
-	if (w.max_every_s < w.every_s)
-		return cli_usage("watch: --max-every is shorter than --every");
-	if (content_ignore_new(ignore.item, ignore.n, &ignored, &why))
-		return cli_usage("watch: --ignore: %s", why);
 	curl_global_init(CURL_GLOBAL_DEFAULT);
-	status = CLI_OK;
-	for (size_t i = 0; i < given.n && !status; i++)
-		status = add_header(&headers, given.item[i], &kept, &n_kept);
-	http = (struct watch_http_options){headers.item, headers.n, ignored, w.timeout_s};
-	for (int i = 0; i < argc && !status; i++)
-		status = add_url(&w, argv[i], &http);
+	status = set_out(&w, argv, argc);
 	if (!status)
-		status = open_file(changes, "time_s\tkey\n", &w.changes);
-	if (!status)
-		status =
-		        open_file(requests, "time_s\tendpoint\tkey\tbytes\tload_ms\n", &w.requests);
-	if (status)
-		goto out;
-	cli_catch_signals();
-	cli_say("watching %zu URL%s for %s, each at most once in %s; one request at a time; Ctrl-C "
-	        "ends it",
-	        w.n, w.n > 1 ? "s" : "", human_span(span, w.for_s), human_span(every, w.every_s));
-	run(&w);
-	if (cli.json)
-		print_json(&w);
-	else
-		print_summary(&w);
-	if (!anything_seen(&w))
-		status = cli_error("watch: no URL gave an answer");
-out:
-	status = close_file(changes, w.changes, status);
-	status = close_file(requests, w.requests, status);
-	release(&w);
-	for (size_t i = 0; i < n_kept; i++)
-		free(kept[i]);
-	free(kept);
-	content_ignore_free(&ignored);
+		status = watch(&w);
+	status = end(&w, status);
 	curl_global_cleanup();
 	return status;
 }
