@@ -242,79 +242,98 @@ static char *rule_from_anywhere(const char *rule)
 	return text;
 }
 
+/* A schedule as the command line has it. */
+struct addition {
+	const char *name, *rule, *tz, *calendar, *start;
+	struct option_list patterns;
+	double lead_s; /* 0: computed */
+	double max_keys;
+	bool dry_run;
+};
+
+static int ask_add(const struct addition *a, cJSON **ret)
+{
+	char *rule = rule_from_anywhere(a->rule);
+	char *calendar = a->calendar ? from_anywhere(a->calendar) : NULL;
+	struct request r;
+	int status;
+
+	request_init(&r);
+	r.op = OP_SCHEDULE_ADD;
+	r.key = bytes_str(a->name);
+	r.schedule.rrule = bytes_str(rule);
+	r.schedule.tz = bytes_str(a->tz);
+	r.schedule.calendar = bytes_str(calendar);
+	r.schedule.start = INSTANT_NONE;
+	r.schedule.start_local = bytes_str(a->start);
+	for (size_t i = 0; i < a->patterns.n; i++)
+		r.schedule.pattern[r.schedule.n_patterns++] = bytes_str(a->patterns.item[i]);
+	r.schedule.lead = span_from_s(a->lead_s);
+	r.schedule.max_keys = (uint32_t)a->max_keys;
+	r.schedule.dry_run = a->dry_run;
+	status = ask_json(&r, ret);
+	request_release(&r);
+	free(rule);
+	free(calendar);
+	return status;
+}
+
+/* Prints the answer. */
+static int print_added(const struct addition *a, const cJSON *result)
+{
+	char text[400];
+
+	if (a->dry_run)
+		return print_trial(result, &a->patterns, a->lead_s, (uint32_t)a->max_keys);
+	cli_say("schedule \"%s\" is set; `forecache schedule next %s` shows when; %s", a->name,
+	        a->name, about_holidays(text, sizeof(text), result));
+	return CLI_OK;
+}
+
 static int add(int argc, char **argv)
 {
-	const char *tz = NULL, *calendar = NULL, *start = NULL;
-	struct option_list patterns = {0};
+	struct addition a = {0};
 	const char *lead = "auto";
-	double lead_s = 0, max_keys = 0;
-	bool dry_run = false;
 	const struct option_row rows[] = {
-	        {"pattern", 'p', OPTION_LIST, &patterns, 0, 0, "PATTERN",
+	        {"pattern", 'p', OPTION_LIST, &a.patterns, 0, 0, "PATTERN",
 	         "endpoint or key template to warm; may be given again"},
-	        {"tz", 0, OPTION_TEXT, &tz, 0, 0, "ZONE",
+	        {"tz", 0, OPTION_TEXT, &a.tz, 0, 0, "ZONE",
 	         "time zone of the rule (the daemon's `zone`)"},
-	        {"calendar", 0, OPTION_TEXT, &calendar, 0, 0, "MIC|FILE", "skip its holidays"},
-	        {"start", 0, OPTION_TEXT, &start, 0, 0, "TIME",
+	        {"calendar", 0, OPTION_TEXT, &a.calendar, 0, 0, "MIC|FILE", "skip its holidays"},
+	        {"start", 0, OPTION_TEXT, &a.start, 0, 0, "TIME",
 	         "DTSTART of the rule, local time of the zone"},
 	        {"lead", 0, OPTION_TEXT, &lead, 0, 0, "TIME|auto",
 	         "warm this long before; auto (the default): computed"},
-	        {"max-keys", 0, OPTION_COUNT, &max_keys, 1, 4294967295.0, "N",
+	        {"max-keys", 0, OPTION_COUNT, &a.max_keys, 1, 4294967295.0, "N",
 	         "the N most wanted keys (10000)"},
-	        {"dry-run", 0, OPTION_FLAG, &dry_run, 0, 0, NULL,
+	        {"dry-run", 0, OPTION_FLAG, &a.dry_run, 0, 0, NULL,
 	         "only show when it would be due, and the plan"},
 	};
 	int status = options_parse(&add_usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
-	char text[400], *rule, *file;
-	struct request r;
 	cJSON *result;
 
 	if (status >= 0)
 		return status;
-	if (patterns.n == 0)
+	if (a.patterns.n == 0)
 		return cli_usage("schedule add needs --pattern: what is to be warm then?");
 	if (strcmp(lead, "auto") &&
-	    (human_parse_span(lead, &lead_s) || lead_s < 1 || lead_s > 86400))
+	    (human_parse_span(lead, &a.lead_s) || a.lead_s < 1 || a.lead_s > 86400))
 		return cli_usage("--lead: must be auto, or a time from 1s to 24h");
-	request_init(&r);
-	r.op = OP_SCHEDULE_ADD;
-	r.key = bytes_str(argv[0]);
-	rule = rule_from_anywhere(argv[1]);
-	r.schedule.rrule = bytes_str(rule);
-	r.schedule.tz = bytes_str(tz);
-	file = calendar ? from_anywhere(calendar) : NULL;
-	r.schedule.calendar = bytes_str(file);
-	r.schedule.start = INSTANT_NONE;
-	r.schedule.start_local = bytes_str(start);
-	for (size_t i = 0; i < patterns.n; i++)
-		r.schedule.pattern[r.schedule.n_patterns++] = bytes_str(patterns.item[i]);
-	r.schedule.lead = span_from_s(lead_s);
-	r.schedule.max_keys = (uint32_t)max_keys;
-	r.schedule.dry_run = dry_run;
-	status = ask_json(&r, &result);
-	request_release(&r);
-	free(rule);
-	free(file);
+	a.name = argv[0];
+	a.rule = argv[1];
+	status = ask_add(&a, &result);
 	if (status)
 		return status;
-	if (dry_run && cli.json)
-		status = add_plans(result, &patterns, (uint32_t)max_keys);
-	if (status) {
-		cJSON_Delete(result);
-		return status;
+	if (a.dry_run && cli.json)
+		status = add_plans(result, &a.patterns, (uint32_t)a.max_keys);
+	if (!status) {
+		warn_unless_saved(result);
+		if (cli.json)
+			return json_print(result);
+		status = print_added(&a, result);
 	}
-	warn_unless_saved(result);
-	if (cli.json)
-		return json_print(result);
-	if (dry_run) {
-		status = print_trial(result, &patterns, lead_s, (uint32_t)max_keys);
-		cJSON_Delete(result);
-		return status;
-	}
-	cli_say("schedule \"%s\" is set; `forecache schedule next %s` shows when; %s", argv[0],
-	        argv[0], about_holidays(text, sizeof(text), result));
 	cJSON_Delete(result);
-	return CLI_OK;
+	return status;
 }
 
 /* -- list, next, report ------------------------------------------------------------------------ */
