@@ -10,6 +10,13 @@
 #include <stddef.h>
 #include <string.h>
 
+/*
+ * The longest key or endpoint, and the longest value, that anything is made for: what a configuration
+ * can allow at the most. The segment's layout has these bounds, too.
+ */
+#define BYTES_MAX_KEY   65536
+#define BYTES_MAX_VALUE 536870912 /* 512 MiB */
+
 struct bytes {
 	const void *p; /* may be NULL when n is 0 */
 	size_t n;

@@ -116,7 +116,7 @@ int cmd_get(int argc, char **argv)
 	request_release(&r);
 	if (status)
 		return status;
-	limits.max_value_bytes = 1 << 29;
+	limits.max_value_bytes = BYTES_MAX_VALUE;
 	if (got_read(&g, a.reply.result, &limits, &err)) {
 		status = cli_error("get: the answer cannot be read: %s", err.text);
 		goto out;

@@ -42,7 +42,8 @@ int fc_status_error(int status)
 /* Whether a key or endpoint can be right at all; the daemon knows its own limits. */
 int fc_check_key(const char *endpoint, const void *key, size_t key_bytes)
 {
-	if (!key || key_bytes == 0 || key_bytes > 65536 || (endpoint && strlen(endpoint) > 65536))
+	if (!key || key_bytes == 0 || key_bytes > BYTES_MAX_KEY ||
+	    (endpoint && strlen(endpoint) > BYTES_MAX_KEY))
 		return -EINVAL;
 	return 0;
 }

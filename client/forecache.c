@@ -113,7 +113,7 @@ static void remove_from_all(struct fc *fc)
 	X(max_batch, 1000, 1, 10000)                                                               \
 	X(max_events, 65536, 16, 10000000)                                                         \
 	X(max_waiting, 4096, 1, 1000000)                                                           \
-	X(max_value_bytes, 67108864, 64, 536870912)                                                \
+	X(max_value_bytes, 67108864, 64, BYTES_MAX_VALUE)                                          \
 	X(max_reply_bytes, 83886080, 1024, 1073741824)
 
 static int take_options(struct fc *fc, const struct fc_options *given)
@@ -137,7 +137,7 @@ static int take_options(struct fc *fc, const struct fc_options *given)
 	fc->limits = proto_limits_default();
 	fc->limits.max_frame_bytes = (double)fc->opt.max_reply_bytes;
 	fc->limits.max_value_bytes = (double)fc->opt.max_value_bytes;
-	fc->limits.max_key_bytes = 65536;
+	fc->limits.max_key_bytes = BYTES_MAX_KEY;
 	fc->limits.max_elements = 4194304; /* an export can be long, and is our own daemon's */
 	return 0;
 }

@@ -38,7 +38,7 @@
 	  "the shared-memory segment that holds all values; allocated in full at start")           \
 	X(workers, 2, 1, 64, "threads", 0,                                               \
 	  "threads for fits and calendar expansion, and as many for large values")                 \
-	X(large_value_bytes, 262144, 65536, 536870912, "bytes", 1,                                 \
+	X(large_value_bytes, 262144, 65536, BYTES_MAX_VALUE, "bytes", 1,                                 \
 	  "values from this size on are copied and hashed by a thread while others are served")    \
 	X(flush_s, 5, 0.1, 10, "s", 1, "learned state is handed to the state file this often")     \
 	X(drain_s, 5, 0, 300, "s", 1, "at SIGTERM, answer what waits for at most this long")       \

@@ -45,13 +45,13 @@ struct load;
 	X(connect_timeout, 3, 0.01, 600, "s", "no connection by then: the load has failed")        \
 	X(timeout, 10, 0.01, 600, "s", "a load that takes longer has failed")                      \
 	X(max_connections, 32, 1, 10000, "connections", "open at once; more loads wait for one")   \
-	X(max_body_bytes, 67108864, 64, 536870912, "bytes",                                        \
+	X(max_body_bytes, 67108864, 64, BYTES_MAX_VALUE, "bytes",                                        \
 	  "a longer answer is an error, whatever its encoding")                                    \
 	X(max_header_bytes, 65536, 1024, 1048576, "bytes", "longer headers are an error")          \
 	X(max_redirects, 3, 0, 20, "redirects",                                                    \
 	  "followed within the origin; to another host, never")                                    \
 	X(max_validators, 65536, 64, 16777216, "keys", "ETags and Last-Modified remembered")       \
-	X(max_json_bytes, 1048576, 0, 536870912, "bytes", "longer JSON is compared byte by byte")
+	X(max_json_bytes, 1048576, 0, BYTES_MAX_VALUE, "bytes", "longer JSON is compared byte by byte")
 
 /* How keys become URLs. The first route that matches is taken. */
 struct http_route {

@@ -44,7 +44,7 @@ static const struct setting settings[] = {
         {"maxmemory-policy", "allkeys-lfu", 0, 0, 0},
         {"notify-keyspace-events", "", 0, 0, 0},
         {"port", "", 0, 0, 0},
-        {"proto-max-bulk-len", NULL, AT(bulk_bytes), 1024, INT64_C(536870912)},
+        {"proto-max-bulk-len", NULL, AT(bulk_bytes), 1024, BYTES_MAX_VALUE},
         {"replicaof", "", 0, 0, 0},
         {"requirepass", "", 0, 0, 0},
         {"save", "", 0, 0, 0},

@@ -8,6 +8,8 @@
 #ifndef FORECACHED_ENGINE_POLICY_H
 #define FORECACHED_ENGINE_POLICY_H
 
+#include "base/bytes.h"
+
 #include <stdbool.h>
 
 /* Per endpoint; the top level of the configuration gives the default for all endpoints. */
@@ -37,9 +39,9 @@
 	  "times max_stale, at least 0.3 and at most 0.95")                                        \
 	X(compression_level, 3, 1, 19, "zstd level",                                               \
 	  "with compression: higher is smaller and takes longer to make, not to read")             \
-	X(compression_min_bytes, 1024, 64, 536870912, "bytes",                                     \
+	X(compression_min_bytes, 1024, 64, BYTES_MAX_VALUE, "bytes",                                     \
 	  "with compression: smaller values are kept as they are")                                 \
-	X(compression_max_bytes, 1048576, 64, 536870912, "bytes",                                  \
+	X(compression_max_bytes, 1048576, 64, BYTES_MAX_VALUE, "bytes",                                  \
 	  "with compression: larger values are kept as they are, as others wait while the daemon " \
 	  "unpacks one to answer: about a millisecond for a MiB")
 
@@ -109,8 +111,8 @@ struct origin_policy origin_policy_default(void);
 	  "further endpoints share one that is called <other>")                                    \
 	X(max_forecasts, 2000, 0, 1000000, "endpoints",                                            \
 	  "the busiest have a forecast model of their own, of 60 KiB each; the others share one")  \
-	X(max_key_bytes, 1024, 16, 65536, "bytes", "longer keys are refused")                      \
-	X(max_value_bytes, 67108864, 64, 536870912, "bytes", "larger values are refused")          \
+	X(max_key_bytes, 1024, 16, BYTES_MAX_KEY, "bytes", "longer keys are refused")                      \
+	X(max_value_bytes, 67108864, 64, BYTES_MAX_VALUE, "bytes", "larger values are refused")          \
 	X(max_waiters, 65536, 1, 10000000, "requests",                                             \
 	  "requests that wait for a load; more are told to try again")                             \
 	X(audit_share, 0.005, 0, 0.1, "share of hits",                                             \

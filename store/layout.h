@@ -53,8 +53,8 @@
 #define LAYOUT_INDEX_SHARE     33u  /* the index is this part of the segment */
 #define LAYOUT_MIN_BYTES       (256u * 1024)
 #define LAYOUT_MAX_BYTES       (UINT64_C(1) << 36) /* granules are counted in 32 bits: 64 GiB */
-#define LAYOUT_MAX_KEY_BYTES   UINT64_C(65535)     /* the highest limits a configuration can set */
-#define LAYOUT_MAX_VALUE_BYTES (UINT32_C(1) << 29) /* 512 MiB */
+#define LAYOUT_MAX_KEY_BYTES   ((uint64_t)BYTES_MAX_KEY)
+#define LAYOUT_MAX_VALUE_BYTES ((uint32_t)BYTES_MAX_VALUE)
 
 /* The writer's clock; instant = base + (boottime - boottime_us) * scale. */
 struct layout_clock {

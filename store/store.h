@@ -83,7 +83,7 @@ struct store_item {
 
 /*
  * How many bytes of segment an item of these sizes takes at most; 0 when it can never fit: a key above
- * 65535 bytes, a value above 512 MiB, or more than the segment has.
+ * BYTES_MAX_KEY, a value above BYTES_MAX_VALUE, or more than the segment has.
  */
 uint64_t store_footprint(const struct store *s, uint64_t key_bytes, uint64_t value_bytes);
 

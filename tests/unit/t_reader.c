@@ -57,6 +57,29 @@ static enum reader_outcome get(const struct store_reader *r, struct instant now)
 	return o;
 }
 
+TEST(the_longest_key_that_can_be_configured_is_found)
+{
+	static char key[BYTES_MAX_KEY + 1], buf[8];
+	struct store_reader r;
+	struct reader_value v;
+	uint32_t e;
+	struct store *s = one_entry(&r, &e);
+	struct store_item item = {.key = bytes_of(key, BYTES_MAX_KEY),
+	                          .value = bytes_str("value"),
+	                          .loaded = T(0),
+	                          .soft = T(10),
+	                          .hard = T(20),
+	                          .max_age = SPAN_S(30)};
+
+	memset(key, 'k', sizeof(key));
+	OK(store_put(s, &item, &e) == 0);
+	OK(store_reader_get(&r, item.key, T(1), buf, sizeof(buf), &v) == READER_FRESH);
+	OK(v.value_bytes == 5 && !memcmp(buf, "value", 5));
+	item.key.n++;
+	OK(store_put(s, &item, &e) == -E2BIG);
+	store_release(&s);
+}
+
 TEST(a_value_is_fresh_then_in_grace_then_stale_then_gone)
 {
 	struct store_reader r;
@@ -629,6 +652,7 @@ TEST(a_segment_of_the_layout_before_is_refused)
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
+	RUN(the_longest_key_that_can_be_configured_is_found);
 	RUN(a_value_is_fresh_then_in_grace_then_stale_then_gone);
 	RUN(whether_a_value_is_pushed_comes_with_it);
 	RUN(times_at_the_ends_of_their_range_do_no_harm);
