@@ -106,8 +106,7 @@ void frontier_table(const struct simulate *s, const struct frontier *f)
 	table_release(&t);
 	puts("\nof static as stale: loads of learn / loads of the best single TTL that is as stale "
 	     "as learn was.\nAll but learn know the future: their TTLs are chosen in hindsight, "
-	     "and "
-	     "bound is clairvoyant.");
+	     "and bound is clairvoyant.");
 }
 
 void frontier_plot(const struct frontier *f, struct frontier_plot *ret)

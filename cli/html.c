@@ -80,6 +80,28 @@ void html_printf(FILE *f, const char *fmt, ...)
 	va_end(ap);
 }
 
+void html_paragraph(FILE *f, const char *class_name, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(f, "<p class=\"%s\">", class_name);
+	va_start(ap, fmt);
+	put_v(f, fmt, ap);
+	va_end(ap);
+	fputs("</p>\n", f);
+}
+
+void html_item(FILE *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("<li>", f);
+	va_start(ap, fmt);
+	put_v(f, fmt, ap);
+	va_end(ap);
+	fputs("</li>\n", f);
+}
+
 void html_name(FILE *f, struct bytes name)
 {
 	if (!name.n)

@@ -19,6 +19,11 @@
 void html_text(FILE *f, struct bytes b, size_t max);
 __attribute__((format(printf, 2, 3))) void html_printf(FILE *f, const char *fmt, ...);
 
+/* A paragraph of that class, and an item of a list. */
+__attribute__((format(printf, 3, 4))) void html_paragraph(FILE *f, const char *class_name,
+                                                          const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) void html_item(FILE *f, const char *fmt, ...);
+
 /* A name from a log, as code, kept apart from the direction of the text around it. */
 void html_name(FILE *f, struct bytes name);
 

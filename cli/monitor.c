@@ -161,8 +161,7 @@ int cmd_monitor(int argc, char **argv)
 	        .synopsis = "[KIND[:ENDPOINT]]",
 	        .brief = "Prints the daemon's notices as they come, until Ctrl-C: changed values, "
 	                 "schedules whose time has come, new endpoints, jumps of the demand, "
-	                 "refused "
-	                 "events.",
+	                 "refused events.",
 	        .examples = "forecache monitor\n"
 	                    "forecache monitor 'changed:/quotes/<symbol>'\n"
 	                    "forecache monitor peak --json\n",

@@ -183,15 +183,12 @@ static void write_log(FILE *f, const struct report *r)
 	fputs("</dl>\n", f);
 	if (t->is_log)
 		fputs("<p>This is the access log of a web server.</p>\n", f);
-	if (k->method + k->status + k->empty + k->malformed) {
-		fputs("<p class=\"note\">", f);
-		html_printf(f,
-		            "Left out: %" PRIu64 " lines that are not GET or HEAD, %" PRIu64
-		            " that were not answered with a value, %" PRIu64
-		            " without a request, %" PRIu64 " that were not understood.",
-		            k->method, k->status, k->empty, k->malformed);
-		fputs("</p>\n", f);
-	}
+	if (k->method + k->status + k->empty + k->malformed)
+		html_paragraph(f, "note",
+		               "Left out: %" PRIu64 " lines that are not GET or HEAD, %" PRIu64
+		               " that were not answered with a value, %" PRIu64
+		               " without a request, %" PRIu64 " that were not understood.",
+		               k->method, k->status, k->empty, k->malformed);
 }
 
 /* How many more there are than a table shows. */
@@ -204,11 +201,10 @@ static void say_rest(FILE *f, const struct report *r, uint32_t shown)
 		return;
 	for (uint32_t i = shown; i < r->n_endpoints; i++)
 		requests += r->requests[r->order[i]];
-	fputs("<p class=\"note\">", f);
-	html_printf(f, "The busiest %u endpoints are shown; %u more have %s of the requests.",
-	            shown, r->n_endpoints - shown,
-	            human_share(a, (double)requests / (double)r->replay->trace.at.n));
-	fputs("</p>\n", f);
+	html_paragraph(f, "note",
+	               "The busiest %u endpoints are shown; %u more have %s of the requests.",
+	               shown, r->n_endpoints - shown,
+	               human_share(a, (double)requests / (double)r->replay->trace.at.n));
 }
 
 /* -- What freshness costs ---------------------------------------------------------------------- */
@@ -237,8 +233,8 @@ static void write_saved_by_endpoint(FILE *f, const struct report *r)
 	char a[HUMAN_MAX];
 
 	html_table(f, "By endpoint: learn, and the single TTL that is as stale over all of them",
-	           "endpoint|#requests|#learn: stale|#hits|#loads|#single TTL: stale|#hits|#loads|"
-	           "#loads saved");
+	           "endpoint|#requests|#learn: stale|#hits|#loads|#single TTL: "
+	           "stale|#hits|#loads|#loads saved");
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t e = r->order[i];
 		const struct figures *both[] = {&own->policy[FRONTIER_LEARN].endpoint[e],
@@ -286,13 +282,11 @@ static void write_saved(FILE *f, const struct report *r)
 		html_printf(f, "No loads were counted: the scored part of the log is empty.");
 	}
 	fputs("</p>\n", f);
-	if (g->stale_per_request > 1.1 * own->objective) {
-		fputs("<p class=\"warn\">", f);
-		html_printf(
-		        f, "The objective of %s stale answers was not kept on this log: it was %s.",
+	if (g->stale_per_request > 1.1 * own->objective)
+		html_paragraph(
+		        f, "warn",
+		        "The objective of %s stale answers was not kept on this log: it was %s.",
 		        human_share(a, own->objective), human_share(b, g->stale_per_request));
-		fputs("</p>\n", f);
-	}
 	if (same->stale_per_request > g->stale_per_request) {
 		fputs("<p class=\"warn\">No single TTL is as fresh: the shortest that was tried is "
 		      "staler.</p>\n",
@@ -345,11 +339,9 @@ static void write_frontier(struct charts *c, const struct report *r)
 
 	fputs("<h2 id=\"frontier\">What freshness costs</h2>\n"
 	      "<p>The fresher answers must be, the more often they are loaded. Each line is a way "
-	      "to "
-	      "choose TTLs, each point what it reached under one objective; lower is cheaper, left "
-	      "is "
-	      "fresher. All but <i>learn</i> were chosen in hindsight, knowing the part of the log "
-	      "that is counted.</p>\n",
+	      "to choose TTLs, each point what it reached under one objective; lower is cheaper, "
+	      "left is fresher. All but <i>learn</i> were chosen in hindsight, knowing the part of "
+	      "the log that is counted.</p>\n",
 	      f);
 	frontier_plot(front, p);
 	if (draw(c, &p->plot))
@@ -358,8 +350,8 @@ static void write_frontier(struct charts *c, const struct report *r)
 		      f);
 	free(p);
 	html_table(f, "Loads and stale answers that were reached",
-	           "#objective|policy|#stale|#hits|#loads|#loads per request|#of static-best|"
-	           "#of a single TTL as stale");
+	           "#objective|policy|#stale|#hits|#loads|#loads per request|#of static-best|#of a "
+	           "single TTL as stale");
 	for (size_t i = 0; i < front->n; i++) {
 		const struct frontier_point *at = &front->point[i];
 		double fixed = at->policy[FRONTIER_STATIC_BEST].total.loads_per_request;
@@ -472,15 +464,14 @@ static void write_learned(FILE *f, const struct report *r)
 	            human_time(a, instant_s(r->look[REPORT_END].at), true));
 	fputs("</p>\n", f);
 	html_table(f, "Endpoints, busiest first; stale, hits and loads over all that is counted",
-	           "endpoint|#keys|#TTL, busy|set by|#changes per key then (90 % sure)|#TTL, end|"
-	           "#requests|#stale|#hits|#loads per request");
+	           "endpoint|#keys|#TTL, busy|set by|#changes per key then (90 % sure)|#TTL, "
+	           "end|#requests|#stale|#hits|#loads per request");
 	for (uint32_t i = 0; i < n; i++)
 		write_learned_row(f, r, r->order[i]);
 	html_table_end(f);
 	fputs("<p class=\"note\">Set by: <i>planned</i> is where one more second of freshness "
-	      "costs as "
-	      "many loads as at every other key; the others are limits of that name in the "
-	      "configuration.</p>\n",
+	      "costs as many loads as at every other key; the others are limits of that name in "
+	      "the configuration.</p>\n",
 	      f);
 	say_rest(f, r, n);
 	if (r->look[REPORT_BUSIEST].keys.n)
@@ -572,8 +563,7 @@ static void draw_week(struct charts *c, const struct report *r, size_t row)
 	        .x_label = "",
 	        .y_label = "requests/s",
 	        .x_tics = "('Mon' 0, 'Tue' 24, 'Wed' 48, 'Thu' 72, 'Fri' 96, 'Sat' 120, 'Sun' 144, "
-	                  "'' "
-	                  "168)",
+	                  "'' 168)",
 	        .x_lo = 0,
 	        .x_hi = 168,
 	        .width = 860,
@@ -602,10 +592,9 @@ static void write_peak_rows(FILE *f, const struct report *r)
 {
 	char a[HUMAN_MAX], at[REPORT_TIME_MAX];
 
-	html_table(
-	        f, "The busiest half hours",
-	        "endpoint|#requests on average|busiest in the week|#then|#times the average|every "
-	        "day alike|#then|#different keys asked for in it");
+	html_table(f, "The busiest half hours",
+	           "endpoint|#requests on average|busiest in the week|#then|#times the "
+	           "average|every day alike|#then|#different keys asked for in it");
 	for (size_t i = 0; i < r->week.n_rows; i++) {
 		const struct week_peak *p = &r->peak[i];
 
@@ -667,8 +656,7 @@ static void write_prewarm(FILE *f, const struct report *r)
 		fputs(r->replay->no_prewarm
 		              ? "<p>Not looked at: --no-prewarm was given.</p>\n"
 		              : "<p>No endpoint has a peak that comes again at the same time of "
-		                "day and "
-		                "is twice its average: there is nothing to schedule.</p>\n",
+		                "day and is twice its average: there is nothing to schedule.</p>\n",
 		      f);
 		return;
 	}
@@ -747,15 +735,11 @@ static void write_peaks(struct charts *c, const struct report *r)
 		      "Europe/Berlin</code> shows them as clocks there do.",
 		      f);
 	fputs("</p>\n", f);
-	if (days < 14) {
-		fputs("<p class=\"warn\">", f);
-		html_printf(
-		        f,
-		        "The log covers %s. What comes again each week shows only after two weeks; "
-		        "here a single busy hour may look like a habit.",
-		        human_span(a, round(r->week.span_s)));
-		fputs("</p>\n", f);
-	}
+	if (days < 14)
+		html_paragraph(f, "warn",
+		               "The log covers %s. What comes again each week shows only after two "
+		               "weeks; here a single busy hour may look like a habit.",
+		               human_span(a, round(r->week.span_s)));
 	for (size_t i = 0; i < r->week.n_rows && i < PEAK_CHARTS; i++)
 		draw_week(c, r, i);
 	write_peak_rows(f, r);
@@ -768,10 +752,8 @@ static void write_peaks(struct charts *c, const struct report *r)
 static void write_how_to_get_changes(FILE *f, const struct report *r)
 {
 	fputs("<p>How to get them: let <code>forecache watch</code> look at some of the URLs for a "
-	      "day "
-	      "or more, with conditional requests and one at a time; it writes down when each "
-	      "really "
-	      "changed. Then make this page again:</p>\n"
+	      "day or more, with conditional requests and one at a time; it writes down when each "
+	      "really changed. Then make this page again:</p>\n"
 	      "<pre>forecache watch --for 2d --changes changes.tsv https://your.api/some/thing "
 	      "...\n"
 	      "forecache report ",
@@ -779,8 +761,7 @@ static void write_how_to_get_changes(FILE *f, const struct report *r)
 	write_quoted(f, r->replay->requests);
 	fputs(" --changes changes.tsv</pre>\n"
 	      "<p>If your database or application knows when a value changes, its own list is "
-	      "better: "
-	      "rows of <code>time_s</code> and <code>key</code>, a tab between.</p>\n",
+	      "better: rows of <code>time_s</code> and <code>key</code>, a tab between.</p>\n",
 	      f);
 }
 
@@ -792,80 +773,57 @@ static void write_limits(FILE *f, const struct report *r)
 	fputs("<h2 id=\"limits\">What this log cannot show</h2>\n", f);
 	if (!t->has_changes)
 		fputs("<p class=\"warn\"><strong>It shows demand and no changes.</strong> Nothing "
-		      "in it "
-		      "says when an answer became outdated. So this page has no staleness, no "
-		      "learned "
-		      "TTLs, and no loads saved at equal freshness.</p>\n",
+		      "in it says when an answer became outdated. So this page has no staleness, "
+		      "no learned TTLs, and no loads saved at equal freshness.</p>\n",
 		      f);
-	else if (!t->change.n) {
-		fputs("<p class=\"warn\">", f);
-		html_printf(
-		        f,
+	else if (!t->change.n)
+		html_paragraph(
+		        f, "warn",
 		        "The changes file has %" PRIu64
 		        " rows and none is of a key that was asked for. Either nothing changed, or "
 		        "its keys are written in another way than those of the log. So this page "
-		        "has "
-		        "no staleness, no learned TTLs, and no loads saved.",
+		        "has no staleness, no learned TTLs, and no loads saved.",
 		        t->change_rows);
-		fputs("</p>\n", f);
-	}
 	if (!report_knows_changes(r))
 		write_how_to_get_changes(f, r);
 	fputs("<ul>\n", f);
-	if (report_knows_changes(r) && r->changed_keys < t->keys.live) {
-		fputs("<li>", f);
-		html_printf(f,
-		            "%" PRIu32 " of %" PRIu32 " keys, with %s of the requests, have no row "
-		            "in the changes. They are taken "
-		            "to never change. If nobody looked at them, stale answers are missing "
-		            "here, "
-		            "and savings are too high.",
-		            t->keys.live - r->changed_keys, t->keys.live,
-		            human_share(a, 1 - (double)r->changed_requests / (double)t->at.n));
-		fputs("</li>\n", f);
-	}
-	if (report_knows_changes(r)) {
-		fputs("<li>", f);
-		html_printf(f,
-		            "The changes go from %s to %s. Outside of that, and between two looks, "
-		            "nothing is known.",
-		            human_time(a, instant_s(t->change.v[0].at), true),
-		            human_time(b, instant_s(t->change.v[t->change.n - 1].at), true));
-		fputs("</li>\n", f);
-	}
+	if (report_knows_changes(r) && r->changed_keys < t->keys.live)
+		html_item(f,
+		          "%" PRIu32 " of %" PRIu32
+		          " keys, with %s of the requests, have no row in the changes. They are "
+		          "taken to never change. If nobody looked at them, stale answers are "
+		          "missing here, and savings are too high.",
+		          t->keys.live - r->changed_keys, t->keys.live,
+		          human_share(a, 1 - (double)r->changed_requests / (double)t->at.n));
+	if (report_knows_changes(r))
+		html_item(f,
+		          "The changes go from %s to %s. Outside of that, and between two looks, "
+		          "nothing is known.",
+		          human_time(a, instant_s(t->change.v[0].at), true),
+		          human_time(b, instant_s(t->change.v[t->change.n - 1].at), true));
 	if (t->is_log) {
-		fputs("<li>", f);
-		html_printf(
-		        f,
-		        "An access log has times in whole seconds and does not say what a load "
-		        "takes: "
-		        "every load is taken to last %.0f ms. What caches in front of this server "
-		        "answered is not in it.",
-		        span_s(TRACE_LOAD_DEFAULT) * 1e3);
-		fputs("</li>\n", f);
+		html_item(f,
+		          "An access log has times in whole seconds and does not say what a load "
+		          "takes: every load is taken to last %.0f ms. What caches in front of "
+		          "this server answered is not in it.",
+		          span_s(TRACE_LOAD_DEFAULT) * 1e3);
 	} else {
 		fputs("<li>Loads take as long as the log says they took. With fewer of them the "
-		      "backend "
-		      "may be faster; that is not counted.</li>\n",
+		      "backend may be faster; that is not counted.</li>\n",
 		      f);
 	}
-	fputs("<li>", f);
-	html_printf(
-	        f,
-	        "What is counted begins at %s; the time before is for learning and for filling the "
-	        "caches. How a cold cache fares is not shown.",
-	        human_time(a, instant_s(r->score_from), true));
-	fputs("</li>\n"
-	      "<li>All values are taken to fit into memory. <code>forecache simulate --keys</code> "
+	html_item(f,
+	          "What is counted begins at %s; the time before is for learning and for filling "
+	          "the caches. How a cold cache fares is not shown.",
+	          human_time(a, instant_s(r->score_from), true));
+	fputs("<li>All values are taken to fit into memory. <code>forecache simulate --keys</code> "
 	      "shows what happens when they do not.</li>\n"
 	      "<li>Users are taken to ask for the same whatever the answers are and however fast "
-	      "they "
-	      "come.</li>\n",
+	      "they come.</li>\n",
 	      f);
 	if (report_knows_changes(r))
 		fputs("<li>endpoint-best leaves out endpoints with under 100 counted requests, so "
-		      "its line "
-		      "is about fewer requests than the others.</li>\n",
+		      "its line is about fewer requests than the others.</li>\n",
 		      f);
 	fputs("</ul>\n", f);
 }
@@ -877,25 +835,20 @@ static void write_words(FILE *f, const struct report *r)
 	      "</dd>\n"
 	      "<dt>hit</dt><dd>A request that is answered at once from the cache.</dd>\n"
 	      "<dt>stale</dt><dd>An answer that the backend had already replaced when it was "
-	      "given. "
-	      "Shown as a share of all requests.</dd>\n"
+	      "given. Shown as a share of all requests.</dd>\n"
 	      "<dt>TTL</dt><dd>How long an answer may be given again before it is loaded "
 	      "anew.</dd>\n",
 	      f);
 	if (r->has_frontier)
 		fputs("<dt>learn</dt><dd>forecached: a TTL per key, learned from the past alone, "
-		      "steered so "
-		      "that stale answers stay below the objective.</dd>\n"
+		      "steered so that stale answers stay below the objective.</dd>\n"
 		      "<dt>static-best</dt><dd>The longest single TTL that keeps the objective, "
-		      "found "
-		      "afterwards.</dd>\n"
+		      "found afterwards.</dd>\n"
 		      "<dt>endpoint-best</dt><dd>The same for each endpoint by itself.</dd>\n"
 		      "<dt>alex-best</dt><dd>A TTL in proportion to the age of the value, with the "
-		      "factor "
-		      "found afterwards.</dd>\n"
+		      "factor found afterwards.</dd>\n"
 		      "<dt>bound</dt><dd>What no cache that loads on demand can go below, even "
-		      "knowing each "
-		      "change in advance.</dd>\n",
+		      "knowing each change in advance.</dd>\n",
 		      f);
 	fputs("</dl>\n", f);
 }
@@ -937,8 +890,8 @@ void report_page(FILE *f, const struct report *r)
 		write_learned(f, r);
 	} else {
 		fputs("<p class=\"warn\">There are no changes to go by: this page shows demand, "
-		      "not how "
-		      "fresh answers would be. <a href=\"#limits\">How to get changes</a>.</p>\n",
+		      "not how fresh answers would be. <a href=\"#limits\">How to get "
+		      "changes</a>.</p>\n",
 		      f);
 		write_demand(&c, r);
 	}
@@ -946,8 +899,7 @@ void report_page(FILE *f, const struct report *r)
 	write_limits(f, r);
 	write_words(f, r);
 	fputs("</main>\n<footer><p>forecached is a caching daemon that learns TTLs. The same "
-	      "figures "
-	      "in the terminal: <code>forecache simulate --frontier</code>.</p></footer>\n"
+	      "figures in the terminal: <code>forecache simulate --frontier</code>.</p></footer>\n"
 	      "</body>\n</html>\n",
 	      f);
 }

@@ -266,8 +266,7 @@ static void forecast(const struct row_why *w)
 	if (isfinite(w->forecast_mase))
 		add(&t,
 		    "30 min ahead %s times the error of \"as yesterday\", %s of \"as now\", %s of "
-		    "a "
-		    "moving mean; ",
+		    "a moving mean; ",
 		    human_number(yesterday, w->forecast_mase),
 		    human_number(last, w->forecast_vs_last),
 		    human_number(ewma, w->forecast_vs_ewma));

@@ -68,10 +68,62 @@ static const char *origin_name(const struct config *c, uint32_t i)
 	return i == ORIGIN_NONE ? "none" : c->origins.v[i].name;
 }
 
-void config_show(const struct config *c, FILE *out)
+static void show_origin(const struct config *c, size_t i, FILE *out)
 {
+	const struct config_origin *o = &c->origins.v[i];
 	char path[256];
 
+	snprintf(path, sizeof(path), "origins.%.200s", o->name);
+	show_quoted(c, out, path, "url", o->url);
+	show_rows(c, out, path, &option_origin, &o->policy, NULL);
+	show_rows(c, out, path, &option_http, &o->http, NULL);
+	show_quoted(c, out, path, "proxy", o->proxy);
+	show_quoted(c, out, path, "ca_file", o->ca_file);
+	for (size_t k = 0; k < o->headers.n; k++)
+		fprintf(out, "%s.headers.%.*s = (%s)  # not shown\n", path,
+		        (int)strcspn(o->headers.v[k].line, ":"), o->headers.v[k].line,
+		        o->headers.v[k].source);
+}
+
+static void show_rule(const struct config *c, size_t i, FILE *out)
+{
+	const struct config_rule *r = &c->rules.v[i];
+	char path[256];
+
+	snprintf(path, sizeof(path), "endpoints[%zu]", i);
+	show_quoted(c, out, path, "match", r->match);
+	show_quoted(c, out, path, "origin", origin_name(c, r->origin));
+	show_quoted(c, out, path, "url", r->url);
+	show_quoted(c, out, path, "class", r->class_name);
+	show_quoted(c, out, path, "zone", r->zone ? r->zone : c->zone);
+	show_quoted(c, out, path, "calendar", r->calendar ? r->calendar : c->calendar);
+	show_flag(c, out, path, "cache_private", r->cache_private);
+	show_texts(c, out, path, "vary", &r->vary);
+	show_texts(c, out, path, "ignore", &r->ignore);
+	show_quoted(c, out, path, "ttl", config_ttl_modes[r->policy.ttl]);
+	show_quoted(c, out, path, "prewarm", config_prewarm_modes[r->policy.prewarm]);
+	show_quoted(c, out, path, "compression", config_compressions[r->policy.compression]);
+	show_rows(c, out, path, &option_policy, &r->policy, "policy");
+}
+
+static void show_schedule(const struct config *c, size_t i, FILE *out)
+{
+	const struct config_schedule *s = &c->schedules.v[i];
+	char path[256];
+
+	snprintf(path, sizeof(path), "schedules[%zu]", i);
+	show_quoted(c, out, path, "name", s->name);
+	show_quoted(c, out, path, "rrule", s->rrule);
+	show_quoted(c, out, path, "tz", s->tz ? s->tz : c->zone);
+	show_quoted(c, out, path, "start", s->start);
+	show_texts(c, out, path, "patterns", &s->patterns);
+	show_flag(c, out, path, "skip_holidays", s->skip_holidays);
+	fprintf(out, "%s.lead = %.15g s\n%s.max_keys = %u keys\n", path, span_s(s->lead), path,
+	        (unsigned)s->max_keys);
+}
+
+void config_show(const struct config *c, FILE *out)
+{
 	for (size_t i = 0; i < option_n_text; i++)
 		show_quoted(c, out, "", option_text[i].name,
 		            *option_text_field((struct config *)(uintptr_t)c, &option_text[i]));
@@ -86,50 +138,10 @@ void config_show(const struct config *c, FILE *out)
 	show_quoted(c, out, "policy", "compression",
 	            config_compressions[c->policy.compression]);
 	show_quoted(c, out, "", "origin", origin_name(c, c->origin));
-	for (size_t i = 0; i < c->origins.n; i++) {
-		const struct config_origin *o = &c->origins.v[i];
-
-		snprintf(path, sizeof(path), "origins.%.200s", o->name);
-		show_quoted(c, out, path, "url", o->url);
-		show_rows(c, out, path, &option_origin, &o->policy, NULL);
-		show_rows(c, out, path, &option_http, &o->http, NULL);
-		show_quoted(c, out, path, "proxy", o->proxy);
-		show_quoted(c, out, path, "ca_file", o->ca_file);
-		for (size_t k = 0; k < o->headers.n; k++)
-			fprintf(out, "%s.headers.%.*s = (%s)  # %s\n", path,
-			        (int)strcspn(o->headers.v[k].line, ":"), o->headers.v[k].line,
-			        o->headers.v[k].source, "not shown");
-	}
-	for (size_t i = 0; i < c->rules.n; i++) {
-		const struct config_rule *r = &c->rules.v[i];
-
-		snprintf(path, sizeof(path), "endpoints[%zu]", i);
-		show_quoted(c, out, path, "match", r->match);
-		show_quoted(c, out, path, "origin", origin_name(c, r->origin));
-		show_quoted(c, out, path, "url", r->url);
-		show_quoted(c, out, path, "class", r->class_name);
-		show_quoted(c, out, path, "zone", r->zone ? r->zone : c->zone);
-		show_quoted(c, out, path, "calendar", r->calendar ? r->calendar : c->calendar);
-		show_flag(c, out, path, "cache_private", r->cache_private);
-		show_texts(c, out, path, "vary", &r->vary);
-		show_texts(c, out, path, "ignore", &r->ignore);
-		show_quoted(c, out, path, "ttl", config_ttl_modes[r->policy.ttl]);
-		show_quoted(c, out, path, "prewarm", config_prewarm_modes[r->policy.prewarm]);
-		show_quoted(c, out, path, "compression",
-		            config_compressions[r->policy.compression]);
-		show_rows(c, out, path, &option_policy, &r->policy, "policy");
-	}
-	for (size_t i = 0; i < c->schedules.n; i++) {
-		const struct config_schedule *s = &c->schedules.v[i];
-
-		snprintf(path, sizeof(path), "schedules[%zu]", i);
-		show_quoted(c, out, path, "name", s->name);
-		show_quoted(c, out, path, "rrule", s->rrule);
-		show_quoted(c, out, path, "tz", s->tz ? s->tz : c->zone);
-		show_quoted(c, out, path, "start", s->start);
-		show_texts(c, out, path, "patterns", &s->patterns);
-		show_flag(c, out, path, "skip_holidays", s->skip_holidays);
-		fprintf(out, "%s.lead = %.15g s\n%s.max_keys = %u keys\n", path, span_s(s->lead),
-		        path, (unsigned)s->max_keys);
-	}
+	for (size_t i = 0; i < c->origins.n; i++)
+		show_origin(c, i, out);
+	for (size_t i = 0; i < c->rules.n; i++)
+		show_rule(c, i, out);
+	for (size_t i = 0; i < c->schedules.n; i++)
+		show_schedule(c, i, out);
 }

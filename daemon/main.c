@@ -112,8 +112,7 @@ static const struct argp_option option_list[] = {
          0},
         {"http", OPT_HTTP, "ADDRESS", 0,
          "Listen for HTTP there; default 127.0.0.1:6391, a port of 0 is any that is free, \"off\" "
-         "is "
-         "nowhere",
+         "is nowhere",
          0},
         {"log-level", OPT_LEVEL, "LEVEL", 0, "error, warn, notice, info or debug", 0},
         {"seed", OPT_SEED, "N", 0, "Seed of the engine's chance; default a new one each time", 0},

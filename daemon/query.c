@@ -201,8 +201,7 @@ static int why(struct daemon *d, const struct request *r, struct pack *w, char *
 	if (field) {
 		snprintf(hint, sizeof(hint),
 		         "only %s changes, in %u of %u answers that were compared; if it says "
-		         "nothing of "
-		         "the data, leave it out with \"ignore\": [\"%s\"]",
+		         "nothing of the data, leave it out with \"ignore\": [\"%s\"]",
 		         field, alone, compared, field);
 		row.hint = bytes_str(hint);
 	}

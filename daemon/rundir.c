@@ -76,8 +76,7 @@ int rundir_lock(const char *dir, bool group, struct rundir_error *reterr)
 	if (st.st_mode & 0027)
 		return fail(reterr, -EPERM,
 		            "%s: is open to other users (mode %04o), who could read and write the "
-		            "cache: "
-		            "chmod 0700 it",
+		            "cache: chmod 0700 it",
 		            dir, (unsigned)(st.st_mode & 07777));
 	snprintf(path, sizeof(path), "%s/lock", dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -128,8 +128,7 @@ void setup_calendar_text(const char *name, double days, char *ret_text, size_t c
 	if (days < 0)
 		snprintf(ret_text, cap,
 		         "calendar %.200s ended %.0f days ago: every weekday counts as open; get "
-		         "one "
-		         "that goes on",
+		         "one that goes on",
 		         name, -days);
 	else if (days < SETUP_CALENDAR_WARN_DAYS)
 		snprintf(ret_text, cap,
