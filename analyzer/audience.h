@@ -3,11 +3,12 @@
  * Which keys are asked for at a recurring instant, such as 09:30 on weekdays, and how soon after it:
  * not those that are asked for much in general.
  *
- * HOW IT WORKS each time the first minutes after the instant are watched. Of a key counts when it was
- * asked for first; not at all is a censored observation. So the rate of first requests has a Gamma
- * posterior, as any rate: events n over s seconds waited, both decayed by peak; before any stands what
- * one peak would show if the forecast were right. What the same weekday has shown counts beside what all days have,
- * of which five peaks' worth counts, so that what comes on Mondays only is known to.
+ * HOW IT WORKS each time the first minutes after the instant are watched. Of a key counts when it
+ * was asked for first; not at all is a censored observation. So the rate of first requests has a
+ * Gamma posterior, as any rate: events n over s seconds waited, both decayed by peak; before any
+ * stands what one peak would show if the forecast were right. What the same weekday has shown
+ * counts beside what all days have, of which five peaks' worth counts, so that what comes on
+ * Mondays only is known to.
  *
  * The end of a watch is worked off in steps: a busy peak has asked for tens of thousands of keys. Of
  * more than max those that were asked for at fewer peaks go, to a hundredth of a peak. During a watch

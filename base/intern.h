@@ -5,8 +5,9 @@
  *
  * HOW IT WORKS open addressing over ids, at most 7/10 full, a seeded hash, tombstones swept when
  * the table grows. It grows beside itself: each new name takes some of the old table along, so that
- * none has to wait for all, and the old one's memory is given back piece by piece. The order of ids follows the order of first sight and never the hash, so a
- * replay gives the same ids whatever the seed.
+ * none has to wait for all, and the old one's memory is given back piece by piece. The order of ids
+ * follows the order of first sight and never the hash, so a replay gives the same ids whatever the
+ * seed.
  */
 #ifndef FORECACHED_BASE_INTERN_H
 #define FORECACHED_BASE_INTERN_H

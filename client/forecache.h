@@ -178,13 +178,13 @@ typedef int fc_load_fn(void *arg, const void *key, size_t key_bytes, struct fc_l
 
 /*
  * The value, loaded by fn if the cache has none that is fresh. Of all callers one gets to load; the
- * others wait for it (load_wait_s), or get the old value as long as grace lasts. If that time is over, or the daemon is too busy, one process of
- * the host loads as it does without a daemon, and the others wait as long again for that. If fn
- * fails, the old value is given (FC_GRACE) as long as its max_age permits; else fn's error comes
- * back, and those who waited for it get -EIO without a try of their own. What was just loaded is
- * FC_MISS. With fn NULL the daemon loads, by its HTTP origin or a registered loader, and the errors
- * are -ENOENT (there is no such thing, or nothing to load it by), -EIO (the load failed), -EBUSY,
- * -ETIMEDOUT and -ENOTCONN.
+ * others wait for it (load_wait_s), or get the old value as long as grace lasts. If that time is
+ * over, or the daemon is too busy, one process of the host loads as it does without a daemon, and
+ * the others wait as long again for that. If fn fails, the old value is given (FC_GRACE) as long as
+ * its max_age permits; else fn's error comes back, and those who waited for it get -EIO without a
+ * try of their own. What was just loaded is FC_MISS. With fn NULL the daemon loads, by its HTTP
+ * origin or a registered loader, and the errors are -ENOENT (there is no such thing, or nothing to
+ * load it by), -EIO (the load failed), -EBUSY, -ETIMEDOUT and -ENOTCONN.
  */
 int fc_get_or_load(struct fc *fc, const char *endpoint, const void *key, size_t key_bytes,
                    fc_load_fn *fn, void *arg, struct fc_value *ret);

@@ -472,7 +472,10 @@ void serve_sweep(struct engine *e, struct instant now, bool all, struct effects 
 void serve_drop(struct engine *e, uint32_t key);
 /* Drops it if what the segment holds is no longer what was put: nobody may get that. */
 void serve_check(struct engine *e, uint32_t key);
-/* So many requests were answered at `at` with what is held, and so many not: what follows for control and key. */
+/*
+ * So many requests were answered at `at` with what is held, and so many not: what follows for control
+ * and key.
+ */
 void serve_answered(struct engine *e, struct instant now, struct instant at, uint32_t key,
                     double hits, double misses);
 /* Audits a hit now and then. */

@@ -4,15 +4,16 @@
  * experts, combined by what following each would have saved of late.
  *
  * HOW IT WORKS logarithms of the counts teach a base, the mean of each time of day and kind of day,
- * shrunk to that of all days. What is left, the residual, is followed by two recursive least squares
- * for each horizon (5, 15, 30 minutes, a day): on the last residual, its means over 10, 40 minutes
- * and 3 hours, the same time yesterday and a week ago, and how much it rose then; for a day ahead on
- * what is of the same time or of no time of day alone. One forgets in two weeks, the other in a day. Beside them stand simple experts, and the robust harmonic
- * regression that is fitted each night. When a count comes, each forecast that had been made of it
- * is compared, and the experts' weights for that horizon follow (ML-Poly; Gaillard, Stoltz and van
- * Erven, COLT 2014) in the absolute error: an expert whose forecasts made the combination worse
- * loses its say, and regrets are forgotten over a week or two, so it can win it back. The median
- * comes with an interval that holds 80 % (interval.h) and the mean that belongs to it.
+ * shrunk to that of all days. What is left, the residual, is followed by two recursive least
+ * squares for each horizon (5, 15, 30 minutes, a day): on the last residual, its means over 10, 40
+ * minutes and 3 hours, the same time yesterday and a week ago, and how much it rose then; for a day
+ * ahead on what is of the same time or of no time of day alone. One forgets in two weeks, the other
+ * in a day. Beside them stand simple experts, and the robust harmonic regression that is fitted
+ * each night. When a count comes, each forecast that had been made of it is compared, and the
+ * experts' weights for that horizon follow (ML-Poly; Gaillard, Stoltz and van Erven, COLT 2014) in
+ * the absolute error: an expert whose forecasts made the combination worse loses its say, and
+ * regrets are forgotten over a week or two, so it can win it back. The median comes with an
+ * interval that holds 80 % (interval.h) and the mean that belongs to it.
  *
  * Between the horizons the answer is a blend of those beside. Lags are of local clocks: yesterday
  * at nine was 23 or 25 hours ago when clocks were changed in between.

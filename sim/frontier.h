@@ -43,7 +43,8 @@ struct frontier {
 /*
  * Runs 1 .. FRONTIER_MAX different objectives, each within 0 .. 0.5, with the other options of
  * `learn`. Only the objective that is learn's own, if it is among them, has figures of endpoints,
- * and only its run calls the hooks (learned, looked). 0, or the first error with its fault: -EINTR when interrupted. Release in both cases.
+ * and only its run calls the hooks (learned, looked). 0, or the first error with its fault: -EINTR
+ * when interrupted. Release in both cases.
  */
 int frontier_run(const struct simulate *s, const struct learn_options *learn,
                  const double *objective, size_t n, struct frontier *ret, struct fault *reterr);

@@ -162,7 +162,8 @@ struct store_room {
  * Takes room for a value and its key, a step at a time: *room is zero before the first. 0: it is
  * there. -EAGAIN: not yet, to be called again, with anything done to the store in between. -ENOSPC:
  * evict something, room->in_the_way if that is an entry, and call again. -EBUSY: not before other
- * rooms are spent, as all of them take a half of the segment, and are ARENA_PINS, at most. -E2BIG: never; such a value store_put may take.
+ * rooms are spent, as all of them take a half of the segment, and are ARENA_PINS, at most. -E2BIG:
+ * never; such a value store_put may take.
  */
 int store_reserve(struct store *s, uint64_t key_bytes, uint64_t value_bytes,
                   struct store_room *room);
