@@ -453,12 +453,14 @@ static bool answer(struct loaders *l, uint32_t loader, struct wire_item *i)
 		in.loaded.error = bytes_str("the loader said `unchanged`, but no value is held");
 	}
 	if ((double)m->value.n > c->limits.max_value_bytes) {
-		refuse(l, &i->peer, STATUS_TOO_BIG,
-		       "the value is longer than limits.max_value_bytes");
+		snprintf(text, sizeof(text),
+		         "the loader's value of %zu bytes is longer than limits.max_value_bytes, "
+		         "%.15g",
+		         m->value.n, c->limits.max_value_bytes);
+		refuse(l, &i->peer, STATUS_TOO_BIG, text);
 		in.loaded.status = LOADED_ERROR;
 		in.loaded.value = bytes_of(NULL, 0);
-		in.loaded.error =
-		        bytes_str("the loader's value is longer than limits.max_value_bytes");
+		in.loaded.error = bytes_str(text);
 	}
 	if (instant_is_set(in.loaded.last_modified))
 		in.loaded.last_modified.us -= l->d->clock.offset.us;

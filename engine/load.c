@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 
 /* A change that arrives while a load is under way makes it start again, this often at most. */
 static const uint8_t MAX_RETRIES = 3;
@@ -21,6 +22,9 @@ static const size_t LARGE_BYTES = 1 << 16;
 
 /* An error stands no longer than this, unless negative_ttl is longer. */
 static const struct span ERROR_MAX = {60 * 1000000LL};
+
+/* Room for the text of an error that we find ourselves. */
+#define ERROR_BYTES 128
 
 /* Whoever carries out a load has this long beyond the deadline to say that it failed. */
 static const struct span DEADLINE_SLACK = {1000000};
@@ -667,10 +671,12 @@ static struct fetched fetched_by(const struct flight *f, struct instant now, con
 	};
 }
 
-/* Whether what a load ended with is an error, and which. */
+/* Whether what a load ended with is an error, and which: as long as the input, and buf. */
 static bool is_error(const struct engine *e, const struct key *k, const struct input *in,
-                     struct bytes *ret_error)
+                     char buf[static ERROR_BYTES], struct bytes *ret_error)
 {
+	size_t n = in->loaded.value.n;
+
 	switch (in->loaded.status) {
 	case LOADED_ERROR:
 		*ret_error = in->loaded.error;
@@ -679,8 +685,13 @@ static bool is_error(const struct engine *e, const struct key *k, const struct i
 		*ret_error = bytes_str("origin says not modified, but nothing is held");
 		return !(k->flags & KEY_OURS);
 	case LOADED_OK:
-		*ret_error = bytes_str("value above max_value_bytes");
-		return (double)in->loaded.value.n > e->limits.max_value_bytes;
+		if ((double)n <= e->limits.max_value_bytes)
+			return false;
+		snprintf(buf, ERROR_BYTES,
+		         "value of %zu bytes is longer than limits.max_value_bytes, %.15g", n,
+		         e->limits.max_value_bytes);
+		*ret_error = bytes_str(buf);
+		return true;
 	default:
 		return false;
 	}
@@ -746,6 +757,7 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 {
 	uint32_t flight = load_find(e, in->loaded.job), key;
 	enum load_status status = in->loaded.status;
+	char text[ERROR_BYTES];
 	struct bytes error;
 	struct fetched got;
 	struct flight *f;
@@ -764,7 +776,7 @@ void load_ended(struct engine *e, struct instant now, const struct input *in, st
 		voided_ended(e, now, flight, status, &got, fx);
 		return;
 	}
-	if (is_error(e, &e->key.v[key], in, &error)) {
+	if (is_error(e, &e->key.v[key], in, text, &error)) {
 		failed(e, now, flight, error,
 		       status == LOADED_ERROR ? in->loaded.retry_after : SPAN_ZERO, fx);
 		return;
