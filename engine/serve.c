@@ -373,14 +373,40 @@ static void learn_from_event(struct engine *e, struct instant now, struct instan
 		load_accept(e, now, key, &f, fx);
 }
 
+/* So many requests of the key were answered elsewhere: by a reader of the segment, or the app's own cache. */
+static void requests_elsewhere(struct engine *e, struct instant now, struct instant at,
+                               uint32_t key, const struct input *in, struct effects *fx)
+{
+	struct key *k = &e->key.v[key];
+	struct place *p = key_place(e, k);
+	enum outcome o = in->event.outcome;
+	double count = in->event.count ? in->event.count : 1;
+	bool hit = o == OUTCOME_HIT || o == OUTCOME_GRACE;
+
+	e->stats.requests += (uint64_t)count;
+	serve_count(e, at, key, o, (uint64_t)count);
+	if (endpoint_request(&p->ep, p->zone, k, at, count))
+		jump_found(e, now, k->endpoint, fx);
+	if (e->n_watching)
+		peak_asked(e, at, key);
+	evict_asked(e, key, count, hit);
+	serve_answered(e, now, at, key, hit ? count : 0, hit ? 0 : count);
+	if (o == OUTCOME_MISS)
+		learn_from_event(e, now, at, key, in, fx);
+	replan_if_due(e, now, key);
+	if (!hit || !(k->flags & KEY_OURS))
+		return;
+	serve_maybe_audit(e, now, key, count, fx);
+	/* a reader served grace: one load for all who do */
+	if (now.us >= k->soft.us && k->flight == KEY_NONE)
+		load_start(e, now, key, LOAD_REFRESH, fx);
+}
+
 void serve_event(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
 	struct instant at = instant_is_set(in->event.at) ? in->event.at : now;
-	double count = in->event.count ? in->event.count : 1;
 	enum outcome o = in->event.outcome;
 	uint32_t key;
-	struct place *p;
-	struct key *k;
 
 	if (at.us > now.us + (int64_t)(e->limits.event_future * 1e6) ||
 	    at.us < now.us - (int64_t)(e->limits.event_past * 1e6)) {
@@ -397,8 +423,6 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 		return;
 	}
 	e->stats.events++;
-	k = &e->key.v[key];
-	p = key_place(e, k);
 	if (o == OUTCOME_CHANGED) {
 		struct input c = {.kind = INPUT_CHANGED, .endpoint = in->endpoint, .key = in->key};
 
@@ -407,25 +431,7 @@ void serve_event(struct engine *e, struct instant now, const struct input *in, s
 	} else if (o == OUTCOME_SET) {
 		learn_from_event(e, now, at, key, in, fx);
 	} else {
-		bool hit = o == OUTCOME_HIT || o == OUTCOME_GRACE;
-
-		e->stats.requests += (uint64_t)count;
-		serve_count(e, at, key, o, (uint64_t)count);
-		if (endpoint_request(&p->ep, p->zone, k, at, count))
-			jump_found(e, now, k->endpoint, fx);
-		if (e->n_watching)
-			peak_asked(e, at, key);
-		evict_asked(e, key, count, hit);
-		serve_answered(e, now, at, key, hit ? count : 0, hit ? 0 : count);
-		if (o == OUTCOME_MISS)
-			learn_from_event(e, now, at, key, in, fx);
-		replan_if_due(e, now, key);
-		if (hit && (k->flags & KEY_OURS)) {
-			serve_maybe_audit(e, now, key, count, fx);
-			/* a reader served grace: one load for all who do */
-			if (now.us >= k->soft.us && k->flight == KEY_NONE)
-				load_start(e, now, key, LOAD_REFRESH, fx);
-		}
+		requests_elsewhere(e, now, at, key, in, fx);
 	}
 	serve_reply(e, fx, in->ticket, key, REPLY_OK, o);
 }
