@@ -182,65 +182,94 @@ static int read_column(const struct map *m, const char *name, size_t n, struct c
 	return 0;
 }
 
+struct columns {
+	struct cursor endpoints; /* that `endpoint` has the numbers of */
+	struct cursor key, endpoint, outcome, time_s, count, bytes, load_ms, version;
+};
+
+/* All but the values within. */
+static int read_heads(struct columns *c, const struct map *m, const struct proto_limits *limits,
+                      struct proto_error *reterr)
+{
+	size_t most = (size_t)limits->max_events, n;
+	int rc = value_array(map_find(m, "key"), "events.key", 0, most, &c->key, reterr);
+
+	if (!rc && map_find(m, "endpoints"))
+		rc = value_array(map_find(m, "endpoints"), "events.endpoints", 0, most,
+		                 &c->endpoints, reterr);
+	if (rc)
+		return rc;
+	n = c->key.left;
+	rc = read_column(m, "endpoint", n, &c->endpoint, reterr);
+	rc = rc ? rc : read_column(m, "outcome", n, &c->outcome, reterr);
+	rc = rc ? rc : read_column(m, "time_s", n, &c->time_s, reterr);
+	rc = rc ? rc : read_column(m, "count", n, &c->count, reterr);
+	rc = rc ? rc : read_column(m, "bytes", n, &c->bytes, reterr);
+	rc = rc ? rc : read_column(m, "load_ms", n, &c->load_ms, reterr);
+	return rc ? rc : read_column(m, "version", n, &c->version, reterr);
+}
+
+/* The endpoint of that number; none for nil. */
+static int read_endpoint_number(const struct columns *c, const struct msgpack_object *number,
+                                const struct proto_limits *limits, struct bytes *ret,
+                                struct proto_error *reterr)
+{
+	uint64_t u;
+	int rc;
+
+	if (object_is_nil(number))
+		return 0;
+	rc = value_uint(number, "endpoint", UINT32_MAX, &u, reterr);
+	if (rc)
+		return rc;
+	if (u >= c->endpoints.left)
+		return proto_fail(reterr, -EBADMSG,
+		                  "endpoint: is not below %zu, the endpoints told",
+		                  c->endpoints.left);
+	return read_endpoint(cursor_at(&c->endpoints, u), limits, ret, reterr);
+}
+
+/* The next event of each column. */
+static int read_across(struct columns *c, const struct proto_limits *limits, struct event *ret,
+                       struct proto_error *reterr)
+{
+	const struct msgpack_object *endpoint = object_next(&c->endpoint);
+	struct parts p = {object_next(&c->time_s),  object_next(&c->key),
+	                  object_next(&c->bytes),   object_next(&c->load_ms),
+	                  object_next(&c->version), object_next(&c->count)};
+	uint64_t outcome;
+	int rc = value_uint(object_next(&c->outcome), "outcome", EVENT_OUTCOMES - 1, &outcome,
+	                    reterr);
+
+	if (rc)
+		return rc;
+	ret->outcome = (enum event_outcome)outcome;
+	rc = read_endpoint_number(c, endpoint, limits, &ret->endpoint, reterr);
+	return rc ? rc : read_parts(&p, limits, ret, reterr);
+}
+
 static int read_columns(struct events *e, const struct msgpack_object *v,
                         const struct proto_limits *limits, struct proto_error *reterr)
 {
 	static const char *const names[] = {"endpoints", "endpoint", "key",     "outcome", "time_s",
 	                                    "count",     "bytes",    "load_ms", "version", NULL};
-	struct cursor endpoints = {0}, key, endpoint, outcome, time_s, count, bytes, load_ms,
-	              version;
+	struct columns c = {0};
 	struct map m;
 	size_t i, n;
 	int rc;
 
 	rc = value_map(v, "events", &m, reterr);
 	rc = rc ? rc : map_only(&m, "events", names, reterr);
-	rc = rc ? rc
-	        : value_array(map_find(&m, "key"), "events.key", 0, (size_t)limits->max_events,
-	                      &key, reterr);
+	rc = rc ? rc : read_heads(&c, &m, limits, reterr);
 	if (rc)
 		return rc;
-	n = key.left;
-	if (map_find(&m, "endpoints")) {
-		rc = value_array(map_find(&m, "endpoints"), "events.endpoints", 0,
-		                 (size_t)limits->max_events, &endpoints, reterr);
-		if (rc)
-			return rc;
-	}
-	rc = read_column(&m, "endpoint", n, &endpoint, reterr);
-	rc = rc ? rc : read_column(&m, "outcome", n, &outcome, reterr);
-	rc = rc ? rc : read_column(&m, "time_s", n, &time_s, reterr);
-	rc = rc ? rc : read_column(&m, "count", n, &count, reterr);
-	rc = rc ? rc : read_column(&m, "bytes", n, &bytes, reterr);
-	rc = rc ? rc : read_column(&m, "load_ms", n, &load_ms, reterr);
-	rc = rc ? rc : read_column(&m, "version", n, &version, reterr);
-	if (rc)
-		return rc;
+	n = c.key.left;
 	vec_reserve(&e->list, n);
 	for (i = 0; i < n; i++) {
-		const struct msgpack_object *where = object_next(&endpoint);
-		struct parts p = {object_next(&time_s),  object_next(&key),
-		                  object_next(&bytes),   object_next(&load_ms),
-		                  object_next(&version), object_next(&count)};
 		struct event x = {0};
 		struct proto_error why;
-		uint64_t u;
 
-		rc = value_uint(object_next(&outcome), "outcome", EVENT_OUTCOMES - 1, &u, &why);
-		if (!rc)
-			x.outcome = (enum event_outcome)u;
-		if (!rc && !object_is_nil(where)) {
-			rc = value_uint(where, "endpoint", UINT32_MAX, &u, &why);
-			if (!rc && u >= endpoints.left)
-				rc = proto_fail(&why, -EBADMSG,
-				                "endpoint: is not below %zu, the endpoints told",
-				                endpoints.left);
-			if (!rc)
-				rc = read_endpoint(cursor_at(&endpoints, u), limits, &x.endpoint,
-				                   &why);
-		}
-		rc = rc ? rc : read_parts(&p, limits, &x, &why);
-		if (rc) {
+		if (read_across(&c, limits, &x, &why)) {
 			proto_within(&why, 0, "events[%zu].", i);
 			refuse(e, i, &why);
 		} else {
