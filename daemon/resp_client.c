@@ -159,7 +159,7 @@ void resp_do_hello(struct resp_conn *c, const struct bytes *arg, size_t n)
 			}
 		} else {
 			resp_error(c->w, "ERR Syntax error in HELLO option '%.*s'",
-			           (int)(arg[i].n < 128 ? arg[i].n : 128), (const char *)arg[i].p);
+			           RESP_SHOWN(arg[i]));
 			return;
 		}
 	}

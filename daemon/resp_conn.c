@@ -340,7 +340,7 @@ static void unknown(struct resp_conn *c, const struct bytes *arg, size_t n)
 		at += m > 0 ? (size_t)m : 0;
 	}
 	resp_error(c->w, "ERR unknown command '%.*s', with args beginning with: %s",
-	           (int)(arg[0].n < 128 ? arg[0].n : 128), (const char *)arg[0].p, args);
+	           RESP_SHOWN(arg[0]), args);
 }
 
 static bool writes(const struct resp_command *k)

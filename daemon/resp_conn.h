@@ -284,6 +284,11 @@ struct span resp_load_time(struct resp_conn *c, struct bytes key);
 void resp_learn_soon(struct resp *r);
 void resp_learn(void *r);
 
+/* So much of what a client sent is repeated in an error: two arguments for "%.*s". */
+#define RESP_SHOWN_BYTES 128
+#define RESP_SHOWN(b)                                                                              \
+	(int)((b).n < RESP_SHOWN_BYTES ? (b).n : RESP_SHOWN_BYTES), (const char *)(b).p
+
 /* The argument is that word, in upper or lower case. */
 bool resp_is(struct bytes arg, const char *word);
 /* A whole number; else it has written "ERR value is not an integer or out of range". */

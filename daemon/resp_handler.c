@@ -115,8 +115,7 @@ void resp_unknown_sub(struct resp_conn *c, const char *command, struct bytes sub
 	char up[32];
 
 	upper(command, up, sizeof(up));
-	resp_error(c->w, "ERR unknown subcommand '%.*s'. Try %s HELP.",
-	           (int)(sub.n < 128 ? sub.n : 128), (const char *)sub.p, up);
+	resp_error(c->w, "ERR unknown subcommand '%.*s'. Try %s HELP.", RESP_SHOWN(sub), up);
 }
 
 void resp_bad_sub(struct resp_conn *c, const char *command, struct bytes sub)
@@ -126,7 +125,7 @@ void resp_bad_sub(struct resp_conn *c, const char *command, struct bytes sub)
 	upper(command, up, sizeof(up));
 	resp_error(c->w,
 	           "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
-	           (int)(sub.n < 128 ? sub.n : 128), (const char *)sub.p, up);
+	           RESP_SHOWN(sub), up);
 }
 
 void resp_wrong_arity(struct resp_conn *c, const char *command)

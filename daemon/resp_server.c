@@ -121,7 +121,7 @@ static const struct setting *setting_named(struct resp_conn *c, const struct byt
 	if (!s) {
 		resp_error(c->w,
 		           "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
-		           (int)(arg[i].n < 128 ? arg[i].n : 128), (const char *)arg[i].p);
+		           RESP_SHOWN(arg[i]));
 		return NULL;
 	}
 	for (size_t k = 0; k < i; k += 2)
