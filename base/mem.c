@@ -1,11 +1,42 @@
 /* SPDX-License-Identifier: MIT */
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
 
 #include "base/bug.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* What advice is given about: the least that may be a page. */
+#define PAGE ((uintptr_t)4096)
+
+/* Of a processor's cache. */
+#define LINE ((size_t)64)
+
+/*
+ * malloc maps a large block by itself, with 16 bytes of its own before it: rounded down, a block's
+ * start is that of the mapping.
+ */
+static void ask(void *block, uintptr_t end)
+{
+#ifdef MADV_HUGEPAGE
+	uintptr_t start = (uintptr_t)block & ~(PAGE - 1);
+
+	/* it is advice: what cannot be had is done without */
+	if (end > start)
+		(void)madvise((void *)start, end - start, MADV_HUGEPAGE);
+#else
+	(void)block, (void)end;
+#endif
+}
+
+void mem_ask_for_huge(void *p, size_t bytes)
+{
+	ask(p, ((uintptr_t)p + bytes) & ~(uintptr_t)(MEM_HUGE - 1));
+}
 
 void *mem_calloc(size_t n, size_t size)
 {
@@ -17,10 +48,22 @@ void *mem_calloc(size_t n, size_t size)
 
 void *mem_realloc(void *p, size_t n, size_t size)
 {
+	size_t held = p ? malloc_usable_size(p) : 0;
+
 	BUG_ON(size && n > SIZE_MAX / size);
+	/* asked for in part it is two mappings: the system moves only one, and else it is copied */
+	if (held >= MEM_LARGE && n * size > held)
+		ask(p, ((uintptr_t)p + held) & ~(PAGE - 1));
 	p = realloc(p, n * size > 0 ? n * size : 1);
 	BUG_ON(!p);
 	return p;
+}
+
+void *mem_reserve(size_t n, size_t size)
+{
+	return n <= (SIZE_MAX - LINE) / size
+	               ? aligned_alloc(LINE, (n * size + LINE - 1) & ~(LINE - 1))
+	               : NULL;
 }
 
 char *mem_dup(const void *p, size_t n)

@@ -316,8 +316,10 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 	place = place_of(e, now, endpoint, name, fx);
 	p = e->place.v[place];
 	id = intern_add(&e->key_name, name, NULL);
-	while (e->key.n <= id)
+	while (e->key.n <= id) {
 		vec_push(&e->key);
+		mem_filled(e->key.v, e->key.n * sizeof(*e->key.v), sizeof(*e->key.v));
+	}
 	k = &e->key.v[id];
 	*k = (struct key){
 	        .endpoint = place,

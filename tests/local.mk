@@ -59,6 +59,12 @@ check_PROGRAMS += %D%/unit/t_intern
 %C%_unit_t_intern_LDADD = base/libbase.la -lm
 TESTS += %D%/unit/t_intern
 
+check_PROGRAMS += %D%/unit/t_mem
+%C%_unit_t_mem_SOURCES = %D%/unit/t_mem.c
+%C%_unit_t_mem_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_mem_LDADD = base/libbase.la
+TESTS += %D%/unit/t_mem
+
 check_PROGRAMS += %D%/unit/t_reuse
 %C%_unit_t_reuse_SOURCES = %D%/unit/t_reuse.c
 %C%_unit_t_reuse_CPPFLAGS = $(UNIT_CPPFLAGS)
