@@ -62,6 +62,9 @@ static const double ALARM_RUSH = 300, ALARM_RUSH_KEY = 20, ALARM_RUSH_MAX = 1500
 /* What a posterior knows at the least that has not just begun anew. */
 static const double TURN_KNOWN = 3;
 
+/* Of the processor's cache. */
+static const size_t LINE = 64;
+
 void endpoint_init(struct endpoint *ep, struct change prior)
 {
 	*ep = (struct endpoint){
@@ -341,13 +344,33 @@ static void heed_surprise(struct endpoint *ep, struct key *k, enum surprised sur
 	ep->slower += TURN_GAIN * ((surprised == SURPRISED_SLOWER && !again) - ep->slower);
 }
 
+/* Asks memory for what has been learned of a key: two lines of the processor's cache. */
+static inline void ask_for_learned(const struct key *k)
+{
+	__builtin_prefetch(&k->looks);
+	__builtin_prefetch((const char *)&k->looks + LINE);
+}
+
+/*
+ * Asks memory for what a look will touch of the key and the endpoint, all at once: of a million keys
+ * it is far away, and so that each does not wait for the one before. The shape asks for its own.
+ */
+static void ask_for(const struct endpoint *ep, const struct key *k)
+{
+	ask_for_learned(k);
+	for (const char *p = (const char *)ep; p < (const char *)&ep->demand; p += LINE)
+		__builtin_prefetch(p);
+}
+
 void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
                    struct instant b, bool changed, const struct testimony *says)
 {
-	double tau = shape_mass(ep->shape, z, a, b), since = NAN, count = NAN;
+	double tau, since = NAN, count = NAN;
 	enum surprised surprised;
 	struct change c;
 
+	ask_for(ep, k);
+	tau = shape_mass_to_learn(ep->shape, z, a, b);
 	if (!(tau > 0))
 		return;
 	c = endpoint_posterior(ep, k);
@@ -457,6 +480,9 @@ bool endpoint_turn(struct endpoint *ep, struct key *keys)
 	return true;
 }
 
+/* So many keys before it is added a key is asked for. */
+static const size_t AHEAD = 4;
+
 /* One step for all of them, or every stride-th. */
 static double learn_pool(struct endpoint *ep, const struct key *keys, struct change parent,
                          size_t stride)
@@ -468,9 +494,9 @@ static double learn_pool(struct endpoint *ep, const struct key *keys, struct cha
 	for (size_t i = first; i < ep->keys.n; i += stride) {
 		const struct key *k = &keys[ep->keys.v[i]];
 
-		/* of a million keys the next is far away */
-		if (i + stride < ep->keys.n)
-			__builtin_prefetch(&keys[ep->keys.v[i + stride]].seen);
+		/* of a million keys each is far away: farther than one is added in */
+		if (i + AHEAD * stride < ep->keys.n)
+			ask_for_learned(&keys[ep->keys.v[i + AHEAD * stride]]);
 		if (k->looks)
 			pool_add(&sum, k->stray ? NULL : &ep->pool, &k->seen);
 	}

@@ -28,41 +28,42 @@
 
 #include <stdint.h>
 
+/* In this order so that what each look reads and writes lies together, from the pool's end on. */
 struct endpoint {
 	/* learned */
 	struct pool pool;    /* of its keys' change rates */
 	struct change prior; /* the Gamma nearest to it */
-	uint16_t prior_no;   /* counts the priors that keys' posteriors are made with; never 0 */
-	double pool_moved;   /* share of keys that has moved in the pool since then */
-	double pool_keys;    /* keys behind the prior */
 	struct shape *shape; /* of volatility; NULL: flat so far */
-	struct demand demand;
-	struct loghist load_us;
-	unsigned looks_since_pool;
 	/*
 	 * by how much changes come faster than the posteriors say just after loads (endpoint_look)
 	 */
 	double log_tempo, tempo_info;
 	double slowness;         /* e^-log_tempo: each answer is judged by it (endpoint_set_tempo) */
 	struct instant tempo_at; /* when it last moved */
-	/* audits: stale answers found and predicted, decayed */
-	double audit_seen, audit_said;
-	/* may Last-Modified be believed, and do versions count changes? */
-	struct witness modified, counter;
+	double pool_moved;       /* share of keys that has moved in the pool since the prior was made */
+	double pool_keys;        /* keys behind the prior */
+	unsigned looks_since_pool;
+	uint16_t prior_no; /* counts the priors that keys' posteriors are made with; never 0 */
+	bool dirty;
 	/* share of the latest looks at which a key was found to change faster, or slower, than known */
 	double faster, slower;
 	double alarm;              /* evidence that it takes (surprise.h) */
 	uint32_t rush;             /* looks until that is raised for the alarms of late; 0: none */
 	uint32_t surprised_key;    /* the place of the last such key */
 	uint64_t surprises, turns; /* keys, and times that all keys, were found so */
-	VEC(uint32_t) keys;        /* ids, in no order */
-	/* counted */
-	uint64_t requests, hits, loads, errors, audits, audits_stale;
 	/* looks that found the value unchanged, or changed; of these dated or counted by the origin */
 	uint64_t seen_same, seen_changed, told;
+	VEC(uint32_t) keys; /* ids, in no order */
+	/* may Last-Modified be believed, and do versions count changes? */
+	struct witness modified, counter;
+	struct demand demand;
+	struct loghist load_us;
+	/* audits: stale answers found and predicted, decayed */
+	double audit_seen, audit_said;
+	/* counted */
+	uint64_t requests, hits, loads, errors, audits, audits_stale;
 	uint64_t announced;                                /* changes that events told of */
 	double recent_requests, recent_hits, recent_stale; /* decayed: over about the last 10,000 */
-	bool dirty;
 };
 
 void endpoint_init(struct endpoint *ep, struct change prior);

@@ -321,7 +321,16 @@ double shape_pace(const struct shape *s)
 	return s ? s->pace : 1;
 }
 
-double shape_mass(const struct shape *s, const struct zone *z, struct instant a, struct instant b)
+/* What has been learned of the bin in which the walk has started. */
+static const struct shape_bin *bin_of(const struct shape_walk *w)
+{
+	int i = (int)((w->start_s - w->midnight_s) * (1 / SHAPE_BIN_S));
+
+	return &w->shape->bin[w->kind][i < 0 ? 0 : i < SHAPE_BINS ? i : SHAPE_BINS - 1];
+}
+
+static inline double mass_between(const struct shape *s, const struct zone *z, struct instant a,
+                                  struct instant b, bool to_learn)
 {
 	struct shape_walk w;
 	double days, mass = 0;
@@ -337,7 +346,26 @@ double shape_mass(const struct shape *s, const struct zone *z, struct instant a,
 		a = instant_add(a, span_from_s(days * SHAPE_DAY_S));
 	}
 	shape_walk_start(&w, s, z, a);
+	/*
+	 * Of a thousand endpoints it is far away, and shape_learn comes to it 0.2 us from here. Two
+	 * lines of the processor's cache: what ends in the next bin is learned there, too.
+	 */
+	if (to_learn) {
+		__builtin_prefetch(bin_of(&w));
+		__builtin_prefetch((const char *)bin_of(&w) + 64);
+	}
 	return mass + shape_walk_to(&w, instant_s(b));
+}
+
+double shape_mass(const struct shape *s, const struct zone *z, struct instant a, struct instant b)
+{
+	return mass_between(s, z, a, b, false);
+}
+
+double shape_mass_to_learn(const struct shape *s, const struct zone *z, struct instant a,
+                           struct instant b)
+{
+	return mass_between(s, z, a, b, true);
 }
 
 /* A day tells something of a bin: from here on its move counts. */

@@ -62,14 +62,14 @@ struct shape {
 	double pace;      /* operational seconds a second, over a plain week */
 	unsigned pending; /* observations since the last step */
 	unsigned steps;
+	double edge_clock; /* of the timetable's clock, those of the ticks below; 0: there are none */
+	struct timetable timetable; /* ticks within the hour that changes keep to, if any */
 	/* cum[k][i]: operational seconds from midnight to the start of bin i of a day of kind k */
 	double cum[ZONE_DAY_KINDS][SHAPE_BINS + 1];
 	float theta[ZONE_DAY_KINDS][SHAPE_BINS];
 	/* of the ticks just after each boundary, "Within the hour" above: operational seconds */
 	float edge[ZONE_DAY_KINDS][SHAPE_BINS];
-	double edge_clock; /* and seconds of the timetable's clock; 0: there are no such ticks */
 	struct shape_bin bin[ZONE_DAY_KINDS][SHAPE_BINS];
-	struct timetable timetable; /* ticks within the hour that changes keep to, if any */
 };
 
 /* Flat. */
@@ -116,6 +116,10 @@ double shape_pace(const struct shape *s);
 
 /* Operational seconds from a to b; 0 when b is not after a. A NULL shape is flat. */
 double shape_mass(const struct shape *s, const struct zone *z, struct instant a, struct instant b);
+
+/* The same, of a look that will be learned from: asks memory for what shape_learn is about to touch. */
+double shape_mass_to_learn(const struct shape *s, const struct zone *z, struct instant a,
+                           struct instant b);
 
 /*
  * Walks forward from one instant and says how much operational time has passed. Cheap: a table
