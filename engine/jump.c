@@ -65,15 +65,20 @@ static size_t collect(struct engine *e, struct instant now, const struct place *
 	return n;
 }
 
-/* Has the plan of the peak loads for the endpoint? */
+static bool is_of(const struct engine *e, struct peak_key k, uint32_t place)
+{
+	return peak_key_is(e, k.key, k.tag) && e->key.v[k.key].endpoint == place;
+}
+
+/* Are keys of the endpoint wanted at the peak? Its plan has loads for them, or was against it. */
 static bool prepares(const struct engine *e, const struct peak *p, uint32_t place)
 {
-	for (size_t i = 0; i < p->item.n; i++) {
-		struct peak_key k = p->item.v[i].key;
-
-		if (peak_key_is(e, k.key, k.tag) && e->key.v[k.key].endpoint == place)
+	for (size_t i = 0; i < p->item.n; i++)
+		if (is_of(e, p->item.v[i].key, place))
 			return true;
-	}
+	for (size_t i = 0; i < p->wanted.n; i++)
+		if (is_of(e, p->wanted.v[i], place))
+			return true;
 	return false;
 }
 

@@ -630,24 +630,30 @@ TEST(the_rise_of_a_peak_that_was_prepared_for_is_no_jump_to_load_for)
 	for (int d = 0; d < 4; d++)
 		rush(&b, nine(d));
 	until(&b, instant_add(nine(4), span_from_s(-3600)));
-	for (int scheduled = 0; scheduled < 2; scheduled++) {
-		/* a detector that has seen no rush yet */
-		struct bench after = bench_new(&y, 50);
-		struct kept k = {.to = after.e, .now = b.now};
+	/* without a schedule; with one that loads; with one whose plan leaves all to demand */
+	for (int i = 0; i < 3; i++) {
+		bool scheduled = i > 0, loads = i == 1;
+		struct policy dear = y;
+		struct bench after;
+		struct kept k;
 		struct engine_stats s;
 
+		dear.peak_value = dear.latency_value = 0;
+		/* a detector that has seen no rush yet */
+		after = bench_new(i == 2 ? &dear : &y, 50);
+		k = (struct kept){.to = after.e, .now = b.now};
 		after.now = b.now;
 		engine_export(b.e, b.now, keep, &k);
 		if (scheduled)
 			schedule(&after, "nine", "/m/<id>", 8, 0, 5); /* keys, at the most */
-		for (int i = 0; i < 3600; i++) {
-			until(&after, instant_add(b.now, span_from_s(i)));
+		for (int j = 0; j < 3600; j++) {
+			until(&after, instant_add(b.now, span_from_s(j)));
 			ask(&after, "/m/1000");
 		}
 		rush(&after, nine(4));
 		s = stats_of(&after);
 		OK(s.jumps == 1, "%" PRIu64, s.jumps);
-		OK((after.last.loads == 5) == scheduled, "%" PRIu64, after.last.loads);
+		OK((after.last.loads == 5) == loads, "%" PRIu64, after.last.loads);
 		/* nobody else has foreseen it */
 		OK((s.prefetch[PREFETCH_JUMP].loads > 0) == !scheduled, "%" PRIu64,
 		   s.prefetch[PREFETCH_JUMP].loads);
