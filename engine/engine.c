@@ -2,6 +2,7 @@
 #include "engine/state.h"
 
 #include "base/bug.h"
+#include "base/hash.h"
 #include "base/text.h"
 
 #include <math.h>
@@ -80,7 +81,10 @@ static uint32_t add_origin(struct engine *e, struct instant now, const char *nam
 		return i;
 	}
 	o = vec_push(&e->origin);
-	*o = (struct origin_state){.name = text_copy(name), .policy = *y};
+	*o = (struct origin_state){.name = text_copy(name),
+	                            .id = (uint32_t)(hash_bytes(bytes_str(name), 0) >> 32),
+	                            .policy = *y};
+	level_init(&o->level);
 	budget_init(&o->budget, y->rate, y->burst, y->concurrency, now);
 	return (uint32_t)(e->origin.n - 1);
 }

@@ -384,6 +384,23 @@ static struct peak *read_learned(struct engine *e, struct instant now, const str
 	return p;
 }
 
+static void read_level(struct peak *p, const struct record *r)
+{
+	size_t n;
+	const double *v = get_some(r, "level", 3, &n);
+
+	p->level.n = 0;
+	for (; v && n; v += 3, n -= 3) {
+		struct peak_level *l;
+
+		if (!range_holds(v, 1, 0, UINT32_MAX) || !range_holds(v + 1, 2, 0, 1e9))
+			continue;
+		l = levels_of_peak(p, (uint32_t)v[0]);
+		if (l)
+			l->usual = (struct level_usual){v[1], v[2]};
+	}
+}
+
 static int read_peak(struct engine *e, struct instant now, const struct record *r,
                      const char **ret_why)
 {
@@ -414,6 +431,7 @@ static int read_peak(struct engine *e, struct instant now, const struct record *
 	if (!p)
 		return 0;
 	p->dirty = true;
+	read_level(p, r);
 	p->audience.peaks = (float)peaks[0];
 	for (int d = 0; d < AUDIENCE_WEEKDAYS; d++)
 		p->audience.day_peaks[d] = (float)peaks[d + 1];

@@ -109,6 +109,7 @@ static void send_load(struct engine *e, struct instant now, uint32_t flight, str
 	 */
 	x->load.by_time = f->reason != LOAD_AUDIT && !witness_conceals(&p->ep.modified);
 	heap_set(&e->deadline, flight, instant_add(x->load.deadline, DEADLINE_SLACK));
+	level_load(&e->origin.v[f->origin].level, now);
 	e->stats.loads[f->reason]++;
 	p->counts.loads[f->reason]++;
 	p->ep.loads++;

@@ -10,6 +10,7 @@ noinst_LTLIBRARIES += %D%/libengine.la
 	%D%/keyring.c \
 	%D%/large.c \
 	%D%/learned.c \
+	%D%/levels.c \
 	%D%/load.c \
 	%D%/names.c \
 	%D%/peak.c \

@@ -134,6 +134,7 @@ void peak_release(struct peak **pp)
 	vec_free(&p->wanted);
 	heap_release(&p->todo);
 	heap_release(&p->spent);
+	vec_free(&p->level);
 	audience_release(&p->audience);
 	free(p);
 	*pp = NULL;
@@ -388,6 +389,8 @@ static void count_slice(struct engine *e, struct peak *p, struct instant now, bo
 			struct peak_key w = p->wanted.v[at];
 
 			p->report.wanted++;
+			if (peak_key_is(e, w.key, w.tag) && !engine_paused(e, now, PAUSE_PREFETCH))
+				levels_begin(e, p, w.key);
 			p->report.warm += peak_key_is(e, w.key, w.tag) &&
 			                  (e->key.v[w.key].flags & KEY_OURS) &&
 			                  now.us < e->key.v[w.key].soft.us;
@@ -445,6 +448,7 @@ static void after_peak(struct engine *e, struct peak *p, struct instant now)
 
 	if (p->source == PREFETCH_LEARNED || p->source == PREFETCH_FORECAST)
 		learned_over(e, p, now);
+	levels_learn(e, p);
 	p->watched_s = fmin(span_s(instant_diff(p->window, at)), span_s(WATCH));
 	p->weekday = peak_weekday(z, at);
 	p->settling = SETTLE_ITEMS;

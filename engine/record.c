@@ -188,6 +188,8 @@ static void write_peak(struct engine *e, const struct peak *p, record_fn *fn, vo
 	bool learned = p->source == PREFETCH_LEARNED;
 	double id = p->id, peaks[1 + AUDIENCE_WEEKDAYS], minute[PEAK_MINUTES];
 	double rise[5] = {l->rise.kind, l->rise.slot, l->rise.days, l->rise.held, l->rise.factor};
+	double level[3 * PEAK_MAX_LEVELS];
+	size_t n_level = 0;
 	double trials[5] = {l->trials, l->kept, l->shadow, l->shadow_used, l->proven};
 	struct writer w;
 
@@ -207,6 +209,13 @@ static void write_peak(struct engine *e, const struct peak *p, record_fn *fn, vo
 		put(&w, "trials", trials, 5);
 		put(&w, "minute", minute, PEAK_MINUTES);
 	}
+	for (size_t i = 0; i < p->level.n; i++) {
+		level[n_level++] = p->level.v[i].origin_id;
+		level[n_level++] = p->level.v[i].usual.loads_per_request;
+		level[n_level++] = p->level.v[i].usual.requests_per_s;
+	}
+	if (n_level)
+		put(&w, "level", level, n_level);
 	fn(arg, &w.r);
 }
 

@@ -18,7 +18,8 @@
  *	          times [loaded, last_changed], client_ttl, asked (at peaks: for each the number of its
  *	          peak, peaks and seconds waited, the same for Monday to Sunday)
  *	peak      id, peaks [all, Monday .. Sunday], and of a learned one: rise [kind, slot, days, held,
- *	          factor], trials [all, kept, keys, keys used, proven], minute
+ *	          factor], trials [all, kept, keys, keys used, proven], minute; level (of the minutes
+ *	          after it, for each origin: number of its name, loads per request, requests per second)
  *
  * Numbers are doubles; a 64-bit version is two halves, an instant is seconds. record.c writes them,
  * import.c reads them: what is not there, as in a file of an earlier version, is not known.

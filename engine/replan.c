@@ -13,6 +13,9 @@
 static const struct span RECHECK = {300 * 1000000LL};
 static const int64_t RECHECK_PARTS = 16;
 
+/* While the loads after a peak are levelled a hit plans anew so often, at the most. */
+static const struct span LEVELLED_EVERY = {1000000};
+
 /* So many load times of a key before its value expires a refresh of it starts. */
 static const double LOAD_SLACK = 1.5;
 
@@ -52,7 +55,7 @@ static struct walk_answer plan(struct engine *e, struct instant now, uint32_t ke
 	struct plan_terms terms = {
 	        .zone = p->zone,
 	        .price = price_now(key_price(e, k)) * price_factor,
-	        .cost = 1,
+	        .cost = levels_cost(e, now, k->endpoint),
 	        .min_ttl_s = y->min_ttl,
 	        .max_age_s = y->max_age,
 	        .max_stale_key = policy_max_stale_key(y),
@@ -179,11 +182,21 @@ static bool is_due(const struct key *k, struct instant now)
 	return age > RECHECK.us && age > life / RECHECK_PARTS;
 }
 
+/*
+ * After a peak what a load costs moves within seconds (levels.c): values end by what it costs when they
+ * are asked for, not when they were read. One that is being loaded already is waited for.
+ */
+static bool is_levelled(struct engine *e, const struct key *k, struct instant now)
+{
+	return now.us - k->planned.us >= LEVELLED_EVERY.us && k->flight == KEY_NONE &&
+	       !(k->flags & KEY_FAILED) && levels_cost(e, now, k->endpoint) != 1;
+}
+
 void replan_if_due(struct engine *e, struct instant now, uint32_t key)
 {
 	struct key *k = &e->key.v[key];
 
-	if ((k->flags & KEY_HELD) && is_due(k, now))
+	if ((k->flags & KEY_HELD) && (is_due(k, now) || is_levelled(e, k, now)))
 		replan(e, now, key);
 }
 

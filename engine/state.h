@@ -14,6 +14,7 @@
  *	schedule.c  peaks that somebody has scheduled
  *	learned.c   peaks that were found in the demand, and rises that are forecast
  *	round.c     slow work on endpoints: forecasts, fits, the common prior
+ *	levels.c    the loads in the minutes after a peak, levelled
  *	jump.c      what to load when an endpoint's request rate jumps
  *	large.c     large values, whose room is filled before the engine hears of them
  *	explain.c   questions
@@ -42,6 +43,7 @@
 #include "models/rise.h"
 #include "predictor/budget.h"
 #include "predictor/guard.h"
+#include "predictor/level.h"
 #include "predictor/plan.h"
 #include "predictor/prewarm.h"
 #include "predictor/price.h"
@@ -88,8 +90,10 @@ struct class_state {
 
 struct origin_state {
 	char *name;
+	uint32_t id; /* hash of its name: what is kept of it carries this */
 	struct origin_policy policy;
 	struct budget budget;
+	struct level level;
 	struct survey_times times; /* of loads that have ended */
 };
 
@@ -214,6 +218,14 @@ struct learned {
 	bool proven;
 };
 
+#define PEAK_MAX_LEVELS 8
+
+/* What is usual for an origin in the minutes after a peak. */
+struct peak_level {
+	uint32_t origin_id;
+	struct level_usual usual;
+};
+
 /* A recurring instant at which keys are wanted. Its own memory: peaks are not moved. */
 struct peak {
 	uint32_t id;   /* hash of its name: what is kept of it carries this */
@@ -244,6 +256,7 @@ struct peak {
 	unsigned weekday;
 	struct peak_report report;
 	struct learned learned;
+	VEC(struct peak_level) level; /* PEAK_MAX_LEVELS at most */
 };
 
 /* What one origin may be asked to load before a peak. */
@@ -751,6 +764,18 @@ void round_tick(struct engine *e, struct instant now, struct effects *fx);
 void jump_found(struct engine *e, struct instant now, uint32_t place, struct effects *fx);
 /* Loads one of them. */
 void jump_timer(struct engine *e, struct instant now, uint32_t key, struct effects *fx);
+
+/* levels.c */
+/* The peak, which has come and wants the key, levels the loads of the key's origin. */
+void levels_begin(struct engine *e, struct peak *p, uint32_t key);
+/* Its watch has ended. */
+void levels_learn(struct engine *e, struct peak *p);
+/* What the peak knows of the origin, or is to; NULL: it knows as many as may be. */
+struct peak_level *levels_of_peak(struct peak *p, uint32_t origin_id);
+/* So many requests for keys of the endpoint came while e->n_watching. */
+void levels_asked(struct engine *e, struct instant at, uint32_t place, double count);
+/* What a load for the endpoint costs now, in usual ones. */
+double levels_cost(struct engine *e, struct instant now, uint32_t place);
 
 /* schedule.c */
 void schedule_set(struct engine *e, struct instant now, const struct input *in, struct effects *fx);

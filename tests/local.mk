@@ -453,6 +453,12 @@ check_PROGRAMS += %D%/unit/t_budget
 %C%_unit_t_budget_LDADD = $(LEARNING_LIBS)
 TESTS += %D%/unit/t_budget
 
+check_PROGRAMS += %D%/unit/t_level
+%C%_unit_t_level_SOURCES = %D%/unit/t_level.c
+%C%_unit_t_level_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_level_LDADD = $(LEARNING_LIBS)
+TESTS += %D%/unit/t_level
+
 check_PROGRAMS += %D%/unit/t_price
 %C%_unit_t_price_SOURCES = %D%/unit/t_price.c
 %C%_unit_t_price_CPPFLAGS = $(UNIT_CPPFLAGS)

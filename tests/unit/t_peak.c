@@ -26,6 +26,7 @@ struct bench {
 	struct instant now;
 	VEC(struct flight) flight;
 	bool down;         /* the origin answers with errors */
+	bool moving;       /* it has another value every ten minutes */
 	unsigned max_work; /* of a tick; 0: all */
 	size_t ticks;
 	bool slow; /* it takes 20 s */
@@ -116,10 +117,14 @@ static void until(struct bench *b, struct instant end)
 			b->ticks++;
 		} else {
 			struct input in = {.kind = INPUT_LOADED};
+			char value[32] = "value";
 
 			in.loaded.job = b->flight.v[first].job;
 			in.loaded.status = b->down ? LOADED_ERROR : LOADED_OK;
-			in.loaded.value = bytes_str("value");
+			if (b->moving)
+				snprintf(value, sizeof(value), "%" PRId64,
+				         b->now.us / 600000000);
+			in.loaded.value = bytes_str(value);
 			in.loaded.last_modified = INSTANT_NONE;
 			in.loaded.error = bytes_str("it is down");
 			b->flight.v[first] = b->flight.v[--b->flight.n];
@@ -657,6 +662,76 @@ TEST(the_rise_of_a_peak_that_was_prepared_for_is_no_jump_to_load_for)
 		/* nobody else has foreseen it */
 		OK((s.prefetch[PREFETCH_JUMP].loads > 0) == !scheduled, "%" PRIu64,
 		   s.prefetch[PREFETCH_JUMP].loads);
+		bench_free(&after);
+	}
+	bench_free(&b);
+}
+
+/* What the TTL of a key would be at twice the price, as things are now. */
+static double ttl_of(struct bench *b, const char *key)
+{
+	struct why w;
+
+	OK(engine_why(b->e, b->now, bytes_str(key), &w));
+	return w.ttl_at_double_price_s;
+}
+
+/* Within a second so many others of the origin are asked for, which nobody has asked for before. */
+static void burst(struct bench *b, int n)
+{
+	struct instant start = b->now;
+	char key[64];
+
+	for (int i = 0; i < n; i++) {
+		until(b, instant_add(start, span_from_s(i / (double)n)));
+		snprintf(key, sizeof(key), "/other/%d", i);
+		ask(b, key);
+	}
+}
+
+/* Loads are dear when there are more of them than usual after this peak: what is held lives longer. */
+TEST(the_loads_after_a_peak_are_levelled_as_they_are_known_to_come)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+
+	b.moving = true;
+	schedule(&b, "nine", "/m/<id>", 8, 0, 0);
+	for (int d = 0; d < 4; d++)
+		rush(&b, nine(d));
+	until(&b, instant_add(nine(4), span_from_s(-3600)));
+	for (int i = 0; i < 3; i++) {
+		/* by what was known before a restart; not without that; nor when nothing is to be warm */
+		struct policy never = y;
+		struct bench after;
+		struct kept k;
+		double idle, busy;
+		struct why held;
+		size_t asked;
+
+		never.prewarm = PREWARM_NEVER;
+		after = bench_new(i == 2 ? &never : &y, 50);
+		k = (struct kept){.to = after.e, .now = b.now};
+		after.now = b.now;
+		after.moving = true;
+		if (i != 1)
+			engine_export(b.e, b.now, keep, &k);
+		schedule(&after, "nine", "/m/<id>", 8, 0, 0);
+		rush(&after, nine(4));
+		until(&after, instant_add(after.now, span_from_s(20)));
+		idle = ttl_of(&after, "/m/1");
+		ask(&after, "/m/1");
+		until(&after, instant_add(after.now, span_from_s(1)));
+		OK(engine_why(after.e, after.now, bytes_str("/m/1"), &held));
+		burst(&after, 200);
+		busy = ttl_of(&after, "/m/1");
+		if (i == 0)
+			until(&after, instant_max(after.now, instant_add(held.soft, span_from_s(0.1))));
+		OK((busy > 1.5 * idle) == (i == 0), "%g s, %g s", idle, busy);
+		/* what would have ended is good for a little longer */
+		asked = after.demanded;
+		ask(&after, "/m/1");
+		OK(i > 0 || after.demanded == asked);
 		bench_free(&after);
 	}
 	bench_free(&b);
@@ -1234,6 +1309,7 @@ int main(int argc, char **argv)
 	RUN(a_schedule_that_is_sent_again_goes_on);
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(the_rise_of_a_peak_that_was_prepared_for_is_no_jump_to_load_for);
+	RUN(the_loads_after_a_peak_are_levelled_as_they_are_known_to_come);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
 	RUN(a_plan_that_is_made_in_slices_is_the_same);
 	RUN(what_changes_while_a_plan_is_made_makes_it_anew);
