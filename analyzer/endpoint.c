@@ -29,9 +29,6 @@ static const double TEMPO_MEMORY = 300, TEMPO_PSEUDO = 5, TEMPO_MAX = 3 /* = ln 
 static const double SATURATED = 27;      /* expected changes: one is as good as sure */
 static const double TEMPO_HALF_S = 7200; /* what it says of now, it says half of in two hours */
 
-/* The same for what audits say of the prediction itself: they are few, and beyond doubt. */
-static const double AUDIT_MEMORY = 300, AUDIT_PSEUDO = 4;
-
 /* Last-Modified has whole seconds, and clocks are a little apart. */
 static const struct span MODIFIED_GRAIN = {2000000};
 
@@ -74,6 +71,7 @@ void endpoint_init(struct endpoint *ep, struct change prior)
 	        .slowness = 1,
 	};
 	endpoint_restore_prior(ep, prior);
+	correction_init(&ep->audited);
 	demand_init(&ep->demand);
 }
 
@@ -438,19 +436,9 @@ void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, st
 
 void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale)
 {
-	/* by the larger: else staleness that is never predicted would never be forgotten */
-	double most = fmax(ep->audit_seen, ep->audit_said);
-	double keep = most > AUDIT_MEMORY ? AUDIT_MEMORY / most : 1;
-
 	ep->audits++;
 	ep->audits_stale += stale;
-	ep->audit_seen = ep->audit_seen * keep + (stale ? weight : 0);
-	ep->audit_said = ep->audit_said * keep + weight * said;
-}
-
-double endpoint_correction(const struct endpoint *ep)
-{
-	return (ep->audit_seen + AUDIT_PSEUDO) / (ep->audit_said + AUDIT_PSEUDO);
+	correction_add(&ep->audited, weight, said, stale);
 }
 
 bool endpoint_turn(struct endpoint *ep, struct key *keys)

@@ -22,6 +22,7 @@
 #include "base/vec.h"
 #include "base/zone.h"
 #include "models/change.h"
+#include "models/correction.h"
 #include "models/demand.h"
 #include "models/pool.h"
 #include "models/shape.h"
@@ -58,8 +59,7 @@ struct endpoint {
 	struct witness modified, counter;
 	struct demand demand;
 	struct loghist load_us;
-	/* audits: stale answers found and predicted, decayed */
-	double audit_seen, audit_said;
+	struct correction audited; /* of predicted staleness, by the stale answers that audits found */
 	/* counted */
 	uint64_t requests, hits, loads, errors, audits, audits_stale;
 	uint64_t announced;                                /* changes that events told of */
@@ -132,12 +132,6 @@ struct change endpoint_predictive(const struct endpoint *ep, const struct key *k
  * it; weight: the inverse of how much more often than others such answers are audited.
  */
 void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale);
-
-/*
- * By how much predicted staleness has to be multiplied to agree with the audits, which are
- * right whatever the model gets wrong. 1 without any.
- */
-double endpoint_correction(const struct endpoint *ep);
 
 /*
  * When several keys were lately found in another regime in the same way, all of them are taken to

@@ -132,10 +132,8 @@ static void read_counts(struct endpoint *ep, const struct record *r)
 	const double *audits = get(r, "audits", 2), *recent = get(r, "recent", 3),
 	             *load = get(r, "load_us", 2);
 
-	if (audits && range_holds(audits, 2, 0, 1e9)) {
-		ep->audit_seen = audits[0];
-		ep->audit_said = audits[1];
-	}
+	if (audits && range_holds(audits, 2, 0, 1e9))
+		correction_restore(&ep->audited, audits[0], audits[1]);
 	if (recent && range_holds(recent, 3, 0, 1e12)) {
 		ep->recent_requests = recent[0];
 		ep->recent_hits = recent[1];

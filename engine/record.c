@@ -124,7 +124,7 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 		x.pool[i] = ep->pool.share[i];
 	put(&w, "pool", x.pool, POOL_BINS);
 	put3(&w, "tempo", 3, ep->log_tempo, ep->tempo_info, time_out(ep->tempo_at));
-	put3(&w, "audits", 2, ep->audit_seen, ep->audit_said, 0);
+	put3(&w, "audits", 2, ep->audited.seen, ep->audited.said, 0);
 	put_witness(&w, "modified", &ep->modified);
 	put_witness(&w, "counter", &ep->counter);
 	put3(&w, "recent", 3, ep->recent_requests, ep->recent_hits, ep->recent_stale);

@@ -167,7 +167,7 @@ static void answered(struct engine *e, struct instant now, struct instant at, ui
 		k->p_sum += (float)(count * stale);
 		k->hits += (uint32_t)count;
 	}
-	stale = fmin(stale * endpoint_correction(&p->ep), 1);
+	stale = fmin(stale * p->ep.audited.factor, 1);
 	if (!hit && k->flight != KEY_NONE && !e->flight.v[k->flight].lease)
 		/* it will get what the load under way has read: that may be replaced by now, too */
 		stale = change_p(

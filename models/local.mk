@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += %D%/libmodels.la
 %C%_libmodels_la_SOURCES = \
 	%D%/change.h %D%/change.c \
+	%D%/correction.h %D%/correction.c \
 	%D%/demand.h %D%/demand.c \
 	%D%/ensemble.h %D%/ensemble.c \
 	%D%/harmonic.h %D%/harmonic.c \

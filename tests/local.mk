@@ -263,6 +263,12 @@ check_PROGRAMS += %D%/unit/t_change
 %C%_unit_t_change_LDADD = $(MODELS_LIBS)
 TESTS += %D%/unit/t_change
 
+check_PROGRAMS += %D%/unit/t_correction
+%C%_unit_t_correction_SOURCES = %D%/unit/t_correction.c
+%C%_unit_t_correction_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_correction_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_correction
+
 check_PROGRAMS += %D%/unit/t_rise
 %C%_unit_t_rise_SOURCES = %D%/unit/t_rise.c
 %C%_unit_t_rise_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * By what factor are predicted probabilities off? Events that were predicted are counted beside the
+ * sum of their probabilities.
+ *
+ * HOW IT WORKS so many events as were seen are a Poisson draw around factor x said. Where they are few
+ * the plain ratio is mostly noise, and a control that follows it is led by chance. So what is usual
+ * counts beforehand: most predictions are right but for a sixth, and a few are badly wrong (a process
+ * that is not the one assumed). That is a mixture of two Gammas with mean 1, a narrow and a wide one; its
+ * posterior is one, too, and its mean is the factor. Evidence that is slight is held to 1, and evidence
+ * that no narrow prior explains is followed. (Gelman et al., Bayesian Data Analysis, 2.4: Poisson and
+ * Gamma, mixtures of conjugate priors.)
+ *
+ * INVARIANTS seen, said >= 0 and at most CORRECTION_MEMORY, but for the last event's weight; older
+ * events fade. Of zeroes it is ready for use, but for the factor: correction_init.
+ */
+#ifndef FORECACHED_MODELS_CORRECTION_H
+#define FORECACHED_MODELS_CORRECTION_H
+
+#include <stdbool.h>
+
+#define CORRECTION_MEMORY 300.0
+
+struct correction {
+	double seen;   /* events, weighted */
+	double said;   /* sum of their predicted probabilities, weighted alike */
+	double factor; /* > 0, by which predictions have to be multiplied; 1 without evidence */
+};
+
+void correction_init(struct correction *c);
+
+/*
+ * An event that had been given the probability said (0 .. 1) has happened or not. weight > 0: of how
+ * many like it this one is the sample.
+ */
+void correction_add(struct correction *c, double weight, double said, bool happened);
+
+/* Takes back what was kept; both >= 0. */
+void correction_restore(struct correction *c, double seen, double said);
+
+#endif
