@@ -36,7 +36,8 @@ struct endpoint {
 	struct change prior; /* the Gamma nearest to it */
 	struct shape *shape; /* of volatility; NULL: flat so far */
 	/*
-	 * by how much changes come faster than the posteriors say just after loads (endpoint_look)
+	 * by how much changes come faster than the posteriors say just after loads (endpoint_look), and
+	 * the information that looks of late have given of it, beyond what is usual
 	 */
 	double log_tempo, tempo_info;
 	double slowness;         /* e^-log_tempo: each answer is judged by it (endpoint_set_tempo) */

@@ -39,7 +39,7 @@
 #define SHAPE_BINS  96
 #define SHAPE_BIN_S 900.0
 #define SHAPE_DAY_S 86400.0
-#define SHAPE_BATCH 300
+#define SHAPE_BATCH 100
 
 /*
  * Information (about: changes that could have gone either way) that a bin remembers. A quiet night

@@ -354,12 +354,17 @@ TEST(the_tempo_fades_within_hours)
 	endpoint_init(&ep, (struct change){1, 1000});
 	fade_tempo(&ep, instant_from_s(1e9));
 	endpoint_set_tempo(&ep, -2);
+	ep.tempo_info = TEMPO_MEMORY;
 	fade_tempo(&ep, instant_from_s(1e9 + 7200));
 	NEAR(ep.log_tempo, -1, 1e-9);
+	/* and what is known of it with it: a quarter of the old variance, the rest is usual */
+	NEAR(1 / (ep.tempo_info + TEMPO_USUAL), 0.25 / (TEMPO_MEMORY + TEMPO_USUAL) + 0.75 / TEMPO_USUAL,
+	     1e-9);
 	fade_tempo(&ep, instant_from_s(1e9)); /* late news */
 	NEAR(ep.log_tempo, -1, 1e-9);
 	fade_tempo(&ep, instant_from_s(1e9 + 7200 + 86400));
 	NEAR(ep.log_tempo, 0, 3e-4);
+	NEAR(ep.tempo_info, 0, 1e-3);
 	endpoint_release(&ep);
 }
 

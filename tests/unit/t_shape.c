@@ -151,6 +151,43 @@ TEST(looks_teach_the_hours)
 	OK(shape_at(&s, &zone_utc, at(1, 12)) / shape_at(&s, &zone_utc, at(1, 3)) > 8);
 }
 
+/* Six looks in each quarter of an hour of a weekday, at keys that change at `pace` times the rate. */
+static void watch(struct shape *s, int day, double pace)
+{
+	static const double RATE = 1.5 / SHAPE_BIN_S;
+
+	for (int i = 0; i < SHAPE_BINS; i++)
+		for (int look = 0; look < 6; look++) {
+			struct instant a = at(day, i / 4.0), b = at(day, (i + 1) / 4.0);
+
+			shape_learn(s, &zone_utc, a, b, shape_mass(s, &zone_utc, a, b), RATE,
+			            rng_uniform(&rng) < -expm1(-RATE * pace * SHAPE_BIN_S));
+		}
+}
+
+/*
+ * What was loud for days becomes quiet. That nothing changed is no information about how quiet it is,
+ * beyond what was known: else each quiet look would make the next one weigh less.
+ */
+TEST(what_was_loud_gets_as_quiet_as_it_is)
+{
+	struct shape s;
+	float info;
+
+	shape_init(&s);
+	for (int day = 0; day < 4; day++)
+		watch(&s, day, 1);
+	NEAR(shape_mass(&s, &zone_utc, at(3, 0), at(4, 0)) / 86400, 1, 0.15);
+	info = s.bin[ZONE_WEEKDAY][20].info;
+	for (int day = 7; day < 7 * 7; day++)
+		if (day % 7 < 5)
+			watch(&s, day, 0.02);
+	/* a Gamma with as many changes, and as long looked at, would be at 3.7 */
+	NEAR(shape_mass(&s, &zone_utc, at(3, 0), at(4, 0)) / 86400 / 0.02, 3.7, 1);
+	OK(s.bin[ZONE_WEEKDAY][20].info < 1.5F * info, "%g, %g", (double)info,
+	   (double)s.bin[ZONE_WEEKDAY][20].info);
+}
+
 /* Looks of a day, every ten minutes, at many keys; `active`: the truth changes in office hours. */
 static void a_day(struct shape *s, const struct zone *z, int day, bool active)
 {
@@ -404,6 +441,7 @@ int main(int argc, char **argv)
 	RUN(local_time_decides_not_utc);
 	RUN(a_holiday_has_the_shape_of_a_sunday);
 	RUN(looks_teach_the_hours);
+	RUN(what_was_loud_gets_as_quiet_as_it_is);
 	RUN(one_silent_day_does_not_undo_a_week);
 	RUN(the_first_days_may_move_far);
 	RUN(a_half_day_is_a_weekday_until_it_shows_something_else);
