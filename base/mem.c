@@ -20,7 +20,7 @@
  * malloc maps a large block by itself, with 16 bytes of its own before it: rounded down, a block's
  * start is that of the mapping.
  */
-static void ask(void *block, uintptr_t end)
+static void ask(const void *block, uintptr_t end)
 {
 #ifdef MADV_HUGEPAGE
 	uintptr_t start = (uintptr_t)block & ~(PAGE - 1);
@@ -33,9 +33,31 @@ static void ask(void *block, uintptr_t end)
 #endif
 }
 
+/* Not any more; the mapping is two then. */
+static void ask_not(uintptr_t start, uintptr_t end)
+{
+#ifdef MADV_NOHUGEPAGE
+	if (end > start)
+		(void)madvise((void *)start, end - start, MADV_NOHUGEPAGE);
+#else
+	(void)start, (void)end;
+#endif
+}
+
+/* Where what is asked for ends, of so many bytes from p on. */
+static uintptr_t huge_end(const void *p, size_t bytes)
+{
+	return ((uintptr_t)p + bytes) & ~(uintptr_t)(MEM_HUGE - 1);
+}
+
+static uintptr_t last_page(void *p)
+{
+	return ((uintptr_t)p + (p ? malloc_usable_size(p) : 0)) & ~(PAGE - 1);
+}
+
 void mem_ask_for_huge(void *p, size_t bytes)
 {
-	ask(p, ((uintptr_t)p + bytes) & ~(uintptr_t)(MEM_HUGE - 1));
+	ask(p, huge_end(p, bytes));
 }
 
 void *mem_calloc(size_t n, size_t size)
@@ -48,14 +70,23 @@ void *mem_calloc(size_t n, size_t size)
 
 void *mem_realloc(void *p, size_t n, size_t size)
 {
-	size_t held = p ? malloc_usable_size(p) : 0;
-
 	BUG_ON(size && n > SIZE_MAX / size);
-	/* asked for in part it is two mappings: the system moves only one, and else it is copied */
-	if (held >= MEM_LARGE && n * size > held)
-		ask(p, ((uintptr_t)p + held) & ~(PAGE - 1));
 	p = realloc(p, n * size > 0 ? n * size : 1);
 	BUG_ON(!p);
+	return p;
+}
+
+void *mem_grow_filled(void *p, size_t n, size_t size, size_t bytes)
+{
+	size_t asked = mem_asked(bytes);
+
+	/* asked for in part it is two mappings: the system moves only one, and else it is copied */
+	if (asked)
+		ask(p, last_page(p));
+	p = mem_realloc(p, n, size);
+	/* what moved has the advice in full */
+	if (asked)
+		ask_not(huge_end(p, asked), last_page(p));
 	return p;
 }
 

@@ -18,7 +18,8 @@ void *mem_realloc(void *p, size_t n, size_t size);
 
 /*
  * Address space for n items, not zeroed, which begins with a line of the processor's cache; memory is
- * taken as it is touched. NULL when there is none. Grows by mem_realloc, ends by free.
+ * taken as it is touched. NULL when there is none. Grows by mem_realloc or mem_grow_filled, ends by
+ * free.
  */
 void *mem_reserve(size_t n, size_t size);
 
@@ -32,6 +33,9 @@ void *mem_reserve(size_t n, size_t size);
  * (MADV_HUGEPAGE), which it does by and by. It does not ask for what is yet to come: a huge page is
  * cleared whole when its first byte is touched, for which a request would wait (0.5 ms, and 4 to 6
  * where a hypervisor has to find the memory), and a process that holds little would not stay small.
+ *
+ * A block that mem_filled was told of grows by mem_grow_filled, which is told the same bytes: the
+ * system moves it, where mem_realloc would copy it. Of no other block is anything asked.
  */
 #define MEM_LARGE ((size_t)4 << 20)
 #define MEM_HUGE  ((size_t)2 << 20)
@@ -55,6 +59,8 @@ static inline void mem_filled(void *p, size_t bytes, size_t more)
 	if (bytes >= MEM_LARGE && mem_asked(bytes) != mem_asked(bytes - more))
 		mem_ask_for_huge(p, mem_asked(bytes));
 }
+
+void *mem_grow_filled(void *p, size_t n, size_t size, size_t bytes);
 
 /*
  * Gives up to MEM_PIECE of a block of *bytes back to the system; true: that was all, and *p is NULL. To

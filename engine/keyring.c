@@ -294,6 +294,19 @@ static bool forget_one(struct engine *e, struct instant now)
 	return true;
 }
 
+/* One more place in the table, which is large: see mem_filled. */
+static void add_key(struct engine *e)
+{
+	const size_t of = sizeof(*e->key.v);
+
+	if (e->key.n == e->key.cap) {
+		e->key.cap = e->key.cap ? 2 * e->key.cap : 64;
+		e->key.v = mem_grow_filled(e->key.v, e->key.cap, of, e->key.n * of);
+	}
+	e->key.n++;
+	mem_filled(e->key.v, e->key.n * of, of);
+}
+
 uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint, struct bytes name,
                      struct effects *fx)
 {
@@ -316,10 +329,8 @@ uint32_t keyring_key(struct engine *e, struct instant now, struct bytes endpoint
 	place = place_of(e, now, endpoint, name, fx);
 	p = e->place.v[place];
 	id = intern_add(&e->key_name, name, NULL);
-	while (e->key.n <= id) {
-		vec_push(&e->key);
-		mem_filled(e->key.v, e->key.n * sizeof(*e->key.v), sizeof(*e->key.v));
-	}
+	while (e->key.n <= id)
+		add_key(e);
 	k = &e->key.v[id];
 	*k = (struct key){
 	        .endpoint = place,

@@ -4,14 +4,18 @@
 #include "tests/sanitized.h"
 #include "tests/tap.h"
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
 
 /* Has the system been asked for huge pages at p? -1: it does not say. */
 static int asked_at(const void *p)
 {
-	FILE *f = fopen("/proc/self/smaps", "r");
+	/* else the flag is not kept, either */
+	bool has_huge = access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+	FILE *f = has_huge ? fopen("/proc/self/smaps", "r") : NULL;
 	char line[512];
 	unsigned long from, to;
 	bool here = false;
@@ -49,8 +53,26 @@ TEST(only_what_is_full_and_large_asks_for_huge_pages)
 		mem_filled(p, bytes, 192);
 	OK(asked_at(p + PAGE) != 0 && asked_at(p + 26 * MIB) != 0);
 	OK(asked_at(p + 32 * MIB) != 1 && asked_at(p + 60 * MIB) != 1);
+	/* nor what it grows by, whether or not it is moved; but then it is asked for as it fills */
+	p = mem_grow_filled(p, 2 * n, 192, 32 * MIB);
+	OK(asked_at(p + PAGE) != 0 && asked_at(p + 26 * MIB) != 0);
+	OK(asked_at(p + 34 * MIB) != 1 && asked_at(p + 100 * MIB) != 1);
+	for (size_t bytes = 32 * MIB; bytes < 100 * MIB; bytes += 192)
+		mem_filled(p, bytes, 192);
+	OK(asked_at(p + 90 * MIB) != 0 && asked_at(p + 110 * MIB) != 1);
 	free(p);
 	OK(!mem_reserve(SIZE_MAX / 2, 4));
+}
+
+TEST(a_block_that_nobody_said_is_full_asks_for_nothing)
+{
+	char *p = NULL;
+
+	for (size_t bytes = 4 * MIB; bytes <= 128 * MIB; bytes *= 2) {
+		p = mem_realloc(p, bytes, 1);
+		OK(asked_at(p + PAGE) != 1 && asked_at(p + bytes - PAGE) != 1, "%zu", bytes);
+	}
+	free(p);
 }
 
 /* Copying would take as many faults again as it took to fill it. */
@@ -60,13 +82,16 @@ TEST(a_table_that_has_asked_grows_without_a_copy)
 	uint64_t *v = mem_reserve(n, sizeof(*v));
 	long before, filled, grown;
 
+	/* advice or not: where all memory is in huge pages there are few faults to compare */
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	before = faults();
 	for (size_t i = 0; i < half; i++)
 		v[i] = i * 7;
 	mem_ask_for_huge(v, half * sizeof(*v));
 	filled = faults();
-	v = mem_realloc(v, 4 * n, sizeof(*v));
+	v = mem_grow_filled(v, 4 * n, sizeof(*v), half * sizeof(*v));
 	grown = faults();
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 	/* their allocators copy always */
 	OK(SANITIZED || grown - filled < (filled - before) / 4,
 	   "%ld faults to fill it, %ld to grow it", filled - before, grown - filled);
@@ -91,6 +116,7 @@ int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	RUN(only_what_is_full_and_large_asks_for_huge_pages);
+	RUN(a_block_that_nobody_said_is_full_asks_for_nothing);
 	RUN(a_table_that_has_asked_grows_without_a_copy);
 	RUN(a_block_is_given_back_in_pieces);
 	return tap_done();
