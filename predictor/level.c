@@ -27,11 +27,15 @@ void level_init(struct level *l)
 	*l = (struct level){.from = INSTANT_NONE, .until = INSTANT_NONE, .late_at = INSTANT_NONE};
 }
 
+/* What is left of so much after a while; a clock that went back makes nothing more. */
+static double decayed(double per_s, struct instant then, struct instant now)
+{
+	return per_s * exp(-fmax(span_s(instant_diff(now, then)), 0) / LATE_S);
+}
+
 static double late(const struct level *l, struct instant now)
 {
-	return instant_is_set(l->late_at)
-	               ? l->late_per_s * exp(-span_s(instant_diff(now, l->late_at)) / LATE_S)
-	               : 0;
+	return instant_is_set(l->late_at) ? decayed(l->late_per_s, l->late_at, now) : 0;
 }
 
 /* Seconds since the peak came; negative: not in its minutes. */
@@ -46,7 +50,11 @@ void level_begin(struct level *l, struct instant from, struct instant until,
                  struct level_usual usual)
 {
 	bool is_twin = instant_is_set(l->from) && from.us == l->from.us;
+	/* it is told a little after it came: by the last load that is known of, at least */
+	struct instant now = instant_is_set(l->late_at) ? instant_max(from, l->late_at) : from;
 
+	if (now.us >= until.us)
+		return;
 	if (instant_is_set(l->from) && from.us < l->until.us && !is_twin)
 		return;
 	if (!is_twin) {
@@ -59,8 +67,9 @@ void level_begin(struct level *l, struct instant from, struct instant until,
 		return;
 	l->usual = usual;
 	/* that it was quiet before is no reason to load more as the rush begins */
-	l->late_per_s = fmax(late(l, from), usual.loads_per_request * usual.requests_per_s);
-	l->late_at = from;
+	l->late_per_s = fmax(late(l, now),
+	                     decayed(usual.loads_per_request * usual.requests_per_s, from, now));
+	l->late_at = now;
 }
 
 void level_load(struct level *l, struct instant now)

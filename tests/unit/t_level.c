@@ -137,6 +137,30 @@ TEST(of_two_peaks_at_once_the_first_goes_on_and_one_that_knows_helps_its_twin)
 	NEAR(l.usual.loads_per_request, 0.9, 0);
 }
 
+TEST(a_peak_that_is_told_late_makes_loads_no_dearer_than_one_that_is_told_in_time)
+{
+	struct level_usual usual = {0.2, 50};
+	struct level in_time, late;
+
+	level_init(&in_time);
+	begin(&in_time, 0, usual);
+	run(&in_time, 0, 20, 50, 10);
+	level_init(&late);
+	run(&late, 0, 20, 50, 10);
+	begin(&late, 0, usual);
+	OK(instant_is_set(late.from) && late.late_per_s <= in_time.late_per_s, "%g, %g",
+	   late.late_per_s, in_time.late_per_s);
+	/* hours after it: its minutes are over */
+	level_init(&late);
+	level_load(&late, at(36000));
+	begin(&late, 0, usual);
+	OK(!instant_is_set(late.from));
+	NEAR(late.late_per_s, 1 / LATE_S, 1e-9);
+	/* a clock that was set back by as much */
+	level_load(&late, at(0));
+	NEAR(late.late_per_s, 2 / LATE_S, 1e-9);
+}
+
 /*
  * Loads that come of their own in bursts, and the others whose TTLs follow the square root of the cost:
  * the busiest seconds have fewer, and all together nearly as many as before.
@@ -190,6 +214,7 @@ int main(int argc, char **argv)
 	RUN(few_loads_are_hardly_dearer_or_cheaper);
 	RUN(each_time_teaches_what_is_usual);
 	RUN(of_two_peaks_at_once_the_first_goes_on_and_one_that_knows_helps_its_twin);
+	RUN(a_peak_that_is_told_late_makes_loads_no_dearer_than_one_that_is_told_in_time);
 	RUN(bursts_are_levelled_and_the_sum_of_the_loads_stays_about_the_same);
 	return tap_done();
 }
