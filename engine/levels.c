@@ -23,6 +23,29 @@ struct peak_level *levels_of_peak(struct peak *p, uint32_t id)
 	return &p->level.v[p->level.n - 1];
 }
 
+/* What it has shown goes into what the peak knows of the origin. */
+static void learn(const struct origin_state *o, struct peak *p)
+{
+	for (size_t i = 0; i < p->level.n; i++)
+		if (p->level.v[i].origin_id == o->id)
+			level_learn(&o->level, peak_at(p), &p->level.v[i].usual);
+}
+
+/*
+ * The minutes of a peak that is watched until the end of its quarter are over before it is, and then
+ * another may begin: what they have shown would be lost.
+ */
+static void learn_before(struct engine *e, const struct origin_state *o, struct instant at)
+{
+	const struct level *l = &o->level;
+
+	if (!instant_is_set(l->from) || l->from.us == at.us || at.us < l->until.us)
+		return;
+	for (size_t i = 0; i < e->peak.n; i++)
+		if (e->peak.v[i]->phase == PEAK_WATCHED)
+			learn(o, e->peak.v[i]);
+}
+
 void levels_begin(struct engine *e, struct peak *p, uint32_t key)
 {
 	struct instant at = peak_at(p);
@@ -36,19 +59,18 @@ void levels_begin(struct engine *e, struct peak *p, uint32_t key)
 	if (o->level.from.us == at.us && o->level.usual.requests_per_s > 0)
 		return;
 	known = levels_of_peak(p, o->id);
-	if (known)
-		level_begin(&o->level, at,
-		            instant_min(instant_add(at, (struct span){PEAK_WATCH_US}), p->window),
-		            known->usual);
+	if (!known)
+		return;
+	learn_before(e, o, at);
+	level_begin(&o->level, at,
+	            instant_min(instant_add(at, (struct span){PEAK_WATCH_US}), p->window),
+	            known->usual);
 }
 
 void levels_learn(struct engine *e, struct peak *p)
 {
-	for (size_t i = 0; i < p->level.n; i++)
-		for (size_t j = 0; j < e->origin.n; j++)
-			if (e->origin.v[j].id == p->level.v[i].origin_id)
-				level_learn(&e->origin.v[j].level, peak_at(p),
-				            &p->level.v[i].usual);
+	for (size_t i = 0; i < e->origin.n; i++)
+		learn(&e->origin.v[i], p);
 }
 
 void levels_asked(struct engine *e, struct instant at, uint32_t place, double count)

@@ -31,6 +31,7 @@ struct bench {
 	size_t ticks;
 	bool slow; /* it takes 20 s */
 	size_t prewarmed, demanded;
+	bool beside; /* learn_days asks for others, too, while it is busy */
 	bool keep;                            /* note what is prewarmed: */
 	VEC(int) loaded;                      /* the number in its name; -1: none */
 	struct peak_report last;              /* the report that came last, */
@@ -387,6 +388,10 @@ static void learn_days(struct bench *b, int from, int to, double start_s)
 			until(b, instant_add(MONDAY, span_from_s(t)));
 			snprintf(key, sizeof(key), "/m/%d", (int)rng_below(&rng, 20));
 			ask(b, key);
+			if (b->beside && busy) {
+				snprintf(key, sizeof(key), "/other/%d", (int)t % 20);
+				ask(b, key);
+			}
 		}
 	}
 }
@@ -735,6 +740,63 @@ TEST(the_loads_after_a_peak_are_levelled_as_they_are_known_to_come)
 		OK(i > 0 || after.demanded == asked);
 		bench_free(&after);
 	}
+	bench_free(&b);
+}
+
+/* What a peak whose name begins so remembers of loads in its minutes: its record. */
+struct levels {
+	const char *peak;
+	size_t peaks, n; /* n rows of an origin, loads per request, requests per second */
+	double v[8][3];
+};
+
+static void note_levels(void *arg, const struct record *r)
+{
+	struct levels *l = arg;
+
+	if (strcmp(r->kind, "peak") || r->name.n < strlen(l->peak) ||
+	    memcmp(r->name.p, l->peak, strlen(l->peak)))
+		return;
+	l->peaks++;
+	for (size_t i = 0; i < r->n_fields; i++)
+		if (!strcmp(r->field[i].name, "level") && r->field[i].n <= 24) {
+			memcpy(l->v, r->field[i].v, r->field[i].n * sizeof(double));
+			l->n = r->field[i].n / 3;
+		}
+}
+
+static struct levels levels_of(struct bench *b, const char *peak)
+{
+	struct levels l = {.peak = peak};
+
+	engine_export(b->e, b->now, note_levels, &l);
+	return l;
+}
+
+/* Its minutes are over before its watch is; what they have shown is not lost to the next one's. */
+TEST(a_learned_peak_learns_its_loads_though_another_peak_comes_while_it_is_watched)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	struct instant at[20];
+	struct input in = {.kind = INPUT_SCHEDULE};
+	struct levels learned, other;
+
+	for (int d = 0; d < 20; d++)
+		at[d] = instant_add(nine(d), span_from_s(7 * 60));
+	in.schedule.name = bytes_str("seven past");
+	in.schedule.pattern = bytes_str("/other/<id>");
+	in.schedule.at = at;
+	in.schedule.n_at = 20;
+	engine_input(b.e, b.now, &in, &b.fx);
+	carry_out(&b);
+	b.beside = true;
+	learn_days(&b, 0, 12, 9 * 3600);
+	learned = levels_of(&b, "/m/<id> weekdays");
+	other = levels_of(&b, "seven past");
+	OK(other.n == 1 && other.v[0][2] > 1, "%g", other.v[0][2]);
+	OK(learned.peaks == 1 && learned.n == 1 && learned.v[0][2] > 1, "%zu, %zu, %g", learned.peaks,
+	   learned.n, learned.v[0][2]);
 	bench_free(&b);
 }
 
@@ -1310,6 +1372,7 @@ int main(int argc, char **argv)
 	RUN(a_schedule_that_is_sent_again_goes_on);
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(the_rise_of_a_peak_that_was_prepared_for_is_no_jump_to_load_for);
+	RUN(a_learned_peak_learns_its_loads_though_another_peak_comes_while_it_is_watched);
 	RUN(the_loads_after_a_peak_are_levelled_as_they_are_known_to_come);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
 	RUN(a_plan_that_is_made_in_slices_is_the_same);
