@@ -382,7 +382,7 @@ static struct peak *read_learned(struct engine *e, struct instant now, const str
 	return p;
 }
 
-static void read_level(struct peak *p, const struct record *r)
+static void read_level(struct engine *e, struct peak *p, const struct record *r)
 {
 	size_t n;
 	const double *v = get_some(r, "level", 3, &n);
@@ -393,7 +393,7 @@ static void read_level(struct peak *p, const struct record *r)
 
 		if (!range_holds(v, 1, 0, UINT32_MAX) || !range_holds(v + 1, 2, 0, 1e9))
 			continue;
-		l = levels_of_peak(p, (uint32_t)v[0]);
+		l = levels_of_peak(e, p, (uint32_t)v[0]);
 		if (l)
 			l->usual = (struct level_usual){v[1], v[2]};
 	}
@@ -429,7 +429,7 @@ static int read_peak(struct engine *e, struct instant now, const struct record *
 	if (!p)
 		return 0;
 	p->dirty = true;
-	read_level(p, r);
+	read_level(e, p, r);
 	p->audience.peaks = (float)peaks[0];
 	for (int d = 0; d < AUDIENCE_WEEKDAYS; d++)
 		p->audience.day_peaks[d] = (float)peaks[d + 1];

@@ -12,15 +12,41 @@ static struct level *level_of(struct engine *e, uint32_t place)
 	return origin == ORIGIN_NONE ? NULL : &e->origin.v[origin].level;
 }
 
-struct peak_level *levels_of_peak(struct peak *p, uint32_t id)
+static bool is_present(const struct engine *e, uint32_t origin_id)
 {
+	for (size_t i = 0; i < e->origin.n; i++)
+		if (e->origin.v[i].id == origin_id)
+			return true;
+	return false;
+}
+
+/* Of a full list, what is of no use: an origin that is no more, else one of which nothing is known. */
+static struct peak_level *spare(const struct engine *e, struct peak *p)
+{
+	struct peak_level *r = NULL;
+
+	for (size_t i = 0; i < p->level.n; i++) {
+		struct peak_level *l = &p->level.v[i];
+
+		if (!is_present(e, l->origin_id))
+			return l;
+		if (!(l->usual.requests_per_s > 0))
+			r = l;
+	}
+	return r;
+}
+
+struct peak_level *levels_of_peak(const struct engine *e, struct peak *p, uint32_t id)
+{
+	struct peak_level *l;
+
 	for (size_t i = 0; i < p->level.n; i++)
 		if (p->level.v[i].origin_id == id)
 			return &p->level.v[i];
-	if (p->level.n >= PEAK_MAX_LEVELS)
-		return NULL;
-	*vec_push(&p->level) = (struct peak_level){.origin_id = id};
-	return &p->level.v[p->level.n - 1];
+	l = p->level.n < PEAK_MAX_LEVELS ? vec_push(&p->level) : spare(e, p);
+	if (l)
+		*l = (struct peak_level){.origin_id = id};
+	return l;
 }
 
 /* What it has shown goes into what the peak knows of the origin. */
@@ -58,7 +84,7 @@ void levels_begin(struct engine *e, struct peak *p, uint32_t key)
 	o = &e->origin.v[origin];
 	if (o->level.from.us == at.us && o->level.usual.requests_per_s > 0)
 		return;
-	known = levels_of_peak(p, o->id);
+	known = levels_of_peak(e, p, o->id);
 	if (!known)
 		return;
 	learn_before(e, o, at);

@@ -210,6 +210,8 @@ static void write_peak(struct engine *e, const struct peak *p, record_fn *fn, vo
 		put(&w, "minute", minute, PEAK_MINUTES);
 	}
 	for (size_t i = 0; i < p->level.n; i++) {
+		if (!(p->level.v[i].usual.requests_per_s > 0))
+			continue;
 		level[n_level++] = p->level.v[i].origin_id;
 		level[n_level++] = p->level.v[i].usual.loads_per_request;
 		level[n_level++] = p->level.v[i].usual.requests_per_s;

@@ -770,8 +770,8 @@ void jump_timer(struct engine *e, struct instant now, uint32_t key, struct effec
 void levels_begin(struct engine *e, struct peak *p, uint32_t key);
 /* Its watch has ended. */
 void levels_learn(struct engine *e, struct peak *p);
-/* What the peak knows of the origin, or is to; NULL: it knows as many as may be. */
-struct peak_level *levels_of_peak(struct peak *p, uint32_t origin_id);
+/* What the peak knows of the origin, or is to; NULL: it knows as many as may be, all of them present. */
+struct peak_level *levels_of_peak(const struct engine *e, struct peak *p, uint32_t origin_id);
 /* So many requests for keys of the endpoint came while e->n_watching. */
 void levels_asked(struct engine *e, struct instant at, uint32_t place, double count);
 /* What a load for the endpoint costs now, in usual ones. */

@@ -800,6 +800,59 @@ TEST(a_learned_peak_learns_its_loads_though_another_peak_comes_while_it_is_watch
 	bench_free(&b);
 }
 
+struct id_of {
+	double id;
+};
+
+static void take_id(void *arg, const struct record *r)
+{
+	if (!strcmp(r->kind, "peak"))
+		((struct id_of *)arg)->id = r->field[0].v[0];
+}
+
+/* Of eight origins that there were under other names nothing is kept once the place is wanted. */
+TEST(what_a_peak_knows_of_origins_that_are_gone_makes_room)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50), own = bench_new(&y, 50);
+	double id = 0, peaks[8] = {0}, level[24];
+	struct record r = {.kind = "peak",
+	                   .name = bytes_str("nine"),
+	                   .field = {{"id", &id, 1}, {"peaks", peaks, 8}, {"level", level, 24}},
+	                   .n_fields = 3};
+	struct id_of found = {0};
+	struct levels l;
+	const char *why = "";
+	bool is_here = false;
+
+	for (int i = 0; i < 8; i++) {
+		level[3 * i] = i + 1;
+		level[3 * i + 1] = 0.2;
+		level[3 * i + 2] = 50;
+	}
+	schedule(&b, "nine", "/m/<id>", 8, 0, 0);
+	schedule(&own, "nine", "/m/<id>", 8, 0, 0);
+	engine_export(b.e, b.now, take_id, &found);
+	id = found.id;
+	OK(!engine_import(b.e, b.now, &r, &why), "%s", why);
+	l = levels_of(&b, "nine");
+	OK(l.n == 8, "%zu", l.n);
+	for (int d = 0; d < 3; d++) {
+		rush(&b, nine(d));
+		rush(&own, nine(d));
+		l = levels_of(&own, "nine");
+		/* the first time nothing was wanted yet; and what is not known is not written */
+		OK(l.peaks == 1 && l.n == (d == 2), "%d: %zu", d, l.n);
+	}
+	id = l.v[0][0];
+	l = levels_of(&b, "nine");
+	for (size_t i = 0; i < l.n; i++)
+		is_here |= l.v[i][0] == id && l.v[i][2] > 1;
+	OK(l.n == 8 && is_here);
+	bench_free(&b);
+	bench_free(&own);
+}
+
 /* A bench that has asked for n keys at two mornings, with a schedule of three for them. */
 static struct bench two_mornings(int n, unsigned max_work)
 {
@@ -932,16 +985,6 @@ TEST(what_has_got_the_number_of_a_wanted_key_is_not_loaded_in_its_place)
 	OK(strangers == 0, "%zu of %zu", strangers, b.loaded.n);
 	OK(b.loaded.n > 2200, "%zu", b.loaded.n);
 	bench_free(&b);
-}
-
-struct id_of {
-	double id;
-};
-
-static void take_id(void *arg, const struct record *r)
-{
-	if (!strcmp(r->kind, "peak"))
-		((struct id_of *)arg)->id = r->field[0].v[0];
 }
 
 static void note_live(void *arg, const struct record *r)
@@ -1373,6 +1416,7 @@ int main(int argc, char **argv)
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(the_rise_of_a_peak_that_was_prepared_for_is_no_jump_to_load_for);
 	RUN(a_learned_peak_learns_its_loads_though_another_peak_comes_while_it_is_watched);
+	RUN(what_a_peak_knows_of_origins_that_are_gone_makes_room);
 	RUN(the_loads_after_a_peak_are_levelled_as_they_are_known_to_come);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
 	RUN(a_plan_that_is_made_in_slices_is_the_same);
