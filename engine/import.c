@@ -387,8 +387,10 @@ static void read_level(struct engine *e, struct peak *p, const struct record *r)
 	size_t n;
 	const double *v = get_some(r, "level", 3, &n);
 
+	if (!v)
+		return;
 	p->level.n = 0;
-	for (; v && n; v += 3, n -= 3) {
+	for (; n; v += 3, n -= 3) {
 		struct peak_level *l;
 
 		if (!range_holds(v, 1, 0, UINT32_MAX) || !range_holds(v + 1, 2, 0, 1e9))

@@ -837,6 +837,11 @@ TEST(what_a_peak_knows_of_origins_that_are_gone_makes_room)
 	OK(!engine_import(b.e, b.now, &r, &why), "%s", why);
 	l = levels_of(&b, "nine");
 	OK(l.n == 8, "%zu", l.n);
+	/* a record that says nothing of them takes nothing away */
+	r.n_fields = 2;
+	OK(!engine_import(b.e, b.now, &r, &why), "%s", why);
+	l = levels_of(&b, "nine");
+	OK(l.n == 8, "%zu", l.n);
 	for (int d = 0; d < 3; d++) {
 		rush(&b, nine(d));
 		rush(&own, nine(d));
