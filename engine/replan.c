@@ -182,6 +182,13 @@ static bool is_due(const struct key *k, struct instant now)
 	return age > RECHECK.us && age > life / RECHECK_PARTS;
 }
 
+/* Whether it has a TTL that follows from what a load costs. */
+static bool is_priced(const struct place *p, const struct key *k)
+{
+	return p->policy.ttl == TTL_LEARN && !place_is_pushed(p) && !(k->flags & KEY_HELD_OUT) &&
+	       !(k->plain & KEY_PLAIN_EXACT);
+}
+
 /*
  * After a peak what a load costs moves within seconds (levels.c): values end by what it costs when they
  * are asked for, not when they were read. One that is being loaded already is waited for.
@@ -189,7 +196,8 @@ static bool is_due(const struct key *k, struct instant now)
 static bool is_levelled(struct engine *e, const struct key *k, struct instant now)
 {
 	return now.us - k->planned.us >= LEVELLED_EVERY.us && k->flight == KEY_NONE &&
-	       !(k->flags & KEY_FAILED) && levels_cost(e, now, k->endpoint) != 1;
+	       !(k->flags & KEY_FAILED) && is_priced(key_place(e, k), k) &&
+	       levels_cost(e, now, k->endpoint) != 1;
 }
 
 void replan_if_due(struct engine *e, struct instant now, uint32_t key)
