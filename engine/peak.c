@@ -422,8 +422,11 @@ unsigned peak_weekday(const struct zone *z, struct instant t)
 	return (unsigned)(((int64_t)floor(zone_local_s(z, t) / 86400) % 7 + 10) % 7);
 }
 
-void peak_asked(struct engine *e, struct instant at, uint32_t key)
+void peak_asked(struct engine *e, struct instant at, uint32_t key, double count)
 {
+	if (!e->n_watching)
+		return;
+	levels_asked(e, at, e->key.v[key].endpoint, count);
 	for (size_t i = 0; i < e->peak.n; i++) {
 		struct peak *p = e->peak.v[i];
 		struct instant peak = peak_at(p);

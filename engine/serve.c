@@ -293,15 +293,6 @@ static void miss(struct engine *e, struct instant now, const struct input *in, u
 	load_wait(e, key, in->ticket, true, false, fx);
 }
 
-/* The peaks whose minutes these are learn who asks. */
-static void peaks_asked(struct engine *e, struct instant at, uint32_t key, double count)
-{
-	if (!e->n_watching)
-		return;
-	levels_asked(e, at, e->key.v[key].endpoint, count);
-	peak_asked(e, at, key);
-}
-
 void serve_get(struct engine *e, struct instant now, const struct input *in, struct effects *fx)
 {
 	uint32_t key = keyring_key(e, now, in->endpoint, in->key, fx);
@@ -318,7 +309,7 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	p = key_place(e, k);
 	if (endpoint_request(&p->ep, p->zone, k, now, 1))
 		jump_found(e, now, k->endpoint, fx);
-	peaks_asked(e, now, key, 1);
+	peak_asked(e, now, key, 1);
 	evict_asked(e, key, 1, k->flags & KEY_OURS);
 	replan_if_due(e, now, key);
 	/* what is held from here on is whole */
@@ -395,7 +386,7 @@ static void requests_elsewhere(struct engine *e, struct instant now, struct inst
 	serve_count(e, at, key, o, (uint64_t)count);
 	if (endpoint_request(&p->ep, p->zone, k, at, count))
 		jump_found(e, now, k->endpoint, fx);
-	peaks_asked(e, at, key, count);
+	peak_asked(e, at, key, count);
 	evict_asked(e, key, count, hit);
 	serve_answered(e, now, at, key, hit ? count : 0, hit ? 0 : count);
 	if (o == OUTCOME_MISS)

@@ -701,8 +701,8 @@ bool peak_goes_on(struct engine *e, struct peak *p, struct instant now, const st
 void peak_tick(struct engine *e, struct instant now, unsigned max_work, unsigned *done,
                struct effects *fx);
 struct instant peak_next(const struct engine *e);
-/* A request came while e->n_watching. */
-void peak_asked(struct engine *e, struct instant at, uint32_t key);
+/* So many requests came: the peaks whose minutes these are learn who asks. */
+void peak_asked(struct engine *e, struct instant at, uint32_t key, double count);
 void peak_forget_key(struct engine *e, uint32_t key);
 void peak_stop_loading(struct peak *p);
 /* Who wants to know of requests has changed. */

@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "base/vec.h"
+#include "engine/plain.h"
 #include "tests/tap.h"
 
 #include <math.h>
@@ -142,6 +143,17 @@ static void ask(struct bench *b, const char *key)
 
 	in.get.mode = GET_LOAD;
 	engine_input(b->e, b->now, &in, &b->fx);
+	carry_out(b);
+}
+
+/* The same from a Redis client, whose hits are put down and learned from later. */
+static void ask_plainly(struct bench *b, const char *key)
+{
+	struct plain_value v;
+
+	if (plain_get(b->e, b->now, bytes_str(key), 0, &v, &b->fx) == PLAIN_ASK)
+		ask(b, key);
+	plain_learn(b->e, b->now, 1, &b->fx);
 	carry_out(b);
 }
 
@@ -810,6 +822,35 @@ static void take_id(void *arg, const struct record *r)
 		((struct id_of *)arg)->id = r->field[0].v[0];
 }
 
+/* Loads are per request, whoever has asked. */
+TEST(requests_of_redis_clients_are_counted_once_whether_or_not_they_hit)
+{
+	struct policy y = hourly();
+	struct bench b = bench_new(&y, 50);
+	struct levels l;
+	size_t loads = 0, last = 0;
+	char key[64];
+
+	schedule(&b, "nine", "/m/<id>", 4, 0, 0);
+	for (int d = 0; d < 3; d++) {
+		for (int i = 0; i < 300; i++) {
+			until(&b, instant_add(nine(d), span_from_s(0.9 * i + 0.01)));
+			snprintf(key, sizeof(key), "/m/%d", i % 30);
+			ask_plainly(&b, key);
+		}
+		last = b.last.wanted;
+		until(&b, instant_add(nine(d), span_from_s(300)));
+		l = levels_of(&b, "nine");
+		/* 300 in as many seconds; of the second time, of which nothing was known, and since */
+		OK(d == 0 || l.n == 1, "%zu", l.n);
+		if (l.n)
+			NEAR(l.v[0][2], 1, 1e-6);
+		loads += b.prewarmed;
+	}
+	OK(last == 30 && loads > 0, "%zu", last);
+	bench_free(&b);
+}
+
 /* Of eight origins that there were under other names nothing is kept once the place is wanted. */
 TEST(what_a_peak_knows_of_origins_that_are_gone_makes_room)
 {
@@ -1421,6 +1462,7 @@ int main(int argc, char **argv)
 	RUN(an_instant_that_nobody_lived_through_is_no_experience);
 	RUN(the_rise_of_a_peak_that_was_prepared_for_is_no_jump_to_load_for);
 	RUN(a_learned_peak_learns_its_loads_though_another_peak_comes_while_it_is_watched);
+	RUN(requests_of_redis_clients_are_counted_once_whether_or_not_they_hit);
 	RUN(what_a_peak_knows_of_origins_that_are_gone_makes_room);
 	RUN(the_loads_after_a_peak_are_levelled_as_they_are_known_to_come);
 	RUN(a_peak_that_recurs_is_learned_watched_proven_and_then_acted_on);
