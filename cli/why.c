@@ -327,13 +327,16 @@ static const struct reason *reason_of(const struct row_why *w)
 static void decision(const struct row_why *w)
 {
 	const struct reason *reason = reason_of(w);
-	char *name = text_printable(w->reason), p[HUMAN_MAX];
+	char *name = text_printable(w->reason), p[HUMAN_MAX], cost[HUMAN_MAX];
 	struct text t = {0};
 
 	add(&t, "%s", reason ? reason->sentence : name);
 	if (w->p_stale_at_end > 0 && learns(w)) /* it is of the TTL that would be learned */
 		add(&t, "; replaced by the end of the TTL with probability %s",
 		    human_share(p, w->p_stale_at_end));
+	if (isfinite(w->load_cost) && w->load_cost != 1 && learns(w))
+		add(&t, "; a load is priced at %s for now, to even out those after a peak",
+		    human_number(cost, w->load_cost));
 	if (w->refresh_ahead)
 		add(&t, "; refreshed ahead, as requests will come");
 	put("decision", &t, TERM_PLAIN);

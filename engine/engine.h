@@ -502,6 +502,7 @@ struct why {
 	struct instant soft, hard;
 	bool refresh_ahead;
 	double price; /* s: what one stale serve costs, in loads */
+	double load_cost; /* what a load costs now, in usual ones: 1 but for the minutes after a peak */
 	/* predicted probability that the value is replaced at the end of the TTL */
 	double p_stale_at_end;
 	double ttl_at_half_price_s, ttl_at_double_price_s; /* what would change it */

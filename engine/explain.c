@@ -225,6 +225,7 @@ static void why_place(struct engine *e, struct instant now, uint32_t place, stru
 		w->origin_rate_used = budget_used(&e->origin.v[origin].budget, now);
 		w->origin_rate_limit = e->origin.v[origin].policy.rate;
 	}
+	w->load_cost = levels_cost(e, now, place);
 	w->paused = survey_paused(e, now);
 }
 

@@ -64,7 +64,8 @@ struct row_table {
 	X(UINT, told) X(UINT, announced) X(TEXT, last_modified) X(NUM, forecast_vs_last)	\
 	X(NUM, forecast_vs_ewma) X(TEXT, forecast_by) X(NUM, period_s) X(TEXT, hint)		\
 	X(TEXT, peak) X(TEXT, peak_source) X(TIME, peak_s) X(NUM, peak_p_wanted)		\
-	X(NUM, peak_p_useful) X(NUM, peak_worth) X(BOOL, peak_loaded) X(TEXT, peak_skip)
+	X(NUM, peak_p_useful) X(NUM, peak_worth) X(BOOL, peak_loaded) X(TEXT, peak_skip)	\
+	X(NUM, load_cost)
 
 /* Of `forecast`. */
 #define ROW_FORECAST_TABLE(X)									\

@@ -32,7 +32,7 @@ TTL_ROW = {
 WHY = dict(TTL_ROW, is_endpoint=False, resident=True, change_rate_mean={"mean": 1.25 / 3600, "sd": 0.25 / 3600, "n": 120},
            shape_now=2.4, last_changed=NOW - 843, last_load=NOW - 12.25, pool_mean=2 / 3600, pool_n=17.0,
            request_rate={"mean": 0.2, "sd": 0.05, "n": 300}, demand_shape_now=1.3, forecast_mase=0.81,
-           soft=NOW + 30.25, hard=NOW + 86000, refresh_ahead=True, price=35.0, p_stale_at_end=0.032,
+           soft=NOW + 30.25, hard=NOW + 86000, refresh_ahead=True, price=35.0, load_cost=2.25, p_stale_at_end=0.032,
            ttl_at_half_price_s=60.0, ttl_at_double_price_s=29.0, objective=0.01, measured=0.0072, measured_sd=0.001,
            audits=1600, audits_stale=12, origin_rate_used=1.2, origin_rate_limit=50.0, paused="learning is paused",
            seen_same=900, seen_changed=300, told=20, announced=2, last_modified="not believed",
@@ -302,7 +302,7 @@ def main():
     lines = run.stdout.decode().splitlines()
     check("why explains in ten lines, whatever there is to say", len(lines) == 10 and not run.returncode, run)
     wanted = ["TTL 42.5 s", "1.25 (0.869 to 1.69) per h", "90 % sure", "120 looks", "once in 48 min", "14 min 3 s ago", "2.4 times", "12 per min", "180 ms",
-              "at most 1 %", "0.72 %", "12 of 1600", "35 loads", "3.2 %", "refreshed ahead", "60 s", "29 s", "timeout after 10 s", "900 looks",
+              "at most 1 %", "0.72 %", "12 of 1600", "35 loads", "3.2 %", "priced at 2.25", "refreshed ahead", "60 s", "29 s", "timeout after 10 s", "900 looks",
               "is paused", "/now"]
     missing = [w for w in wanted if w not in run.stdout.decode()]
     check("why tells rate, interval, looks, time of day, cost, objective, price, decision", not missing, run, missing)

@@ -723,7 +723,7 @@ TEST(the_loads_after_a_peak_are_levelled_as_they_are_known_to_come)
 		struct bench after;
 		struct kept k;
 		double idle, busy;
-		struct why held;
+		struct why held, w;
 		size_t asked;
 
 		never.prewarm = PREWARM_NEVER;
@@ -741,6 +741,8 @@ TEST(the_loads_after_a_peak_are_levelled_as_they_are_known_to_come)
 		until(&after, instant_add(after.now, span_from_s(1)));
 		OK(engine_why(after.e, after.now, bytes_str("/m/1"), &held));
 		burst(&after, 0, 200);
+		OK(engine_why(after.e, after.now, bytes_str("/m/1"), &w));
+		OK(i == 0 ? w.load_cost > 1.5 : w.load_cost == 1, "%g", w.load_cost);
 		busy = ttl_of(&after, "/m/1");
 		/* it goes on to the end that was planned before it began */
 		for (int n = 200; i == 0 && after.now.us <= held.soft.us; n += 200)
