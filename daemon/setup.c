@@ -401,11 +401,15 @@ static int check_origins(const struct setup *s, struct config_error *reterr)
 		rc = setup_with_origin(s, i, 1, check_origin, &k);
 		if (!rc)
 			continue;
-		/* "ca_file: no such file": the field is the rest of the path */
-		field = (int)strcspn(k.err.text, ":");
-		snprintf(path, sizeof(path), "origins.%.200s.%.*s", o->name, field, k.err.text);
+		/* "ca_file: no such file": the field is the rest of the path; not all name one */
+		field = (int)strspn(k.err.text, "abcdefghijklmnopqrstuvwxyz_");
+		if (k.err.text[field] != ':')
+			field = 0;
+		snprintf(path, sizeof(path), "origins.%.200s%s%.*s", o->name, field ? "." : "",
+		         field, k.err.text);
 		config_fail(reterr, path, "%s",
-		            k.err.text + field + strspn(k.err.text + field, ": "));
+		            field ? k.err.text + field + strspn(k.err.text + field, ": ")
+		                  : k.err.text);
 	}
 	return rc;
 }

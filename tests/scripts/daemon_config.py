@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fcd import PROGRAM, Daemon, main, test, until, write_ics
 
 
-def check(text, *args):
+def check(text, *args, **more):
     """Exit code and everything that --check-config says about this text."""
     if not isinstance(text, str):
         text = json.dumps(text)
@@ -21,7 +22,7 @@ def check(text, *args):
         f.write(text)
         f.flush()
         p = subprocess.run([PROGRAM, "--config", f.name, *(args or ["--check-config"])], stdin=subprocess.DEVNULL,
-                           capture_output=True, text=True, timeout=60)
+                           capture_output=True, text=True, timeout=60, **more)
     return p.returncode, p.stdout + p.stderr
 
 
@@ -33,6 +34,16 @@ def refused(text, *words):
 
 
 API = {"origins": {"api": {"url": "http://127.0.0.1:1"}}}
+
+
+@test
+def what_is_wrong_with_an_origin_but_no_field_of_it_is_told_as_it_is():
+    """Which number of descriptors is just too few for it differs; with fewer the program does not even begin."""
+    for n in range(3, 16):
+        few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+        code, said = check(API, preexec_fn=few)
+        if "no descriptor for" in said:
+            assert ": origins.api: no descriptor for the origin: " in said, said
 
 
 @test
