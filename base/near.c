@@ -42,15 +42,22 @@ struct near near_to(struct bytes wrong)
 /* "ttl" for "ttl_s": an ending that is left out is one slip, however long. */
 static bool is_begun(struct bytes wrong, const char *name)
 {
-	return wrong.n > 1 && wrong.n < strlen(name) && !memcmp(wrong.p, name, wrong.n);
+	size_t n = strlen(name);
+
+	return wrong.n > 1 && wrong.n < n && n < MAX_NAME && !memcmp(wrong.p, name, wrong.n);
 }
 
 void near_offer(struct near *n, const char *name)
 {
-	size_t slips = is_begun(n->wrong, name) ? 1 : distance(n->wrong, name);
+	size_t slips = distance(n->wrong, name);
 
 	if (slips < n->slips) {
 		n->slips = slips;
-		n->name = name;
+		n->by_letters = name;
 	}
+	if (is_begun(n->wrong, name) && !(n->begun && !strcmp(n->begun, name))) {
+		n->begun = name;
+		n->beginnings++;
+	}
+	n->name = n->beginnings == 1 ? n->begun : n->by_letters;
 }

@@ -26,7 +26,9 @@ TEST(one_slip_for_three_letters)
 	        {"gog", ""},
 	        {"max_stail", "max_stale"},
 	        {"mxa_stlea", "max_stale"},
-	        {"max_", "max_stale"}, /* the end is one slip, however long */
+	        {"max_s", "max_stale"}, /* the end is left out, however long; it is the only one */
+	        {"max_", ""},           /* there are two */
+	        {"sche", "schedule.remove"},
 	        {"mbx_sbxlb", ""},
 	        {"schedule.delete", "schedule.remove"},
 	        {"m", ""},
@@ -50,7 +52,21 @@ TEST(long_ones_are_near_to_nothing)
 		name[n - 1] = 'y'; /* a view: both have it */
 		near_offer(&near, name);
 		OK((n < 64) == (near.name != NULL), "%zu", n);
+		near = near_to(bytes_of(name, 5)); /* a beginning is no shorter way */
+		near_offer(&near, name);
+		OK((n < 64) == (near.name != NULL), "%zu", n);
 	}
+}
+
+TEST(a_name_that_is_offered_twice_is_one)
+{
+	struct near near = near_to(bytes_str("max"));
+
+	near_offer(&near, "max_stale");
+	near_offer(&near, "max_stale");
+	OK(near.name && !strcmp(near.name, "max_stale"));
+	near_offer(&near, "max_age");
+	OK(!near.name);
 }
 
 TEST(any_bytes_will_do)
@@ -69,6 +85,7 @@ int main(int argc, char **argv)
 	tap_start(argc, argv);
 	RUN(one_slip_for_three_letters);
 	RUN(long_ones_are_near_to_nothing);
+	RUN(a_name_that_is_offered_twice_is_one);
 	RUN(any_bytes_will_do);
 	return tap_done();
 }
