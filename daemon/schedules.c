@@ -575,8 +575,7 @@ static bool has_control(struct bytes b)
 	return false;
 }
 
-/* What a rule has been understood as; `more` fields follow. */
-/* The rule as a map in which one more name and value follow. */
+/* What a rule has been understood as: a map in which one more name and value follow. */
 static void write_rule(const struct schedule_rule *r, uint32_t count, struct pack *w)
 {
 	pack_map(w, 4 + 1);
