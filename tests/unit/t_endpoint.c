@@ -334,7 +334,7 @@ TEST(the_tempo_finds_the_factor_both_ways)
 				k.p_sum += (float)change_p(endpoint_predictive(&ep, &k),
 				                           tau * rng_uniform(&rng));
 			learn_tempo(&ep, &k, endpoint_posterior(&ep, &k), tau, changed);
-			if (n == 300)
+			if (n == 1000)
 				NEAR(ep.log_tempo, log(factors[i]), 0.6);
 			if (n >= 4000)
 				sum += ep.log_tempo / 16000;
