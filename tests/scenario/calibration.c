@@ -8,6 +8,7 @@
 #define HOUR 3600.0
 #define DAY  86400.0
 #define BINS 10
+#define WORLDS 3
 
 struct bins {
 	double said[BINS], seen[BINS], n[BINS];
@@ -39,15 +40,13 @@ static double lognormal(struct rng *g, double median, double sigma)
 	return median * exp(sigma * rng_normal(g));
 }
 
-TEST(what_is_predicted_of_a_load_is_what_it_finds)
+static void play_world(struct bins *b, uint64_t seed)
 {
 	struct engine_config c = world_config();
-	struct bins b = {0};
 	struct world w;
-	double worst = 0;
 
 	c.policy.max_stale = 0.1;
-	world_init(&w, &c, tap_seed);
+	world_init(&w, &c, seed);
 	w.hook = compare;
 	for (int e = 0; e < 10; e++) {
 		char name[16];
@@ -58,8 +57,19 @@ TEST(what_is_predicted_of_a_load_is_what_it_finds)
 			          lognormal(&w.rng, exp(-e / 3.0) / 600, 0.8));
 	}
 	world_pass(&w, 2 * DAY);
-	w.arg = &b;
+	w.arg = b;
 	world_pass(&w, 5 * DAY);
+	world_release(&w);
+}
+
+/* In several worlds: in one, keys that happen to be off weigh a bin down by a hundredth. */
+TEST(what_is_predicted_of_a_load_is_what_it_finds)
+{
+	struct bins b = {0};
+	double worst = 0;
+
+	for (uint64_t i = 0; i < WORLDS; i++)
+		play_world(&b, tap_seed + i);
 	for (int i = 0; i < BINS; i++) {
 		double off = b.seen[i] / b.n[i] - b.said[i] / b.n[i];
 
@@ -71,7 +81,6 @@ TEST(what_is_predicted_of_a_load_is_what_it_finds)
 	}
 	FIGURE("calibration: off by at most %.3f", worst);
 	OK(worst <= 0.02, "%g", worst);
-	world_release(&w);
 }
 
 /*
