@@ -61,9 +61,6 @@ static const double ALARM_RUSH = 300, ALARM_RUSH_KEY = 20, ALARM_RUSH_MAX = 1500
 /* What a posterior knows at the least that has not just begun anew. */
 static const double TURN_KNOWN = 3;
 
-/* Of the processor's cache. */
-static const size_t LINE = 64;
-
 void endpoint_init(struct endpoint *ep, struct change prior)
 {
 	*ep = (struct endpoint){
@@ -356,7 +353,7 @@ static void heed_surprise(struct endpoint *ep, struct key *k, enum surprised sur
 static inline void ask_for_learned(const struct key *k)
 {
 	__builtin_prefetch(&k->looks);
-	__builtin_prefetch((const char *)&k->looks + LINE);
+	__builtin_prefetch((const char *)&k->looks + MEM_LINE);
 }
 
 /*
@@ -366,7 +363,7 @@ static inline void ask_for_learned(const struct key *k)
 static void ask_for(const struct endpoint *ep, const struct key *k)
 {
 	ask_for_learned(k);
-	for (const char *p = (const char *)ep; p < (const char *)&ep->demand; p += LINE)
+	for (const char *p = (const char *)ep; p < (const char *)&ep->demand; p += MEM_LINE)
 		__builtin_prefetch(p);
 }
 

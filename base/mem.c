@@ -13,9 +13,6 @@
 /* What advice is given about: the least that may be a page. */
 #define PAGE ((uintptr_t)4096)
 
-/* Of a processor's cache. */
-#define LINE ((size_t)64)
-
 /*
  * malloc maps a large block by itself, with 16 bytes of its own before it: rounded down, a block's
  * start is that of the mapping.
@@ -92,8 +89,8 @@ void *mem_grow_filled(void *p, size_t n, size_t size, size_t bytes)
 
 void *mem_reserve(size_t n, size_t size)
 {
-	return n <= (SIZE_MAX - LINE) / size
-	               ? aligned_alloc(LINE, (n * size + LINE - 1) & ~(LINE - 1))
+	return n <= (SIZE_MAX - MEM_LINE) / size
+	               ? aligned_alloc(MEM_LINE, (n * size + MEM_LINE - 1) & ~(MEM_LINE - 1))
 	               : NULL;
 }
 

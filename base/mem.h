@@ -16,6 +16,9 @@ void *mem_calloc(size_t n, size_t size);
 /* Like realloc(p, n * size) with the product checked. Never NULL for n > 0. */
 void *mem_realloc(void *p, size_t n, size_t size);
 
+/* Bytes of a line of the processor's cache. */
+#define MEM_LINE ((size_t)64)
+
 /*
  * Address space for n items, not zeroed, which begins with a line of the processor's cache; memory is
  * taken as it is touched. NULL when there is none. Grows by mem_realloc or mem_grow_filled, ends by

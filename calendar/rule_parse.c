@@ -102,34 +102,34 @@ static int add_set_pos(struct rule *r, const char *part, char *item, struct rule
 	return add_signed(&r->set_pos, part, item, 366, e);
 }
 
-static int add_hour(struct rule *r, const char *part, char *item, struct rule_error *e)
+/* A number from 0 on is a bit. */
+static int add_bit(uint64_t *bits, const char *part, char *item, int most, struct rule_error *e)
 {
 	long n;
 
-	if (!number(item, 0, 23, &n))
-		return not_within(e, part, item, 0, 23);
-	r->hours |= 1u << n;
+	if (!number(item, 0, most, &n))
+		return not_within(e, part, item, 0, most);
+	*bits |= UINT64_C(1) << n;
 	return 0;
+}
+
+static int add_hour(struct rule *r, const char *part, char *item, struct rule_error *e)
+{
+	uint64_t hours = r->hours;
+	int rc = add_bit(&hours, part, item, 23, e);
+
+	r->hours = (uint32_t)hours;
+	return rc;
 }
 
 static int add_minute(struct rule *r, const char *part, char *item, struct rule_error *e)
 {
-	long n;
-
-	if (!number(item, 0, 59, &n))
-		return not_within(e, part, item, 0, 59);
-	r->minutes |= UINT64_C(1) << n;
-	return 0;
+	return add_bit(&r->minutes, part, item, 59, e);
 }
 
 static int add_second(struct rule *r, const char *part, char *item, struct rule_error *e)
 {
-	long n;
-
-	if (!number(item, 0, 59, &n))
-		return not_within(e, part, item, 0, 59);
-	r->seconds |= UINT64_C(1) << n;
-	return 0;
+	return add_bit(&r->seconds, part, item, 59, e);
 }
 
 static int weekday_of(const char *two)

@@ -91,15 +91,20 @@ void html_paragraph(FILE *f, const char *class_name, const char *fmt, ...)
 	fputs("</p>\n", f);
 }
 
+static void put_between(FILE *f, const char *open, const char *close, const char *fmt, va_list ap)
+{
+	fputs(open, f);
+	put_v(f, fmt, ap);
+	fputs(close, f);
+}
+
 void html_item(FILE *f, const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("<li>", f);
 	va_start(ap, fmt);
-	put_v(f, fmt, ap);
+	put_between(f, "<li>", "</li>\n", fmt, ap);
 	va_end(ap);
-	fputs("</li>\n", f);
 }
 
 void html_name(FILE *f, struct bytes name)
@@ -122,22 +127,18 @@ void html_number_cell(FILE *f, const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("<td class=\"n\">", f);
 	va_start(ap, fmt);
-	put_v(f, fmt, ap);
+	put_between(f, "<td class=\"n\">", "</td>", fmt, ap);
 	va_end(ap);
-	fputs("</td>", f);
 }
 
 void html_cell(FILE *f, const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("<td>", f);
 	va_start(ap, fmt);
-	put_v(f, fmt, ap);
+	put_between(f, "<td>", "</td>", fmt, ap);
 	va_end(ap);
-	fputs("</td>", f);
 }
 
 void html_table(FILE *f, const char *caption, const char *columns)

@@ -12,6 +12,15 @@ static struct level *level_of(struct engine *e, uint32_t place)
 	return origin == ORIGIN_NONE ? NULL : &e->origin.v[origin].level;
 }
 
+/* What the peak knows of the origin, or NULL. */
+static struct peak_level *known_of(struct peak *p, uint32_t origin_id)
+{
+	for (size_t i = 0; i < p->level.n; i++)
+		if (p->level.v[i].origin_id == origin_id)
+			return &p->level.v[i];
+	return NULL;
+}
+
 static bool is_present(const struct engine *e, uint32_t origin_id)
 {
 	for (size_t i = 0; i < e->origin.n; i++)
@@ -38,11 +47,10 @@ static struct peak_level *spare(const struct engine *e, struct peak *p)
 
 struct peak_level *levels_of_peak(const struct engine *e, struct peak *p, uint32_t id)
 {
-	struct peak_level *l;
+	struct peak_level *l = known_of(p, id);
 
-	for (size_t i = 0; i < p->level.n; i++)
-		if (p->level.v[i].origin_id == id)
-			return &p->level.v[i];
+	if (l)
+		return l;
 	l = p->level.n < PEAK_MAX_LEVELS ? vec_push(&p->level) : spare(e, p);
 	if (l)
 		*l = (struct peak_level){.origin_id = id};
@@ -52,9 +60,10 @@ struct peak_level *levels_of_peak(const struct engine *e, struct peak *p, uint32
 /* What it has shown goes into what the peak knows of the origin. */
 static void learn(const struct origin_state *o, struct peak *p)
 {
-	for (size_t i = 0; i < p->level.n; i++)
-		if (p->level.v[i].origin_id == o->id)
-			level_learn(&o->level, peak_at(p), &p->level.v[i].usual);
+	struct peak_level *known = known_of(p, o->id);
+
+	if (known)
+		level_learn(&o->level, peak_at(p), &known->usual);
 }
 
 /*

@@ -11,7 +11,7 @@
  * that no narrow prior explains is followed. (Gelman et al., Bayesian Data Analysis, 2.4: Poisson and
  * Gamma, mixtures of conjugate priors.)
  *
- * INVARIANTS seen, said >= 0 and at most CORRECTION_MEMORY, but for the last event's weight; older
+ * INVARIANTS seen, said >= 0 and at most CORRECTION_MEMORY once an event is added, but for its weight; older
  * events fade. Of zeroes it is ready for use, but for the factor: correction_init.
  */
 #ifndef FORECACHED_MODELS_CORRECTION_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "models/shape.h"
 
+#include "base/mem.h"
 #include "base/range.h"
 
 #include <math.h>
@@ -352,7 +353,7 @@ static inline double mass_between(const struct shape *s, const struct zone *z, s
 	 */
 	if (to_learn) {
 		__builtin_prefetch(bin_of(&w));
-		__builtin_prefetch((const char *)bin_of(&w) + 64);
+		__builtin_prefetch((const char *)bin_of(&w) + MEM_LINE);
 	}
 	return mass + shape_walk_to(&w, instant_s(b));
 }
