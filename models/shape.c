@@ -297,6 +297,30 @@ double shape_walk_to(struct shape_walk *w, double t_s)
 	return w->passed + cum_at(w->shape, w->kind, t_s - w->midnight_s);
 }
 
+double shape_walk_pace(struct shape_walk *w, double t_s, double *ret_until_s)
+{
+	const double *cum;
+	double bin;
+	int i;
+
+	*ret_until_s = HUGE_VAL;
+	if (!w->shape)
+		return 1;
+	if (t_s >= w->end_s)
+		go_on(w, t_s);
+	*ret_until_s = t_s;
+	/* as in shape_walk_edge: what is next to a boundary is on it */
+	bin = (t_s - w->midnight_s) * (1 / SHAPE_BIN_S) + 1e-9;
+	i = (int)bin;
+	if (w->shape->timetable.chosen >= 0 || bin < 0 || i >= SHAPE_BINS)
+		return 0;
+	cum = w->shape->cum[w->kind] + i;
+	*ret_until_s = w->midnight_s + (i + 1) * SHAPE_BIN_S;
+	if (*ret_until_s > w->end_s)
+		*ret_until_s = w->end_s;
+	return (cum[1] - cum[0]) * (1 / SHAPE_BIN_S);
+}
+
 double shape_walk_edge(const struct shape_walk *w, double t_s)
 {
 	double sec = t_s - w->midnight_s;

@@ -150,6 +150,12 @@ void shape_walk_with(struct shape_walk *w, const struct shape *s, const struct z
  */
 double shape_walk_to(struct shape_walk *w, double t_s);
 
+/*
+ * Operational seconds a second just after t_s, of which the same holds, and up to when that is so: to
+ * the end of the bin or of the stretch. Up to t_s itself where the timetable has a say.
+ */
+double shape_walk_pace(struct shape_walk *w, double t_s, double *ret_until_s);
+
 /* The next boundary between bins after t_s, where the factor may change; not for flat ones. */
 double shape_walk_edge(const struct shape_walk *w, double t_s);
 

@@ -13,7 +13,8 @@
  *	                                            least where s int M(u) dS = c
  *
  * Both integrals grow with T, so one walk forward in time finds both, for change rates and request
- * rates that vary with the hour: only dS and dM ask the two clocks, about 20 times. S is the
+ * rates that vary with the hour. Only dS and dM ask the two clocks: a few times while these run evenly,
+ * some 20 where a timetable has a say or the life is many quarters of an hour. S is the
  * posterior-predictive probability: not being sure of the rate shortens the TTL.
  */
 #ifndef FORECACHED_MODELS_WALK_H

@@ -90,6 +90,42 @@ TEST(mass_adds_up_over_any_cut)
 	}
 }
 
+TEST(a_pace_holds_for_as_long_as_it_says)
+{
+	static const double theta[TIMETABLE_BINS] = {[30] = 4};
+	double f[ZONE_DAY_KINDS][SHAPE_BINS], until;
+	const struct zone_offset offset[] = {{{0}, -4 * 3600}, {at(3, 6.1), -5 * 3600}};
+	const struct zone z = {offset, 2, NULL, 0};
+	struct shape_walk w;
+	struct shape s;
+
+	for (int k = 0; k < ZONE_DAY_KINDS; k++)
+		for (int i = 0; i < SHAPE_BINS; i++)
+			f[k][i] = exp(rng_normal(&rng));
+	shape_init(&s);
+	shape_set(&s, (const double(*)[SHAPE_BINS])f);
+	for (int i = 0; i < 2000; i++) {
+		double t = instant_s(at(rng_uniform(&rng) * 6, 0)), from, pace;
+
+		shape_walk_start(&w, &s, &z, at(0, 0));
+		pace = shape_walk_pace(&w, t, &until);
+		OK(until > t && until - t <= SHAPE_BIN_S + 1e-3, "%g s", until - t);
+		from = shape_walk_to(&w, t);
+		NEAR(shape_walk_to(&w, until) - from, pace * (until - t), 1e-3);
+		/* at its end another begins */
+		shape_walk_pace(&w, until, &t);
+		OK(t > until + 1, "%g s", t - until);
+	}
+	OK(timetable_restore(&s.timetable, 60, theta));
+	shape_set(&s, (const double(*)[SHAPE_BINS])f);
+	shape_walk_start(&w, &s, &z, at(0, 0));
+	shape_walk_pace(&w, instant_s(at(0, 1)), &until);
+	NEAR(until, instant_s(at(0, 1)), 0);
+	shape_walk_start(&w, NULL, &z, at(0, 0));
+	NEAR(shape_walk_pace(&w, instant_s(at(0, 1)), &until), 1, 0);
+	OK(until == HUGE_VAL);
+}
+
 TEST(local_time_decides_not_utc)
 {
 	struct shape s;
@@ -438,6 +474,7 @@ int main(int argc, char **argv)
 	RUN(a_flat_week_is_plain_time);
 	RUN(a_week_of_any_shape_has_the_mass_of_a_week);
 	RUN(mass_adds_up_over_any_cut);
+	RUN(a_pace_holds_for_as_long_as_it_says);
 	RUN(local_time_decides_not_utc);
 	RUN(a_holiday_has_the_shape_of_a_sunday);
 	RUN(looks_teach_the_hours);

@@ -156,7 +156,7 @@ TEST(what_is_tolerated_lengthens_the_life)
 
 /*
  * int (M + head) dS in steps so small that nothing is left to be clever about: the age at which it
- * reaches the target.
+ * reaches the target, or S the cap.
  */
 static double slow_optimum(const struct walk_question *q, double head, double target, double step)
 {
@@ -166,11 +166,12 @@ static double slow_optimum(const struct walk_question *q, double head, double ta
 	shape_walk_start(&vol, q->volatility, q->zone, q->loaded);
 	shape_walk_start(&dem, q->demand, q->zone, q->loaded);
 	for (double t = step; t < q->max_s; t += step) {
-		double p1 = change_p(q->rate, shape_walk_to(&vol, t0 + t));
+		double seen = t - q->tolerated_s;
+		double p1 = seen > 0 ? change_p(q->rate, shape_walk_to(&vol, t0 + seen)) : 0;
 		double m1 = q->requests_per_s * shape_walk_to(&dem, t0 + t);
 
 		sum += (0.5 * (m + m1) + head) * (p1 - p);
-		if (sum >= target)
+		if (sum >= target || (q->p_cap < 1 && p1 >= q->p_cap))
 			return t;
 		p = p1;
 		m = m1;
@@ -232,12 +233,52 @@ TEST(long_steps_end_where_short_ones_do)
 	printf("# farthest from the slow integration: %.2g of the life\n", worst);
 }
 
+/* Without ticks S is smooth from quarter of an hour to quarter of an hour: no doubt need be left. */
+TEST(where_clocks_run_evenly_the_life_is_exact)
+{
+	const int lives = 200;
+	int exact = 0;
+
+	for (int i = 0; i < lives; i++) {
+		double rate = exp(rng_uniform(&rng) * 5 - 9), want, seen;
+		struct walk_question q =
+		        question(rate, exp(rng_uniform(&rng) * 8 - 8), exp(rng_uniform(&rng) * 3));
+		struct shape volatility, demand;
+		struct walk_answer a;
+
+		make_rhythm(&volatility, 0);
+		make_rhythm(&demand, 0);
+		q.volatility = i % 4 ? &volatility : NULL;
+		q.demand = i % 3 ? &demand : NULL;
+		q.rate = (struct change){0.3 + 3 * rng_uniform(&rng), 0};
+		q.rate.b = q.rate.a / rate;
+		q.loaded.us += (int64_t)(rng_uniform(&rng) * 7 * 86400e6);
+		q.max_s = 7200;
+		q.miss_value = i % 3;
+		q.p_cap = i % 5 ? 1 : 0.2;
+		q.tolerated_s = i % 7 ? 0 : 45;
+		a = walk_ttl(&q);
+		want = (a.refresh_ahead ? q.cost : q.cost + q.miss_value) / q.price;
+		want = slow_optimum(&q, !a.refresh_ahead, want, 0.1);
+		seen = fmax(a.ttl_s - q.tolerated_s, 0);
+		exact += fabs(a.ttl_s - want) < 0.0005 * want + 0.1;
+		NEAR(a.ttl_s, want, 0.1 * want);
+		want = change_p(q.rate, shape_mass(q.volatility, q.zone, q.loaded,
+		                                   instant_add(q.loaded, span_from_s(seen))));
+		NEAR(a.p_stale, want, 0.02);
+	}
+	/* the others end where steps were long, as is right through quiet hours */
+	OK(exact >= 0.9 * lives, "%d of %d lives are", exact, lives);
+	printf("# exact: %d of %d\n", exact, lives);
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	rng_init(&rng, tap_seed);
 	RUN(the_ttl_is_where_the_cost_is_least);
 	RUN(long_steps_end_where_short_ones_do);
+	RUN(where_clocks_run_evenly_the_life_is_exact);
 	RUN(small_ages_follow_the_closed_form);
 	RUN(a_dearer_stale_serve_shortens_the_life);
 	RUN(doubt_about_the_rate_shortens_the_life_of_what_looks_stable);
