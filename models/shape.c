@@ -63,18 +63,21 @@ static double bin_length(const struct shape *s, int i)
 /* Computes the clock from the factors. */
 static void compile(struct shape *s)
 {
-	double length[SHAPE_BINS], edge = timetable_clock(&s->timetable, edge_s(s));
+	double length[SHAPE_BINS], factor[SHAPE_BINS];
+	double edge = timetable_clock(&s->timetable, edge_s(s));
 
 	for (int i = 0; i < SHAPE_BINS; i++)
 		length[i] = bin_length(s, i);
 	s->edge_clock = edge;
 	s->pace = 0;
 	for (int k = 0; k < ZONE_DAY_KINDS; k++) {
+		for (int i = 0; i < SHAPE_BINS; i++)
+			factor[i] = exp(s->theta[k][i]);
 		s->cum[k][0] = 0;
 		for (int i = 0; i < SHAPE_BINS; i++) {
-			s->edge[k][i] = edge * exp(s->theta[k][edge_bin(s, k, i)]);
+			s->edge[k][i] = edge * factor[edge_bin(s, k, i)];
 			s->cum[k][i + 1] = s->cum[k][i] + s->edge[k][i] +
-			                   (length[i] - edge) * exp(s->theta[k][i]);
+			                   (length[i] - edge) * factor[i];
 		}
 		s->pace += DAYS[k] * s->cum[k][SHAPE_BINS] / (7 * SHAPE_DAY_S);
 	}
@@ -443,7 +446,9 @@ static void step(struct shape *s)
 			    (info + HOLD_NEIGHBOURS + HOLD_FLAT);
 			d = range_clamp(d, -1, 1);
 			s->theta[k][i] = (float)within_day(b, was + d);
-			b->info = (float)fmin(info * exp((double)s->theta[k][i] - was), SHAPE_MEMORY);
+			if (info > 0)
+				info *= exp((double)s->theta[k][i] - was);
+			b->info = (float)fmin(info, SHAPE_MEMORY);
 			b->score = b->news = 0;
 		}
 	}
