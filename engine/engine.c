@@ -338,7 +338,7 @@ void engine_tick(struct engine *e, struct instant now, unsigned max_work, struct
 		load_timeout(e, now, id, fx);
 		done++;
 	}
-	peak_tick(e, now, max_work, &done, fx);
+	course_tick(e, now, max_work, &done, fx);
 	while ((!max_work || done < max_work) && heap_pop(&e->refresh, now, &id)) {
 		replan_timer(e, now, id, fx);
 		done++;
@@ -370,5 +370,5 @@ struct instant engine_next(const struct engine *e)
 		t = instant_min(t, e->sweep_due);
 	if (is_applying(e))
 		t = instant_min(t, e->applying_due);
-	return instant_min(t, peak_next(e));
+	return instant_min(t, course_next(e));
 }

@@ -2,6 +2,7 @@ noinst_LTLIBRARIES += %D%/libengine.la
 %C%_libengine_la_SOURCES = \
 	%D%/engine.h %D%/engine.c \
 	%D%/adopt.c \
+	%D%/course.c \
 	%D%/effects.c \
 	%D%/evict.c \
 	%D%/explain.c \

@@ -180,7 +180,7 @@ bool plain_learn(struct engine *e, struct instant now, unsigned max, struct effe
 				jump_found(e, now, k->endpoint, fx);
 			/* what nobody here can load is nothing to prepare, and these are many */
 			if (place_loads_from(p) != ORIGIN_NONE && !(k->plain & KEY_PLAIN_OWN))
-				peak_asked(e, now, n.key, n.hits + n.misses);
+				course_asked(e, now, n.key, n.hits + n.misses);
 			evict_asked(e, n.key, n.hits + n.misses, n.hits > 0);
 		}
 		if (n.hits + n.misses)

@@ -522,13 +522,13 @@ static void go_on(struct engine *e)
 		y->phase = now_or_never ? PEAK_PLANNED : PEAK_ROUGH;
 		y->begin = begin;
 		if (!now_or_never || y->watch_only)
-			peak_stop_loading(y);
+			course_stop_loading(y);
 		if (y->watch_only) {
 			y->report.skipped[SKIP_UNPROVEN] = y->report.planned;
 			y->report.planned = 0;
 		}
 	}
-	peak_count_watching(e);
+	course_count_watching(e);
 }
 
 /* Who asked for it by hand is told, and what is to be loaded goes beside what still is. */

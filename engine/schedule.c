@@ -49,7 +49,7 @@ void schedule_set(struct engine *e, struct instant now, const struct input *in, 
 		p->source = PREFETCH_SCHEDULE;
 	}
 	/* sent again, as reloads do */
-	if (is_same_rule(p, in) && peak_goes_on(e, p, now, in->schedule.at, in->schedule.n_at)) {
+	if (is_same_rule(p, in) && course_goes_on(e, p, now, in->schedule.at, in->schedule.n_at)) {
 		serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_OK, OUTCOME_MISS);
 		return;
 	}
@@ -60,6 +60,6 @@ void schedule_set(struct engine *e, struct instant now, const struct input *in, 
 		*vec_push(&p->at) = in->schedule.at[i];
 	p->lead = in->schedule.lead;
 	p->max_keys = max_keys_of(in);
-	peak_seek(e, p, now);
+	course_seek(e, p, now);
 	serve_reply(e, fx, in->ticket, KEY_NONE, REPLY_OK, OUTCOME_MISS);
 }

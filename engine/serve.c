@@ -309,7 +309,7 @@ void serve_get(struct engine *e, struct instant now, const struct input *in, str
 	p = key_place(e, k);
 	if (endpoint_request(&p->ep, p->zone, k, now, 1))
 		jump_found(e, now, k->endpoint, fx);
-	peak_asked(e, now, key, 1);
+	course_asked(e, now, key, 1);
 	evict_asked(e, key, 1, k->flags & KEY_OURS);
 	replan_if_due(e, now, key);
 	/* what is held from here on is whole */
@@ -386,7 +386,7 @@ static void requests_elsewhere(struct engine *e, struct instant now, struct inst
 	serve_count(e, at, key, o, (uint64_t)count);
 	if (endpoint_request(&p->ep, p->zone, k, at, count))
 		jump_found(e, now, k->endpoint, fx);
-	peak_asked(e, at, key, count);
+	course_asked(e, at, key, count);
 	evict_asked(e, key, count, hit);
 	serve_answered(e, now, at, key, hit ? count : 0, hit ? 0 : count);
 	if (o == OUTCOME_MISS)

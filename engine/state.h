@@ -9,7 +9,8 @@
  *	load.c      flights: one load or lease per key, who waits for it, how it ends
  *	prefetch.c  what became of loads ahead
  *	replan.c    when the value of a key expires, and what its timer does
- *	peak.c      peaks: loading what they want before them, how it went
+ *	peak.c      peaks: makes, finds, removes them
+ *	course.c    what a peak goes through: planned, loaded for, watched
  *	planning.c  which keys a peak wants, and when each of them is loaded
  *	schedule.c  peaks that somebody has scheduled
  *	learned.c   peaks that were found in the demand, and rises that are forecast
@@ -245,7 +246,7 @@ struct peak {
 	struct audience audience;
 	VEC(struct plan_item) item;
 	struct heap todo;            /* by item; of PLANNED ones only */
-	struct heap spent;            /* what it was: its memory is given back in slices */
+	struct heap spent;           /* what it was: its memory is given back in slices */
 	VEC(struct peak_key) wanted; /* that are likely to be asked for */
 	bool counting;  /* WATCHED: how many of them it has found warm is being counted ... */
 	size_t counted; /* ... so far: of wanted, then of item */
@@ -690,23 +691,7 @@ void peak_retire(struct engine *e, struct peak *p);
 void peak_release(struct peak **p);
 /* At the end of the engine. */
 void peak_release_all(struct engine *e);
-/* What is planned is off; goes to the first instant that is still to come. */
-void peak_seek(struct engine *e, struct peak *p, struct instant now);
-/*
- * Takes n other instants, ascending, and goes on with the one that is planned or watched. False, and
- * nothing was done: there is none, or it is not the first of them that is to come.
- */
-bool peak_goes_on(struct engine *e, struct peak *p, struct instant now, const struct instant *at,
-                  size_t n);
-void peak_tick(struct engine *e, struct instant now, unsigned max_work, unsigned *done,
-               struct effects *fx);
-struct instant peak_next(const struct engine *e);
-/* So many requests came: the peaks whose minutes these are learn who asks. */
-void peak_asked(struct engine *e, struct instant at, uint32_t key, double count);
 void peak_forget_key(struct engine *e, uint32_t key);
-void peak_stop_loading(struct peak *p);
-/* Who wants to know of requests has changed. */
-void peak_count_watching(struct engine *e);
 /* Its next instant, or the one that is watched; NEVER: none. */
 struct instant peak_at(const struct peak *p);
 /* 0 = Monday. */
@@ -715,6 +700,24 @@ static inline bool peak_key_is(const struct engine *e, uint32_t key, uint32_t ta
 {
 	return intern_is_live(&e->key_name, key) && intern_tag(&e->key_name, key) == tag;
 }
+
+/* course.c */
+/* What is planned is off; goes to the first instant that is still to come. */
+void course_seek(struct engine *e, struct peak *p, struct instant now);
+/*
+ * Takes n other instants, ascending, and goes on with the one that is planned or watched. False, and
+ * nothing was done: there is none, or it is not the first of them that is to come.
+ */
+bool course_goes_on(struct engine *e, struct peak *p, struct instant now, const struct instant *at,
+                    size_t n);
+void course_tick(struct engine *e, struct instant now, unsigned max_work, unsigned *done,
+                 struct effects *fx);
+struct instant course_next(const struct engine *e);
+/* So many requests came: the peaks whose minutes these are learn who asks. */
+void course_asked(struct engine *e, struct instant at, uint32_t key, double count);
+void course_stop_loading(struct peak *p);
+/* Who wants to know of requests has changed. */
+void course_count_watching(struct engine *e);
 
 /* planning.c */
 bool peak_covers(const struct engine *e, const struct peak *p, uint32_t key);
