@@ -57,9 +57,11 @@ enum stage {
 	COUNT_SLOTS,
 	BY_SLOTS,
 	FILL,
-	FREE_ENTRIES,
+	FREE_ENTRIES, /* arrays of megabytes are given back piece by piece, one in each stage */
+	FREE_HEAP,
 	OUT,
 	FREE_RANKS,
+	FREE_SPARE,
 	REST,
 	DONE
 };
@@ -289,17 +291,17 @@ static void do_rest(struct prewarm *p, size_t i)
 		p->order[p->out++] = (uint32_t)i;
 }
 
-/* Gives memory back, piece by piece: *given so far. NULL: that was all. */
-static void *give_back(void *p, size_t bytes, size_t *given, size_t *work)
+/* Gives back some of an array of p->n, of which p->i bytes are gone. Returns it; NULL: that was all. */
+static void *give_back(struct prewarm *p, void *array, size_t size, size_t *work)
 {
-	size_t left = bytes - *given;
+	size_t bytes = p->n * size, left = bytes - p->i;
 
-	while (p && *work) {
-		mem_give_back(&p, &left);
+	while (array && *work) {
+		mem_give_back(&array, &left);
 		*work -= *work < PIECE_WORK ? *work : PIECE_WORK;
 	}
-	*given = p ? bytes - left : 0;
-	return p;
+	p->i = bytes - left;
+	return array;
 }
 
 static void enter(struct prewarm *p, enum stage stage)
@@ -399,22 +401,23 @@ bool prewarm_step(struct prewarm *p, size_t work)
 			all = each(p, p->kept, &work, do_fill);
 			break;
 		case FREE_ENTRIES:
-			if (p->x)
-				p->x = give_back(p->x, p->n * sizeof(*p->x), &p->i, &work);
-			if (!p->x && p->heap)
-				p->heap = give_back(p->heap, p->n * sizeof(*p->heap), &p->i, &work);
-			all = !p->x && !p->heap;
+			p->x = give_back(p, p->x, sizeof(*p->x), &work);
+			all = !p->x;
+			break;
+		case FREE_HEAP:
+			p->heap = give_back(p, p->heap, sizeof(*p->heap), &work);
+			all = !p->heap;
 			break;
 		case OUT:
 			all = each(p, p->kept, &work, do_out);
 			break;
 		case FREE_RANKS:
-			if (p->rank)
-				p->rank = give_back(p->rank, p->n * sizeof(*p->rank), &p->i, &work);
-			if (!p->rank && p->spare)
-				p->spare =
-				        give_back(p->spare, p->n * sizeof(*p->spare), &p->i, &work);
-			all = !p->rank && !p->spare;
+			p->rank = give_back(p, p->rank, sizeof(*p->rank), &work);
+			all = !p->rank;
+			break;
+		case FREE_SPARE:
+			p->spare = give_back(p, p->spare, sizeof(*p->spare), &work);
+			all = !p->spare;
 			break;
 		case REST:
 			all = each(p, p->n, &work, do_rest);
