@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += %D%/libbase.la
 	%D%/bug.h %D%/bug.c \
 	%D%/bytes.h \
 	%D%/estimate.h \
+	%D%/fault.h %D%/fault.c \
 	%D%/hash.h %D%/hash.c %D%/hash_avx2.c \
 	%D%/heap.h %D%/heap.c \
 	%D%/instant.h \

@@ -28,15 +28,15 @@ static bool within(struct instant t)
 	return t.us >= EARLIEST_S * 1000000 && t.us <= LATEST_S * 1000000;
 }
 
-static int check_range(struct instant from, struct instant to, struct calendar_error *e)
+static int check_range(struct instant from, struct instant to, struct fault *e)
 {
 	if (!within(from) || !within(to))
-		return ics_refuse(e, -EINVAL, "the range must lie between the years 1900 and 2200");
+		return fault_set(e, -EINVAL, "the range must lie between the years 1900 and 2200");
 	if (from.us >= to.us)
-		return ics_refuse(e, -EINVAL, "the range is empty");
+		return fault_set(e, -EINVAL, "the range is empty");
 	if (to.us - from.us > CALENDAR_MAX_YEARS * INT64_C(366) * 86400 * 1000000)
-		return ics_refuse(e, -EINVAL, "the range is longer than %d years",
-		                  CALENDAR_MAX_YEARS);
+		return fault_set(e, -EINVAL, "the range is longer than %d years",
+		                 CALENDAR_MAX_YEARS);
 	return 0;
 }
 
@@ -60,7 +60,7 @@ void calendar_zone_free(struct zone **z)
 }
 
 int calendar_zone(const char *name, struct instant from, struct instant to, struct zone **ret,
-                  struct calendar_error *reterr)
+                  struct fault *reterr)
 {
 	const char *dir = getenv("TZDIR"), *why;
 	char path[4096], *file;
@@ -71,7 +71,7 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
 	if (err)
 		return err;
 	if (!file_name_ok(name))
-		return ics_refuse(
+		return fault_set(
 		        reterr, -EINVAL,
 		        "'%.64s' cannot be a time zone's name; see timedatectl list-timezones",
 		        name);
@@ -84,26 +84,26 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
 	snprintf(path, sizeof path, "%s/%s", dir, name);
 	err = file_read(path, MAX_ZONE_BYTES, &file, &n_file);
 	if (err == -ENOENT || err == -EISDIR || err == -ENOTDIR)
-		return ics_refuse(reterr, -ENOENT,
-		                  "unknown time zone '%s'; see timedatectl list-timezones%s", name,
-		                  access(dir, R_OK) == 0
-		                          ? ""
-		                          : " (there are no zone files here: install tzdata)");
+		return fault_set(reterr, -ENOENT,
+		                 "unknown time zone '%s'; see timedatectl list-timezones%s", name,
+		                 access(dir, R_OK) == 0
+		                         ? ""
+		                         : " (there are no zone files here: install tzdata)");
 	if (err)
-		return ics_refuse(reterr, err, "time zone '%s': %s", name, strerror(-err));
+		return fault_set(reterr, err, "time zone '%s': %s", name, strerror(-err));
 	err = tzif_rows((const uint8_t *)file, n_file, civil_floor_div(from.us, 1000000),
 	                civil_floor_div(to.us, 1000000) + 1, &rows, &n, &why);
 	free(file);
 	if (err == -EINVAL)
-		return ics_refuse(reterr, err, "time zone '%s': %s", name, why);
+		return fault_set(reterr, err, "time zone '%s': %s", name, why);
 	if (err)
-		return ics_refuse(reterr, err, "time zone '%s': %s", name, strerror(-err));
+		return fault_set(reterr, err, "time zone '%s': %s", name, strerror(-err));
 	*ret = zone_new(rows, n);
 	return 0;
 }
 
 int calendar_add_days(struct zone *z, const char *ics, size_t n_ics, struct instant from,
-                      struct instant to, struct calendar_error *reterr)
+                      struct instant to, struct fault *reterr)
 {
 	icalcomponent *c;
 	int err = check_range(from, to, reterr);
@@ -119,11 +119,11 @@ int calendar_add_days(struct zone *z, const char *ics, size_t n_ics, struct inst
 }
 
 int calendar_open(const char *file_or_code, const char *tz, struct instant from, struct instant to,
-                  struct zone **ret, struct calendar_error *reterr)
+                  struct zone **ret, struct fault *reterr)
 {
 	icalcomponent *c = NULL;
 	struct zone *z = NULL;
-	struct calendar_error why;
+	struct fault why;
 	int err = check_range(from, to, reterr);
 
 	if (err)
@@ -137,7 +137,7 @@ int calendar_open(const char *file_or_code, const char *tz, struct instant from,
 	if (!err)
 		err = days_add(z, c, from, to, &why);
 	if (err) {
-		ics_refuse(reterr, err, "%.80s: %.170s", file_or_code, why.text);
+		fault_set(reterr, err, "%.80s: %.170s", file_or_code, why.text);
 		calendar_zone_free(&z);
 	}
 	icalcomponent_free(c);
@@ -149,7 +149,7 @@ int calendar_open(const char *file_or_code, const char *tz, struct instant from,
 /* -- Schedules -------------------------------------------------------------------------------- */
 
 int calendar_instant(const char *text, const struct zone *z, struct instant *ret,
-                     struct calendar_error *reterr)
+                     struct fault *reterr)
 {
 	int y, mo, d, h = 0, mi = 0, s = 0, n = 0, end = 0;
 	bool utc;
@@ -171,12 +171,12 @@ int calendar_instant(const char *text, const struct zone *z, struct instant *ret
 	          1000000;
 	return 0;
 bad:
-	return ics_refuse(reterr, -EINVAL, "'%.40s' is not a time like 2026-11-23T09:30", text);
+	return fault_set(reterr, -EINVAL, "'%.40s' is not a time like 2026-11-23T09:30", text);
 }
 
 bool calendar_own_zone(const char *file_or_code, char *ret, size_t cap)
 {
-	struct calendar_error why;
+	struct fault why;
 	icalcomponent *c = NULL;
 	const char *name;
 
@@ -201,27 +201,27 @@ const char *calendar_source(const char *rule)
 
 int calendar_expand(const char *rule, const struct zone *z, struct instant dtstart,
                     struct instant from, struct instant to, unsigned flags, struct instant *ret,
-                    size_t max, size_t *ret_n, struct calendar_error *reterr)
+                    size_t max, size_t *ret_n, struct fault *reterr)
 {
 	struct rule r;
-	struct rule_error why;
+	struct fault why;
 	int err = check_range(from, to, reterr);
 
 	*ret_n = 0;
 	if (err)
 		return err;
 	if (!within(dtstart))
-		return ics_refuse(reterr, -EINVAL,
-		                  "the start must lie between the years 1900 and 2200");
+		return fault_set(reterr, -EINVAL,
+		                 "the start must lie between the years 1900 and 2200");
 	if (events_is_rule(rule))
 		return events_expand(rule, z, from, to, flags & CALENDAR_SKIP_HOLIDAYS, ret, max,
 		                     ret_n, reterr);
 	if (rule_parse(rule, &r, &why))
-		return ics_refuse(reterr, -EINVAL, "%.255s", why.text);
+		return fault_set(reterr, -EINVAL, "%.255s", why.text);
 	err = rule_expand(&r, z, dtstart, from, to, flags & CALENDAR_SKIP_HOLIDAYS, ret, max,
 	                  ret_n);
 	if (err)
-		return ics_refuse(reterr, err, "the rule takes too much work: more than %u steps",
-		                  RULE_MAX_STEPS);
+		return fault_set(reterr, err, "the rule takes too much work: more than %u steps",
+		                 RULE_MAX_STEPS);
 	return 0;
 }

@@ -23,21 +23,18 @@
  * wins over half, half over working.
  *
  * OWNERSHIP a zone made here is freed by calendar_zone_free, after everything that uses it.
- * All functions may be called from any thread.
+ * All functions may be called from any thread. Why something was refused is said in a way that is fit to
+ * be shown: "FREQ: 'SECONDLY' is finer than HOURLY".
  */
 #ifndef FORECACHED_CALENDAR_CALENDAR_H
 #define FORECACHED_CALENDAR_CALENDAR_H
 
+#include "base/fault.h"
 #include "base/instant.h"
 #include "base/zone.h"
 
 #include <stdbool.h>
 #include <stddef.h>
-
-/* Why something was refused, fit to be shown: "FREQ: 'SECONDLY' is finer than HOURLY". */
-struct calendar_error {
-	char text[256];
-};
 
 #define CALENDAR_MAX_ICS_BYTES (4u << 20)
 #define CALENDAR_MAX_DAYS      20000u /* special days of one calendar */
@@ -49,7 +46,7 @@ struct calendar_error {
  * CALENDAR_MAX_YEARS.
  */
 int calendar_zone(const char *name, struct instant from, struct instant to, struct zone **ret,
-                  struct calendar_error *reterr);
+                  struct fault *reterr);
 
 /*
  * The same with the special days of a calendar: a file (its name contains '/' or ends in ".ics") or
@@ -58,14 +55,14 @@ int calendar_zone(const char *name, struct instant from, struct instant to, stru
  * or UTC. Errors as above, and -ENOENT, -EFBIG, -EINVAL or the error of open for the file.
  */
 int calendar_open(const char *file_or_code, const char *tz, struct instant from, struct instant to,
-                  struct zone **ret, struct calendar_error *reterr);
+                  struct zone **ret, struct fault *reterr);
 
 /*
  * Adds the special days of an .ics text to a zone made here. 0, -EINVAL or -EFBIG; the zone is as
  * it was then.
  */
 int calendar_add_days(struct zone *z, const char *ics, size_t n_ics, struct instant from,
-                      struct instant to, struct calendar_error *reterr);
+                      struct instant to, struct fault *reterr);
 
 /* Frees a zone made here and sets the pointer to NULL; NULL is fine. */
 void calendar_zone_free(struct zone **z);
@@ -75,7 +72,7 @@ void calendar_zone_free(struct zone **z);
  * behind it, UTC. 0 or -EINVAL.
  */
 int calendar_instant(const char *text, const struct zone *z, struct instant *ret,
-                     struct calendar_error *reterr);
+                     struct fault *reterr);
 
 /* The zone that a calendar is meant in (X-WR-TIMEZONE). False: it says none, or cannot be read. */
 bool calendar_own_zone(const char *file_or_code, char *ret, size_t cap);
@@ -107,6 +104,6 @@ const char *calendar_source(const char *rule);
  */
 int calendar_expand(const char *rule, const struct zone *z, struct instant dtstart,
                     struct instant from, struct instant to, unsigned flags, struct instant *ret,
-                    size_t max, size_t *ret_n, struct calendar_error *reterr);
+                    size_t max, size_t *ret_n, struct fault *reterr);
 
 #endif

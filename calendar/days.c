@@ -21,7 +21,7 @@ struct table {
 	struct zone_day *v;
 	size_t n, space;
 	int64_t first, last; /* the days that are asked for */
-	struct calendar_error *err;
+	struct fault *err;
 };
 
 static bool table_add(struct table *d, int64_t day, enum zone_day_kind kind)
@@ -64,9 +64,9 @@ static void table_sort(struct table *d)
 	d->n = n;
 }
 
-static int full(struct calendar_error *e)
+static int full(struct fault *e)
 {
-	return ics_refuse(e, -EFBIG, "more than %u special days", CALENDAR_MAX_DAYS);
+	return fault_set(e, -EFBIG, "more than %u special days", CALENDAR_MAX_DAYS);
 }
 
 static enum zone_day_kind event_kind(icalcomponent *event)
@@ -118,22 +118,21 @@ static bool add_span(struct table *d, int64_t day, int64_t length, enum zone_day
 
 /* The first day of the event, and how many it takes. 0 length: it has a time of day. */
 static int span_of(icalcomponent *event, const char *summary, int64_t *ret_day, int64_t *ret_length,
-                   struct calendar_error *e)
+                   struct fault *e)
 {
 	icalproperty *start = icalcomponent_get_first_property(event, ICAL_DTSTART_PROPERTY);
 	struct icaltimetype begin, end = icalcomponent_get_dtend(event);
 
 	*ret_length = 0;
 	if (!start)
-		return ics_refuse(e, -EINVAL, "event '%.60s': DTSTART is missing or not a date",
-		                  summary);
+		return fault_set(e, -EINVAL, "event '%.60s': DTSTART is missing or not a date",
+		                 summary);
 	begin = icalproperty_get_dtstart(start);
 	if (icaltime_is_null_time(begin) || begin.month < 1 || begin.month > 12 || begin.day < 1 ||
 	    begin.year < 1900 || begin.year > 2200 ||
 	    begin.day > civil_month_days(begin.year, begin.month))
-		return ics_refuse(e, -EINVAL,
-		                  "event '%.60s': DTSTART is not a date from 1900 to 2200",
-		                  summary);
+		return fault_set(e, -EINVAL,
+		                 "event '%.60s': DTSTART is not a date from 1900 to 2200", summary);
 	if (!begin.is_date)
 		return 0;
 	*ret_day = day_of(begin);
@@ -141,14 +140,13 @@ static int span_of(icalcomponent *event, const char *summary, int64_t *ret_day, 
 	if (!icaltime_is_null_time(end) && end.month >= 1 && end.month <= 12)
 		*ret_length = day_of(end) - *ret_day;
 	if (*ret_length < 1 || *ret_length > LONGEST_DAYS)
-		return ics_refuse(e, -EINVAL,
-		                  "event '%.60s': lasts %lld days; the limit is 1 to %d", summary,
-		                  (long long)*ret_length, LONGEST_DAYS);
+		return fault_set(e, -EINVAL, "event '%.60s': lasts %lld days; the limit is 1 to %d",
+		                 summary, (long long)*ret_length, LONGEST_DAYS);
 	return 0;
 }
 
 static int add_recurrences(struct table *d, icalcomponent *event, const struct rule *rule,
-                           int64_t day, int64_t length, struct calendar_error *e)
+                           int64_t day, int64_t length, struct fault *e)
 {
 	struct instant *at = mem_calloc(MAX_RECURRENCES, sizeof *at);
 	enum zone_day_kind kind = event_kind(event);
@@ -165,18 +163,18 @@ static int add_recurrences(struct table *d, icalcomponent *event, const struct r
 	}
 	free(at);
 	if (err)
-		return ics_refuse(e, err, "event '%.60s': its rule takes too long",
-		                  summary_of(event));
+		return fault_set(e, err, "event '%.60s': its rule takes too long",
+		                 summary_of(event));
 	return fits ? 0 : full(e);
 }
 
 static int add_event(void *arg, icalcomponent *event)
 {
 	struct table *d = arg;
-	struct calendar_error *e = d->err;
+	struct fault *e = d->err;
 	icalproperty *p = icalcomponent_get_first_property(event, ICAL_RRULE_PROPERTY);
 	const char *summary = summary_of(event);
-	struct rule_error why;
+	struct fault why;
 	struct rule rule;
 	int64_t day, length;
 	int err;
@@ -189,12 +187,12 @@ static int add_event(void *arg, icalcomponent *event)
 	if (!p)
 		return add_span(d, day, length, event_kind(event)) ? 0 : full(e);
 	if (rule_parse(icalproperty_get_value_as_string(p), &rule, &why))
-		return ics_refuse(e, -EINVAL, "event '%.60s': RRULE: %.150s", summary, why.text);
+		return fault_set(e, -EINVAL, "event '%.60s': RRULE: %.150s", summary, why.text);
 	return add_recurrences(d, event, &rule, day, length, e);
 }
 
 int days_add(struct zone *z, icalcomponent *c, struct instant from, struct instant to,
-             struct calendar_error *e)
+             struct fault *e)
 {
 	/* a local day may begin a day before or after that of UTC */
 	struct table d = {.first = civil_floor_div(from.us, DAY_US) - 1,

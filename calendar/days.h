@@ -6,6 +6,7 @@
 #ifndef FORECACHED_CALENDAR_DAYS_H
 #define FORECACHED_CALENDAR_DAYS_H
 
+#include "base/fault.h"
 #include "calendar/ics.h"
 
 /*
@@ -13,6 +14,6 @@
  * CALENDAR_MAX_DAYS, -EINVAL or -E2BIG; the zone is as it was then.
  */
 int days_add(struct zone *z, icalcomponent *file, struct instant from, struct instant to,
-             struct calendar_error *reterr);
+             struct fault *reterr);
 
 #endif

@@ -49,7 +49,7 @@ struct expansion {
 	struct instant *buf;       /* of MAX_RECURRENCES */
 	size_t n_events, n_whole_days;
 	uint32_t steps; /* left for rules */
-	struct calendar_error *err;
+	struct fault *err;
 };
 
 /* -- Listed instants --------------------------------------------------------------------------- */
@@ -115,7 +115,7 @@ static void hand_out(struct expansion *x, bool skip_closed, struct instant *ret,
 static int list_times(struct expansion *x, const char *list)
 {
 	if (!*list)
-		return ics_refuse(x->err, -EINVAL, "at: which time? e.g. at 2026-12-24T12:30");
+		return fault_set(x->err, -EINVAL, "at: which time? e.g. at 2026-12-24T12:30");
 	while (*list) {
 		size_t n = strcspn(list, ", ");
 		char text[64];
@@ -139,8 +139,8 @@ static const char *text_or(const char *s)
 
 static int wrong(struct expansion *x, icalcomponent *event, const char *what)
 {
-	return ics_refuse(x->err, -EINVAL, "event '%.60s': %s",
-	                  text_or(icalcomponent_get_summary(event)), what);
+	return fault_set(x->err, -EINVAL, "event '%.60s': %s",
+	                 text_or(icalcomponent_get_summary(event)), what);
 }
 
 /* The zone of that name, read once. */
@@ -148,7 +148,7 @@ static int zone_named(struct expansion *x, icalcomponent *event, const char *nam
                       const struct zone **ret)
 {
 	struct instant from = {x->from.us - (int64_t)LONGEST_S * 1000000};
-	struct calendar_error why;
+	struct fault why;
 	struct named_zone *z;
 	int rc;
 
@@ -167,8 +167,8 @@ static int zone_named(struct expansion *x, icalcomponent *event, const char *nam
 	rc = vtimezone_named(x->file, name, from, x->to, &x->steps, &z->zone, &why);
 	if (rc) {
 		x->zone.n--;
-		return ics_refuse(x->err, rc, "event '%.40s': TZID: %.190s",
-		                  text_or(icalcomponent_get_summary(event)), why.text);
+		return fault_set(x->err, rc, "event '%.40s': TZID: %.190s",
+		                 text_or(icalcomponent_get_summary(event)), why.text);
 	}
 	*ret = z->zone;
 	return 0;
@@ -211,9 +211,8 @@ static int instant_of(struct expansion *x, icalcomponent *event, icalproperty *p
 static int push(struct expansion *x, icalcomponent *event, int64_t utc_s)
 {
 	if (x->at.n >= EVENTS_MAX_INSTANTS)
-		return ics_refuse(x->err, -EFBIG,
-		                  "event '%.60s': more than %u instants in the file",
-		                  text_or(icalcomponent_get_summary(event)), EVENTS_MAX_INSTANTS);
+		return fault_set(x->err, -EFBIG, "event '%.60s': more than %u instants in the file",
+		                 text_or(icalcomponent_get_summary(event)), EVENTS_MAX_INSTANTS);
 	*vec_push(&x->at) = (struct instant){utc_s * 1000000};
 	return 0;
 }
@@ -316,7 +315,7 @@ static int add_recurrences(struct expansion *x, icalcomponent *event, const stru
 {
 	icalproperty *p = icalcomponent_get_first_property(event, ICAL_RRULE_PROPERTY);
 	struct instant begin = {x->from.us - (x->ends ? length_s * 1000000 : 0)};
-	struct rule_error why;
+	struct fault why;
 	struct rule rule;
 	size_t n = 0;
 	int rc;
@@ -324,15 +323,15 @@ static int add_recurrences(struct expansion *x, icalcomponent *event, const stru
 	if (!p)
 		return 0;
 	if (rule_parse(icalproperty_get_value_as_string(p), &rule, &why))
-		return ics_refuse(x->err, -EINVAL, "event '%.60s': RRULE: %.150s",
-		                  text_or(icalcomponent_get_summary(event)), why.text);
+		return fault_set(x->err, -EINVAL, "event '%.60s': RRULE: %.150s",
+		                 text_or(icalcomponent_get_summary(event)), why.text);
 	rc = rule_expand_within(&rule, z, (struct instant){start_s * 1000000}, begin, x->to, false,
 	                        x->buf, MAX_RECURRENCES, &n, &x->steps);
 	if (rc || n == MAX_RECURRENCES)
-		return ics_refuse(x->err, rc ? rc : -EFBIG, "event '%.60s': %s",
-		                  text_or(icalcomponent_get_summary(event)),
-		                  rc ? "the rules of the file take too much work"
-		                     : "its rule gives more than 20000 instants");
+		return fault_set(x->err, rc ? rc : -EFBIG, "event '%.60s': %s",
+		                 text_or(icalcomponent_get_summary(event)),
+		                 rc ? "the rules of the file take too much work"
+		                    : "its rule gives more than 20000 instants");
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = take(x, event, z, x->buf[i].us / 1000000, length_s, true);
 	return rc;
@@ -371,7 +370,7 @@ static int add_event(void *arg, icalcomponent *event)
 	int rc;
 
 	if (++x->n_events > EVENTS_MAX)
-		return ics_refuse(x->err, -EFBIG, "more than %u events", EVENTS_MAX);
+		return fault_set(x->err, -EFBIG, "more than %u events", EVENTS_MAX);
 	if (icalcomponent_get_status(event) == ICAL_STATUS_CANCELLED)
 		return 0;
 	if (!start)
@@ -406,7 +405,7 @@ static int note_moved(void *arg, icalcomponent *event)
 	if (rc)
 		return rc;
 	if (x->moved.n >= EVENTS_MAX)
-		return ics_refuse(x->err, -EFBIG, "more than %u events", EVENTS_MAX);
+		return fault_set(x->err, -EFBIG, "more than %u events", EVENTS_MAX);
 	m.uid = text_or(icalcomponent_get_uid(event));
 	*vec_push(&x->moved) = m;
 	return 0;
@@ -424,7 +423,7 @@ static int list_events(struct expansion *x, const char *source)
 		qsort(x->moved.v, x->moved.n, sizeof(*x->moved.v), by_moved);
 	rc = rc ? rc : ics_each(x->file, ICAL_VEVENT_COMPONENT, add_event, x);
 	if (!rc && x->n_whole_days && x->n_whole_days == x->n_events)
-		rc = ics_refuse(
+		rc = fault_set(
 		        x->err, -EINVAL,
 		        "%.100s: its events are of whole days, which have no time of day: give "
 		        "a rule such as daily 09:30 instead",
@@ -436,7 +435,7 @@ static int list_events(struct expansion *x, const char *source)
 
 int events_expand(const char *rule, const struct zone *z, struct instant from, struct instant to,
                   bool skip_closed, struct instant *ret, size_t max, size_t *ret_n,
-                  struct calendar_error *reterr)
+                  struct fault *reterr)
 {
 	struct expansion x = {
 	        .z = z, .from = from, .to = to, .steps = RULE_MAX_STEPS, .err = reterr};

@@ -18,6 +18,7 @@
 #ifndef FORECACHED_CALENDAR_EVENTS_H
 #define FORECACHED_CALENDAR_EVENTS_H
 
+#include "base/fault.h"
 #include "calendar/calendar.h"
 
 #include <stdbool.h>
@@ -34,6 +35,6 @@ const char *events_source(const char *rule);
 /* As calendar_expand(), for such a rule. -EFBIG: more events or instants than the limits. */
 int events_expand(const char *rule, const struct zone *z, struct instant from, struct instant to,
                   bool skip_closed, struct instant *ret, size_t max, size_t *ret_n,
-                  struct calendar_error *reterr);
+                  struct fault *reterr);
 
 #endif

@@ -6,7 +6,6 @@
 #include "calendar/shipped.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,29 +18,19 @@
 
 #define MAX_DEPTH 8
 
-int ics_refuse(struct calendar_error *e, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof e->text, fmt, ap);
-	va_end(ap);
-	return err;
-}
-
 /*
  * libical frees nested components by recursion, so that a file of a million BEGIN lines would end
  * the process; and it skips what it cannot read, so that a file cut short would lose holidays in
  * silence.
  */
-static int check_nesting(const char *ics, size_t n, struct calendar_error *e)
+static int check_nesting(const char *ics, size_t n, struct fault *e)
 {
 	const char *p = ics, *end = ics + n;
 	int depth = 0, line = 0;
 	bool any = false;
 
 	if (memchr(ics, '\0', n))
-		return ics_refuse(e, -EINVAL, "the calendar has a NUL byte in it");
+		return fault_set(e, -EINVAL, "the calendar has a NUL byte in it");
 	while (p < end) {
 		const char *eol = memchr(p, '\n', (size_t)(end - p));
 		size_t len = (size_t)((eol ? eol : end) - p);
@@ -52,30 +41,30 @@ static int check_nesting(const char *ics, size_t n, struct calendar_error *e)
 				break;
 			any = true;
 			if (++depth > MAX_DEPTH)
-				return ics_refuse(
+				return fault_set(
 				        e, -EINVAL,
 				        "line %d: more than %d components inside each other", line,
 				        MAX_DEPTH);
 		} else if (len >= 4 && strncasecmp(p, "END:", 4) == 0 && --depth < 0) {
-			return ics_refuse(e, -EINVAL, "line %d: END without BEGIN", line);
+			return fault_set(e, -EINVAL, "line %d: END without BEGIN", line);
 		}
 		p = eol ? eol + 1 : end;
 	}
 	if (!any)
-		return ics_refuse(e, -EINVAL, "it is not a calendar: BEGIN:VCALENDAR is missing");
+		return fault_set(e, -EINVAL, "it is not a calendar: BEGIN:VCALENDAR is missing");
 	if (depth)
-		return ics_refuse(e, -EINVAL, "the calendar is cut short: END is missing");
+		return fault_set(e, -EINVAL, "the calendar is cut short: END is missing");
 	return 0;
 }
 
-int ics_parse(const char *ics, size_t n, icalcomponent **ret, struct calendar_error *e)
+int ics_parse(const char *ics, size_t n, icalcomponent **ret, struct fault *e)
 {
 	char *copy;
 	int err;
 
 	if (n > CALENDAR_MAX_ICS_BYTES)
-		return ics_refuse(e, -EFBIG, "the calendar is larger than %u bytes",
-		                  CALENDAR_MAX_ICS_BYTES);
+		return fault_set(e, -EFBIG, "the calendar is larger than %u bytes",
+		                 CALENDAR_MAX_ICS_BYTES);
 	err = check_nesting(ics, n, e);
 	if (err)
 		return err;
@@ -83,7 +72,7 @@ int ics_parse(const char *ics, size_t n, icalcomponent **ret, struct calendar_er
 	*ret = icalparser_parse_string(copy);
 	free(copy);
 	if (!*ret)
-		return ics_refuse(e, -EINVAL, "the calendar cannot be read");
+		return fault_set(e, -EINVAL, "the calendar cannot be read");
 	return 0;
 }
 
@@ -131,8 +120,7 @@ static int copy_shipped(const char *code, char **ret, size_t *ret_n)
 	return -ENOENT;
 }
 
-static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
-                         struct calendar_error *e)
+static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n, struct fault *e)
 {
 	const char *dir[] = {getenv("FORECACHED_CALENDARS"), CALENDAR_DIR};
 	char path[4096];
@@ -142,18 +130,18 @@ static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
 	if (ics_is_file(file_or_code)) {
 		err = file_read(file_or_code, CALENDAR_MAX_ICS_BYTES, ret, ret_n);
 		if (err == -EFBIG)
-			return ics_refuse(e, err, "%.150s: larger than %u bytes", file_or_code,
-			                  CALENDAR_MAX_ICS_BYTES);
+			return fault_set(e, err, "%.150s: larger than %u bytes", file_or_code,
+			                 CALENDAR_MAX_ICS_BYTES);
 		/* whoever gave a relative name may have meant it from elsewhere */
 		if (err && *file_or_code != '/' && getcwd(path, sizeof path))
-			return ics_refuse(e, err, "%.100s: %s (looked for in %.80s)", file_or_code,
-			                  strerror(-err), path);
-		return err ? ics_refuse(e, err, "%.150s: %s", file_or_code, strerror(-err)) : 0;
+			return fault_set(e, err, "%.100s: %s (looked for in %.80s)", file_or_code,
+			                 strerror(-err), path);
+		return err ? fault_set(e, err, "%.150s: %s", file_or_code, strerror(-err)) : 0;
 	}
 	if (!file_name_ok(file_or_code))
-		return ics_refuse(e, -EINVAL,
-		                  "'%.64s' is neither a file nor a market's code like XNYS",
-		                  file_or_code);
+		return fault_set(e, -EINVAL,
+		                 "'%.64s' is neither a file nor a market's code like XNYS",
+		                 file_or_code);
 	for (i = 0; i < sizeof dir / sizeof *dir && err == -ENOENT; i++) {
 		if (!dir[i] || !*dir[i])
 			continue;
@@ -163,17 +151,17 @@ static int read_calendar(const char *file_or_code, char **ret, size_t *ret_n,
 	if (err == -ENOENT)
 		err = copy_shipped(file_or_code, ret, ret_n);
 	if (err == -ENOENT)
-		return ics_refuse(
+		return fault_set(
 		        e, err,
 		        "no calendar '%s' in %.120s and none built in; give a FILE.ics, or "
 		        "set FORECACHED_CALENDARS",
 		        file_or_code, CALENDAR_DIR);
-	return err ? ics_refuse(e, err, "calendar '%s': %s", file_or_code, strerror(-err)) : 0;
+	return err ? fault_set(e, err, "calendar '%s': %s", file_or_code, strerror(-err)) : 0;
 }
 
-int ics_open(const char *file_or_code, icalcomponent **ret, struct calendar_error *reterr)
+int ics_open(const char *file_or_code, icalcomponent **ret, struct fault *reterr)
 {
-	struct calendar_error why;
+	struct fault why;
 	char *ics;
 	size_t n;
 	int err = read_calendar(file_or_code, &ics, &n, reterr);
@@ -182,5 +170,5 @@ int ics_open(const char *file_or_code, icalcomponent **ret, struct calendar_erro
 		return err;
 	err = ics_parse(ics, n, ret, &why);
 	free(ics);
-	return err ? ics_refuse(reterr, err, "%.80s: %.170s", file_or_code, why.text) : 0;
+	return err ? fault_set(reterr, err, "%.80s: %.170s", file_or_code, why.text) : 0;
 }

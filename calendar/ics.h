@@ -6,24 +6,21 @@
 #ifndef FORECACHED_CALENDAR_ICS_H
 #define FORECACHED_CALENDAR_ICS_H
 
+#include "base/fault.h"
 #include "calendar/calendar.h"
 
 #include <libical/ical.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Fills in the text; gives err. */
-__attribute__((format(printf, 3, 4))) int ics_refuse(struct calendar_error *e, int err,
-                                                     const char *fmt, ...);
-
 /* Whether the name is that of a file, not of a market. */
 bool ics_is_file(const char *s);
 
 /* Checks and parses a text; *ret is to be freed by icalcomponent_free. 0, -EINVAL or -EFBIG. */
-int ics_parse(const char *ics, size_t n, icalcomponent **ret, struct calendar_error *reterr);
+int ics_parse(const char *ics, size_t n, icalcomponent **ret, struct fault *reterr);
 
 /* Finds, checks and parses; *ret is to be freed by icalcomponent_free. 0, or as calendar_open. */
-int ics_open(const char *file_or_code, icalcomponent **ret, struct calendar_error *reterr);
+int ics_open(const char *file_or_code, icalcomponent **ret, struct fault *reterr);
 
 /*
  * Calls fn for each component of that kind in the file, in order, until it gives something else than 0,

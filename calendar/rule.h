@@ -15,6 +15,7 @@
 #ifndef FORECACHED_CALENDAR_RULE_H
 #define FORECACHED_CALENDAR_RULE_H
 
+#include "base/fault.h"
 #include "base/instant.h"
 #include "base/zone.h"
 
@@ -60,15 +61,12 @@ struct rule {
 	uint64_t minutes_of[24];
 };
 
-struct rule_error {
-	char text[256]; /* names the part: "BYMONTH: '13' is not from 1 to 12" */
-};
-
 /*
  * Reads a rule of RFC 5545, or one of the short forms of calendar.h (daily, weekdays, ..., cron),
- * which do not depend on the anchor. 0 or -EINVAL.
+ * which do not depend on the anchor. 0, or -EINVAL and a text that names the part: "BYMONTH: '13' is
+ * not from 1 to 12".
  */
-int rule_parse(const char *text, struct rule *ret, struct rule_error *reterr);
+int rule_parse(const char *text, struct rule *ret, struct fault *reterr);
 
 /*
  * The earliest instants of the rule in [from, to), ascending, at most max. Instants before dtstart

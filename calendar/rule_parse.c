@@ -5,7 +5,6 @@
 #include "calendar/civil.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +13,6 @@
 static const char weekday_name[7][3] = {"MO", "TU", "WE", "TH", "FR", "SA", "SU"};
 
 /* -- RRULE ------------------------------------------------------------------------------------ */
-
-__attribute__((format(printf, 2, 3))) static int refuse(struct rule_error *e, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof e->text, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
 
 /* A whole number in [lo, hi] that takes all of the text. */
 static bool number(const char *s, long lo, long hi, long *ret)
@@ -37,10 +26,10 @@ static bool number(const char *s, long lo, long hi, long *ret)
 	return *end == '\0' && *ret >= lo && *ret <= hi;
 }
 
-typedef int item_fn(struct rule *r, const char *part, char *item, struct rule_error *e);
+typedef int item_fn(struct rule *r, const char *part, char *item, struct fault *e);
 
 /* Calls fn for each item of a list; `list` is cut up. */
-static int each(struct rule *r, const char *part, char *list, item_fn *fn, struct rule_error *e)
+static int each(struct rule *r, const char *part, char *list, item_fn *fn, struct fault *e)
 {
 	char *item, *rest = list;
 
@@ -53,16 +42,17 @@ static int each(struct rule *r, const char *part, char *list, item_fn *fn, struc
 	return 0;
 }
 
-static int not_within(struct rule_error *e, const char *part, const char *item, int lo, int hi)
+static int not_within(struct fault *e, const char *part, const char *item, int lo, int hi)
 {
 	if (lo < 0)
-		return refuse(e, "%s: '%.40s' is not from 1 to %d or from -%d to -1", part, item,
-		              hi, hi);
-	return refuse(e, "%s: '%.40s' is not a number from %d to %d", part, item, lo, hi);
+		return fault_set(e, -EINVAL, "%s: '%.40s' is not from 1 to %d or from -%d to -1",
+		                 part, item, hi, hi);
+	return fault_set(e, -EINVAL, "%s: '%.40s' is not a number from %d to %d", part, item, lo,
+	                 hi);
 }
 
 static int add_signed(struct rule_set *s, const char *part, const char *item, int hi,
-                      struct rule_error *e)
+                      struct fault *e)
 {
 	long n;
 
@@ -72,7 +62,7 @@ static int add_signed(struct rule_set *s, const char *part, const char *item, in
 	return 0;
 }
 
-static int add_month(struct rule *r, const char *part, char *item, struct rule_error *e)
+static int add_month(struct rule *r, const char *part, char *item, struct fault *e)
 {
 	long n;
 
@@ -82,28 +72,28 @@ static int add_month(struct rule *r, const char *part, char *item, struct rule_e
 	return 0;
 }
 
-static int add_month_day(struct rule *r, const char *part, char *item, struct rule_error *e)
+static int add_month_day(struct rule *r, const char *part, char *item, struct fault *e)
 {
 	return add_signed(&r->month_day, part, item, 31, e);
 }
 
-static int add_year_day(struct rule *r, const char *part, char *item, struct rule_error *e)
+static int add_year_day(struct rule *r, const char *part, char *item, struct fault *e)
 {
 	return add_signed(&r->year_day, part, item, 366, e);
 }
 
-static int add_week_no(struct rule *r, const char *part, char *item, struct rule_error *e)
+static int add_week_no(struct rule *r, const char *part, char *item, struct fault *e)
 {
 	return add_signed(&r->week_no, part, item, 53, e);
 }
 
-static int add_set_pos(struct rule *r, const char *part, char *item, struct rule_error *e)
+static int add_set_pos(struct rule *r, const char *part, char *item, struct fault *e)
 {
 	return add_signed(&r->set_pos, part, item, 366, e);
 }
 
 /* A number from 0 on is a bit. */
-static int add_bit(uint64_t *bits, const char *part, char *item, int most, struct rule_error *e)
+static int add_bit(uint64_t *bits, const char *part, char *item, int most, struct fault *e)
 {
 	long n;
 
@@ -113,7 +103,7 @@ static int add_bit(uint64_t *bits, const char *part, char *item, int most, struc
 	return 0;
 }
 
-static int add_hour(struct rule *r, const char *part, char *item, struct rule_error *e)
+static int add_hour(struct rule *r, const char *part, char *item, struct fault *e)
 {
 	uint64_t hours = r->hours;
 	int rc = add_bit(&hours, part, item, 23, e);
@@ -122,12 +112,12 @@ static int add_hour(struct rule *r, const char *part, char *item, struct rule_er
 	return rc;
 }
 
-static int add_minute(struct rule *r, const char *part, char *item, struct rule_error *e)
+static int add_minute(struct rule *r, const char *part, char *item, struct fault *e)
 {
 	return add_bit(&r->minutes, part, item, 59, e);
 }
 
-static int add_second(struct rule *r, const char *part, char *item, struct rule_error *e)
+static int add_second(struct rule *r, const char *part, char *item, struct fault *e)
 {
 	return add_bit(&r->seconds, part, item, 59, e);
 }
@@ -142,7 +132,7 @@ static int weekday_of(const char *two)
 	return -1;
 }
 
-static int add_day(struct rule *r, const char *part, char *item, struct rule_error *e)
+static int add_day(struct rule *r, const char *part, char *item, struct fault *e)
 {
 	size_t n = strlen(item);
 	int weekday = n >= 2 ? weekday_of(item + n - 2) : -1;
@@ -156,14 +146,15 @@ static int add_day(struct rule *r, const char *part, char *item, struct rule_err
 	if (*front && (!number(front, -53, 53, &nth) || nth == 0))
 		goto bad;
 	if (r->n_days == RULE_MAX_BYDAY)
-		return refuse(e, "%s: more than %d days", part, RULE_MAX_BYDAY);
+		return fault_set(e, -EINVAL, "%s: more than %d days", part, RULE_MAX_BYDAY);
 	r->day[r->n_days++] = (struct rule_day){(int8_t)weekday, (int8_t)nth};
 	return 0;
 bad:
-	return refuse(e, "%s: '%.40s' is not a weekday like MO, 1FR or -1SU", part, item);
+	return fault_set(e, -EINVAL, "%s: '%.40s' is not a weekday like MO, 1FR or -1SU", part,
+	                 item);
 }
 
-static int read_until(struct rule *r, const char *v, struct rule_error *e)
+static int read_until(struct rule *r, const char *v, struct fault *e)
 {
 	int y, mo, d, h = 0, mi = 0, s = 0;
 	size_t n = strlen(v), i;
@@ -183,10 +174,11 @@ static int read_until(struct rule *r, const char *v, struct rule_error *e)
 	r->until_s = civil_days(y, mo, d) * 86400 + h * 3600 + mi * 60 + s;
 	return 0;
 bad:
-	return refuse(e, "UNTIL: '%.40s' is not a date like 20301231 or 20301231T235959Z", v);
+	return fault_set(e, -EINVAL,
+	                 "UNTIL: '%.40s' is not a date like 20301231 or 20301231T235959Z", v);
 }
 
-static int read_freq(struct rule *r, const char *v, struct rule_error *e)
+static int read_freq(struct rule *r, const char *v, struct fault *e)
 {
 	static const char *const name[] = {"HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"};
 	size_t i;
@@ -197,12 +189,14 @@ static int read_freq(struct rule *r, const char *v, struct rule_error *e)
 			return 0;
 		}
 	if (strcasecmp(v, "MINUTELY") == 0 || strcasecmp(v, "SECONDLY") == 0)
-		return refuse(e, "FREQ: '%s' is finer than HOURLY; list the minutes with BYMINUTE",
-		              v);
-	return refuse(e, "FREQ: '%.40s' is not HOURLY, DAILY, WEEKLY, MONTHLY or YEARLY", v);
+		return fault_set(e, -EINVAL,
+		                 "FREQ: '%s' is finer than HOURLY; list the minutes with BYMINUTE",
+		                 v);
+	return fault_set(e, -EINVAL,
+	                 "FREQ: '%.40s' is not HOURLY, DAILY, WEEKLY, MONTHLY or YEARLY", v);
 }
 
-static int read_part(struct rule *r, const char *name, char *v, struct rule_error *e)
+static int read_part(struct rule *r, const char *name, char *v, struct fault *e)
 {
 	static const struct {
 		const char *name;
@@ -238,15 +232,15 @@ static int read_part(struct rule *r, const char *name, char *v, struct rule_erro
 	}
 	if (strcasecmp(name, "WKST") == 0) {
 		if (strlen(v) != 2 || weekday_of(v) < 0)
-			return refuse(e, "WKST: '%.40s' is not a weekday like MO", v);
+			return fault_set(e, -EINVAL, "WKST: '%.40s' is not a weekday like MO", v);
 		r->week_start = weekday_of(v);
 		return 0;
 	}
-	return refuse(e, "'%.40s' is not a part of a recurrence rule", name);
+	return fault_set(e, -EINVAL, "'%.40s' is not a part of a recurrence rule", name);
 }
 
 /* What RFC 5545 forbids in combination, and what would give too much. */
-static int check(const struct rule *r, struct rule_error *e)
+static int check(const struct rule *r, struct fault *e)
 {
 	size_t i;
 	int per_day = (r->hours                 ? __builtin_popcount(r->hours)
@@ -256,28 +250,29 @@ static int check(const struct rule *r, struct rule_error *e)
 	              (r->seconds ? __builtin_popcountll(r->seconds) : 1);
 
 	if (per_day > RULE_MAX_PER_DAY)
-		return refuse(e, "the rule gives %d instants a day; the limit is %d", per_day,
-		              RULE_MAX_PER_DAY);
+		return fault_set(e, -EINVAL, "the rule gives %d instants a day; the limit is %d",
+		                 per_day, RULE_MAX_PER_DAY);
 	if (r->count && r->has_until)
-		return refuse(e, "COUNT and UNTIL exclude each other");
+		return fault_set(e, -EINVAL, "COUNT and UNTIL exclude each other");
 	if (r->week_no.any && r->freq != RULE_YEARLY)
-		return refuse(e, "BYWEEKNO goes with FREQ=YEARLY only");
+		return fault_set(e, -EINVAL, "BYWEEKNO goes with FREQ=YEARLY only");
 	if (r->year_day.any && r->freq != RULE_YEARLY && r->freq != RULE_HOURLY)
-		return refuse(e, "BYYEARDAY goes with FREQ=YEARLY or HOURLY only");
+		return fault_set(e, -EINVAL, "BYYEARDAY goes with FREQ=YEARLY or HOURLY only");
 	if (r->month_day.any && r->freq == RULE_WEEKLY)
-		return refuse(e, "BYMONTHDAY does not go with FREQ=WEEKLY");
+		return fault_set(e, -EINVAL, "BYMONTHDAY does not go with FREQ=WEEKLY");
 	for (i = 0; i < r->n_days; i++)
 		if (r->day[i].nth &&
 		    ((r->freq != RULE_MONTHLY && r->freq != RULE_YEARLY) || r->week_no.any))
-			return refuse(e, "BYDAY: a number before a weekday goes with FREQ=MONTHLY "
+			return fault_set(e, -EINVAL,
+			                 "BYDAY: a number before a weekday goes with FREQ=MONTHLY "
 			                 "or YEARLY, without BYWEEKNO");
 	if (r->set_pos.any && !r->months && !r->month_day.any && !r->year_day.any &&
 	    !r->week_no.any && !r->n_days && !r->hours && !r->minutes && !r->seconds)
-		return refuse(e, "BYSETPOS needs another BY part to choose from");
+		return fault_set(e, -EINVAL, "BYSETPOS needs another BY part to choose from");
 	return 0;
 }
 
-static int parse_rrule(char *text, struct rule *r, struct rule_error *e)
+static int parse_rrule(char *text, struct rule *r, struct fault *e)
 {
 	static const char *const once[] = {
 	        "FREQ",  "UNTIL",      "COUNT",     "INTERVAL", "BYSECOND", "BYMINUTE", "BYHOUR",
@@ -293,12 +288,12 @@ static int parse_rrule(char *text, struct rule *r, struct rule_error *e)
 		if (!*part && !rest)
 			break; /* a trailing ';' is common */
 		if (!v || !v[1])
-			return refuse(e, "'%.40s' is not NAME=VALUE", part);
+			return fault_set(e, -EINVAL, "'%.40s' is not NAME=VALUE", part);
 		*v++ = '\0';
 		for (i = 0; i < sizeof once / sizeof *once; i++)
 			if (strcasecmp(part, once[i]) == 0) {
 				if (seen & 1u << i)
-					return refuse(e, "%s: stands twice", once[i]);
+					return fault_set(e, -EINVAL, "%s: stands twice", once[i]);
 				seen |= 1u << i;
 			}
 		err = read_part(r, part, v, e);
@@ -306,7 +301,7 @@ static int parse_rrule(char *text, struct rule *r, struct rule_error *e)
 			return err;
 	}
 	if (!(seen & 1u))
-		return refuse(e, "FREQ: missing");
+		return fault_set(e, -EINVAL, "FREQ: missing");
 	return 0;
 }
 
@@ -316,7 +311,7 @@ static int parse_rrule(char *text, struct rule *r, struct rule_error *e)
  * "07:00", or ":15" with no_hour. A list of times is no product of hours and minutes, hence
  * `paired`.
  */
-static int add_clock(struct rule *r, const char *t, bool no_hour, struct rule_error *e)
+static int add_clock(struct rule *r, const char *t, bool no_hour, struct fault *e)
 {
 	int h = 0, m = 0, n = 0;
 
@@ -332,10 +327,10 @@ static int add_clock(struct rule *r, const char *t, bool no_hour, struct rule_er
 		r->minutes_of[h] |= UINT64_C(1) << m;
 		return 0;
 	}
-	return refuse(e,
-	              no_hour ? "'%.40s' is not a minute like :15"
-	                      : "'%.40s' is not a time like 09:30",
-	              t);
+	return fault_set(e, -EINVAL,
+	                 no_hour ? "'%.40s' is not a minute like :15"
+	                         : "'%.40s' is not a time like 09:30",
+	                 t);
 }
 
 /* Names of cron and of plain speech: mon, tue, ... */
@@ -387,8 +382,7 @@ static bool add_weekdays(struct rule *r, char *list)
 }
 
 /* One field of cron: star, numbers, ranges, steps, lists; into bits lo..hi. */
-static int cron_field(const char *name, char *text, int lo, int hi, uint64_t *ret,
-                      struct rule_error *e)
+static int cron_field(const char *name, char *text, int lo, int hi, uint64_t *ret, struct fault *e)
 {
 	char *item, *rest = text;
 
@@ -426,18 +420,20 @@ static int cron_field(const char *name, char *text, int lo, int hi, uint64_t *re
 	}
 	return 0;
 bad:
-	return refuse(e, "cron %s: '%.40s' is not *, a number from %d to %d, a range or a step",
-	              name, item, lo, hi);
+	return fault_set(e, -EINVAL,
+	                 "cron %s: '%.40s' is not *, a number from %d to %d, a range or a step",
+	                 name, item, lo, hi);
 }
 
-static int parse_cron(char **field, struct rule *r, struct rule_error *e)
+static int parse_cron(char **field, struct rule *r, struct fault *e)
 {
 	uint64_t minute, hour, day, month, weekday;
 	bool any_day = strcmp(field[2], "*") == 0, any_weekday = strcmp(field[4], "*") == 0;
 	int i, err;
 
 	if (!any_day && !any_weekday)
-		return refuse(e, "cron: day of month and day of week together mean \"either\"; use "
+		return fault_set(e, -EINVAL,
+		                 "cron: day of month and day of week together mean \"either\"; use "
 		                 "two schedules");
 	if ((err = cron_field("minute", field[0], 0, 59, &minute, e)) ||
 	    (err = cron_field("hour", field[1], 0, 23, &hour, e)) ||
@@ -461,7 +457,7 @@ static int parse_cron(char **field, struct rule *r, struct rule_error *e)
 	return 0;
 }
 
-static int parse_short(char *text, struct rule *r, struct rule_error *e)
+static int parse_short(char *text, struct rule *r, struct fault *e)
 {
 	char *word[6], *item, *rest = text;
 	size_t n = 0;
@@ -470,7 +466,7 @@ static int parse_short(char *text, struct rule *r, struct rule_error *e)
 		if (!*item)
 			continue;
 		if (n == 6)
-			return refuse(e, "more words than a schedule has");
+			return fault_set(e, -EINVAL, "more words than a schedule has");
 		word[n++] = item;
 	}
 	r->seconds = 1;
@@ -491,11 +487,13 @@ static int parse_short(char *text, struct rule *r, struct rule_error *e)
 		return 0;
 	}
 	if (n != 2)
-		return refuse(
-		        e, "a schedule is FREQ=..., \"weekdays 09:30\" or the five fields of cron");
+		return fault_set(
+		        e, -EINVAL,
+		        "a schedule is FREQ=..., \"weekdays 09:30\" or the five fields of cron");
 	/* said first: reading a list cuts it up */
-	refuse(e, "'%.40s' is not daily, weekdays, weekends, hourly or a list like mon,wed-fri",
-	       word[0]);
+	fault_set(e, -EINVAL,
+	          "'%.40s' is not daily, weekdays, weekends, hourly or a list like mon,wed-fri",
+	          word[0]);
 	if (!add_weekdays(r, word[0]))
 		return -EINVAL;
 	*e->text = '\0';
@@ -508,7 +506,7 @@ static int parse_short(char *text, struct rule *r, struct rule_error *e)
 	return 0;
 }
 
-int rule_parse(const char *text, struct rule *ret, struct rule_error *reterr)
+int rule_parse(const char *text, struct rule *ret, struct fault *reterr)
 {
 	struct rule r = {.interval = 1};
 	char copy[RULE_MAX_BYTES + 1];
@@ -516,7 +514,8 @@ int rule_parse(const char *text, struct rule *ret, struct rule_error *reterr)
 	int err;
 
 	if (n > RULE_MAX_BYTES)
-		return refuse(reterr, "the rule is longer than %d bytes", RULE_MAX_BYTES);
+		return fault_set(reterr, -EINVAL, "the rule is longer than %d bytes",
+		                 RULE_MAX_BYTES);
 	memcpy(copy, text + skip, n - skip + 1);
 	err = strchr(copy, '=') ? parse_rrule(copy, &r, reterr) : parse_short(copy, &r, reterr);
 	if (!err)

@@ -29,7 +29,7 @@ struct description {
 	VEC(struct onset) onset;
 	struct instant *buf; /* of VTIMEZONE_MAX_CHANGES */
 	uint32_t *steps;
-	struct calendar_error *err;
+	struct fault *err;
 };
 
 /* -- What the file says ------------------------------------------------------------------------ */
@@ -73,15 +73,15 @@ static const char *location(icalcomponent *zone)
 
 static int wrong(struct description *d, const char *what)
 {
-	return ics_refuse(d->err, -EINVAL, "VTIMEZONE '%.64s': %s", d->tzid, what);
+	return fault_set(d->err, -EINVAL, "VTIMEZONE '%.64s': %s", d->tzid, what);
 }
 
 static int add_onset(struct description *d, struct onset o)
 {
 	if (d->onset.n == VTIMEZONE_MAX_CHANGES)
-		return ics_refuse(d->err, -EFBIG,
-		                  "VTIMEZONE '%.64s': its clocks change more than %u times",
-		                  d->tzid, VTIMEZONE_MAX_CHANGES);
+		return fault_set(d->err, -EFBIG,
+		                 "VTIMEZONE '%.64s': its clocks change more than %u times", d->tzid,
+		                 VTIMEZONE_MAX_CHANGES);
 	*vec_push(&d->onset) = o;
 	return 0;
 }
@@ -119,7 +119,7 @@ static int add_recurrences(struct description *d, icalcomponent *c, struct onset
 	const struct zone_offset before = {INSTANT_NONE, o.from_s};
 	const struct zone clocks = {.offset = &before, .n_offsets = 1};
 	const struct instant first = {o.at_s * 1000000}, after = {first.us + 1};
-	struct rule_error why;
+	struct fault why;
 	struct rule rule;
 	size_t n = 0;
 	int rc = 0;
@@ -127,12 +127,12 @@ static int add_recurrences(struct description *d, icalcomponent *c, struct onset
 	if (!p || !instant_before(after, d->to))
 		return 0;
 	if (rule_parse(icalproperty_get_value_as_string(p), &rule, &why))
-		return ics_refuse(d->err, -EINVAL, "VTIMEZONE '%.64s': RRULE: %.140s", d->tzid,
-		                  why.text);
+		return fault_set(d->err, -EINVAL, "VTIMEZONE '%.64s': RRULE: %.140s", d->tzid,
+		                 why.text);
 	if (rule_expand_within(&rule, &clocks, first, after, d->to, false, d->buf,
 	                       VTIMEZONE_MAX_CHANGES, &n, d->steps))
-		return ics_refuse(d->err, -E2BIG, "VTIMEZONE '%.64s': its rules take too much work",
-		                  d->tzid);
+		return fault_set(d->err, -E2BIG, "VTIMEZONE '%.64s': its rules take too much work",
+		                 d->tzid);
 	for (size_t i = 0; i < n && !rc; i++) {
 		o.at_s = d->buf[i].us / 1000000;
 		rc = add_onset(d, o);
@@ -215,7 +215,7 @@ static struct zone *zone_of(struct description *d, struct instant from)
 }
 
 static int describe(icalcomponent *zone, const char *tzid, struct instant from, struct instant to,
-                    uint32_t *steps, struct zone **ret, struct calendar_error *reterr)
+                    uint32_t *steps, struct zone **ret, struct fault *reterr)
 {
 	struct description d = {.tzid = tzid, .to = to, .steps = steps, .err = reterr};
 	int rc;
@@ -232,7 +232,7 @@ static int describe(icalcomponent *zone, const char *tzid, struct instant from, 
 /* What a TZID that is meant to be one of its kind in the world ends in, if that is a zone here. */
 static bool zone_at_end(const char *tzid, struct instant from, struct instant to, struct zone **ret)
 {
-	struct calendar_error why;
+	struct fault why;
 
 	while (*tzid == '/') {
 		if (!calendar_zone(++tzid, from, to, ret, &why))
@@ -243,10 +243,10 @@ static bool zone_at_end(const char *tzid, struct instant from, struct instant to
 }
 
 int vtimezone_named(icalcomponent *file, const char *tzid, struct instant from, struct instant to,
-                    uint32_t *steps, struct zone **ret, struct calendar_error *reterr)
+                    uint32_t *steps, struct zone **ret, struct fault *reterr)
 {
 	int rc = file_name_ok(tzid) ? calendar_zone(tzid, from, to, ret, reterr) : -ENOENT;
-	struct calendar_error why;
+	struct fault why;
 	icalcomponent *zone;
 	const char *name;
 
@@ -256,10 +256,10 @@ int vtimezone_named(icalcomponent *file, const char *tzid, struct instant from, 
 		return 0;
 	zone = find(file, tzid);
 	if (!zone)
-		return ics_refuse(reterr, -ENOENT,
-		                  "'%.64s' is no time zone of this system (timedatectl "
-		                  "list-timezones), and the file has no VTIMEZONE of that name",
-		                  tzid);
+		return fault_set(reterr, -ENOENT,
+		                 "'%.64s' is no time zone of this system (timedatectl "
+		                 "list-timezones), and the file has no VTIMEZONE of that name",
+		                 tzid);
 	name = location(zone);
 	if (name && !calendar_zone(name, from, to, ret, &why))
 		return 0;

@@ -11,6 +11,7 @@
 #ifndef FORECACHED_CALENDAR_VTIMEZONE_H
 #define FORECACHED_CALENDAR_VTIMEZONE_H
 
+#include "base/fault.h"
 #include "calendar/ics.h"
 
 #include <stdint.h>
@@ -24,6 +25,6 @@
  * suffice.
  */
 int vtimezone_named(icalcomponent *file, const char *tzid, struct instant from, struct instant to,
-                    uint32_t *steps, struct zone **ret, struct calendar_error *reterr);
+                    uint32_t *steps, struct zone **ret, struct fault *reterr);
 
 #endif

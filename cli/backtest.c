@@ -105,7 +105,7 @@ static int open_zone(const char *calendar, const char *name, const struct series
 	struct span margin = SPAN_S(MARGIN_DAYS * INT64_C(86400));
 	struct instant from = instant_add(s->at.v[0], SPAN_US(-margin.us));
 	struct instant to = instant_add(s->at.v[s->at.n - 1], margin);
-	struct calendar_error e;
+	struct fault e;
 	int r = 0;
 
 	if (calendar)

@@ -86,7 +86,7 @@ int learned_read(void *arg, struct engine *e, struct instant now, struct fault *
 	const struct learned_file *file = arg;
 	struct pupil p = {e, file->trace, now};
 	const char *path = file->path;
-	struct record_error err;
+	struct fault err;
 	FILE *f = fopen(path, "re");
 	size_t n;
 	int rc;

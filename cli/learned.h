@@ -7,7 +7,7 @@
 #define FORECACHED_CLI_LEARNED_H
 
 #include "engine/engine.h"
-#include "sim/fault.h"
+#include "base/fault.h"
 #include "sim/trace.h"
 
 struct learned;

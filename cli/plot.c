@@ -58,23 +58,23 @@ static char *contents(FILE *f, size_t *ret_n)
 	return NULL;
 }
 
-static void explain(struct plot_error *e, int err, FILE *talk)
+static void explain(struct fault *e, int err, FILE *talk)
 {
 	size_t n;
 	char *said;
 
 	if (err == ENOENT) {
-		snprintf(e->text, sizeof(e->text),
-		         "there is no gnuplot to draw with; on Debian: apt-get "
-		         "install " PLOT_PACKAGE);
+		fault_set(e, 0,
+		          "there is no gnuplot to draw with; on Debian: apt-get "
+		          "install " PLOT_PACKAGE);
 		return;
 	}
 	if (err > 0) {
-		snprintf(e->text, sizeof(e->text), "gnuplot cannot be run: %s", strerror(err));
+		fault_set(e, 0, "gnuplot cannot be run: %s", strerror(err));
 		return;
 	}
 	said = contents(talk, &n);
-	snprintf(e->text, sizeof(e->text), "gnuplot failed: %.180s", said && *said ? said : "-");
+	fault_set(e, 0, "gnuplot failed: %.180s", said && *said ? said : "-");
 	for (char *p = e->text; *p; p++)
 		if (*p == '\n')
 			*p = ' ';
@@ -221,22 +221,19 @@ static char *inlined(const char *svg, const struct plot *p, size_t *ret_n)
 	return NULL;
 }
 
-char *plot_draw(const struct plot *p, enum plot_format format, size_t *ret_n,
-                struct plot_error *reterr)
+char *plot_draw(const struct plot *p, enum plot_format format, size_t *ret_n, struct fault *reterr)
 {
 	FILE *script = tmpfile(), *picture = tmpfile(), *talk = tmpfile();
 	char *drawn = NULL, *element;
 	int err;
 
 	if (!script || !picture || !talk) {
-		snprintf(reterr->text, sizeof(reterr->text), "a temporary file: %s",
-		         strerror(errno));
+		fault_set(reterr, 0, "a temporary file: %s", strerror(errno));
 		goto out;
 	}
 	write_script(script, p, format);
 	if (fflush(script) || ferror(script)) {
-		snprintf(reterr->text, sizeof(reterr->text), "a temporary file: %s",
-		         strerror(errno));
+		fault_set(reterr, 0, "a temporary file: %s", strerror(errno));
 		goto out;
 	}
 	rewind(script); /* the child shares its place in the file */

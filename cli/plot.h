@@ -9,6 +9,8 @@
 #ifndef FORECACHED_CLI_PLOT_H
 #define FORECACHED_CLI_PLOT_H
 
+#include "base/fault.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -41,17 +43,12 @@ struct plot {
 	size_t n_lines;
 };
 
-struct plot_error {
-	char text[256];
-};
-
 /* Is there a gnuplot in $PATH? */
 bool plot_possible(void);
 
 /*
  * The picture, n bytes and a NUL behind them, to be freed. NULL with an error that says what to do.
  */
-char *plot_draw(const struct plot *p, enum plot_format format, size_t *ret_n,
-                struct plot_error *reterr);
+char *plot_draw(const struct plot *p, enum plot_format format, size_t *ret_n, struct fault *reterr);
 
 #endif

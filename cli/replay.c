@@ -179,7 +179,7 @@ int replay_settle(struct replay *r)
 
 static int settle_zone(struct replay *r, struct instant from, struct instant to)
 {
-	struct calendar_error e;
+	struct fault e;
 	int err = 0;
 
 	if (r->calendar)
@@ -224,7 +224,7 @@ static int settle_schedules(struct replay *r, struct instant from, struct instan
 		struct learn_schedule *s = &r->schedule[i];
 		const char *text = r->schedules.item[i], *at = strstr(text, " @ ");
 		char *rule = mem_dup(text, at ? (size_t)(at - text) : strlen(text));
-		struct calendar_error e;
+		struct fault e;
 		int err;
 
 		if (at && !at[3 + strspn(at + 3, " \t")]) {

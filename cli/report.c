@@ -245,7 +245,7 @@ static int make_schedules(struct report *r, struct learn_schedule *schedule)
 		struct bytes name = intern_name(&t->endpoints, r->week.row[i].endpoint);
 		struct learn_schedule *s = &schedule[r->n_schedules];
 		struct report_schedule *mine = &r->schedule[r->n_schedules];
-		struct calendar_error e;
+		struct fault e;
 
 		if (!is_worth_a_schedule(&r->peak[i]) || !is_pattern(name))
 			continue;

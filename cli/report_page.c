@@ -118,7 +118,7 @@ struct charts {
 /* The chart, or once for all of them why there is none. True: a figure stands there. */
 static bool draw(struct charts *c, const struct plot *p)
 {
-	struct plot_error error;
+	struct fault error;
 	char *svg;
 	size_t n;
 

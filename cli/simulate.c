@@ -131,7 +131,7 @@ static int check_frontier(struct command_line *c)
 static int write_chart(const char *path, const struct frontier *f)
 {
 	struct frontier_plot *p = mem_calloc(1, sizeof(*p));
-	struct plot_error error;
+	struct fault error;
 	int status = CLI_OK;
 	char *picture;
 	bool written;

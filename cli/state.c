@@ -239,7 +239,7 @@ int cmd_import(int argc, char **argv)
 	int status = options_parse(&usage, NULL, 0, &argc, &argv);
 	bool from_file = argc == 1 && strcmp(argv[0], "-");
 	struct import im = {.status = CLI_OK};
-	struct record_error err;
+	struct fault err;
 	FILE *f = stdin;
 	size_t n = 0;
 	int rc;

@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,19 +51,8 @@ bool address_is_loopback(const char *host)
 	return !strncmp(host, "127.", 4) || !strcmp(host, "::1");
 }
 
-__attribute__((format(printf, 3, 4))) static int fail(int err, struct address_error *e,
-                                                      const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
-	va_end(ap);
-	return -err;
-}
-
 int address_listen(const char *option, const char *text, int backlog, int *ret_port,
-                   struct address_error *e)
+                   struct fault *e)
 {
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
 	struct sockaddr_in v4 = {.sin_family = AF_INET};
@@ -75,14 +63,14 @@ int address_listen(const char *option, const char *text, int backlog, int *ret_p
 	bool six;
 
 	if (!address_parse(text, host, sizeof(host), &port))
-		return fail(EINVAL, e, "%s: \"%s\" is no address", option, text);
+		return fault_set(e, -EINVAL, "%s: \"%s\" is no address", option, text);
 	six = inet_pton(AF_INET6, host, &v6.sin6_addr) == 1;
 	v6.sin6_port = v4.sin_port = htons((uint16_t)port);
 	if (!six && inet_pton(AF_INET, host, &v4.sin_addr) != 1)
-		return fail(EINVAL, e, "%s: \"%s\" is no address", option, text);
+		return fault_set(e, -EINVAL, "%s: \"%s\" is no address", option, text);
 	fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fail(errno, e, "%s: no socket: %s", option, strerror(errno));
+		return fault_set(e, -errno, "%s: no socket: %s", option, strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if ((six ? bind(fd, (struct sockaddr *)&v6, sizeof(v6))
 	         : bind(fd, (struct sockaddr *)&v4, sizeof(v4))) ||
@@ -91,12 +79,14 @@ int address_listen(const char *option, const char *text, int backlog, int *ret_p
 	if (err) {
 		close(fd);
 		if (err == EADDRINUSE)
-			return fail(err, e,
-			            "%s: %s is in use by another program: set \"%s\" to another "
-			            "address (or use --%s), \"127.0.0.1:0\" for any free port, or "
-			            "\"off\"",
-			            option, text, option, option);
-		return fail(err, e, "%s: cannot listen on %s: %s", option, text, strerror(err));
+			return fault_set(
+			        e, -err,
+			        "%s: %s is in use by another program: set \"%s\" to another "
+			        "address (or use --%s), \"127.0.0.1:0\" for any free port, or "
+			        "\"off\"",
+			        option, text, option, option);
+		return fault_set(e, -err, "%s: cannot listen on %s: %s", option, text,
+		                 strerror(err));
 	}
 	*ret_port = port;
 	if (!getsockname(fd, (struct sockaddr *)&got, &got_n))

@@ -3,6 +3,8 @@
 #ifndef FORECACHED_DAEMON_ADDRESS_H
 #define FORECACHED_DAEMON_ADDRESS_H
 
+#include "base/fault.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -12,15 +14,11 @@ bool address_parse(const char *text, char *host, size_t cap, int *ret_port);
 /* Whether only this host can connect to it. */
 bool address_is_loopback(const char *host);
 
-struct address_error {
-	char text[512]; /* what was wrong, and what to do */
-};
-
 /*
  * Listens on an address, the value of the configuration's `option`: the socket, or a negative errno
  * value. A port of 0 is any that is free; *ret_port is the one that was taken.
  */
 int address_listen(const char *option, const char *text, int backlog, int *ret_port,
-                   struct address_error *reterr);
+                   struct fault *reterr);
 
 #endif

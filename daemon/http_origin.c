@@ -757,7 +757,7 @@ static void apply_limits(struct http_origin *o)
 }
 
 int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void *arg,
-                    struct http_origin **ret, struct http_origin_error *reterr)
+                    struct http_origin **ret, struct fault *reterr)
 {
 	struct http_origin *o = mem_calloc(1, sizeof *o);
 	struct epoll_event ev = {.events = EPOLLIN};
@@ -778,13 +778,13 @@ int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void
 	o->timer = o->epoll < 0 ? -1 : timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	ev.data.fd = o->timer;
 	if (o->timer < 0 || epoll_ctl(o->epoll, EPOLL_CTL_ADD, o->timer, &ev) < 0) {
-		err = http_refuse(reterr, -errno, "no descriptor for the origin: %s",
-		                  strerror(errno));
+		err = fault_set(reterr, -errno, "no descriptor for the origin: %s",
+		                strerror(errno));
 		goto out;
 	}
 	o->multi = curl_multi_init();
 	if (!o->multi) {
-		err = http_refuse(reterr, -ENOMEM, "no memory for the origin");
+		err = fault_set(reterr, -ENOMEM, "no memory for the origin");
 		goto out;
 	}
 	curl_multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
@@ -802,7 +802,7 @@ out:
 }
 
 int http_origin_configure(struct http_origin *o, const struct http_origin_config *c,
-                          struct http_origin_error *reterr)
+                          struct fault *reterr)
 {
 	struct http_setup *s;
 	int err = http_setup_new(c, &s, reterr);

@@ -30,6 +30,7 @@
 #ifndef FORECACHED_DAEMON_HTTP_ORIGIN_H
 #define FORECACHED_DAEMON_HTTP_ORIGIN_H
 
+#include "base/fault.h"
 #include "base/instant.h"
 #include "engine/engine.h"
 
@@ -94,23 +95,22 @@ struct http_origin_config {
 /* All defaults, no routes. */
 struct http_origin_config http_origin_default(void);
 
-struct http_origin_error {
-	char text[256]; /* names the field: "url: host must not contain '{'" */
-};
-
 /* Called from http_origin_run, once for each load. It may call http_origin_load. */
 typedef void http_origin_fn(void *arg, const struct input *loaded);
 
-/* Call curl_global_init first. 0, -EINVAL, -ENOENT or -EACCES for a file, -EMFILE, ... */
+/*
+ * Call curl_global_init first. 0, -EINVAL, -ENOENT or -EACCES for a file, -EMFILE, ... The text names the
+ * field: "url: host must not contain '{'".
+ */
 int http_origin_new(const struct http_origin_config *c, http_origin_fn *fn, void *arg,
-                    struct http_origin **ret, struct http_origin_error *reterr);
+                    struct http_origin **ret, struct fault *reterr);
 
 /*
  * A new configuration for the loads from now on; those in flight end by the old one. On error
  * nothing changes. max_validators stays.
  */
 int http_origin_configure(struct http_origin *o, const struct http_origin_config *c,
-                          struct http_origin_error *reterr);
+                          struct fault *reterr);
 
 /*
  * A value of `bytes` or more is given to fn before it is handed back: http_origin_go_on() does that,

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,16 +16,6 @@
 
 #define MAX_SECRET_BYTES 16384 /* of a file with a header's value */
 #define MAX_HEADER_TEXT  32768 /* of a header with its secrets put in */
-
-int http_refuse(struct http_origin_error *e, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof e->text, fmt, ap);
-	va_end(ap);
-	return err;
-}
 
 /* Reads a file that holds a secret; the line end at its end is not part of it. */
 static int read_secret(const char *path, char *ret, size_t size, size_t *ret_n)
@@ -55,8 +44,7 @@ static int read_secret(const char *path, char *ret, size_t size, size_t *ret_n)
 }
 
 /* Puts the value of ${env:NAME} or ${file:PATH} at *p to ret, and moves *p behind it. */
-static int secret(const char **p, char *ret, size_t size, size_t *ret_n,
-                  struct http_origin_error *e)
+static int secret(const char **p, char *ret, size_t size, size_t *ret_n, struct fault *e)
 {
 	const char *end = strchr(*p, '}'), *what = *p + 2;
 	char name[PATH_MAX];
@@ -67,21 +55,21 @@ static int secret(const char **p, char *ret, size_t size, size_t *ret_n,
 
 	what += is_env ? 4 : 5;
 	if (!end || !(is_env || is_file) || end <= what || (size_t)(end - what) >= sizeof name)
-		return http_refuse(e, -EINVAL, "'${' must be ${env:NAME} or ${file:/path}");
+		return fault_set(e, -EINVAL, "'${' must be ${env:NAME} or ${file:/path}");
 	n = (size_t)(end - what);
 	memcpy(name, what, n);
 	name[n] = '\0';
 	*p = end + 1;
 	if (is_file) {
 		err = read_secret(name, ret, size, ret_n);
-		return err ? http_refuse(e, err, "%.180s: %s", name, strerror(-err)) : 0;
+		return err ? fault_set(e, err, "%.180s: %s", name, strerror(-err)) : 0;
 	}
 	value = getenv(name);
 	if (!value)
-		return http_refuse(e, -ENOENT, "$%.80s is not set", name);
+		return fault_set(e, -ENOENT, "$%.80s is not set", name);
 	*ret_n = strlen(value);
 	if (*ret_n > size)
-		return http_refuse(e, -EFBIG, "$%.80s is too long", name);
+		return fault_set(e, -EFBIG, "$%.80s is too long", name);
 	memcpy(ret, value, *ret_n);
 	return 0;
 }
@@ -96,7 +84,7 @@ static size_t name_of(const char *header)
 }
 
 /* Appends "Name: value" with its secrets put in. Error texts never have its value. */
-static int add_header(struct curl_slist **list, const char *header, struct http_origin_error *e)
+static int add_header(struct curl_slist **list, const char *header, struct fault *e)
 {
 	static const char *const ours[] = {
 	        "If-None-Match",  "If-Modified-Since", "If-Match",   "Range",           "If-Range",
@@ -108,10 +96,10 @@ static int add_header(struct curl_slist **list, const char *header, struct http_
 	int err = 0;
 
 	if (!name)
-		return http_refuse(e, -EINVAL, "must be \"Name: value\"");
+		return fault_set(e, -EINVAL, "must be \"Name: value\"");
 	for (i = 0; i < sizeof ours / sizeof *ours; i++)
 		if (strlen(ours[i]) == name && strncasecmp(ours[i], header, name) == 0)
-			return http_refuse(e, -EINVAL, "is set by the cache itself");
+			return fault_set(e, -EINVAL, "is set by the cache itself");
 	text = mem_calloc(1, MAX_HEADER_TEXT + 1);
 	while (*p && !err && n < MAX_HEADER_TEXT) {
 		if (p[0] != '$' || p[1] != '{') {
@@ -123,24 +111,24 @@ static int add_header(struct curl_slist **list, const char *header, struct http_
 			n += got;
 	}
 	if (!err && *p)
-		err = http_refuse(e, -EFBIG, "is longer than %d bytes", MAX_HEADER_TEXT);
+		err = fault_set(e, -EFBIG, "is longer than %d bytes", MAX_HEADER_TEXT);
 	for (i = 0; i < n && !err; i++)
 		if ((unsigned char)text[i] < ' ' && text[i] != '\t')
-			err = http_refuse(e, -EINVAL,
-			                  "its value has a line end or control character in it");
+			err = fault_set(e, -EINVAL,
+			                "its value has a line end or control character in it");
 	if (!err) {
 		longer = curl_slist_append(*list, text);
 		if (longer)
 			*list = longer;
 		else
-			err = http_refuse(e, -ENOMEM, "no memory");
+			err = fault_set(e, -ENOMEM, "no memory");
 	}
 	explicit_bzero(text, MAX_HEADER_TEXT);
 	free(text);
 	return err;
 }
 
-int http_header_check(const char *header, struct http_origin_error *e)
+int http_header_check(const char *header, struct fault *e)
 {
 	struct curl_slist *list = NULL;
 	int err = add_header(&list, header, e);
@@ -178,8 +166,7 @@ void http_setup_drop(struct http_setup *s)
 	free(s);
 }
 
-static int route_read(const struct http_route *c, struct http_setup_route *r,
-                      struct http_origin_error *e)
+static int route_read(const struct http_route *c, struct http_setup_route *r, struct fault *e)
 {
 	const char *why;
 	size_t i;
@@ -187,31 +174,30 @@ static int route_read(const struct http_route *c, struct http_setup_route *r,
 
 	r->match = text_copy(c->match);
 	if (!c->url)
-		return http_refuse(e, -EINVAL, "url: missing");
+		return fault_set(e, -EINVAL, "url: missing");
 	why = url_template_check(c->url, c->match);
 	if (why)
-		return http_refuse(e, -EINVAL, "url: '%.120s' %s", c->url, why);
+		return fault_set(e, -EINVAL, "url: '%.120s' %s", c->url, why);
 	r->url = text_copy(c->url);
 	r->cache_private = c->cache_private;
 	r->vary = mem_calloc(c->n_vary + 1, sizeof *r->vary);
 	for (; r->n_vary < c->n_vary; r->n_vary++)
 		r->vary[r->n_vary] = text_copy(c->vary[r->n_vary]);
 	if (content_ignore_new(c->ignore, c->n_ignore, &r->ignore, &why))
-		return http_refuse(e, -EINVAL, "ignore: %s", why);
+		return fault_set(e, -EINVAL, "ignore: %s", why);
 	for (i = 0; i < c->n_headers; i++) {
 		size_t name = name_of(c->header[i]);
-		struct http_origin_error inner;
+		struct fault inner;
 
 		err = add_header(&r->header, c->header[i], &inner);
 		if (err)
-			return http_refuse(e, err, "header %.*s: %.400s",
-			                   (int)(name < 80 ? name : 80), c->header[i], inner.text);
+			return fault_set(e, err, "header %.*s: %.400s",
+			                 (int)(name < 80 ? name : 80), c->header[i], inner.text);
 	}
 	return 0;
 }
 
-int http_setup_new(const struct http_origin_config *c, struct http_setup **ret,
-                   struct http_origin_error *e)
+int http_setup_new(const struct http_origin_config *c, struct http_setup **ret, struct fault *e)
 {
 	struct http_setup *s = mem_calloc(1, sizeof *s);
 	size_t i;
@@ -225,14 +211,13 @@ int http_setup_new(const struct http_origin_config *c, struct http_setup **ret,
 	s->scale = c->time_scale > 0 ? c->time_scale : 1;
 #define X(field, def, lo, hi, unit, help)                                                          \
 	if (!err && !(c->field >= (lo) && c->field <= (hi)))                                       \
-		err = http_refuse(e, -EINVAL,                                                      \
-		                  #field ": must be a number from %.15g to %.15g " unit,           \
-		                  (double)(lo), (double)(hi));                                     \
+		err = fault_set(e, -EINVAL, #field ": must be a number from %.15g to %.15g " unit, \
+		                (double)(lo), (double)(hi));                                       \
 	s->field = c->field;
 	HTTP_ORIGIN_TABLE(X)
 #undef X
 	if (!err && s->ca_file && access(s->ca_file, R_OK) < 0)
-		err = http_refuse(e, -errno, "ca_file: %.180s: %s", s->ca_file, strerror(errno));
+		err = fault_set(e, -errno, "ca_file: %.180s: %s", s->ca_file, strerror(errno));
 	s->route = mem_calloc(c->n_routes + 1, sizeof *s->route);
 	for (i = 0; i < c->n_routes && !err; i++) {
 		s->n_routes++;

@@ -10,6 +10,7 @@
 #define FORECACHED_DAEMON_HTTP_SETUP_H
 
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "daemon/content_hash.h"
 #include "daemon/http_origin.h"
 #include "daemon/url_template.h"
@@ -40,10 +41,10 @@ struct http_setup {
 
 /* With one user. 0, or the error of http_origin_new() for a wrong configuration. */
 int http_setup_new(const struct http_origin_config *c, struct http_setup **ret,
-                   struct http_origin_error *reterr);
+                   struct fault *reterr);
 
 /* Whether "Name: value" can be sent, and its secrets read. The error does not name the header. */
-int http_header_check(const char *header, struct http_origin_error *reterr);
+int http_header_check(const char *header, struct fault *reterr);
 
 /* One user less; the last one frees it. */
 void http_setup_drop(struct http_setup *s);
@@ -51,9 +52,5 @@ void http_setup_drop(struct http_setup *s);
 /* The first route for the key or its endpoint, and what its template takes from the key; NULL: none. */
 const struct http_setup_route *http_setup_find(const struct http_setup *s, struct bytes endpoint,
                                                struct bytes key, struct url_captures *ret);
-
-/* Fills in the text; gives err. */
-__attribute__((format(printf, 3, 4))) int http_refuse(struct http_origin_error *e, int err,
-                                                      const char *fmt, ...);
 
 #endif

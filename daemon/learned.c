@@ -149,7 +149,7 @@ static void on_timer(void *arg)
 struct learned *learned_new(struct daemon *d)
 {
 	struct learned *l = mem_calloc(1, sizeof(*l));
-	struct state_db_error err = {.text = ""};
+	struct fault err = {.text = ""};
 	struct state_db_loaded loaded = {0};
 	char path[4200];
 	int rc;

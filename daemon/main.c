@@ -314,7 +314,7 @@ static uint64_t random_u64(void)
 static int make_store(struct daemon *d)
 {
 	const struct config *c = d->setup->config;
-	struct segment_error err = {.text = ""};
+	struct fault err = {.text = ""};
 	struct store_found found = {0};
 	uint64_t host = segment_host();
 	const struct store_crew crew = {crew_run, crew_threads()};
@@ -363,7 +363,7 @@ static int make_store(struct daemon *d)
 
 static int make_engine(struct daemon *d, const struct options *o)
 {
-	struct rundir_error err = {.text = ""};
+	struct fault err = {.text = ""};
 
 	if (rundir_make(d->state_dir, !strcmp(d->setup->config->segment_mode, "0640"), &err))
 		return failed("state_directory", err.text, 1);
@@ -390,9 +390,9 @@ static int make_listeners(struct daemon *d)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
 	const struct config *c = d->setup->config;
-	struct wire_error err = {.text = ""};
-	struct resp_listen_error redis = {.text = ""};
-	struct address_error http = {.text = ""};
+	struct fault err = {.text = ""};
+	struct fault redis = {.text = ""};
+	struct fault http = {.text = ""};
 	int rc;
 
 	d->workers = workers_new(d->loop, (size_t)c->workers);
@@ -476,7 +476,7 @@ static int serve(struct daemon *d, const struct options *o)
 {
 	const struct config *c = d->setup->config;
 	bool group = !strcmp(c->segment_mode, "0640");
-	struct rundir_error err = {.text = ""};
+	struct fault err = {.text = ""};
 	int rc, lock;
 
 	d->dir = text_copy(c->dir);

@@ -133,7 +133,7 @@ static void on_fd(void *arg, uint32_t events)
 static int set_up(void *arg, const struct http_origin_config *c)
 {
 	struct slot *s = arg;
-	struct http_origin_error err = {.text = ""};
+	struct fault err = {.text = ""};
 	int rc;
 
 	if (s->http) {

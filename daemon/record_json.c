@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -319,18 +318,6 @@ int record_fields_parse(const char *text, size_t n, struct record *ret, void **r
 	return err;
 }
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct record_error *e, size_t line,
-                                                        const char *fmt, ...)
-{
-	va_list ap;
-	int n = snprintf(e->text, sizeof e->text, "line %zu: ", line);
-
-	va_start(ap, fmt);
-	vsnprintf(e->text + n, sizeof e->text - (size_t)n, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
-
 static int nibble(char c)
 {
 	return c >= '0' && c <= '9'   ? c - '0'
@@ -366,21 +353,22 @@ static bool name_take(cJSON *object, const char *member, const char *member_hex,
 	return true;
 }
 
-static int first_line(const cJSON *j, struct record_error *e)
+static int first_line(const cJSON *j, struct fault *e)
 {
 	const cJSON *format = cJSON_GetObjectItemCaseSensitive(j, "forecached");
 	const cJSON *version = cJSON_GetObjectItemCaseSensitive(j, "version");
 
 	if (!cJSON_IsString(format) || strcmp(format->valuestring, FORMAT) != 0 ||
 	    !cJSON_IsNumber(version))
-		return refuse(e, 1, "it is not an export of forecached");
+		return fault_set(e, -EINVAL, "line 1: it is not an export of forecached");
 	if (version->valuedouble != FORMAT_VERSION)
-		return refuse(e, 1, "version: %g, and this program reads version %d",
-		              version->valuedouble, FORMAT_VERSION);
+		return fault_set(e, -EINVAL,
+		                 "line 1: version: %g, and this program reads version %d",
+		                 version->valuedouble, FORMAT_VERSION);
 	return 0;
 }
 
-static int record_line(cJSON *j, size_t line, record_take_fn *fn, void *arg, struct record_error *e)
+static int record_line(cJSON *j, size_t line, record_take_fn *fn, void *arg, struct fault *e)
 {
 	const cJSON *kind = cJSON_GetObjectItemCaseSensitive(j, "kind");
 	struct record r = {0};
@@ -389,21 +377,23 @@ static int record_line(cJSON *j, size_t line, record_take_fn *fn, void *arg, str
 	int err;
 
 	if (!cJSON_IsString(kind) || !*kind->valuestring)
-		return refuse(e, line, "kind: missing or not a text");
+		return fault_set(e, -EINVAL, "line %zu: kind: missing or not a text", line);
 	r.kind = kind->valuestring;
 	if (!name_take(j, "endpoint", "endpoint_hex", &r.endpoint))
-		return refuse(e, line, "endpoint: not a text, or endpoint_hex not hexadecimal");
+		return fault_set(e, -EINVAL,
+		                 "line %zu: endpoint: not a text, or endpoint_hex not hexadecimal",
+		                 line);
 	if (!name_take(j, "name", "name_hex", &r.name))
-		return refuse(e, line, "name: not a text, or name_hex not hexadecimal");
+		return fault_set(e, -EINVAL,
+		                 "line %zu: name: not a text, or name_hex not hexadecimal", line);
 	err = fields_take(cJSON_GetObjectItemCaseSensitive(j, "fields"), &r, &memory, &why);
 	if (!err)
 		err = fn(arg, &r, &why);
 	free(memory);
-	return err ? refuse(e, line, "%s", why) : 0;
+	return err ? fault_set(e, -EINVAL, "line %zu: %s", line, why) : 0;
 }
 
-int record_import(FILE *f, record_take_fn *fn, void *arg, size_t *ret_n,
-                  struct record_error *reterr)
+int record_import(FILE *f, record_take_fn *fn, void *arg, size_t *ret_n, struct fault *reterr)
 {
 	char *line = mem_calloc(1, RECORD_MAX_BYTES + 2);
 	size_t number = 0;
@@ -416,16 +406,17 @@ int record_import(FILE *f, record_take_fn *fn, void *arg, size_t *ret_n,
 
 		number++;
 		if (n > RECORD_MAX_BYTES) {
-			err = refuse(reterr, number, "longer than %u bytes", RECORD_MAX_BYTES);
+			err = fault_set(reterr, -EINVAL, "line %zu: longer than %u bytes", number,
+			                RECORD_MAX_BYTES);
 			break;
 		}
 		if (number > 1 && strspn(line, " \t\r\n") == n)
 			continue;
 		j = parse(line, n);
 		if (!cJSON_IsObject(j))
-			err = refuse(reterr, number,
-			             number == 1 ? "it is not an export of forecached"
-			                         : "not a JSON object, or cut short");
+			err = fault_set(reterr, -EINVAL, "line %zu: %s", number,
+			                number == 1 ? "it is not an export of forecached"
+			                            : "not a JSON object, or cut short");
 		else if (number == 1)
 			err = first_line(j, reterr);
 		else
@@ -435,10 +426,10 @@ int record_import(FILE *f, record_take_fn *fn, void *arg, size_t *ret_n,
 			(*ret_n)++;
 	}
 	if (!err && ferror(f)) {
-		refuse(reterr, number + 1, "%s", strerror(errno));
+		fault_set(reterr, -EINVAL, "line %zu: %s", number + 1, strerror(errno));
 		err = errno ? -errno : -EIO;
 	} else if (!err && number == 0) {
-		err = refuse(reterr, 1, "it is empty");
+		err = fault_set(reterr, -EINVAL, "line 1: it is empty");
 	}
 	free(line);
 	return err;

@@ -10,6 +10,7 @@
 #ifndef FORECACHED_DAEMON_RECORD_JSON_H
 #define FORECACHED_DAEMON_RECORD_JSON_H
 
+#include "base/fault.h"
 #include "engine/engine.h"
 
 #include <stddef.h>
@@ -31,10 +32,6 @@ char *record_fields_text(const struct record *r);
 int record_fields_parse(const char *text, size_t n, struct record *ret, void **ret_memory,
                         const char **ret_why);
 
-struct record_error {
-	char text[256]; /* "line 7: fields: 'rate' is not a list of numbers" */
-};
-
 /*
  * The first line, then each record. 0, -EINVAL for a record that cannot be written, or -errno of
  * the stream.
@@ -42,9 +39,11 @@ struct record_error {
 int record_export_begin(FILE *f);
 int record_export(FILE *f, const struct record *r);
 
-/* Import hands each record to fn, which says 0, or -EINVAL and why; the first error ends it. */
+/*
+ * Import hands each record to fn, which says 0, or -EINVAL and why; the first error ends it. The
+ * text names the line: "line 7: fields: 'rate' is not a list of numbers".
+ */
 typedef int record_take_fn(void *arg, const struct record *r, const char **ret_why);
-int record_import(FILE *f, record_take_fn *fn, void *arg, size_t *ret_n,
-                  struct record_error *reterr);
+int record_import(FILE *f, record_take_fn *fn, void *arg, size_t *ret_n, struct fault *reterr);
 
 #endif

@@ -24,16 +24,13 @@
 #ifndef FORECACHED_DAEMON_RESP_H
 #define FORECACHED_DAEMON_RESP_H
 
+#include "base/fault.h"
 #include "daemon/daemon.h"
 
 struct resp;
 
-struct resp_listen_error {
-	char text[512]; /* what was wrong, and what to do */
-};
-
 /* 0, or a negative errno value. *ret is NULL with 0 when the configuration wants no listener. */
-int resp_new(struct daemon *d, struct resp **ret, struct resp_listen_error *reterr);
+int resp_new(struct daemon *d, struct resp **ret, struct fault *reterr);
 void resp_free(struct resp **r);
 
 /* Takes over what a reload may change. */

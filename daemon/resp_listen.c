@@ -13,7 +13,6 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,34 +124,17 @@ static void on_idle(void *arg)
 
 /* -- Listening -------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static int fail(struct resp_listen_error *e, const char *fmt,
-                                                      ...)
+static int listen_tcp(struct resp *r, const char *where, struct fault *e)
 {
-	int err = errno ? errno : EINVAL;
-	va_list ap;
+	int rc = address_listen("redis", where, BACKLOG, &r->port, e);
 
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
-	va_end(ap);
-	return -err;
-}
-
-static int listen_tcp(struct resp *r, const char *where, struct resp_listen_error *e)
-{
-	struct address_error why;
-	int rc;
-
-	rc = address_listen("redis", where, BACKLOG, &r->port, &why);
-	if (rc < 0) {
-		errno = -rc;
-		return fail(e, "%s", why.text);
-	}
+	if (rc < 0)
+		return rc;
 	rc = acceptor_start(&r->tcp, r->d->loop, rc);
-	errno = -rc;
-	return rc ? fail(e, "redis: %s", strerror(-rc)) : 0;
+	return rc ? fault_set(e, rc, "redis: %s", strerror(-rc)) : 0;
 }
 
-static int listen_unix(struct resp *r, struct resp_listen_error *e)
+static int listen_unix(struct resp *r, struct fault *e)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	size_t n = strlen(r->d->dir) + sizeof("/resp.sock");
@@ -160,10 +142,9 @@ static int listen_unix(struct resp *r, struct resp_listen_error *e)
 
 	r->unix_path = mem_calloc(n, 1);
 	snprintf(r->unix_path, n, "%s/resp.sock", r->d->dir);
-	errno = ENAMETOOLONG;
 	if (n > sizeof(sa.sun_path))
-		return fail(
-		        e,
+		return fault_set(
+		        e, -ENAMETOOLONG,
 		        "redis_socket: %s is longer than a socket's name can be (%zu): choose a "
 		        "shorter run directory, or set \"redis_socket\" to \"off\"",
 		        r->unix_path, sizeof(sa.sun_path) - 1);
@@ -172,34 +153,32 @@ static int listen_unix(struct resp *r, struct resp_listen_error *e)
 	unlink(r->unix_path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(fd, BACKLOG)) {
-		rc = fail(e, "redis_socket: cannot listen on %s: %s", r->unix_path,
-		          strerror(errno));
+		rc = fault_set(e, -errno, "redis_socket: cannot listen on %s: %s", r->unix_path,
+		               strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return rc;
 	}
 	rc = acceptor_start(&r->unix_socket, r->d->loop, fd);
-	errno = -rc;
-	return rc ? fail(e, "redis_socket: %s", strerror(-rc)) : 0;
+	return rc ? fault_set(e, rc, "redis_socket: %s", strerror(-rc)) : 0;
 }
 
 /* The first line of the file. */
-static int read_password(struct resp *r, const char *file, struct resp_listen_error *e)
+static int read_password(struct resp *r, const char *file, struct fault *e)
 {
 	char line[1024];
 	FILE *f;
 
-	errno = 0;
 	f = fopen(file, "re");
 	if (!f)
-		return fail(e, "redis_password_file: %s: %s", file, strerror(errno));
+		return fault_set(e, -errno, "redis_password_file: %s: %s", file, strerror(errno));
 	if (!fgets(line, sizeof(line), f))
 		line[0] = '\0';
 	fclose(f);
 	line[strcspn(line, "\r\n")] = '\0';
-	errno = EINVAL;
 	if (!*line)
-		return fail(e, "redis_password_file: %s: its first line is empty", file);
+		return fault_set(e, -EINVAL, "redis_password_file: %s: its first line is empty",
+		                 file);
 	r->password = text_copy(line);
 	explicit_bzero(line, sizeof(line));
 	return 0;
@@ -233,7 +212,7 @@ void resp_configure(struct resp *r)
 	r->limits.bulk_bytes = (size_t)c->redis_bulk_bytes;
 }
 
-int resp_new(struct daemon *d, struct resp **ret, struct resp_listen_error *reterr)
+int resp_new(struct daemon *d, struct resp **ret, struct fault *reterr)
 {
 	const struct config *c = d->setup->config;
 	struct resp *r;

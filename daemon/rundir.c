@@ -5,24 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-__attribute__((format(printf, 3, 4))) static int fail(struct rundir_error *e, int rc,
-                                                      const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
-	va_end(ap);
-	return rc;
-}
 
 char *rundir_default(const char **ret_from)
 {
@@ -37,19 +25,19 @@ char *rundir_default(const char **ret_from)
 	return text_copy(path);
 }
 
-int rundir_make(const char *dir, bool group, struct rundir_error *reterr)
+int rundir_make(const char *dir, bool group, struct fault *reterr)
 {
 	struct stat st;
 
 	if (mkdir(dir, group ? 0750 : 0700) && errno != EEXIST)
-		return fail(reterr, -errno, "%s: cannot be made: %s", dir, strerror(errno));
+		return fault_set(reterr, -errno, "%s: cannot be made: %s", dir, strerror(errno));
 	if (stat(dir, &st))
-		return fail(reterr, -errno, "%s: %s", dir, strerror(errno));
+		return fault_set(reterr, -errno, "%s: %s", dir, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
-		return fail(reterr, -ENOTDIR, "%s: is not a directory", dir);
+		return fault_set(reterr, -ENOTDIR, "%s: is not a directory", dir);
 	if (access(dir, R_OK | W_OK | X_OK))
-		return fail(reterr, -errno, "%s: no permission to write there as user %u: %s", dir,
-		            (unsigned)geteuid(), strerror(errno));
+		return fault_set(reterr, -errno, "%s: no permission to write there as user %u: %s",
+		                 dir, (unsigned)geteuid(), strerror(errno));
 	return 0;
 }
 
@@ -63,7 +51,7 @@ static long holder(int fd)
 	return strtol(text, NULL, 10);
 }
 
-int rundir_lock(const char *dir, bool group, struct rundir_error *reterr)
+int rundir_lock(const char *dir, bool group, struct fault *reterr)
 {
 	char path[4200], pid[32];
 	struct stat st;
@@ -72,31 +60,33 @@ int rundir_lock(const char *dir, bool group, struct rundir_error *reterr)
 	if (rc)
 		return rc;
 	if (stat(dir, &st))
-		return fail(reterr, -errno, "%s: %s", dir, strerror(errno));
+		return fault_set(reterr, -errno, "%s: %s", dir, strerror(errno));
 	if (st.st_mode & 0027)
-		return fail(reterr, -EPERM,
-		            "%s: is open to other users (mode %04o), who could read and write the "
-		            "cache: chmod 0700 it",
-		            dir, (unsigned)(st.st_mode & 07777));
+		return fault_set(
+		        reterr, -EPERM,
+		        "%s: is open to other users (mode %04o), who could read and write the "
+		        "cache: chmod 0700 it",
+		        dir, (unsigned)(st.st_mode & 07777));
 	snprintf(path, sizeof(path), "%s/lock", dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return fail(reterr, -errno, "%s: %s", path, strerror(errno));
+		return fault_set(reterr, -errno, "%s: %s", path, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
 		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 		if (rc == -EBUSY)
-			fail(reterr, rc,
-			     "%s: forecached with pid %ld serves this directory: stop it, or give "
-			     "--dir",
-			     dir, holder(fd));
+			fault_set(reterr, rc,
+			          "%s: forecached with pid %ld serves this directory: stop it, or "
+			          "give "
+			          "--dir",
+			          dir, holder(fd));
 		else
-			fail(reterr, rc, "%s: %s", path, strerror(errno));
+			fault_set(reterr, rc, "%s: %s", path, strerror(errno));
 		close(fd);
 		return rc;
 	}
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
 	if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)n, 0) != n) {
-		rc = fail(reterr, -errno, "%s: cannot be written: %s", path, strerror(errno));
+		rc = fault_set(reterr, -errno, "%s: cannot be written: %s", path, strerror(errno));
 		close(fd);
 		return rc;
 	}

@@ -6,12 +6,10 @@
 #ifndef FORECACHED_DAEMON_RUNDIR_H
 #define FORECACHED_DAEMON_RUNDIR_H
 
+#include "base/fault.h"
+
 #include <stdbool.h>
 #include <stddef.h>
-
-struct rundir_error {
-	char text[512];
-};
 
 /*
  * The directory that is meant when none is given: $FORECACHED_DIR, else
@@ -24,9 +22,9 @@ char *rundir_default(const char **ret_from);
  * descriptor to keep open, or a negative errno value: -EBUSY when another daemon has it (the text
  * names its pid), -EPERM when the directory is open to others.
  */
-int rundir_lock(const char *dir, bool group, struct rundir_error *reterr);
+int rundir_lock(const char *dir, bool group, struct fault *reterr);
 
 /* Makes a private directory below one that exists. 0, or a negative errno value with the text. */
-int rundir_make(const char *dir, bool group, struct rundir_error *reterr);
+int rundir_make(const char *dir, bool group, struct fault *reterr);
 
 #endif

@@ -107,18 +107,16 @@ struct schedule_rule schedule_rule_of_config(const struct config *c,
 }
 
 static int read_start(const char *text, const struct zone *z, struct instant *ret,
-                      struct calendar_error *err)
+                      struct fault *err)
 {
-	struct calendar_error why;
+	struct fault why;
 	int rc = calendar_instant(text, z, ret, &why);
 
-	if (rc)
-		snprintf(err->text, sizeof(err->text), "start: %.200s", why.text);
-	return rc;
+	return rc ? fault_set(err, rc, "start: %.200s", why.text) : 0;
 }
 
 int schedule_rule_expand(const struct schedule_rule *r, struct instant wall, struct span ahead,
-                         struct instant *ret, size_t max, size_t *ret_n, struct calendar_error *err)
+                         struct instant *ret, size_t max, size_t *ret_n, struct fault *err)
 {
 	struct instant from = {wall.us - 400 * DAY.us}, to = {wall.us + ahead.us};
 	struct instant reach = {to.us + 400 * DAY.us}, start;
@@ -126,11 +124,9 @@ int schedule_rule_expand(const struct schedule_rule *r, struct instant wall, str
 	struct zone *z = NULL;
 	int rc;
 
-	if (strstr(r->rrule, "COUNT=") && !r->start) {
-		snprintf(err->text, sizeof(err->text),
-		         "rrule: COUNT needs a start: when is the first one?");
-		return -EINVAL;
-	}
+	if (strstr(r->rrule, "COUNT=") && !r->start)
+		return fault_set(err, -EINVAL,
+		                 "rrule: COUNT needs a start: when is the first one?");
 	rc = r->calendar ? calendar_open(r->calendar, r->tz, from, reach, &z, err)
 	                 : calendar_zone(r->tz, from, reach, &z, err);
 	rc = rc ? rc : read_start(r->start ? r->start : ANCHOR, z, &start, err);
@@ -144,7 +140,7 @@ int schedule_rule_expand(const struct schedule_rule *r, struct instant wall, str
  * events that come every hour are not walked over for years.
  */
 int schedule_rule_next(const struct schedule_rule *r, struct instant wall, struct span ahead,
-                       struct instant *ret, size_t max, size_t *ret_n, struct calendar_error *err)
+                       struct instant *ret, size_t max, size_t *ret_n, struct fault *err)
 {
 	size_t least = max < SCHEDULE_RULE_LEAST ? max : SCHEDULE_RULE_LEAST, n;
 	int rc = schedule_rule_expand(r, wall, ahead, ret, max, ret_n, err);
@@ -176,8 +172,7 @@ static struct span shortest_gap(const struct instant *at, size_t n)
 }
 
 int schedule_rule_try(const struct schedule_rule *r, struct instant wall, struct span ahead,
-                      struct instant ret[SCHEDULE_RULE_TRIED], size_t *ret_n,
-                      struct calendar_error *err)
+                      struct instant ret[SCHEDULE_RULE_TRIED], size_t *ret_n, struct fault *err)
 {
 	struct span gap;
 	int rc = schedule_rule_next(r, wall, ahead, ret, SCHEDULE_RULE_TRIED, ret_n, err);
@@ -185,20 +180,19 @@ int schedule_rule_try(const struct schedule_rule *r, struct instant wall, struct
 	if (rc)
 		return rc;
 	gap = shortest_gap(ret, *ret_n);
-	if (r->lead.us > gap.us) {
-		snprintf(err->text, sizeof(err->text),
-		         "lead: %.15g s is longer than the time between two instants, %.15g s: the "
-		         "loads for one would begin before the one before it",
-		         span_s(r->lead), span_s(gap));
-		return -EINVAL;
-	}
+	if (r->lead.us > gap.us)
+		return fault_set(
+		        err, -EINVAL,
+		        "lead: %.15g s is longer than the time between two instants, %.15g s: the "
+		        "loads for one would begin before the one before it",
+		        span_s(r->lead), span_s(gap));
 	return 0;
 }
 
 struct instant schedule_rule_calendar_end(const struct schedule_rule *r, struct instant wall)
 {
 	struct instant end = INSTANT_NONE, until;
-	struct calendar_error ignored;
+	struct fault ignored;
 	struct zone *z = NULL;
 
 	if (!r->calendar ||

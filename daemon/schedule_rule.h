@@ -9,6 +9,7 @@
 #ifndef FORECACHED_DAEMON_SCHEDULE_RULE_H
 #define FORECACHED_DAEMON_SCHEDULE_RULE_H
 
+#include "base/fault.h"
 #include "base/instant.h"
 #include "calendar/calendar.h"
 #include "daemon/config.h"
@@ -63,23 +64,21 @@ void schedule_rule_take_source(struct schedule_rule *r, bool zone_given);
  * COUNT without a start.
  */
 int schedule_rule_expand(const struct schedule_rule *r, struct instant wall, struct span ahead,
-                         struct instant *ret, size_t max, size_t *ret_n,
-                         struct calendar_error *err);
+                         struct instant *ret, size_t max, size_t *ret_n, struct fault *err);
 
 /*
  * The same, but where there are fewer than SCHEDULE_RULE_LEAST (or max) within that time, those that come
  * first after it, as far as SCHEDULE_RULE_NEVER. 0 with *ret_n = 0: it does not fire within that.
  */
 int schedule_rule_next(const struct schedule_rule *r, struct instant wall, struct span ahead,
-                       struct instant *ret, size_t max, size_t *ret_n, struct calendar_error *err);
+                       struct instant *ret, size_t max, size_t *ret_n, struct fault *err);
 
 /*
  * Whether the rule makes sense, and its next instants as schedule_rule_next() gives them. 0 with
  * *ret_n = 0: it does not fire. -EINVAL, too, when its lead is longer than the time between two of them.
  */
 int schedule_rule_try(const struct schedule_rule *r, struct instant wall, struct span ahead,
-                      struct instant ret[SCHEDULE_RULE_TRIED], size_t *ret_n,
-                      struct calendar_error *err);
+                      struct instant ret[SCHEDULE_RULE_TRIED], size_t *ret_n, struct fault *err);
 
 /* The midnight after the last special day of the rule's calendar; NONE: it knows none. */
 struct instant schedule_rule_calendar_end(const struct schedule_rule *r, struct instant wall);

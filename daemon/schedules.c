@@ -91,7 +91,7 @@ int schedules_check(struct setup *s, struct instant now, bool strict, struct con
 	for (size_t i = 0; i < c->schedules.n; i++) {
 		struct schedule_rule r =
 		        schedule_rule_of_config(c, &c->schedules.v[i], s->event_zones.v[i]);
-		struct calendar_error err = {""};
+		struct fault err = {""};
 		struct instant next[SCHEDULE_RULE_TRIED];
 		size_t n;
 		int rc = schedule_rule_try(&r, now, span_from_s(c->schedule_ahead), next, &n, &err);
@@ -150,7 +150,7 @@ struct expansion {
 	struct instant *at;
 	struct instant calendar_end;
 	int rc;
-	struct calendar_error err;
+	struct fault err;
 };
 
 static void expansion_work(void *job)
@@ -610,7 +610,7 @@ struct addition {
 	struct instant wall, next[SCHEDULE_RULE_TRIED];
 	struct span ahead;
 	size_t n;
-	struct calendar_error err;
+	struct fault err;
 	schedules_added_fn *fn;
 	void *arg;
 };
@@ -622,7 +622,7 @@ static void addition_work(void *job)
 
 	schedule_rule_take_source(&a->rule, a->has_tz);
 	if (!schedule_rule_try(&a->rule, a->wall, a->ahead, a->next, &a->n, &a->err) && !a->n)
-		snprintf(a->err.text, sizeof(a->err.text), "rrule: %s", NEVER_FIRES);
+		fault_set(&a->err, 0, "rrule: %s", NEVER_FIRES);
 }
 
 static void addition_drop(void *job)
@@ -660,7 +660,7 @@ static void addition_done(void *job)
 {
 	struct addition *a = job;
 	struct schedules *l = a->list;
-	char text[300] = "";
+	char text[sizeof(a->err.text)] = "";
 	struct pack w;
 	int status = STATUS_OK;
 

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,31 +16,20 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-__attribute__((format(printf, 3, 4))) static int fail(struct segment_error *e, int rc,
-                                                      const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
-	va_end(ap);
-	return rc;
-}
-
-static int too_small(const char *dir, uint64_t bytes, struct segment_error *reterr)
+static int too_small(const char *dir, uint64_t bytes, struct fault *reterr)
 {
 	struct statvfs fs = {0};
 	double mib = 1048576.0;
 
 	if (statvfs(dir, &fs))
-		return fail(reterr, -ENOSPC, "%s: no room for a segment of %.1f MiB", dir,
-		            (double)bytes / mib);
-	return fail(reterr, -ENOSPC,
-	            "%s: has %.1f MiB free of %.1f MiB, the segment takes %.1f MiB: lower "
-	            "segment_bytes, or "
-	            "enlarge it (mount -o remount,size=...)",
-	            dir, (double)fs.f_bavail * (double)fs.f_frsize / mib,
-	            (double)fs.f_blocks * (double)fs.f_frsize / mib, (double)bytes / mib);
+		return fault_set(reterr, -ENOSPC, "%s: no room for a segment of %.1f MiB", dir,
+		                 (double)bytes / mib);
+	return fault_set(reterr, -ENOSPC,
+	                 "%s: has %.1f MiB free of %.1f MiB, the segment takes %.1f MiB: lower "
+	                 "segment_bytes, or "
+	                 "enlarge it (mount -o remount,size=...)",
+	                 dir, (double)fs.f_bavail * (double)fs.f_frsize / mib,
+	                 (double)fs.f_blocks * (double)fs.f_frsize / mib, (double)bytes / mib);
 }
 
 /* Asked first, so that a segment that cannot fit does not fill the memory on its way to failing. */
@@ -53,7 +41,7 @@ static bool may_fit(const char *dir, uint64_t bytes)
 }
 
 /* The symlink is renamed into place: a reader finds the old one or the new one. */
-static int link_to(const char *path, const char *run_dir, struct segment_error *reterr)
+static int link_to(const char *path, const char *run_dir, struct fault *reterr)
 {
 	char link[4200], tmp[4200];
 
@@ -61,7 +49,7 @@ static int link_to(const char *path, const char *run_dir, struct segment_error *
 	snprintf(tmp, sizeof(tmp), "%s/segment.new", run_dir);
 	unlink(tmp);
 	if (symlink(path, tmp) || rename(tmp, link))
-		return fail(reterr, -errno, "%s: cannot be made: %s", link, strerror(errno));
+		return fault_set(reterr, -errno, "%s: cannot be made: %s", link, strerror(errno));
 	return 0;
 }
 
@@ -92,7 +80,7 @@ static int reopen(const char *path, uint64_t bytes, mode_t mode)
 }
 
 int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, mode_t mode,
-                 struct segment *ret, struct segment_error *reterr)
+                 struct segment *ret, struct fault *reterr)
 {
 	long page = sysconf(_SC_PAGESIZE);
 	struct segment s = {0};
@@ -111,23 +99,23 @@ int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, m
 	if (fd < 0) {
 		fd = open(s.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 		if (fd < 0)
-			return fail(reterr, -errno, "%.300s: cannot be made: %s", s.path,
-			            strerror(errno));
+			return fault_set(reterr, -errno, "%.300s: cannot be made: %s", s.path,
+			                 strerror(errno));
 		rc = fchmod(fd, mode) ? errno : posix_fallocate(fd, 0, (off_t)bytes);
 		if (rc) {
 			close(fd);
 			unlink(s.path);
 			return rc == ENOSPC || rc == EFBIG
 			               ? too_small(segment_dir, bytes, reterr)
-			               : fail(reterr, -rc, "%.300s: %s", s.path, strerror(rc));
+			               : fault_set(reterr, -rc, "%.300s: %s", s.path, strerror(rc));
 		}
 	}
 	s.mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	rc = -errno;
 	close(fd);
 	if (s.mem == MAP_FAILED)
-		return drop(&s, fail(reterr, rc, "%.300s: cannot be mapped: %s", s.path,
-		                     strerror(-rc)));
+		return drop(&s, fault_set(reterr, rc, "%.300s: cannot be mapped: %s", s.path,
+		                          strerror(-rc)));
 	/* all pages at once, at a tenth of what it takes one by one; where the kernel cannot: one by one */
 	(void)madvise(s.mem, bytes, MADV_POPULATE_WRITE);
 	rc = link_to(s.path, run_dir, reterr);

@@ -10,6 +10,7 @@
 #ifndef FORECACHED_DAEMON_SEGMENT_H
 #define FORECACHED_DAEMON_SEGMENT_H
 
+#include "base/fault.h"
 #include "base/instant.h"
 
 #include <stdbool.h>
@@ -23,13 +24,9 @@ struct segment {
 	bool used_before; /* may hold an earlier daemon's entries */
 };
 
-struct segment_error {
-	char text[512];
-};
-
 /* 0; -ENOSPC: does not fit segment_dir; or another negative errno value, with the text. */
 int segment_open(const char *segment_dir, const char *run_dir, uint64_t bytes, mode_t mode,
-                 struct segment *ret, struct segment_error *reterr);
+                 struct segment *ret, struct fault *reterr);
 
 /* Unmaps it; the file stays. */
 void segment_close(struct segment *s);

@@ -23,9 +23,9 @@
 
 /* Which of the two it was is only known by trying the zone without the calendar. */
 static int wrong_zone(const char *name, struct instant from, struct instant to, int rc,
-                      const struct calendar_error *why, struct config_error *reterr)
+                      const struct fault *why, struct config_error *reterr)
 {
-	struct calendar_error ignored;
+	struct fault ignored;
 	struct zone *z = NULL;
 
 	if (calendar_zone(name, from, to, &z, &ignored))
@@ -41,7 +41,7 @@ int setup_zone(struct setup *s, const char *name, const char *calendar, struct i
                const struct zone **ret, struct config_error *reterr)
 {
 	struct instant from = {now.us - 2 * YEAR.us}, to = {now.us + 20 * YEAR.us};
-	struct calendar_error err = {""};
+	struct fault err = {""};
 	struct setup_zone z;
 	int rc;
 
@@ -288,7 +288,7 @@ int setup_with_origin(const struct setup *s, size_t i, double time_scale, setup_
 }
 
 struct origin_check {
-	struct http_origin_error err;
+	struct fault err;
 };
 
 static void ignore_load(void *arg, const struct input *loaded)
@@ -344,7 +344,7 @@ static int check_rule(const struct config *c, size_t i, struct config_error *ret
 
 static int check_headers(const struct config_origin *o, struct config_error *reterr)
 {
-	struct http_origin_error err;
+	struct fault err;
 	char path[256];
 
 	for (size_t i = 0; i < o->headers.n; i++) {

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,17 +87,6 @@ static int64_t real_ms(void)
 static struct timespec ms_to_timespec(int64_t ms)
 {
 	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-}
-
-__attribute__((format(printf, 3, 4))) static int refuse(struct state_db_error *e, int err,
-                                                        const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof e->text, fmt, ap);
-	va_end(ap);
-	return err;
 }
 
 struct state_db_config state_db_default(void)
@@ -313,7 +301,7 @@ static int file_open_once(struct state_db *db, enum content *ret_content, int64_
 }
 
 /* Opens the file; what cannot be used is set aside once. 0 with *reterr empty or a warning. */
-static int file_open(struct state_db *db, struct state_db_error *reterr)
+static int file_open(struct state_db *db, struct fault *reterr)
 {
 	enum content content = CONTENT_OURS;
 	char aside[PATH_MAX + 64], why[160];
@@ -325,13 +313,13 @@ static int file_open(struct state_db *db, struct state_db_error *reterr)
 		return 0;
 	if (!rc && content == CONTENT_FOREIGN) {
 		file_close(db);
-		return refuse(reterr, -EINVAL,
-		              "%.300s is another program's database: give a path of its own",
-		              db->path);
+		return fault_set(reterr, -EINVAL,
+		                 "%.300s is another program's database: give a path of its own",
+		                 db->path);
 	}
 	if (rc && !is_damage(rc)) {
-		refuse(reterr, 0, "%.300s: %s", db->path,
-		       db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
+		fault_set(reterr, 0, "%.300s: %s", db->path,
+		          db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
 		file_close(db);
 		return errno_of(rc);
 	}
@@ -342,17 +330,17 @@ static int file_open(struct state_db *db, struct state_db_error *reterr)
 		         (long long)version, STATE_DB_VERSION);
 	err = set_aside(db, rc ? "damaged" : "newer", aside, sizeof aside);
 	if (err)
-		return refuse(reterr, err, "%.200s %.120s and cannot be renamed: %s", db->path, why,
-		              strerror(-err));
+		return fault_set(reterr, err, "%.200s %.120s and cannot be renamed: %s", db->path,
+		                 why, strerror(-err));
 	rc = file_open_once(db, &content, &version);
 	if (rc) {
-		refuse(reterr, 0, "%.300s: %s", db->path,
-		       db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
+		fault_set(reterr, 0, "%.300s: %s", db->path,
+		          db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
 		file_close(db);
 		return errno_of(rc);
 	}
-	refuse(reterr, 0, "%.150s %.120s: set aside as %.180s, learning begins anew", db->path, why,
-	       aside);
+	fault_set(reterr, 0, "%.150s %.120s: set aside as %.180s, learning begins anew", db->path,
+	          why, aside);
 	return 0;
 }
 
@@ -525,7 +513,7 @@ static void warn(struct state_db *db, const char *text, bool always)
 /* Tries to bring a batch to disk. 0 or a negative errno value; counts and warns. */
 static int try_batch(struct state_db *db, const struct item *first)
 {
-	struct state_db_error e = {""};
+	struct fault e = {""};
 	char aside[PATH_MAX + 64], text[256] = "";
 	int rc = SQLITE_OK, err = 0;
 
@@ -894,7 +882,7 @@ static int load_where(sqlite3 *sql, const char *where, record_fn *fn, void *arg,
 }
 
 int state_db_load(struct state_db *db, record_fn *fn, void *arg, struct state_db_loaded *ret,
-                  struct state_db_error *reterr)
+                  struct fault *reterr)
 {
 	char why[160] = "", aside[PATH_MAX + 64];
 	int rc, err = 0;
@@ -903,25 +891,26 @@ int state_db_load(struct state_db *db, record_fn *fn, void *arg, struct state_db
 	*reterr->text = '\0';
 	pthread_mutex_lock(&db->file);
 	if (!db->sql) {
-		err = refuse(reterr, -EIO, "%.300s is not open", db->path);
+		err = fault_set(reterr, -EIO, "%.300s is not open", db->path);
 		goto out;
 	}
 	rc = check_structure(db->sql, why, sizeof why);
 	if (rc && is_damage(rc)) {
-		struct state_db_error e;
+		struct fault e;
 
 		err = set_aside(db, "damaged", aside, sizeof aside);
 		if (!err)
 			err = file_open(db, &e);
 		if (err)
-			refuse(reterr, err,
-			       "%.200s is damaged (%.100s) and cannot be set aside: %s", db->path,
-			       why, strerror(-err));
+			fault_set(reterr, err,
+			          "%.200s is damaged (%.100s) and cannot be set aside: %s",
+			          db->path, why, strerror(-err));
 		else
-			refuse(reterr, 0,
-			       "%.150s is damaged (%.100s): set aside as %.180s, learning begins "
-			       "anew",
-			       db->path, why, aside);
+			fault_set(
+			        reterr, 0,
+			        "%.150s is damaged (%.100s): set aside as %.180s, learning begins "
+			        "anew",
+			        db->path, why, aside);
 		goto out;
 	}
 	if (!rc)
@@ -931,14 +920,14 @@ int state_db_load(struct state_db *db, record_fn *fn, void *arg, struct state_db
 	if (!rc)
 		rc = load_where(db->sql, "kind = 'key'", fn, arg, ret);
 	if (rc)
-		err = refuse(reterr, errno_of(rc) ? errno_of(rc) : -EIO,
-		             "%.200s: after %llu records: %.100s", db->path,
-		             (unsigned long long)ret->records, sqlite3_errmsg(db->sql));
+		err = fault_set(reterr, errno_of(rc) ? errno_of(rc) : -EIO,
+		                "%.200s: after %llu records: %.100s", db->path,
+		                (unsigned long long)ret->records, sqlite3_errmsg(db->sql));
 	else if (ret->dropped)
-		refuse(reterr, 0,
-		       "%.200s: %llu of %llu records fail their checksum and were left out",
-		       db->path, (unsigned long long)ret->dropped,
-		       (unsigned long long)(ret->records + ret->dropped));
+		fault_set(reterr, 0,
+		          "%.200s: %llu of %llu records fail their checksum and were left out",
+		          db->path, (unsigned long long)ret->dropped,
+		          (unsigned long long)(ret->records + ret->dropped));
 out:
 	pthread_mutex_unlock(&db->file);
 	return err;
@@ -988,7 +977,7 @@ int state_db_history(struct state_db *db, struct bytes endpoint, struct instant 
 /* -- Life ------------------------------------------------------------------------------------- */
 
 /* Says by errno what SQLite only calls "unable to open". */
-static int check_path(struct state_db *db, struct state_db_error *e)
+static int check_path(struct state_db *db, struct fault *e)
 {
 	char lock[PATH_MAX + 8];
 	struct stat st;
@@ -997,18 +986,18 @@ static int check_path(struct state_db *db, struct state_db_error *e)
 	snprintf(lock, sizeof lock, "%s.lock", db->path);
 	db->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (db->lock_fd < 0)
-		return refuse(e, -errno, "%.300s: %s", lock, strerror(errno));
+		return fault_set(e, -errno, "%.300s: %s", lock, strerror(errno));
 	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK
-		               ? refuse(e, -EBUSY, "%.300s is in use by another forecached",
-		                        db->path)
-		               : refuse(e, -errno, "%.300s: %s", lock, strerror(errno));
+		               ? fault_set(e, -EBUSY, "%.300s is in use by another forecached",
+		                           db->path)
+		               : fault_set(e, -errno, "%.300s: %s", lock, strerror(errno));
 	fd = open(db->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (fd < 0)
-		return refuse(e, -errno, "%.300s: %s", db->path, strerror(errno));
+		return fault_set(e, -errno, "%.300s: %s", db->path, strerror(errno));
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return refuse(e, -EINVAL, "%.300s is not a regular file", db->path);
+		return fault_set(e, -EINVAL, "%.300s is not a regular file", db->path);
 	}
 	close(fd);
 	return 0;
@@ -1029,7 +1018,7 @@ static void release(struct state_db *db)
 }
 
 int state_db_open(const char *path, const struct state_db_config *c, struct state_db **ret,
-                  struct state_db_error *reterr)
+                  struct fault *reterr)
 {
 	struct state_db *db;
 	pthread_condattr_t attr;
@@ -1037,7 +1026,7 @@ int state_db_open(const char *path, const struct state_db_config *c, struct stat
 
 	*reterr->text = '\0';
 	if (strlen(path) >= sizeof db->path - 64)
-		return refuse(reterr, -ENAMETOOLONG, "%.300s...: the path is too long", path);
+		return fault_set(reterr, -ENAMETOOLONG, "%.300s...: the path is too long", path);
 	db = mem_calloc(1, sizeof *db);
 	strcpy(db->path, path);
 	db->config = *c;
@@ -1054,7 +1043,7 @@ int state_db_open(const char *path, const struct state_db_config *c, struct stat
 	if (!err)
 		err = file_open(db, reterr);
 	if (!err && (err = -pthread_create(&db->thread, NULL, write_forever, db)))
-		refuse(reterr, err, "no thread for %.300s: %s", path, strerror(-err));
+		fault_set(reterr, err, "no thread for %.300s: %s", path, strerror(-err));
 	if (err) {
 		release(db);
 		return err;

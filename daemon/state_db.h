@@ -26,6 +26,7 @@
 #ifndef FORECACHED_DAEMON_STATE_DB_H
 #define FORECACHED_DAEMON_STATE_DB_H
 
+#include "base/fault.h"
 #include "base/instant.h"
 #include "engine/engine.h"
 
@@ -53,10 +54,6 @@ struct state_db_config {
 };
 struct state_db_config state_db_default(void);
 
-struct state_db_error {
-	char text[512];
-};
-
 /*
  * Opens or creates the file. 0; then *reterr is empty, or says what was set aside and why (a
  * warning). Else -EACCES, -ENOENT (no such directory), -EROFS, -ENOSPC, -EBUSY (another daemon has
@@ -64,7 +61,7 @@ struct state_db_error {
  * database, left as it is.
  */
 int state_db_open(const char *path, const struct state_db_config *c, struct state_db **ret,
-                  struct state_db_error *reterr);
+                  struct fault *reterr);
 
 /* Writes what is queued if it can be written within 5 s, then closes. NULL is fine. */
 void state_db_close(struct state_db **db);
@@ -80,7 +77,7 @@ struct state_db_loaded {
  * out.
  */
 int state_db_load(struct state_db *db, record_fn *fn, void *arg, struct state_db_loaded *ret,
-                  struct state_db_error *reterr);
+                  struct fault *reterr);
 
 /* How many records may be put now. 0 while the disk cannot be written and the queue is full. */
 size_t state_db_room(struct state_db *db);

@@ -20,6 +20,7 @@
 #ifndef FORECACHED_DAEMON_WEB_H
 #define FORECACHED_DAEMON_WEB_H
 
+#include "base/fault.h"
 #include "daemon/address.h"
 #include "daemon/daemon.h"
 
@@ -29,7 +30,7 @@ struct web;
  * 0, or a negative errno value. *ret is NULL with 0 when the configuration wants no listener, or
  * somebody else has the port that is everybody's default: then the log says so.
  */
-int web_new(struct daemon *d, struct web **ret, struct address_error *reterr);
+int web_new(struct daemon *d, struct web **ret, struct fault *reterr);
 void web_free(struct web **w);
 
 #endif

@@ -587,7 +587,7 @@ static void be_silent(void *arg, const char *fmt, va_list ap)
 	(void)ap;
 }
 
-static int start(struct web *w, const struct config *c, int listen_fd, struct address_error *e)
+static int start(struct web *w, const struct config *c, int listen_fd, struct fault *e)
 {
 	const union MHD_DaemonInfo *info;
 	int rc;
@@ -603,8 +603,7 @@ static int start(struct web *w, const struct config *c, int listen_fd, struct ad
 	info = w->mhd ? MHD_get_daemon_info(w->mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info) {
 		close(listen_fd);
-		snprintf(e->text, sizeof(e->text), "http: the server does not start");
-		return -EIO;
+		return fault_set(e, -EIO, "http: the server does not start");
 	}
 	w->epoll_fd = info->epoll_fd;
 	rc = loop_add(w->d->loop, w->epoll_fd, EPOLLIN, on_epoll, w);
@@ -613,13 +612,10 @@ static int start(struct web *w, const struct config *c, int listen_fd, struct ad
 		close(listen_fd);
 	}
 	rc = rc ? rc : acceptor_start(&w->acceptor, w->d->loop, listen_fd);
-	if (rc) {
-		snprintf(e->text, sizeof(e->text), "http: %s", strerror(-rc));
-	}
-	return rc;
+	return rc ? fault_set(e, rc, "http: %s", strerror(-rc)) : 0;
 }
 
-int web_new(struct daemon *d, struct web **ret, struct address_error *reterr)
+int web_new(struct daemon *d, struct web **ret, struct fault *reterr)
 {
 	const struct config *c = d->setup->config;
 	struct web *w;

@@ -377,12 +377,6 @@ static void *run(void *arg)
 
 /* -- Setting up ------------------------------------------------------------------------------- */
 
-static int fail(struct wire_error *e, int rc, const char *fmt, const char *a, const char *b)
-{
-	snprintf(e->text, sizeof(e->text), fmt, a, b);
-	return rc;
-}
-
 /* libzmq takes over a socket that somebody listens on: so ask first. */
 static bool is_served(const char *path)
 {
@@ -406,35 +400,37 @@ static void set_option(void *s, int option, int value)
 }
 
 static int bind_socket(struct wire *w, enum socket_index k, const struct config *c,
-                       const char *address, struct wire_error *reterr)
+                       const char *address, struct fault *reterr)
 {
 	int64_t max_bytes = (int64_t)c->messages.max_frame_bytes;
 	const char *path = address + strlen("ipc://");
 	void *s;
 
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return fail(reterr, -ENAMETOOLONG, "%s: a socket's path may be 107 bytes long: %s",
-		            plan[k].name, "choose a shorter run directory (dir)");
+		return fault_set(reterr, -ENAMETOOLONG,
+		                 "%s: a socket's path may be 107 bytes long: %s", plan[k].name,
+		                 "choose a shorter run directory (dir)");
 	if (is_served(path))
-		return fail(reterr, -EADDRINUSE, "%s: %s is served by another process",
-		            plan[k].name, path);
+		return fault_set(reterr, -EADDRINUSE, "%s: %s is served by another process",
+		                 plan[k].name, path);
 	s = w->socket[k] = zmq_socket(w->ctx, plan[k].type);
 	if (!s)
-		return fail(reterr, -errno, "%s: %s", plan[k].name, zmq_strerror(errno));
+		return fault_set(reterr, -errno, "%s: %s", plan[k].name, zmq_strerror(errno));
 	set_option(s, ZMQ_LINGER, LINGER_MS);
 	set_option(s, ZMQ_SNDHWM, (int)c->socket_queue);
 	set_option(s, ZMQ_RCVHWM, (int)c->socket_queue);
 	if (zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &max_bytes, sizeof(max_bytes)))
-		return fail(reterr, -errno, "%s: %s", plan[k].name, zmq_strerror(errno));
+		return fault_set(reterr, -errno, "%s: %s", plan[k].name, zmq_strerror(errno));
 	if (plan[k].type == ZMQ_ROUTER)
 		set_option(s, ZMQ_ROUTER_MANDATORY, 1);
 	if (zmq_bind(s, address))
-		return fail(reterr, -errno, "cannot bind %.300s: %s", address, zmq_strerror(errno));
+		return fault_set(reterr, -errno, "cannot bind %.300s: %s", address,
+		                 zmq_strerror(errno));
 	w->path[k] = text_copy(path);
 	return 0;
 }
 
-int wire_new(const struct config *c, const char *dir, struct wire **ret, struct wire_error *reterr)
+int wire_new(const struct config *c, const char *dir, struct wire **ret, struct fault *reterr)
 {
 	struct wire *w = mem_calloc(1, sizeof(*w));
 	const char *given[SOCKETS] = {c->events, c->requests, c->loaders, c->notices};
@@ -453,7 +449,7 @@ int wire_new(const struct config *c, const char *dir, struct wire **ret, struct 
 	w->out_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	w->ctx = zmq_ctx_new();
 	if (w->in_fd < 0 || w->out_fd < 0 || !w->ctx)
-		rc = fail(reterr, -errno, "cannot start ZeroMQ: %s%s", strerror(errno), "");
+		rc = fault_set(reterr, -errno, "cannot start ZeroMQ: %s", strerror(errno));
 	for (enum socket_index k = 0; k < SOCKETS && !rc; k++) {
 		if (*given[k])
 			snprintf(address, sizeof(address), "%s", given[k]);
@@ -465,7 +461,7 @@ int wire_new(const struct config *c, const char *dir, struct wire **ret, struct 
 		rc = -pthread_create(&w->thread, NULL, run, w);
 		w->has_thread = !rc;
 		if (rc)
-			fail(reterr, rc, "cannot start a thread: %s%s", strerror(-rc), "");
+			fault_set(reterr, rc, "cannot start a thread: %s", strerror(-rc));
 	}
 	if (rc)
 		wire_free(&w);

@@ -21,6 +21,7 @@
 #ifndef FORECACHED_DAEMON_WIRE_H
 #define FORECACHED_DAEMON_WIRE_H
 
+#include "base/fault.h"
 #include "daemon/config.h"
 #include "proto/error.h"
 #include "proto/event.h"
@@ -62,16 +63,12 @@ struct wire_item {
 	struct wire *wire;
 };
 
-struct wire_error {
-	char text[512];
-};
-
 /*
  * Binds the four sockets in dir (or where the configuration says) and starts the thread. Signals
  * must be blocked already: the threads inherit that. 0, or a negative errno value: -EADDRINUSE when
  * somebody listens there, -ENAMETOOLONG when the path does not fit an ipc address, -EACCES, ...
  */
-int wire_new(const struct config *c, const char *dir, struct wire **ret, struct wire_error *reterr);
+int wire_new(const struct config *c, const char *dir, struct wire **ret, struct fault *reterr);
 
 /* Sends what is queued, for at most a second, then closes. NULL is fine. */
 void wire_free(struct wire **w);

@@ -15,7 +15,7 @@
 #include "base/instant.h"
 #include "base/vec.h"
 #include "base/zone.h"
-#include "sim/fault.h"
+#include "base/fault.h"
 
 #include <stdbool.h>
 #include <stdint.h>

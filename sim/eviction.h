@@ -10,7 +10,7 @@
 #ifndef FORECACHED_SIM_EVICTION_H
 #define FORECACHED_SIM_EVICTION_H
 
-#include "sim/fault.h"
+#include "base/fault.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,7 +3,6 @@ noinst_LTLIBRARIES += %D%/libsim.la
 	%D%/backtest.h %D%/backtest.c \
 	%D%/baseline.h %D%/baseline.c \
 	%D%/eviction.h %D%/eviction.c \
-	%D%/fault.h %D%/fault.c \
 	%D%/fixed.h %D%/fixed.c \
 	%D%/frontier.h %D%/frontier.c \
 	%D%/learn.h %D%/learn.c \

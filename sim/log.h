@@ -20,7 +20,7 @@
 
 #include "base/instant.h"
 #include "engine/engine.h"
-#include "sim/fault.h"
+#include "base/fault.h"
 #include "sim/trace.h"
 
 struct log;

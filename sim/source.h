@@ -12,7 +12,7 @@
 #define FORECACHED_SIM_SOURCE_H
 
 #include "base/bytes.h"
-#include "sim/fault.h"
+#include "base/fault.h"
 
 #include <stdint.h>
 

@@ -16,7 +16,7 @@
 #include "base/instant.h"
 #include "base/intern.h"
 #include "base/vec.h"
-#include "sim/fault.h"
+#include "base/fault.h"
 
 #include <stdbool.h>
 #include <stdint.h>

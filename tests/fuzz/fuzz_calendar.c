@@ -50,7 +50,7 @@ static const struct instant to = {INT64_C(1893456000000000)};
 
 static void schedule(const char *text)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	struct instant at[64];
 	size_t n, i;
 	int err = calendar_expand(text, &zone_utc, from, from, to, 0, at, 64, &n, &e);
@@ -62,7 +62,7 @@ static void schedule(const char *text)
 
 static void days(const char *text, size_t n)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	struct zone *z;
 	size_t i;
 
@@ -87,7 +87,7 @@ static void rows_hold(const struct zone_offset *row, size_t n)
 
 static void described_zone(const char *text, size_t n)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	uint32_t steps = 20000;
 	icalcomponent *file;
 	struct zone *z;

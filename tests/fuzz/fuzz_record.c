@@ -71,7 +71,7 @@ static int reread(const void *p, size_t n, struct engine *engine, char **ret_tex
                   size_t *ret_records)
 {
 	struct sink s = {.engine = engine};
-	struct record_error err = {{0}};
+	struct fault err = {{0}};
 	FILE *in = fmemopen((void *)(uintptr_t)p, n, "r");
 	int rc;
 

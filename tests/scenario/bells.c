@@ -159,7 +159,7 @@ static void ask(struct floor *f, struct instant at, const char *group, int key)
 /* The market's clocks and days. */
 static struct zone *zone_of(const char *market)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	struct zone *z = NULL;
 
 	OK(!calendar_open(market, NULL, utc(2026, 1, 1, 0, 0), utc(2028, 1, 1, 0, 0), &z, &e), "%s",
@@ -171,7 +171,7 @@ static struct zone *zone_of(const char *market)
 static size_t bells(const char *rule, const char *market, struct instant from, struct instant to,
                     struct instant ret[BELLS])
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	struct zone *z = zone_of(market);
 	size_t n = 0;
 

@@ -22,7 +22,7 @@ static struct instant at(int y, int mo, int d, int h, int mi)
 static struct zone *zone(const char *name)
 {
 	struct zone *z = NULL;
-	struct calendar_error e;
+	struct fault e;
 
 	OK(calendar_zone(name, at(2000, 1, 1, 0, 0), at(2045, 1, 1, 0, 0), &z, &e) == 0, "%s: %s",
 	   name, e.text);
@@ -51,7 +51,7 @@ static void expect(const char *file, int line, const char *rule, const char *tz,
                    struct instant start, struct instant from, struct instant to, const char *want)
 {
 	struct zone *z = zone(tz);
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	char got[4096] = "";
 	size_t n, i;
 	int err = calendar_expand(rule, z, start, from, to, 0, out, 64, &n, &e);
@@ -138,7 +138,7 @@ TEST(unknown_and_impossible_zone_names_are_refused)
 	        "a\nb",
 	        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
 	struct zone *z = NULL;
-	struct calendar_error e;
+	struct fault e;
 	size_t i;
 
 	for (i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -245,7 +245,7 @@ TEST(times_that_a_change_skips_or_repeats_fire_once)
 TEST(a_local_time_is_an_instant)
 {
 	struct zone *z = zone("America/New_York");
-	struct calendar_error e;
+	struct fault e;
 	struct instant t;
 
 	OK(calendar_instant("2026-11-23T09:30", z, &t, &e) == 0 &&
@@ -339,7 +339,7 @@ TEST(a_window_gives_the_same_as_the_whole)
 {
 	static const char *const freq[] = {"HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"};
 	struct zone *z = zone("America/New_York");
-	struct calendar_error e;
+	struct fault e;
 	static struct instant part[MAX_AT];
 	struct rng g;
 	int i;
@@ -403,7 +403,7 @@ static int random_rule(struct rng *g, char *rule, size_t n)
 
 TEST(rules_give_what_libical_gives)
 {
-	struct calendar_error e;
+	struct fault e;
 	struct rng g;
 	int i, compared = 0;
 
@@ -465,7 +465,7 @@ TEST(hostile_rules_end_soon)
 	        "* * 30 2 *",
 	        "FREQ=YEARLY;INTERVAL=100000;BYDAY=1MO",
 	};
-	struct calendar_error e;
+	struct fault e;
 	size_t i, n;
 
 	for (i = 0; i < sizeof rule / sizeof *rule; i++) {
@@ -521,7 +521,7 @@ TEST(bad_rules_are_refused_with_the_part_that_is_wrong)
 	        {"a b c d e f g", "more words"},
 	};
 	char big[RULE_MAX_BYTES + 100];
-	struct calendar_error e;
+	struct fault e;
 	size_t i, n;
 
 	for (i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -548,7 +548,7 @@ TEST(random_text_is_refused_or_read)
 	                                  " ",        "0",         "1-5",         "daily",
 	                                  "09:30",    "hourly",    ":59",         "UNTIL=",
 	                                  "20301231", "T",         "INTERVAL=",   "WKST="};
-	struct calendar_error e;
+	struct fault e;
 	struct rng g;
 	int i, good = 0;
 
@@ -588,7 +588,7 @@ TEST(the_new_york_stock_exchange_is_closed_when_it_says)
 	static const int open[][3] = {
 	        {2026, 7, 2}, {2026, 7, 6}, {2026, 12, 31}, {2027, 12, 31}, {2026, 10, 12}};
 	struct zone *z = NULL;
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	size_t i, n;
 
 	OK(calendar_open("XNYS", NULL, at(2024, 1, 1, 0, 0), at(2031, 1, 1, 0, 0), &z, &e) == 0,
@@ -620,7 +620,7 @@ TEST(a_number_of_trading_days_is_what_the_exchange_counts)
 {
 	static const int days[] = {252, 250, 251, 251}; /* 2024 to 2027, as published */
 	struct zone *z = NULL;
-	struct calendar_error e;
+	struct fault e;
 	size_t n;
 	int y;
 
@@ -646,7 +646,7 @@ static void days_are(struct zone *z, const char *what, const int (*day)[3], size
 
 static size_t trading_days(const struct zone *z, int y)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	size_t n = 0;
 
 	OK(calendar_expand("weekdays 12:00", z, at(2024, 1, 1, 0, 0), at(y, 1, 1, 0, 0),
@@ -671,7 +671,7 @@ TEST(london_is_closed_on_its_bank_holidays_and_closes_early_before_christmas_and
 	static const int open[][3] = {{2026, 11, 26}, {2026, 1, 2},   {2026, 7, 3},
 	                              {2026, 12, 29}, {2027, 12, 29}, {2028, 1, 4}};
 	struct zone *z = NULL;
-	struct calendar_error e = {""};
+	struct fault e = {""};
 
 	OK(calendar_open("XLON", NULL, at(2024, 1, 1, 0, 0), at(2029, 1, 1, 0, 0), &z, &e) == 0,
 	   "%s", e.text);
@@ -709,7 +709,7 @@ TEST(tokyo_is_closed_on_national_holidays_their_substitutes_and_around_new_year)
 	static const int open[][3] = {{2026, 12, 24}, {2026, 12, 25}, {2026, 12, 30}, {2027, 1, 4},
 	                              {2027, 9, 21},  {2027, 9, 22},  {2028, 1, 4},   {2028, 5, 1}};
 	struct zone *z = NULL;
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	size_t n;
 
 	OK(calendar_open("XTKS", NULL, at(2024, 1, 1, 0, 0), at(2029, 1, 1, 0, 0), &z, &e) == 0,
@@ -740,7 +740,7 @@ TEST(tokyo_is_closed_on_national_holidays_their_substitutes_and_around_new_year)
 TEST(sessions_end_early_where_the_day_does)
 {
 	struct zone *z = NULL;
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	size_t n;
 
 	OK(calendar_open("XNYS", NULL, at(2024, 1, 1, 0, 0), at(2031, 1, 1, 0, 0), &z, &e) == 0);
@@ -771,7 +771,7 @@ TEST(clocks_change_in_other_weeks_on_the_other_side_of_the_atlantic)
 	        {2028, 3, 27, 5},  {2028, 10, 30, 4}, {2028, 11, 6, 5},
 	};
 	struct zone *ny = NULL, *lon = NULL;
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	struct instant bell[2];
 	size_t n;
 
@@ -801,7 +801,7 @@ TEST(clocks_change_in_other_weeks_on_the_other_side_of_the_atlantic)
 TEST(instants_may_be_listed)
 {
 	struct zone *z = zone("America/New_York");
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	size_t n;
 
 	OK(calendar_expand("at 2026-12-31T12:30, 2026-07-01T09:30:15,2026-12-31T17:30Z,2027-01-01",
@@ -835,7 +835,7 @@ static const char *ics_file(const char *events)
 	return path;
 }
 
-static int events_of(const char *events, size_t *n, struct calendar_error *e)
+static int events_of(const char *events, size_t *n, struct fault *e)
 {
 	struct zone *z = zone("America/New_York");
 	const char *path = ics_file(events);
@@ -851,7 +851,7 @@ static int events_of(const char *events, size_t *n, struct calendar_error *e)
 
 TEST(events_of_a_file_keep_their_zones_and_exceptions)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	size_t n;
 
 	OK(events_of(EVENT("UID:1\r\nDTSTART;TZID=Europe/Berlin:20260323T090000\r\n"
@@ -884,7 +884,7 @@ TEST(events_of_a_file_keep_their_zones_and_exceptions)
 
 TEST(each_of_many_exceptions_is_found)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	static char text[1u << 20];
 	char *to = text;
 	size_t n;
@@ -927,7 +927,7 @@ TEST(each_of_many_exceptions_is_found)
 
 TEST(zones_that_a_file_describes_hold)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	struct zone *ny = zone("America/New_York");
 	size_t n;
 
@@ -952,7 +952,7 @@ TEST(zones_that_a_file_describes_hold)
 
 TEST(all_calendars_of_a_file_count)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	struct zone *z = NULL;
 	size_t n;
 
@@ -980,7 +980,7 @@ TEST(all_calendars_of_a_file_count)
 
 TEST(clocks_change_as_a_file_says)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	size_t n;
 
 	/* UNTIL counts in UTC: the first of March at midnight there is its last change */
@@ -1002,7 +1002,7 @@ TEST(clocks_change_as_a_file_says)
 
 TEST(zones_of_the_system_are_found_behind_other_names)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	size_t n;
 
 	OK(events_of(EVENT("UID:1\r\nDTSTART;TZID=/example.org/2026_1/Europe/"
@@ -1044,7 +1044,7 @@ TEST(zones_that_are_described_badly_are_named)
 	char text[1000];
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		struct calendar_error e = {""};
+		struct fault e = {""};
 		size_t n;
 
 		snprintf(text, sizeof text, "%s%s",
@@ -1071,7 +1071,7 @@ TEST(bad_events_are_named)
 	         "20000"},
 	        {EVENT("UID:1\r\n"), "DTSTART"},
 	};
-	struct calendar_error e;
+	struct fault e;
 	size_t n;
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -1097,7 +1097,7 @@ TEST(bad_events_are_named)
 
 TEST(many_events_are_told_of_not_waited_for)
 {
-	struct calendar_error e = {""};
+	struct fault e = {""};
 	char *text = malloc(4u << 20), *to = text;
 	size_t n;
 	int rc;
@@ -1139,7 +1139,7 @@ static const char ics[] =
 TEST(events_become_days)
 {
 	struct zone *z = zone("Europe/Berlin");
-	struct calendar_error e = {""};
+	struct fault e = {""};
 
 	OK(calendar_add_days(z, ics, strlen(ics), at(2024, 1, 1, 0, 0), at(2030, 1, 1, 0, 0), &e) ==
 	           0,
@@ -1170,7 +1170,7 @@ TEST(bad_calendars_are_refused_and_change_nothing)
 	        "20250101\nEND:VEVENT\nEND:VCALENDAR\n",
 	};
 	struct zone *z = zone("UTC");
-	struct calendar_error e;
+	struct fault e;
 	char *deep;
 	struct rng g;
 	size_t i, n = 0;

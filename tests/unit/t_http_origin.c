@@ -64,7 +64,7 @@ static bool by_time = true;
 static struct http_origin *origin(struct http_origin_config *c)
 {
 	struct http_origin *o = NULL;
-	struct http_origin_error e = {""};
+	struct fault e = {""};
 
 	OK(http_origin_new(c, on_loaded, NULL, &o, &e) == 0, "%s", e.text);
 	return o;
@@ -428,7 +428,7 @@ TEST(urls_and_headers_are_what_was_configured)
 	const char *const header[] = {"Authorization: Bearer ${env:T_HTTP_TOKEN}", file_header};
 	struct http_origin_config c = config();
 	struct http_route r[2] = {{.match = "/quotes/<symbol>/<day>"}, {.match = "other"}};
-	struct http_origin_error e;
+	struct fault e;
 	struct http_origin *o;
 	char url[2][120];
 	int fd = mkstemp(secret);
@@ -477,7 +477,7 @@ TEST(bad_configurations_are_refused_by_name)
 	static const char *const bad_header[] = {"If-None-Match: x"};
 	struct http_origin_config c = config();
 	struct http_origin *o = NULL;
-	struct http_origin_error e;
+	struct fault e;
 	struct http_route r = plain;
 
 	c.route = &r;

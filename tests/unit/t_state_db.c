@@ -84,7 +84,7 @@ static struct state_db *db_open(const char *path)
 {
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
-	struct state_db_error e;
+	struct fault e;
 
 	OK(state_db_open(path, &c, &db, &e) == 0, "%s", e.text);
 	OK(!*e.text, "%s", e.text);
@@ -113,7 +113,7 @@ TEST(what_was_put_is_there_after_a_restart)
 	const char *path = path_of("a.db");
 	struct state_db *db;
 	struct state_db_loaded l = {0};
-	struct state_db_error e;
+	struct fault e;
 	struct seen s = {0};
 	struct made m;
 
@@ -144,7 +144,7 @@ TEST(of_many_for_one_name_the_last_that_was_put_stays)
 	static int want[500], got[500];
 	struct state_db *db = db_open(path_of("last.db"));
 	struct state_db_loaded l = {0};
-	struct state_db_error e;
+	struct fault e;
 	char name[16];
 	struct rng g;
 
@@ -174,7 +174,7 @@ TEST(of_many_for_one_name_the_last_that_was_put_stays)
 TEST(room_is_made_by_writing)
 {
 	struct state_db_config c = state_db_default();
-	struct state_db_error e;
+	struct fault e;
 	struct state_db *db;
 	struct made m;
 
@@ -194,7 +194,7 @@ TEST(a_record_without_fields_deletes_what_was_kept)
 	const char *path = path_of("erase.db");
 	struct state_db *db;
 	struct state_db_loaded l = {0};
-	struct state_db_error e;
+	struct fault e;
 	struct seen s = {0};
 	struct made m;
 
@@ -237,7 +237,7 @@ TEST(numbers_come_back_bit_by_bit_and_names_byte_by_byte)
 	struct state_db *db = db_open(path_of("b.db"));
 	struct record r = {.kind = "class", .n_fields = 1};
 	struct state_db_loaded l = {0};
-	struct state_db_error e;
+	struct fault e;
 	double back[8] = {0}, bad = NAN;
 	char name[256];
 	int i;
@@ -304,7 +304,7 @@ static bool try_damaged(const char *path, struct seen *s)
 {
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
-	struct state_db_error e = {""}, e2 = {""};
+	struct fault e = {""}, e2 = {""};
 	struct state_db_loaded l = {0};
 	bool aside;
 	struct made m;
@@ -346,7 +346,7 @@ TEST(numbers_of_all_kinds_come_back)
 	struct state_db *db = db_open(path_of("n.db"));
 	struct record r = {.kind = "class", .name = bytes_str("n"), .n_fields = 1};
 	struct state_db_loaded l = {0};
-	struct state_db_error e;
+	struct fault e;
 	struct rng g;
 
 	rng_init(&g, tap_seed);
@@ -430,7 +430,7 @@ TEST(a_file_of_a_later_version_is_set_aside)
 	const char *path = path_of("d.db");
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
-	struct state_db_error e;
+	struct fault e;
 	sqlite3 *sql;
 
 	fill(path, 10);
@@ -450,7 +450,7 @@ TEST(what_is_not_ours_is_left_alone)
 	const char *path = path_of("e.db");
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
-	struct state_db_error e;
+	struct fault e;
 	sqlite3 *sql;
 
 	OK(sqlite3_open(path, &sql) == 0 &&
@@ -470,7 +470,7 @@ TEST(a_second_daemon_is_kept_out)
 	const char *path = path_of("f.db");
 	struct state_db_config c = state_db_default();
 	struct state_db *db = db_open(path), *other = NULL;
-	struct state_db_error e;
+	struct fault e;
 
 	OK(state_db_open(path, &c, &other, &e) == -EBUSY && !other, "%s", e.text);
 	state_db_close(&db);
@@ -482,7 +482,7 @@ TEST(a_full_disk_keeps_it_in_memory_until_there_is_room)
 {
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
-	struct state_db_error e;
+	struct fault e;
 	struct state_db_status st;
 	struct state_db_loaded l = {0};
 	struct seen s = {0};
@@ -530,7 +530,7 @@ TEST(a_file_that_may_not_grow_does_no_harm)
 		struct rlimit limit = {65536, 65536};
 		struct state_db_config c = state_db_default();
 		struct state_db *db = NULL;
-		struct state_db_error e;
+		struct fault e;
 		struct made m;
 		int i, err;
 
@@ -549,7 +549,7 @@ TEST(a_file_that_may_not_grow_does_no_harm)
 
 TEST(kill_9_loses_nothing_that_was_flushed)
 {
-	struct state_db_error e;
+	struct fault e;
 	struct state_db_loaded l = {0};
 	struct seen s = {0};
 	struct state_db *db;
@@ -609,7 +609,7 @@ TEST(history_is_kept_up_to_its_limit)
 {
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
-	struct state_db_error e;
+	struct fault e;
 	struct points p = {0};
 	int i;
 
@@ -631,7 +631,7 @@ TEST(keys_are_kept_up_to_their_limit)
 {
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
-	struct state_db_error e;
+	struct fault e;
 	struct state_db_loaded l = {0};
 	struct seen s = {0};
 	struct made m;
@@ -671,7 +671,7 @@ static int take_import(void *arg, const struct record *r, const char **ret_why)
 TEST(an_export_is_imported_as_it_was)
 {
 	struct imported s = {0};
-	struct record_error e = {""};
+	struct fault e = {""};
 	struct made m;
 	char *text = NULL, all[256];
 	size_t n = 0, got;
@@ -717,7 +717,7 @@ TEST(bad_imports_are_refused_with_their_line)
 	         "line 2: not a JSON object"},
 	};
 	struct imported s = {0};
-	struct record_error e;
+	struct fault e;
 	size_t i, n;
 
 	for (i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -734,7 +734,7 @@ TEST(bad_imports_are_refused_with_their_line)
 
 TEST(random_imports_do_no_harm)
 {
-	struct record_error e;
+	struct fault e;
 	struct imported s = {0};
 	struct made m;
 	struct rng g;

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "sim/fault.h"
+/* SPDX-License-Identifier: MIT */
+#include "base/fault.h"
 
 #include <stdarg.h>
 #include <stdio.h>
