@@ -17,6 +17,14 @@
 #define BYTES_MAX_KEY   65536
 #define BYTES_MAX_VALUE 536870912 /* 512 MiB */
 
+/*
+ * Keys and values that are taken unless the configuration says otherwise: rows that the limits of the cache
+ * (engine/policy.h) and those of messages (proto/limits.h) share.
+ */
+#define BYTES_LIMIT_TABLE(X)                                                                       \
+	X(max_key_bytes, 1024, 16, BYTES_MAX_KEY, "bytes", "longer keys are refused")              \
+	X(max_value_bytes, 67108864, 64, BYTES_MAX_VALUE, "bytes", "larger values are refused")
+
 struct bytes {
 	const void *p; /* may be NULL when n is 0 */
 	size_t n;

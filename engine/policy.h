@@ -111,8 +111,7 @@ struct origin_policy origin_policy_default(void);
 	  "further endpoints share one that is called <other>")                                    \
 	X(max_forecasts, 2000, 0, 1000000, "endpoints",                                            \
 	  "the busiest have a forecast model of their own, of 60 KiB each; the others share one")  \
-	X(max_key_bytes, 1024, 16, BYTES_MAX_KEY, "bytes", "longer keys are refused")                      \
-	X(max_value_bytes, 67108864, 64, BYTES_MAX_VALUE, "bytes", "larger values are refused")          \
+	BYTES_LIMIT_TABLE(X)                                                                       \
 	X(max_waiters, 65536, 1, 10000000, "requests",                                             \
 	  "requests that wait for a load; more are told to try again")                             \
 	X(audit_share, 0.005, 0, 0.1, "share of hits",                                             \

@@ -15,10 +15,9 @@
 	  "larger messages are refused unread")                                                    \
 	X(max_elements, 262144, 64, 16777216, "elements",                                          \
 	  "values in one message, those within arrays and maps counted too")                       \
-	X(max_key_bytes, 1024, 16, BYTES_MAX_KEY, "bytes", "longer keys are refused")                      \
-	X(max_endpoint_bytes, 1024, 16, BYTES_MAX_KEY, "bytes",                                            \
+	BYTES_LIMIT_TABLE(X)                                                                       \
+	X(max_endpoint_bytes, 1024, 16, BYTES_MAX_KEY, "bytes",                                    \
 	  "longer endpoints, names, patterns are refused")                                         \
-	X(max_value_bytes, 67108864, 64, BYTES_MAX_VALUE, "bytes", "larger values are refused")          \
 	X(max_events, 10000, 1, 1000000, "events", "access events in one message")                 \
 	X(max_keys, 1000, 1, 100000, "keys", "keys in one mget or mset")                           \
 	X(max_records, 1000, 1, 100000, "records", "records of learned state in one import")       \
