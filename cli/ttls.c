@@ -107,32 +107,96 @@ static int print_rows(const struct request *r, const char *endpoint)
 	return status;
 }
 
+/* The latest last, next to the prompt. */
+static int history_table(const struct answer *a, const char *endpoint)
+{
+	struct table t = {0};
+	struct proto_error err;
+	struct row_history row;
+	struct cursor c;
+	char s[HUMAN_MAX];
+	int status = CLI_OK;
+
+	if (value_array(a->reply.result, "rows", 0, SIZE_MAX, &c, &err))
+		return cli_error("the answer cannot be read: %s", err.text);
+	if (c.left == 0) {
+		cli_say("nothing of %s has been noted yet: that is done every 10 minutes",
+		        endpoint);
+		return CLI_OK;
+	}
+	table_column(&t, "time", TABLE_LEFT);
+	table_column(&t, "TTL s", TABLE_RIGHT);
+	table_column(&t, "changes/h", TABLE_RIGHT);
+	table_column(&t, "stale %", TABLE_RIGHT);
+	table_column(&t, "hits %", TABLE_RIGHT);
+	while (c.left > 0) {
+		if (row_read(&row_history, cursor_next(&c), &row, &err)) {
+			status = cli_error("the answer cannot be read: %s", err.text);
+			break;
+		}
+		table_cell(&t, "%s", human_time(s, instant_s(row.time_s), false));
+		table_cell(&t, "%s", human_number(s, row.ttl_s));
+		table_cell(&t, "%s", human_number(s, row.change_rate_per_s * 3600));
+		table_cell(&t, "%s", human_number(s, row.stale_share * 100));
+		table_cell(&t, "%s", human_number(s, row.hit_ratio * 100));
+	}
+	table_print(&t, stdout);
+	table_release(&t);
+	return status;
+}
+
+static int print_history(const struct request *r, const char *endpoint)
+{
+	struct answer a;
+	int status = ask(r, &a);
+
+	if (status)
+		return status;
+	status = cli.json ? json_print(message_to_json(a.reply.result))
+	                  : history_table(&a, endpoint);
+	answer_release(&a);
+	return status;
+}
+
 int cmd_ttls(int argc, char **argv)
 {
 	static const struct usage usage = {
-	        .synopsis = "[ENDPOINT]",
-	        .brief = "Lists keys with their TTLs and what was learned of them, hottest first.",
+	        .synopsis = "[ENDPOINT] | --history ENDPOINT",
+	        .brief = "Lists keys with their TTLs and what was learned of them, hottest first; "
+	                 "or "
+	                 "what an endpoint's have been over time.",
 	        .examples = "forecache ttls\n"
 	                    "forecache ttls '/quotes/<symbol>' --limit 20\n"
-	                    "forecache ttls --json | jq '.[] | select(.stale_share > 0.01)'\n",
-	        .details = "changes/h is the change rate at this time of day with its standard "
-	                   "deviation. `forecache why KEY` says how a TTL came about.",
+	                    "forecache ttls --json | jq '.[] | select(.stale_share > 0.01)'\n"
+	                    "forecache ttls --history '/quotes/<symbol>'\n",
+	        .details =
+	                "changes/h is the change rate at this time of day with its standard "
+	                "deviation. `forecache why KEY` says how a TTL came about. --history "
+	                "shows, the latest last, what `forecache endpoints` would have said every "
+	                "10 minutes while the endpoint was asked for.",
 	        .max_args = 1,
 	};
+	bool history = false;
 	double limit = 100;
 	const struct option_row rows[] = {
-	        {"limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N", "at most N keys (100)"},
+	        {"history", 0, OPTION_FLAG, &history, 0, 0, NULL,
+	         "an endpoint's TTLs, and what led to them, over time"},
+	        {"limit", 'n', OPTION_COUNT, &limit, 1, ROWS_MAX, "N",
+	         "at most N keys, or times (100)"},
 	};
-	int status = options_parse(&usage, rows, 1, &argc, &argv);
+	int status = options_parse(&usage, rows, sizeof(rows) / sizeof(rows[0]), &argc, &argv);
+	const char *endpoint = argc ? argv[0] : NULL;
 	struct request r;
 
 	if (status >= 0)
 		return status;
+	if (history && !endpoint)
+		return cli_usage("ttls: --history is of one endpoint: which?");
 	request_init(&r);
-	r.op = OP_TTLS;
-	r.endpoint = bytes_str(argc ? argv[0] : NULL);
+	r.op = history ? OP_HISTORY : OP_TTLS;
+	r.endpoint = bytes_str(endpoint);
 	r.list.max = (uint32_t)limit;
-	status = print_rows(&r, argc ? argv[0] : NULL);
+	status = history ? print_history(&r, endpoint) : print_rows(&r, endpoint);
 	request_release(&r);
 	return status;
 }

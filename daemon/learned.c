@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/worker.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,14 +19,17 @@
 /* A save that goes on says so this often. */
 static const struct span SAY_EVERY = {2 * 1000000LL};
 
-/* How often an endpoint's TTL is noted for the page. */
+/* How often an endpoint's TTL is noted; so many may read what was noted at once. */
 static const struct span HISTORY_EVERY = {600 * 1000000LL};
+static const unsigned MAX_READINGS = 8;
 
 struct learned {
 	struct daemon *d;
+	char *path;
 	struct state_db *db; /* NULL: no file */
 	struct loop_timer timer;
 	struct instant history; /* when TTLs were noted last */
+	unsigned n_readings;    /* of what was noted */
 	uint64_t warning;       /* the last one that was logged */
 	VEC(struct record) own; /* not the engine's; copies, until they are asked for */
 };
@@ -119,10 +123,14 @@ static size_t hand_over(struct learned *l)
 static void note_ttl(void *arg, const struct ttl_row *row)
 {
 	struct learned *l = arg;
+	struct ttl_point p = {.at = clock_now(&l->d->clock),
+	                      .ttl_s = row->ttl_s,
+	                      .change_rate_per_s = row->change_rate_per_s.mean,
+	                      .stale_share = row->stale_share,
+	                      .hit_ratio = row->hit_ratio};
 
 	if (row->requests)
-		state_db_history_put(l->db, row->endpoint, clock_now(&l->d->clock), row->ttl_s,
-		                     row->change_rate_per_s.mean);
+		state_db_history_put(l->db, row->endpoint, &p);
 }
 
 static void on_timer(void *arg)
@@ -158,6 +166,7 @@ struct learned *learned_new(struct daemon *d)
 	l->history = clock_now(&d->clock);
 	l->timer = (struct loop_timer){on_timer, l, 0};
 	snprintf(path, sizeof(path), "%s/learned.sqlite", d->state_dir);
+	l->path = text_copy(path);
 	rc = state_db_open(path, &d->setup->config->learned, &l->db, &err);
 	if (rc) {
 		log_line(LOG_ERROR, "state_file",
@@ -251,6 +260,7 @@ void learned_free(struct learned **lp)
 	loop_timer_cancel(l->d->loop, &l->timer);
 	state_db_close(&l->db);
 	own_release(l);
+	free(l->path);
 	free(l);
 	*lp = NULL;
 }
@@ -275,4 +285,71 @@ bool learned_status(struct learned *l, struct state_db_status *ret)
 		return false;
 	state_db_status(l->db, ret);
 	return true;
+}
+
+/* -- The history of TTLs ----------------------------------------------------------------------- */
+
+/* A question after it, while a worker reads the file. */
+struct reading {
+	struct learned *l;
+	char *path;
+	struct bytes endpoint;
+	size_t max;
+	ttl_points point;
+	int err;
+	learned_history_fn *fn;
+	void *arg;
+};
+
+static void reading_work(void *job)
+{
+	struct reading *r = job;
+
+	r->err = ttl_history_read(r->path, r->endpoint, r->max, &r->point);
+}
+
+static void reading_drop(void *job)
+{
+	struct reading *r = job;
+
+	vec_free(&r->point);
+	free((void *)(uintptr_t)r->endpoint.p);
+	free(r->path);
+	free(r->arg);
+	free(r);
+}
+
+static void reading_done(void *job)
+{
+	struct reading *r = job;
+	struct learned *l = r->l;
+	struct learned_history h = {r->endpoint, r->point.v, r->point.n, r->err};
+
+	l->d->open_tickets--;
+	l->n_readings--;
+	r->fn(l->d, r->arg, &h);
+	r->arg = NULL;
+	reading_drop(r);
+}
+
+int learned_history(struct learned *l, struct bytes endpoint, size_t max, learned_history_fn *fn,
+                    void *arg)
+{
+	struct reading *r;
+
+	if (!l->db)
+		return -ENODEV;
+	if (l->n_readings >= MAX_READINGS)
+		return -EBUSY;
+	r = mem_calloc(1, sizeof(*r));
+	*r = (struct reading){.l = l,
+	                      .path = text_copy(l->path),
+	                      .endpoint = bytes_of(mem_dup(endpoint.p, endpoint.n), endpoint.n),
+	                      .max = max,
+	                      .fn = fn,
+	                      .arg = arg};
+	l->n_readings++;
+	l->d->open_tickets++; /* the end of the daemon waits for it */
+	workers_put(l->d->workers, reading_work, reading_done, reading_drop, r);
+	return 0;
 }

@@ -28,6 +28,23 @@ void learned_free(struct learned **l);
 void learned_put(struct learned *l, const struct record *r);
 void learned_give(struct learned *l, const char *kind, record_fn *fn, void *arg);
 
+/* What an endpoint's TTLs have been, or err: -EBUSY, -EIO. Views are valid during the call. */
+struct learned_history {
+	struct bytes endpoint;
+	const struct ttl_point *point; /* the latest last */
+	size_t n;
+	int err;
+};
+typedef void learned_history_fn(struct daemon *d, void *arg, const struct learned_history *h);
+
+/*
+ * Has a worker read the last points of an endpoint, at most max; one is noted every 10 minutes while it is
+ * asked for. fn comes later, or never when the daemon ends before; then arg is freed. 0; -ENODEV: there is no
+ * file; -EBUSY: too many are being read. Then fn does not come, and arg is the caller's still.
+ */
+int learned_history(struct learned *l, struct bytes endpoint, size_t max, learned_history_fn *fn,
+                    void *arg);
+
 /* False when there is no file. */
 bool learned_status(struct learned *l, struct state_db_status *ret);
 

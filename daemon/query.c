@@ -14,6 +14,7 @@
 #include "proto/reply.h"
 #include "proto/row.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -87,14 +88,14 @@ static void finish_rows(struct rows *rows, struct pack *w)
 	pack_release(&rows->list);
 }
 
-static size_t most_rows(const struct daemon *d, const struct request *r)
+size_t query_most_rows(const struct daemon *d, const struct request *r)
 {
 	size_t max = (size_t)d->setup->config->max_endpoint_rows;
 
 	return r->list.max && r->list.max < max ? r->list.max : max;
 }
 
-int query_not_found(const char *what, struct bytes name, char *ret_text, size_t cap)
+static int not_found(const char *what, struct bytes name, char *ret_text, size_t cap)
 {
 	char quoted[TEXT_QUOTED_BYTES];
 
@@ -102,10 +103,23 @@ int query_not_found(const char *what, struct bytes name, char *ret_text, size_t 
 	return STATUS_NOT_FOUND;
 }
 
+int query_no_endpoint(const struct daemon *d, struct bytes name, char *ret_text, size_t cap)
+{
+	char quoted[TEXT_QUOTED_BYTES];
+	const char *like = engine_endpoint_like(d->engine, name);
+	int status = not_found("endpoint", name, ret_text, cap);
+	size_t n = strlen(ret_text);
+
+	if (like)
+		snprintf(ret_text + n, cap - n, ": did you mean %s?",
+		         text_quoted(bytes_str(like), quoted));
+	return status;
+}
+
 static int ttls(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
                 size_t cap)
 {
-	struct rows rows = {.max = most_rows(d, r)};
+	struct rows rows = {.max = query_most_rows(d, r)};
 	bool known = true;
 
 	pack_init(&rows.list, w->limit);
@@ -114,7 +128,7 @@ static int ttls(struct daemon *d, const struct request *r, struct pack *w, char 
 	else
 		known = engine_ttls(d->engine, now(d), r->endpoint, rows.max, write_ttl, &rows);
 	finish_rows(&rows, w);
-	return known ? STATUS_OK : query_not_found("endpoint", r->endpoint, ret_text, cap);
+	return known ? STATUS_OK : query_no_endpoint(d, r->endpoint, ret_text, cap);
 }
 
 /* Who has how much say in the forecasts of 30 minutes ahead, and who has lost it. */
@@ -157,7 +171,7 @@ static int why(struct daemon *d, const struct request *r, struct pack *w, char *
 	struct why y;
 
 	if (!engine_why(d->engine, now(d), r->key, &y))
-		return query_not_found("key or endpoint", r->key, ret_text, cap);
+		return not_found("key or endpoint", r->key, ret_text, cap);
 	FILL_TTL(&row, &y.row);
 #define COPY(name) row.name = y.name;
 	COPY(is_endpoint)
@@ -253,7 +267,36 @@ static int forecast(struct daemon *d, const struct request *r, struct pack *w, c
 		row_write(w, &row_forecast, &row);
 	}
 	free(f);
-	return known ? STATUS_OK : query_not_found("endpoint", r->endpoint, ret_text, cap);
+	return known ? STATUS_OK : query_no_endpoint(d, r->endpoint, ret_text, cap);
+}
+
+static int history_failed(int err, char *ret_text, size_t cap)
+{
+	snprintf(ret_text, cap, "the file of what was learned %s",
+	         err == -EBUSY ? "is held by another program: try again" : "cannot be read");
+	return err == -EBUSY ? STATUS_BUSY : STATUS_INTERNAL;
+}
+
+int query_history(const struct daemon *d, const struct learned_history *h, struct pack *w,
+                  char *ret_text, size_t cap)
+{
+	if (h->err)
+		return history_failed(h->err, ret_text, cap);
+	/* one that is gone has its history still */
+	if (!h->n && !engine_knows_endpoint(d->engine, h->endpoint))
+		return query_no_endpoint(d, h->endpoint, ret_text, cap);
+	pack_array(w, (uint32_t)h->n);
+	for (size_t i = 0; i < h->n; i++) {
+		const struct ttl_point *p = &h->point[i];
+		struct row_history row = {.time_s = wall(d, p->at),
+		                          .ttl_s = p->ttl_s,
+		                          .change_rate_per_s = p->change_rate_per_s,
+		                          .stale_share = p->stale_share,
+		                          .hit_ratio = p->hit_ratio};
+
+		row_write(w, &row_history, &row);
+	}
+	return STATUS_OK;
 }
 
 /* -- Learned state ---------------------------------------------------------------------------- */
@@ -285,7 +328,7 @@ static void export_record(void *arg, const struct record *r)
 /* {"records": [...], "total": n} */
 static int export(struct daemon *d, const struct request *r, struct pack *w)
 {
-	struct export x = {.rows.max = most_rows(d, r), .skip = r->list.offset};
+	struct export x = {.rows.max = query_most_rows(d, r), .skip = r->list.offset};
 
 	pack_init(&x.rows.list, w->limit);
 	engine_export(d->engine, now(d), export_record, &x);
@@ -387,7 +430,7 @@ static int next(struct daemon *d, const struct request *r, struct pack *w, char 
                 size_t cap)
 {
 	if (r->key.n && !schedules_has(d->schedules, r->key))
-		return query_not_found("schedule", r->key, ret_text, cap);
+		return not_found("schedule", r->key, ret_text, cap);
 	schedules_write_next(d->schedules, r->key, r->ahead.steps, w);
 	return STATUS_OK;
 }
@@ -399,7 +442,7 @@ static int report(struct daemon *d, const struct request *r, struct pack *w, cha
 	size_t rows = schedules_write_report(d->schedules, r->key, r->list.max, w);
 
 	if (r->key.n && !rows && !schedules_has(d->schedules, r->key))
-		return query_not_found("schedule", r->key, ret_text, cap);
+		return not_found("schedule", r->key, ret_text, cap);
 	return STATUS_OK;
 }
 
@@ -610,7 +653,7 @@ static int remove_schedule(struct daemon *d, const struct request *r, struct pac
 	int status = schedules_remove(d->schedules, r->key, &saved, ret_text, cap);
 
 	if (status == STATUS_NOT_FOUND)
-		return query_not_found("schedule", r->key, ret_text, cap);
+		return not_found("schedule", r->key, ret_text, cap);
 	pack_map(w, 2);
 	put_uint(w, "count", status == STATUS_OK);
 	pack_text(w, "saved");

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 struct daemon;
+struct learned_history;
 
 /*
  * Writes the result of the request, one value, to w. STATUS_OK, or another status with its text
@@ -18,8 +19,15 @@ struct daemon;
 int query_answer(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
                  size_t cap);
 
-/* "there is no endpoint '/x'" as the text; gives STATUS_NOT_FOUND. */
-int query_not_found(const char *what, struct bytes name, char *ret_text, size_t cap);
+/* "there is no endpoint '/x'", and which may be meant, as the text; gives STATUS_NOT_FOUND. */
+int query_no_endpoint(const struct daemon *d, struct bytes name, char *ret_text, size_t cap);
+
+/* At most so many rows answer the request. */
+size_t query_most_rows(const struct daemon *d, const struct request *r);
+
+/* What the file said of `history`, as query_answer does it. */
+int query_history(const struct daemon *d, const struct learned_history *h, struct pack *w,
+                  char *ret_text, size_t cap);
 
 /* The map of `stats`, and of `health`: also for HTTP. */
 void query_write_stats(struct daemon *d, struct pack *w);

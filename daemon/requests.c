@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 #include "daemon/large.h"
+#include "daemon/learned.h"
 #include "daemon/loaders.h"
 #include "daemon/log.h"
 #include "daemon/query.h"
@@ -13,6 +14,7 @@
 #include "proto/notice.h"
 #include "proto/reply.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -640,7 +642,9 @@ static void question(struct daemon *d, const struct wire_item *i)
 	pack_release(&p);
 }
 
-static void on_added(struct daemon *d, void *arg, int status, const char *text, struct bytes result)
+/* An answer for which a worker was needed. */
+static void answer_later(struct daemon *d, void *arg, int status, const char *text,
+                         struct bytes result)
 {
 	struct call *c = arg;
 	struct pack p;
@@ -665,9 +669,39 @@ static void add_schedule(struct daemon *d, const struct wire_item *i)
 	int status;
 
 	*c = (struct call){.peer = i->peer, .id = i->request.id, .has_id = i->request.has_id};
-	status = schedules_add(d->schedules, &i->request, on_added, c, text, sizeof(text));
+	status = schedules_add(d->schedules, &i->request, answer_later, c, text, sizeof(text));
 	if (status)
-		on_added(d, c, status, text, bytes_of(NULL, 0));
+		answer_later(d, c, status, text, bytes_of(NULL, 0));
+}
+
+static void on_history(struct daemon *d, void *arg, const struct learned_history *h)
+{
+	char text[ERROR_TEXT] = "";
+	struct pack w;
+	int status;
+
+	pack_init(&w, reply_limit(d));
+	status = query_history(d, h, &w, text, sizeof(text));
+	answer_later(d, arg, status, text, pack_bytes(&w));
+	pack_release(&w);
+}
+
+/* A worker reads it: a disk may take its time. */
+static void history(struct daemon *d, const struct wire_item *i)
+{
+	const struct request *r = &i->request;
+	struct call *c = mem_calloc(1, sizeof(*c));
+	int rc;
+
+	*c = (struct call){.peer = i->peer, .id = r->id, .has_id = r->has_id};
+	rc = learned_history(d->learned, r->endpoint, query_most_rows(d, r), on_history, c);
+	if (rc == -ENODEV)
+		answer_later(d, c, STATUS_INTERNAL,
+		             "there is no file of what was learned; the log says why",
+		             bytes_of(NULL, 0));
+	else if (rc)
+		answer_later(d, c, STATUS_BUSY, "too many ask: try again in a moment",
+		             bytes_of(NULL, 0));
 }
 
 static void purge(struct daemon *d, struct wire_item *i)
@@ -742,6 +776,9 @@ static bool request(struct daemon *d, struct wire_item *i)
 		break;
 	case OP_SCHEDULE_ADD:
 		add_schedule(d, i);
+		break;
+	case OP_HISTORY:
+		history(d, i);
 		break;
 	case OP_PAUSE:
 	case OP_RESUME:

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,8 +36,7 @@ struct item {
 	size_t n_bytes;
 	bool is_history;
 	struct bytes endpoint; /* of history */
-	struct instant at;
-	double ttl_s, change_rate_per_s;
+	struct ttl_point point;
 	struct record record; /* its views point behind the struct */
 };
 
@@ -57,15 +57,7 @@ struct state_db {
 	sqlite3_stmt *upsert, *append, *erase;
 	int64_t next_prune_ms;
 
-	/*
-	 * For history, and of the caller's thread alone: it must not wait for the writer's
-	 * transactions.
-	 */
-	sqlite3 *reader;
-	unsigned reader_of; /* which of the files */
-
 	pthread_mutex_t mutex; /* for all below */
-	unsigned n_aside;      /* files that were set aside */
 	pthread_cond_t wake, done;
 	struct queue queue;
 	uint64_t n_waiting, bytes_waiting; /* the batch that is being written is counted too */
@@ -162,9 +154,6 @@ static int set_aside(struct state_db *db, const char *as, char *ret, size_t size
 	int i;
 
 	file_close(db);
-	pthread_mutex_lock(&db->mutex);
-	db->n_aside++;
-	pthread_mutex_unlock(&db->mutex);
 	gmtime_r(&t, &tm);
 	strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
 	for (i = 0; i < 1000; i++) {
@@ -213,7 +202,8 @@ static const char schema[] = "BEGIN IMMEDIATE;"
                              "KEY(kind, name)) WITHOUT ROWID;"
                              "CREATE TABLE ttl_history(id INTEGER PRIMARY KEY, endpoint BLOB NOT "
                              "NULL, at_us INTEGER NOT NULL,"
-                             " ttl_s REAL NOT NULL, change_rate_per_s REAL NOT NULL);"
+                             " ttl_s REAL NOT NULL, change_rate_per_s REAL NOT NULL,"
+                             " stale_share REAL, hit_ratio REAL);"
                              "CREATE INDEX ttl_history_by_endpoint ON ttl_history(endpoint, at_us);"
                              "PRAGMA application_id = 1178813512;"
                              "PRAGMA user_version = 1;"
@@ -225,7 +215,8 @@ static const char upsert_text[] = "INSERT INTO record(kind, name, endpoint, fiel
                                   " ON CONFLICT(kind, name) DO UPDATE SET endpoint = ?3, fields = "
                                   "?4, checksum = ?5, written_s = ?6";
 static const char append_text[] =
-        "INSERT INTO ttl_history(endpoint, at_us, ttl_s, change_rate_per_s) VALUES(?1, ?2, ?3, ?4)";
+        "INSERT INTO ttl_history(endpoint, at_us, ttl_s, change_rate_per_s, "
+        "stale_share, hit_ratio) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
 static const char erase_text[] = "DELETE FROM record WHERE kind = ?1 AND name = ?2";
 
 enum content { CONTENT_OURS, CONTENT_EMPTY, CONTENT_NEWER, CONTENT_FOREIGN };
@@ -260,6 +251,26 @@ static int look(sqlite3 *sql, enum content *ret, int64_t *ret_version)
 	return rc;
 }
 
+/*
+ * Columns that came later, and may be empty: an earlier forecached goes on with such a file as it is, so its
+ * version stays.
+ */
+static int add_columns(sqlite3 *sql)
+{
+	int64_t there = 0;
+	int rc = number(sql,
+	                "SELECT count(*) FROM pragma_table_info('ttl_history') WHERE name IN "
+	                "('stale_share', 'hit_ratio')",
+	                &there);
+
+	if (rc || there == 2)
+		return rc;
+	return run(sql, "BEGIN IMMEDIATE;"
+	                "ALTER TABLE ttl_history ADD COLUMN stale_share REAL;"
+	                "ALTER TABLE ttl_history ADD COLUMN hit_ratio REAL;"
+	                "COMMIT;");
+}
+
 static int file_open_once(struct state_db *db, enum content *ret_content, int64_t *ret_version)
 {
 	int rc = sqlite3_open_v2(db->path, &db->sql,
@@ -285,6 +296,8 @@ static int file_open_once(struct state_db *db, enum content *ret_content, int64_
 	                  "cell_size_check = ON;");
 	if (!rc && *ret_content == CONTENT_EMPTY)
 		rc = run(db->sql, schema);
+	else if (!rc)
+		rc = add_columns(db->sql);
 	/*
 	 * a header may say that this SQLite must only read; of a file that we may write, that is
 	 * damage
@@ -407,9 +420,11 @@ static int write_history(struct state_db *db, const struct item *i)
 	int rc;
 
 	bind_bytes(s, 1, i->endpoint);
-	sqlite3_bind_int64(s, 2, i->at.us);
-	sqlite3_bind_double(s, 3, i->ttl_s);
-	sqlite3_bind_double(s, 4, i->change_rate_per_s);
+	sqlite3_bind_int64(s, 2, i->point.at.us);
+	sqlite3_bind_double(s, 3, i->point.ttl_s);
+	sqlite3_bind_double(s, 4, i->point.change_rate_per_s);
+	sqlite3_bind_double(s, 5, i->point.stale_share); /* NAN: NULL */
+	sqlite3_bind_double(s, 6, i->point.hit_ratio);
 	rc = step_once(s);
 	sqlite3_clear_bindings(s);
 	return rc;
@@ -731,21 +746,17 @@ bool state_db_put(struct state_db *db, const struct record *r)
 	return enqueue(db, it);
 }
 
-bool state_db_history_put(struct state_db *db, struct bytes endpoint, struct instant at,
-                          double ttl_s, double change_rate_per_s)
+bool state_db_history_put(struct state_db *db, struct bytes endpoint, const struct ttl_point *p)
 {
 	struct item *it;
 
-	if (endpoint.n > RECORD_MAX_BYTES / 2)
+	/* the file takes no row without these */
+	if (endpoint.n > RECORD_MAX_BYTES / 2 || isnan(p->ttl_s) || isnan(p->change_rate_per_s))
 		return false;
 	it = malloc(sizeof *it + endpoint.n + 1);
 	if (!it)
 		return false;
-	*it = (struct item){.n_bytes = sizeof *it + endpoint.n,
-	                    .is_history = true,
-	                    .at = at,
-	                    .ttl_s = ttl_s,
-	                    .change_rate_per_s = change_rate_per_s};
+	*it = (struct item){.n_bytes = sizeof *it + endpoint.n, .is_history = true, .point = *p};
 	if (endpoint.n)
 		memcpy(it + 1, endpoint.p, endpoint.n);
 	it->endpoint = bytes_of(it + 1, endpoint.n);
@@ -933,47 +944,6 @@ out:
 	return err;
 }
 
-int state_db_history(struct state_db *db, struct bytes endpoint, struct instant from, size_t max,
-                     state_db_history_fn *fn, void *arg)
-{
-	sqlite3_stmt *s = NULL;
-	unsigned file;
-	int rc = SQLITE_OK;
-
-	pthread_mutex_lock(&db->mutex);
-	file = db->n_aside;
-	pthread_mutex_unlock(&db->mutex);
-	if (db->reader && db->reader_of != file) {
-		sqlite3_close(db->reader);
-		db->reader = NULL;
-	}
-	if (!db->reader) {
-		db->reader_of = file;
-		rc = sqlite3_open_v2(db->path, &db->reader,
-		                     SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX, NULL);
-		if (!rc)
-			sqlite3_busy_timeout(db->reader, 100);
-	}
-	if (!rc)
-		rc = sqlite3_prepare_v2(
-		        db->reader,
-		        "SELECT at_us, ttl_s, change_rate_per_s FROM ttl_history"
-		        " WHERE endpoint = ?1 AND at_us >= ?2 ORDER BY at_us, id LIMIT ?3",
-		        -1, &s, NULL);
-	if (!rc) {
-		bind_bytes(s, 1, endpoint);
-		sqlite3_bind_int64(s, 2, from.us);
-		sqlite3_bind_int64(s, 3, max > INT64_MAX ? INT64_MAX : (int64_t)max);
-		while ((rc = sqlite3_step(s)) == SQLITE_ROW)
-			fn(arg, (struct instant){sqlite3_column_int64(s, 0)},
-			   sqlite3_column_double(s, 1), sqlite3_column_double(s, 2));
-	}
-	sqlite3_finalize(s);
-	if (rc == SQLITE_DONE)
-		return 0;
-	return errno_of(rc) == -EBUSY ? -EBUSY : -EIO;
-}
-
 /* -- Life ------------------------------------------------------------------------------------- */
 
 /* Says by errno what SQLite only calls "unable to open". */
@@ -1006,7 +976,6 @@ static int check_path(struct state_db *db, struct fault *e)
 static void release(struct state_db *db)
 {
 	file_close(db);
-	sqlite3_close(db->reader);
 	if (db->lock_fd >= 0)
 		close(db->lock_fd);
 	batch_free(db->queue.first);

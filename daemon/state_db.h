@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Learned state on disk: the records of the engine (engine.h, struct record) in an SQLite file, and
- * the history of TTLs for the page.
+ * the history of TTLs (read by ttl_history.h).
  *
  *	state_db_open(path, ...)         reads nothing yet; sets aside what it cannot use
  *	state_db_load(db, fn, arg, ...)  once, at start: every record that is whole
@@ -28,6 +28,7 @@
 
 #include "base/fault.h"
 #include "base/instant.h"
+#include "daemon/ttl_history.h"
 #include "engine/engine.h"
 
 #include <stdbool.h>
@@ -91,18 +92,7 @@ bool state_db_put(struct state_db *db, const struct record *r);
  * Appends a point of an endpoint's TTL history. The caller keeps the rate low: one per endpoint and
  * 10 min.
  */
-bool state_db_history_put(struct state_db *db, struct bytes endpoint, struct instant at,
-                          double ttl_s, double change_rate_per_s);
-
-typedef void state_db_history_fn(void *arg, struct instant at, double ttl_s,
-                                 double change_rate_per_s);
-
-/*
- * The points of an endpoint from `from` on, ascending, at most max. Reads the file, next to the
- * writing thread. 0, -EIO, or -EBUSY.
- */
-int state_db_history(struct state_db *db, struct bytes endpoint, struct instant from, size_t max,
-                     state_db_history_fn *fn, void *arg);
+bool state_db_history_put(struct state_db *db, struct bytes endpoint, const struct ttl_point *p);
 
 /*
  * Has what waits written at once, and waits, at most timeout_s, until so many records may be put, or nothing

@@ -105,7 +105,7 @@ static void ttls_start(struct web_answer *a)
 	if (!web_param_count(a, "max", 0, most, &max))
 		return;
 	if (!survey_hot_start(&hot, a->d->engine, endpoint, max)) {
-		query_not_found("endpoint", endpoint, text, sizeof(text));
+		query_no_endpoint(a->d, endpoint, text, sizeof(text));
 		web_fail(a, 404, "not_found", "%s", text);
 		return;
 	}

@@ -540,6 +540,10 @@ void engine_endpoints(struct engine *e, struct instant now, ttl_row_fn *fn, void
 bool engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, size_t max_rows,
                  ttl_row_fn *fn, void *arg);
 
+bool engine_knows_endpoint(const struct engine *e, struct bytes name);
+/* The endpoint that may be meant by a name that is none: one of the first few hundred; NULL: none. */
+const char *engine_endpoint_like(const struct engine *e, struct bytes name);
+
 /* Forecast of an endpoint's requests per second for n steps from now. False: unknown endpoint. */
 struct forecast_row {
 	struct instant at;

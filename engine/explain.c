@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "engine/state.h"
 
+#include "base/near.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -324,6 +326,24 @@ bool engine_ttls(struct engine *e, struct instant now, struct bytes endpoint, si
 	}
 	free(h);
 	return true;
+}
+
+/* So many names are looked at, of some microseconds each: nobody is served meanwhile. */
+static const uint32_t LIKE_LOOKS = 256;
+
+const char *engine_endpoint_like(const struct engine *e, struct bytes name)
+{
+	struct near near = near_to(name);
+
+	for (uint32_t i = 0; i < e->place.n && i < LIKE_LOOKS; i++)
+		if (e->place.v[i])
+			near_offer(&near, intern_name(&e->place_name, i).p);
+	return near.name;
+}
+
+bool engine_knows_endpoint(const struct engine *e, struct bytes name)
+{
+	return intern_find(&e->place_name, name) != INTERN_NONE;
 }
 
 bool engine_forecast(struct engine *e, struct instant now, struct bytes endpoint, struct span step,

@@ -328,6 +328,14 @@ static int read_forecast(struct reading *x)
 	return rc ? rc : option_count(x, "steps", REQUEST_MAX_STEPS, &x->r->ahead.steps);
 }
 
+static int read_history(struct reading *x)
+{
+	int rc = read_name(x, cursor_next(&x->args), "endpoint", &x->r->endpoint);
+
+	x->r->list.max = DEFAULT_TTLS_ROWS;
+	return rc ? rc : option_count(x, "max", MAX_ROWS, &x->r->list.max);
+}
+
 static int read_prewarm(struct reading *x)
 {
 	const struct msgpack_object *dry = option(x, "dry_run");
@@ -535,6 +543,7 @@ static const struct rule {
         [OP_ENDPOINTS] = {0, read_endpoints, {"max"}},
         [OP_WHY] = {1, read_named, {NULL}},
         [OP_FORECAST] = {1, read_forecast, {"step_s", "steps"}},
+        [OP_HISTORY] = {1, read_history, {"max"}},
         [OP_PREWARM] = {1, read_prewarm, {"dry_run", "reasons", "max_keys"}},
         [OP_SCHEDULE_ADD] = {0,
                              read_schedule_add,
@@ -750,6 +759,9 @@ static void put_options(struct options *o, const struct request *r)
 		put_name(o, "endpoint", r->endpoint);
 		put_uint(o, "max", r->list.max, DEFAULT_TTLS_ROWS);
 		return;
+	case OP_HISTORY:
+		put_uint(o, "max", r->list.max, DEFAULT_TTLS_ROWS);
+		return;
 	case OP_ENDPOINTS:
 		put_uint(o, "max", r->list.max, DEFAULT_ROWS);
 		return;
@@ -823,6 +835,7 @@ static void write_args(struct pack *w, const struct request *r)
 		events_write_rows(w, r->events.list.v, r->events.list.n);
 		return;
 	case OP_FORECAST:
+	case OP_HISTORY:
 		pack_key(w, r->endpoint);
 		return;
 	case OP_IMPORT:

@@ -11,7 +11,7 @@
  *	delete KEY · changed KEY {endpoint, version}
  *	event EVENTS					either form of event.h
  *	ttl KEY {endpoint}
- *	ttls {endpoint, max} · endpoints {max} · why NAME
+ *	ttls {endpoint, max} · endpoints {max} · why NAME · history ENDPOINT {max}
  *	forecast ENDPOINT {step_s, steps}
  *	prewarm PATTERN {dry_run, reasons, max_keys}
  *	schedule.add {name, rrule, start, tz, calendar, patterns, lead_s, max_keys, dry_run}
@@ -56,6 +56,7 @@
 	X(ENDPOINTS, "endpoints")                                                                  \
 	X(WHY, "why")                                                                              \
 	X(FORECAST, "forecast")                                                                    \
+	X(HISTORY, "history")                                                                      \
 	X(PREWARM, "prewarm")                                                                      \
 	X(SCHEDULE_ADD, "schedule.add")                                                            \
 	X(SCHEDULE_LIST, "schedule.list")                                                          \
@@ -109,7 +110,8 @@ struct request {
 	uint64_t id;
 	bool has_id; /* even a bad request is answered under its id, if that much could be read */
 	enum op op;
-	struct bytes endpoint; /* option `endpoint`, the endpoint of forecast; empty: not said */
+	/* option `endpoint`, the endpoint of forecast and history; empty: not said */
+	struct bytes endpoint;
 	/* KEY, NAME or PATTERN; option `name` of schedule.*; empty: not said */
 	struct bytes key;
 	union {
@@ -134,9 +136,10 @@ struct request {
 			uint32_t steps;   /* forecast: 60, schedule.next: 10 by default */
 		} ahead;
 		struct {
-			uint32_t max;    /* rows; default 100 for ttls, 1000 for the others */
+			uint32_t
+			        max; /* rows; default 100 for ttls and history, 1000 for the others */
 			uint64_t offset; /* export */
-		} list;                  /* ttls, endpoints, schedule.report, export */
+		} list;                  /* ttls, endpoints, history, schedule.report, export */
 		struct {
 			bool dry_run;
 			bool reasons; /* a dry run says, too, what it would not load, and why */

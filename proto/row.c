@@ -25,6 +25,11 @@ static const struct row_field row_forecast_fields[] = {ROW_FORECAST_TABLE(FIELD)
 TABLE(row_forecast);
 #undef ROW_NAME
 
+#define ROW_NAME row_history
+static const struct row_field row_history_fields[] = {ROW_HISTORY_TABLE(FIELD)};
+TABLE(row_history);
+#undef ROW_NAME
+
 #define ROW_NAME row_advice
 static const struct row_field row_advice_fields[] = {ROW_ADVICE_TABLE(FIELD)};
 TABLE(row_advice);

@@ -72,6 +72,11 @@ struct row_table {
 	X(TIME, time_s) X(NUM, per_s) X(NUM, median) X(NUM, lo80) X(NUM, hi80)			\
 	X(NUM, volatility)
 
+/* Of `history`: what `endpoints` said then. */
+#define ROW_HISTORY_TABLE(X)									\
+	X(TIME, time_s) X(NUM, ttl_s) X(NUM, change_rate_per_s) X(NUM, stale_share)		\
+	X(NUM, hit_ratio)
+
 /* Of `ttl`. */
 #define ROW_ADVICE_TABLE(X) X(KEY, endpoint) X(NUM, ttl_s) X(TEXT, reason)
 
@@ -116,6 +121,9 @@ struct row_why {
 struct row_forecast {
 	ROW_FORECAST_TABLE(ROW_MEMBER)
 };
+struct row_history {
+	ROW_HISTORY_TABLE(ROW_MEMBER)
+};
 struct row_advice {
 	ROW_ADVICE_TABLE(ROW_MEMBER)
 };
@@ -135,8 +143,8 @@ struct row_peak {
 	ROW_PEAK_TABLE(ROW_MEMBER)
 };
 
-extern const struct row_table row_ttl, row_why, row_forecast, row_advice, row_hello, row_schedule,
-        row_learned, row_due, row_peak;
+extern const struct row_table row_ttl, row_why, row_forecast, row_history, row_advice, row_hello,
+        row_schedule, row_learned, row_due, row_peak;
 
 /* Writes the struct that `row` points to as a map: row_write(w, &row_ttl, &row). */
 void row_write(struct pack *w, const struct row_table *t, const void *row);

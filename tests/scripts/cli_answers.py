@@ -48,6 +48,8 @@ WHY_ENDPOINT = dict(WHY, key=None, endpoint="/q/<s>", is_endpoint=True, ttl_at_h
 HELLO = {"server": "forecached", "version": "0.1.0", "protocol": 1, "time_s": NOW, "time_scale": 1.0}
 FORECAST = [{"time_s": NOW + 900 * i, "per_s": 5 + 4 * (i % 24) / 24, "lo80": 3 + 3 * (i % 24) / 24,
              "hi80": 9 + 6 * (i % 24) / 24, "volatility": 0.5 + (i % 24) / 24} for i in range(96)]
+HISTORY = [{"time_s": NOW, "ttl_s": 42.5, "change_rate_per_s": 3 / 3600, "stale_share": None, "hit_ratio": 0.93},
+           {"time_s": NOW + 600, "ttl_s": 30.25, "change_rate_per_s": 4.5 / 3600, "stale_share": 0.004, "hit_ratio": 0.9}]
 SCHEDULES = [{"name": "open", "rrule": "weekdays 09:30", "tz": "America/New_York", "calendar": "XNYS", "start": None,
               "patterns": "/quotes/<symbol>", "lead_s": 600.0, "max_keys": 100, "next_s": 1764081000.0}]
 RECORDS = [{"kind": "endpoint", "name": "/q/<s>", "fields": {"a": [0.1, 1e300, -3], "none": []}},
@@ -99,7 +101,7 @@ def answers(op, args):
         row.update(stale_share=None)
     return {
         "hello": (0, HELLO), "ttls": (0, [row, row]), "endpoints": (0, [row]), "why": (0, WHY),
-        "forecast": (0, FORECAST), "ttl": (0, {"endpoint": "/q", "ttl_s": 42.5, "reason": "planned"}),
+        "forecast": (0, FORECAST), "history": (0, [] if name == "/young" else HISTORY), "ttl": (0, {"endpoint": "/q", "ttl_s": 42.5, "reason": "planned"}),
         "stats": (0, {"requests": 10, "hits": 8, "loads": {"demand": 2, "refresh": 1}, "store": {"used_bytes": 1536},
                       "boot_id": 2**64 - 1, "learned": {"stale_share": 0.01}}),
         "schedule.list": (0, SCHEDULES), "schedule.next": (0, [{"name": "open", "time_s": 1764081000.0}]),
@@ -221,7 +223,7 @@ def main():
                        (["get", "/a", "--peek=1"], b"takes no value"), (["--jsn"], b"--json"), ([], b"help"),
                        (["purge"], b"--all"), (["forecast", "/q", "--for", "7d", "--step", "1m"], b"columns"),
                        (["set", "", "v"], b"argument 1 is empty"), (["get", ""], b"argument 1"), (["del", "/a", ""], b"argument 2"),
-                       (["ttls", ""], b"is empty"), (["set", "/a", "v", "--ttl", "9000d"], b"0.001 .. 31536000 seconds"),
+                       (["ttls", ""], b"is empty"), (["ttls", "--history"], b"one endpoint"), (["set", "/a", "v", "--ttl", "9000d"], b"0.001 .. 31536000 seconds"),
                        (["schedule", "add", "a", "daily 09:30", "-p", "/q", "--max-keys", "5000000000"], b"1 .. 4294967295"),
                        (["monitor", "bogus"], b"changed, peak, endpoint, jump, refused, reload, stop"),
                        (["monitor", "chnged:/q"], b"did you mean changed?"), (["monitor", ":/q"], b"is not one of")):
@@ -271,7 +273,7 @@ def main():
     check("who looks at a terminal is told after two seconds that it waits", b"no answer yet" in err and b"another 1 s" in err, why=err)
 
     # -- JSON
-    for args in (["ttls"], ["endpoints"], ["why", "/quotes/IBM"], ["why", "/new"], ["forecast", "/q"], ["stats"], ["get", "/q/1"],
+    for args in (["ttls"], ["endpoints"], ["why", "/quotes/IBM"], ["why", "/new"], ["forecast", "/q"], ["ttls", "--history", "/q"], ["stats"], ["get", "/q/1"],
                  ["get", "/binary"], ["get", "/miss"], ["ttl", "/q/1"], ["set", "/q/1", "v"], ["del", "/q/1"], ["changed", "/q/1"],
                  ["schedule", "list"], ["schedule", "next"], ["schedule", "report"], ["prewarm", "/q", "--dry-run"],
                  ["schedule", "add", "open", "weekdays 09:30", "-p", "/q"], ["schedule", "remove", "open"],
@@ -321,12 +323,23 @@ def main():
     run = forecache("why", "/q/<s>")
     check("why of an endpoint leaves out what only keys have",
           b"price: TTL" not in run.stdout and b"seen to change" not in run.stdout, run)
-    for args in (["schedule", "next", "nosuch"], ["schedule", "report", "nosuch"], ["schedule", "remove", "nosuch"], ["ttls", "nosuch"],
+    for args in (["schedule", "next", "nosuch"], ["schedule", "report", "nosuch"], ["schedule", "remove", "nosuch"], ["ttls", "nosuch"], ["ttls", "--history", "nosuch"],
                  ["top", "nosuch"], ["forecast", "nosuch"], ["why", "nosuch"]):
         for more in ([], ["--json"]):
             run = forecache(*args, *more)
             check(f"a name that is none is status 3: {' '.join(args + more)}",
                   run.returncode == 3 and b"nosuch" in run.stderr and not run.stdout, run)
+    run = forecache("ttls", "--history", "/q")
+    lines = [line.split() for line in run.stdout.decode().splitlines()]
+    check("the history of TTLs has units, and the latest last",
+          lines == [["time", "TTL", "s", "changes/h", "stale", "%", "hits", "%"], ["2025-11-24", "16:00:00", "42.5", "3", "-", "93"],
+                    ["2025-11-24", "16:10:00", "30.2", "4.5", "0.4", "90"]], run)
+    check("and is asked for by rows", last_asked("history") == ["/q"] and forecache("ttls", "/q", "--history", "-n", "7").returncode == 0
+          and last_asked("history") == ["/q", {"max": 7}], why=last_asked("history"))
+    check("its JSON has the same", json.loads(forecache("ttls", "--history", "/q", "--json").stdout) == HISTORY)
+    run = forecache("ttls", "--history", "/young")
+    check("of an endpoint that is new it says when there will be some",
+          run.returncode == 0 and not run.stdout and b"every 10 minutes" in run.stderr, run)
     run = forecache("ttls", "/unasked")
     check("an endpoint without keys is there", run.returncode == 0 and b"no key of /unasked is known" in run.stderr, run)
     run = forecache("set", "/refused", "v")

@@ -92,6 +92,33 @@ def a_field_that_alone_changes_is_named():
 
 
 @test
+def what_ttls_have_been_is_shown():
+    with fcd.Daemon({"flush_s": 0.1}, args=["--time-scale", "3000"]) as d:
+        def noted():
+            d.ask("set", "/quotes/IBM", b"170.1", {"endpoint": "/quotes/<symbol>", "ttl_s": 7200})
+            d.ask("get", "/quotes/IBM", {"mode": "peek"})
+            rows = as_json(d, "ttls", "--history", "/quotes/<symbol>")
+            return len(rows) >= 3 and rows
+
+        rows = until("three points", noted)
+        for r in rows:
+            assert set(r) == {"time_s", "ttl_s", "change_rate_per_s", "stale_share", "hit_ratio"}, r
+            assert r["ttl_s"] > 0 and r["change_rate_per_s"] > 0, r
+        assert 0 <= rows[-1]["hit_ratio"] <= 1, rows
+        times = [r["time_s"] for r in rows]
+        assert all(600 <= b - a for a, b in zip(times, times[1:])), times
+        last = as_json(d, "ttls", "--history", "/quotes/<symbol>", "--limit", "2")
+        assert len(last) == 2 and last[0]["time_s"] >= times[-2] and last[1]["time_s"] >= times[-1], (last, rows)
+        lines = forecache(d, "ttls", "--history", "/quotes/<symbol>").stdout.decode().splitlines()
+        assert lines[0].split("  ")[0] == "time" and len(lines) >= 4 and lines[1:] == sorted(lines[1:]), lines
+        run = forecache(d, "ttls", "--history", "/quotes/<symbl>", status=3)
+        assert b"did you mean '/quotes/<symbol>'?" in run.stderr and not run.stdout, run
+        d.stop()
+        d.start()
+        assert as_json(d, "ttls", "--history", "/quotes/<symbol>")[:3] == rows[:3]
+
+
+@test
 def what_is_learned_is_shown():
     with daemon() as d:
         def enough():

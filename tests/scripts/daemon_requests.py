@@ -98,11 +98,12 @@ def questions_are_answered():
     assert any(r["endpoint"] == "/quest/<id>" for r in d.ask("endpoints"))
     assert [r["key"] for r in d.ask("ttls", {"endpoint": "/quest/<id>"})] == ["/quest/1"]
     assert len(d.ask("forecast", "/quest/<id>", {"steps": 7, "step_s": 60})) == 7
+    assert d.ask("history", "/quest/<id>") == []
     assert d.ask("ttl", "/quest/1")["ttl_s"] > 0
     for args in (("/quest/1",), ("/quest/1", {"endpoint": "/quest/<id>"}), ("/quest/1", {"endpoint": "/another"})):
         assert d.ask("ttl", *args)["endpoint"] == "/quest/<id>", args
     assert d.ask("ttl", "/mined/7")["endpoint"] == "/mined/<id>"
-    for args in (("ttls", {"endpoint": "/never"}), ("forecast", "/never"), ("schedule.next", {"name": "never"}),
+    for args in (("ttls", {"endpoint": "/never"}), ("forecast", "/never"), ("history", "/never"), ("schedule.next", {"name": "never"}),
                  ("schedule.report", {"name": "never"}), ("schedule.remove", "never")):
         assert d.refused(*args).code == "not_found", args
     hello = d.ask("hello", {"client": "test"})
@@ -130,6 +131,8 @@ def requests_that_are_wrong_are_told_what_is_wrong():
         ("not_found", "there is no key or endpoint '/never/\\x22heard\\x22'", ("why", '/never/"heard"')),
         ("not_found", "there is no endpoint '/never'", ("forecast", "/never")),
         ("not_found", "there is no endpoint '/never'", ("ttls", {"endpoint": "/never"})),
+        ("not_found", "there is no endpoint '/quest/<di>': did you mean '/quest/<id>'?", ("history", "/quest/<di>")),
+        ("bad_request", "max", ("history", "/quest/<id>", {"max": 0})),
         ("not_found", "there is no schedule 'none'", ("schedule.next", {"name": "none"})),
         ("not_found", "there is no schedule 'none'", ("schedule.report", {"name": "none"})),
         ("not_found", "there is no schedule '" + 40 * "x" + "...'", ("schedule.remove", 41 * "x")),

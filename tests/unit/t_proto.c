@@ -141,6 +141,10 @@ static void some_request(struct request *r)
 		r->ahead.step = SPAN_S(1 + rng_below(&rng, 86400));
 		r->ahead.steps = 1 + (uint32_t)rng_below(&rng, 1000);
 		break;
+	case OP_HISTORY:
+		r->endpoint = some_bytes(20);
+		r->list.max = 1 + (uint32_t)rng_below(&rng, 1000);
+		break;
 	case OP_PREWARM:
 		r->key = some_bytes(40);
 		r->prewarm.dry_run = rng_below(&rng, 2);

@@ -163,7 +163,8 @@ TEST(of_many_for_one_name_the_last_that_was_put_stays)
 			r.name.n = 0; /* other kinds stand between them */
 		OK(state_db_put(db, &r));
 		if (i % 100 == 0)
-			OK(state_db_history_put(db, r.name, (struct instant){i}, 1, 1));
+			OK(state_db_history_put(db, r.name,
+			                        &(struct ttl_point){.at = {i}, .ttl_s = 1}));
 	}
 	OK(state_db_flush(db, 20) == 0);
 	OK(state_db_load(db, take_versions, got, &l, &e) == 0);
@@ -590,41 +591,96 @@ TEST(kill_9_loses_nothing_that_was_flushed)
 	}
 }
 
-struct points {
-	int n;
-	int64_t last;
-	bool disorder;
-};
-
-static void point(void *arg, struct instant at, double ttl_s, double change_rate_per_s)
+/* The point of the i-th microsecond; not all is always known. */
+static struct ttl_point point_of(int i)
 {
-	struct points *p = arg;
+	return (struct ttl_point){.at = {i},
+	                          .ttl_s = i,
+	                          .change_rate_per_s = 0.5,
+	                          .stale_share = i % 3 ? i / 1000.0 : NAN,
+	                          .hit_ratio = i % 5 ? i / 500.0 : NAN};
+}
 
-	p->n++;
-	p->disorder |= at.us < p->last || ttl_s != (double)at.us || change_rate_per_s != 0.5;
-	p->last = at.us;
+static bool is_same(double x, double y)
+{
+	return x == y || (isnan(x) && isnan(y));
+}
+
+/* Are the points those of every second microsecond, up to the last one? */
+static bool are_in_order(const ttl_points *v, int last)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		struct ttl_point p = v->v[i], q = point_of(last - 2 * (int)(v->n - 1 - i));
+
+		if (p.at.us != q.at.us || p.ttl_s != q.ttl_s ||
+		    p.change_rate_per_s != q.change_rate_per_s ||
+		    !is_same(p.stale_share, q.stale_share) || !is_same(p.hit_ratio, q.hit_ratio))
+			return false;
+	}
+	return true;
 }
 
 TEST(history_is_kept_up_to_its_limit)
 {
 	struct state_db_config c = state_db_default();
 	struct state_db *db = NULL;
+	ttl_points v = {0};
+	struct ttl_point p;
 	struct fault e;
-	struct points p = {0};
 	int i;
 
 	c.history_rows = 100;
 	OK(state_db_open(path_of("i.db"), &c, &db, &e) == 0);
-	for (i = 0; i < 300; i++)
-		OK(state_db_history_put(db, bytes_str(i % 2 ? "/b" : "/a"), (struct instant){i}, i,
-		                        0.5));
+	for (i = 0; i < 300; i++) {
+		p = point_of(i);
+		OK(state_db_history_put(db, bytes_str(i % 2 ? "/b" : "/a"), &p));
+	}
 	OK(state_db_flush(db, 10) == 0);
-	OK(state_db_history(db, bytes_str("/a"), (struct instant){0}, 1000, point, &p) == 0);
-	OK(p.n == 50 && !p.disorder && p.last == 298, "%d", p.n);
-	p = (struct points){0};
-	OK(state_db_history(db, bytes_str("/a"), (struct instant){250}, 10, point, &p) == 0 &&
-	   p.n == 10);
+	OK(ttl_history_read(path_of("i.db"), bytes_str("/a"), 1000, &v) == 0);
+	OK(v.n == 50 && are_in_order(&v, 298), "%zu", v.n);
+	v.n = 0;
+	OK(ttl_history_read(path_of("i.db"), bytes_str("/b"), 10, &v) == 0);
+	OK(v.n == 10 && are_in_order(&v, 299), "the last ones: %zu", v.n);
+	v.n = 0;
+	OK(ttl_history_read(path_of("i.db"), bytes_str("/c"), 10, &v) == 0 && v.n == 0);
+	OK(ttl_history_read(path_of("none.db"), bytes_str("/a"), 10, &v) == -EIO);
+	/* what the file would not take does not hold up all the rest */
+	p.ttl_s = NAN;
+	OK(!state_db_history_put(db, bytes_str("/a"), &p));
+	vec_free(&v);
 	state_db_close(&db);
+}
+
+TEST(a_history_from_before_it_had_shares_goes_on)
+{
+	struct state_db_config c = state_db_default();
+	struct ttl_point p = point_of(2);
+	const char *path = path_of("before.db");
+	struct state_db *db = NULL;
+	sqlite3 *sql = NULL;
+	ttl_points v = {0};
+	struct fault e;
+
+	OK(state_db_open(path, &c, &db, &e) == 0);
+	state_db_close(&db);
+	OK(sqlite3_open(path, &sql) == 0 &&
+	           sqlite3_exec(sql,
+	                        "ALTER TABLE ttl_history DROP COLUMN stale_share;"
+	                        "ALTER TABLE ttl_history DROP COLUMN hit_ratio;"
+	                        "INSERT INTO ttl_history VALUES(1, x'2f61', 1, 7, 0.25);",
+	                        NULL, NULL, NULL) == 0,
+	   "%s", sqlite3_errmsg(sql));
+	sqlite3_close(sql);
+	for (int i = 0; i < 2; i++) {
+		OK(state_db_open(path, &c, &db, &e) == 0 && !*e.text, "%s", e.text);
+		OK(i || state_db_history_put(db, bytes_str("/a"), &p));
+		state_db_close(&db);
+	}
+	OK(ttl_history_read(path, bytes_str("/a"), 10, &v) == 0 && v.n == 2, "%zu", v.n);
+	OK(v.v[0].ttl_s == 7 && v.v[0].change_rate_per_s == 0.25 && isnan(v.v[0].stale_share) &&
+	   isnan(v.v[0].hit_ratio));
+	OK(v.v[1].ttl_s == p.ttl_s && v.v[1].hit_ratio == p.hit_ratio);
+	vec_free(&v);
 }
 
 TEST(keys_are_kept_up_to_their_limit)
@@ -787,6 +843,7 @@ int main(int argc, char **argv)
 	RUN(a_file_that_may_not_grow_does_no_harm);
 	RUN(kill_9_loses_nothing_that_was_flushed);
 	RUN(history_is_kept_up_to_its_limit);
+	RUN(a_history_from_before_it_had_shares_goes_on);
 	RUN(keys_are_kept_up_to_their_limit);
 	RUN(an_export_is_imported_as_it_was);
 	RUN(bad_imports_are_refused_with_their_line);
