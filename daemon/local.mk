@@ -55,6 +55,7 @@ noinst_LTLIBRARIES += %D%/libio.la
 	%D%/http_setup.h %D%/http_setup.c \
 	%D%/record_json.h %D%/record_json.c \
 	%D%/state_db.h %D%/state_db.c \
+	%D%/state_file.h %D%/state_file.c \
 	%D%/ttl_history.h %D%/ttl_history.c \
 	%D%/url_template.h %D%/url_template.c \
 	%D%/validators.h %D%/validators.c

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/state_db.h"
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "daemon/record_json.h"
-
-#include <sqlite3.h>
+#include "daemon/state_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,14 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define APPLICATION_ID 0x46434448 /* "FCDH": what file(1) and we know the file by */
 #define RECORD_BYTES   32768      /* that a record takes in the queue, at most: one of an endpoint */
 #define BATCH_WAIT_MS  1000       /* records that come within this time share a transaction */
 #define RETRY_MS       5000
 #define WARN_EVERY_MS  60000
 #define CLOSE_WAIT_S   5.0
 #define PRUNE_EVERY_MS 3600000
-#define BUSY_MS        2000 /* how long sqlite3 in another terminal may hold us up */
 
 /* What waits to be written: a record, or a point of history. */
 struct item {
@@ -45,16 +41,14 @@ struct queue {
 };
 
 struct state_db {
-	char path[PATH_MAX];
 	struct state_db_config config;
 	int lock_fd;
 	pthread_t thread;
 	bool has_thread;
 
-	/* Whoever uses the file holds `file`, and takes `mutex` only within it. */
-	pthread_mutex_t file;
-	sqlite3 *sql; /* NULL while it cannot be opened */
-	sqlite3_stmt *upsert, *append, *erase;
+	/* Whoever uses the file holds `file_mutex`, and takes `mutex` only within it. */
+	pthread_mutex_t file_mutex;
+	struct state_file file;
 	int64_t next_prune_ms;
 
 	pthread_mutex_t mutex; /* for all below */
@@ -90,345 +84,7 @@ struct state_db_config state_db_default(void)
 	};
 }
 
-/* -- The file --------------------------------------------------------------------------------- */
-
-static int errno_of(int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_ROW:
-	case SQLITE_DONE:
-		return 0;
-	case SQLITE_FULL:
-		return -ENOSPC;
-	case SQLITE_READONLY:
-		return -EROFS;
-	case SQLITE_PERM:
-	case SQLITE_CANTOPEN:
-	case SQLITE_AUTH:
-		return -EACCES;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return -EBUSY;
-	case SQLITE_NOMEM:
-		return -ENOMEM;
-	default:
-		return -EIO;
-	}
-}
-
-/*
- * Errors that say that the file's content is wrong, as opposed to the disk, the rights or a lock.
- */
-static bool is_damage(int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-	case SQLITE_FORMAT:
-	case SQLITE_SCHEMA:
-	case SQLITE_MISMATCH:
-	case SQLITE_ERROR: /* a table or column of ours is not there */
-		return true;
-	default:
-		return rc == SQLITE_IOERR_SHORT_READ;
-	}
-}
-
-static void file_close(struct state_db *db)
-{
-	sqlite3_finalize(db->upsert);
-	sqlite3_finalize(db->append);
-	sqlite3_finalize(db->erase);
-	db->upsert = db->append = db->erase = NULL;
-	sqlite3_close(db->sql);
-	db->sql = NULL;
-}
-
-/* Renames PATH, and what SQLite keeps beside it, so that the two still fit together. */
-static int set_aside(struct state_db *db, const char *as, char *ret, size_t size)
-{
-	char from[PATH_MAX + 8], to[PATH_MAX + 80], stamp[32];
-	time_t t = time(NULL);
-	struct tm tm;
-	int i;
-
-	file_close(db);
-	gmtime_r(&t, &tm);
-	strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-	for (i = 0; i < 1000; i++) {
-		snprintf(ret, size, i ? "%s.%s-%s.%d" : "%s.%s-%s", db->path, as, stamp, i);
-		if (access(ret, F_OK) < 0)
-			break;
-	}
-	if (rename(db->path, ret) < 0)
-		return -errno;
-	snprintf(from, sizeof from, "%s-wal", db->path);
-	snprintf(to, sizeof to, "%s-wal", ret);
-	if (rename(from, to) < 0 && errno != ENOENT)
-		return -errno;
-	snprintf(from, sizeof from, "%s-shm", db->path);
-	unlink(from); /* rebuilt from the wal when somebody opens it */
-	return 0;
-}
-
-static int run(sqlite3 *sql, const char *text)
-{
-	return sqlite3_exec(sql, text, NULL, NULL, NULL);
-}
-
-static int number(sqlite3 *sql, const char *query, int64_t *ret)
-{
-	sqlite3_stmt *s;
-	int rc = sqlite3_prepare_v2(sql, query, -1, &s, NULL);
-
-	if (rc != SQLITE_OK)
-		return rc;
-	rc = sqlite3_step(s);
-	if (rc == SQLITE_ROW) {
-		*ret = sqlite3_column_int64(s, 0);
-		rc = SQLITE_OK;
-	} else if (rc == SQLITE_DONE) {
-		rc = SQLITE_CORRUPT;
-	}
-	sqlite3_finalize(s);
-	return rc;
-}
-
-static const char schema[] = "BEGIN IMMEDIATE;"
-                             "CREATE TABLE record(kind TEXT NOT NULL, name BLOB NOT NULL, endpoint "
-                             "BLOB NOT NULL, fields TEXT NOT NULL,"
-                             " checksum INTEGER NOT NULL, written_s INTEGER NOT NULL, PRIMARY "
-                             "KEY(kind, name)) WITHOUT ROWID;"
-                             "CREATE TABLE ttl_history(id INTEGER PRIMARY KEY, endpoint BLOB NOT "
-                             "NULL, at_us INTEGER NOT NULL,"
-                             " ttl_s REAL NOT NULL, change_rate_per_s REAL NOT NULL,"
-                             " stale_share REAL, hit_ratio REAL);"
-                             "CREATE INDEX ttl_history_by_endpoint ON ttl_history(endpoint, at_us);"
-                             "PRAGMA application_id = 1178813512;"
-                             "PRAGMA user_version = 1;"
-                             "COMMIT;";
-_Static_assert(APPLICATION_ID == 1178813512 && STATE_DB_VERSION == 1, "as in the schema");
-
-static const char upsert_text[] = "INSERT INTO record(kind, name, endpoint, fields, checksum, "
-                                  "written_s) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
-                                  " ON CONFLICT(kind, name) DO UPDATE SET endpoint = ?3, fields = "
-                                  "?4, checksum = ?5, written_s = ?6";
-static const char append_text[] =
-        "INSERT INTO ttl_history(endpoint, at_us, ttl_s, change_rate_per_s, "
-        "stale_share, hit_ratio) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
-static const char erase_text[] = "DELETE FROM record WHERE kind = ?1 AND name = ?2";
-
-enum content { CONTENT_OURS, CONTENT_EMPTY, CONTENT_NEWER, CONTENT_FOREIGN };
-
-/* What the file says it is; also the first read of it. */
-static int look(sqlite3 *sql, enum content *ret, int64_t *ret_version)
-{
-	int64_t tables = 0, ours = 0, id = 0;
-	int rc = number(sql, "PRAGMA user_version", ret_version);
-
-	if (!rc)
-		rc = number(sql, "PRAGMA application_id", &id);
-	if (!rc)
-		rc = number(sql, "SELECT count(*) FROM sqlite_master", &tables);
-	if (!rc)
-		rc = number(sql,
-		            "SELECT count(*) FROM sqlite_master WHERE name IN ('record', "
-		            "'ttl_history')",
-		            &ours);
-	if (rc)
-		return rc;
-	if (tables == 0)
-		*ret = CONTENT_EMPTY;
-	else if (id != APPLICATION_ID && ours < 2)
-		*ret = CONTENT_FOREIGN;
-	else if (*ret_version > STATE_DB_VERSION)
-		*ret = CONTENT_NEWER;
-	else if (id != APPLICATION_ID || *ret_version != STATE_DB_VERSION)
-		rc = SQLITE_CORRUPT; /* our tables under a name that we never gave */
-	else
-		*ret = CONTENT_OURS;
-	return rc;
-}
-
-/*
- * Columns that came later, and may be empty: an earlier forecached goes on with such a file as it is, so its
- * version stays.
- */
-static int add_columns(sqlite3 *sql)
-{
-	int64_t there = 0;
-	int rc = number(sql,
-	                "SELECT count(*) FROM pragma_table_info('ttl_history') WHERE name IN "
-	                "('stale_share', 'hit_ratio')",
-	                &there);
-
-	if (rc || there == 2)
-		return rc;
-	return run(sql, "BEGIN IMMEDIATE;"
-	                "ALTER TABLE ttl_history ADD COLUMN stale_share REAL;"
-	                "ALTER TABLE ttl_history ADD COLUMN hit_ratio REAL;"
-	                "COMMIT;");
-}
-
-static int file_open_once(struct state_db *db, enum content *ret_content, int64_t *ret_version)
-{
-	int rc = sqlite3_open_v2(db->path, &db->sql,
-	                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX,
-	                         NULL);
-
-	*ret_content = CONTENT_OURS;
-	if (rc)
-		return rc;
-	sqlite3_extended_result_codes(db->sql, 1);
-	sqlite3_busy_timeout(db->sql, BUSY_MS);
-	/* a file is data: no views or triggers in it may call functions */
-	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	rc = look(db->sql, ret_content, ret_version);
-	if (rc || *ret_content == CONTENT_NEWER || *ret_content == CONTENT_FOREIGN)
-		return rc;
-	/*
-	 * NORMAL: a crash of ours loses nothing, a power cut at most the last seconds, and never
-	 * consistency
-	 */
-	rc = run(db->sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA "
-	                  "cell_size_check = ON;");
-	if (!rc && *ret_content == CONTENT_EMPTY)
-		rc = run(db->sql, schema);
-	else if (!rc)
-		rc = add_columns(db->sql);
-	/*
-	 * a header may say that this SQLite must only read; of a file that we may write, that is
-	 * damage
-	 */
-	if (!rc && sqlite3_db_readonly(db->sql, "main") == 1 && access(db->path, W_OK) == 0)
-		rc = SQLITE_CORRUPT;
-	if (!rc)
-		rc = sqlite3_prepare_v2(db->sql, upsert_text, -1, &db->upsert, NULL);
-	if (!rc)
-		rc = sqlite3_prepare_v2(db->sql, append_text, -1, &db->append, NULL);
-	if (!rc)
-		rc = sqlite3_prepare_v2(db->sql, erase_text, -1, &db->erase, NULL);
-	return rc;
-}
-
-/* Opens the file; what cannot be used is set aside once. 0 with *reterr empty or a warning. */
-static int file_open(struct state_db *db, struct fault *reterr)
-{
-	enum content content = CONTENT_OURS;
-	char aside[PATH_MAX + 64], why[160];
-	int64_t version = 0;
-	int rc = file_open_once(db, &content, &version), err;
-
-	*reterr->text = '\0';
-	if (!rc && (content == CONTENT_OURS || content == CONTENT_EMPTY))
-		return 0;
-	if (!rc && content == CONTENT_FOREIGN) {
-		file_close(db);
-		return fault_set(reterr, -EINVAL,
-		                 "%.300s is another program's database: give a path of its own",
-		                 db->path);
-	}
-	if (rc && !is_damage(rc)) {
-		fault_set(reterr, 0, "%.300s: %s", db->path,
-		          db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
-		file_close(db);
-		return errno_of(rc);
-	}
-	if (rc)
-		snprintf(why, sizeof why, "is damaged (%.100s)", sqlite3_errstr(rc));
-	else
-		snprintf(why, sizeof why, "is of version %lld, and this forecached reads up to %d",
-		         (long long)version, STATE_DB_VERSION);
-	err = set_aside(db, rc ? "damaged" : "newer", aside, sizeof aside);
-	if (err)
-		return fault_set(reterr, err, "%.200s %.120s and cannot be renamed: %s", db->path,
-		                 why, strerror(-err));
-	rc = file_open_once(db, &content, &version);
-	if (rc) {
-		fault_set(reterr, 0, "%.300s: %s", db->path,
-		          db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc));
-		file_close(db);
-		return errno_of(rc);
-	}
-	fault_set(reterr, 0, "%.150s %.120s: set aside as %.180s, learning begins anew", db->path,
-	          why, aside);
-	return 0;
-}
-
-static int64_t checksum(const char *kind, struct bytes name, struct bytes endpoint,
-                        struct bytes fields)
-{
-	uint64_t h = hash_bytes(bytes_str(kind), STATE_DB_VERSION);
-
-	h = hash_bytes(name, h);
-	h = hash_bytes(endpoint, h);
-	return (int64_t)hash_bytes(fields, h);
-}
-
 /* -- Writing ---------------------------------------------------------------------------------- */
-
-static int bind_bytes(sqlite3_stmt *s, int i, struct bytes b)
-{
-	return sqlite3_bind_blob(s, i, b.p ? b.p : "", (int)b.n, SQLITE_STATIC);
-}
-
-static int step_once(sqlite3_stmt *s)
-{
-	int rc = sqlite3_step(s);
-
-	sqlite3_reset(s);
-	return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-static int erase_record(struct state_db *db, const struct record *r)
-{
-	sqlite3_stmt *s = db->erase;
-	int rc;
-
-	sqlite3_bind_text(s, 1, r->kind, -1, SQLITE_STATIC);
-	bind_bytes(s, 2, r->name);
-	rc = step_once(s);
-	sqlite3_clear_bindings(s);
-	return rc;
-}
-
-static int write_record(struct state_db *db, const struct record *r)
-{
-	char *fields = record_fields_text(r);
-	sqlite3_stmt *s = db->upsert;
-	int rc;
-
-	if (!fields)
-		return SQLITE_OK; /* a number that is not finite: not worth failing all others */
-	sqlite3_bind_text(s, 1, r->kind, -1, SQLITE_STATIC);
-	bind_bytes(s, 2, r->name);
-	bind_bytes(s, 3, r->endpoint);
-	sqlite3_bind_text(s, 4, fields, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(s, 5, checksum(r->kind, r->name, r->endpoint, bytes_str(fields)));
-	sqlite3_bind_int64(s, 6, (int64_t)time(NULL));
-	rc = step_once(s);
-	sqlite3_clear_bindings(s);
-	free(fields);
-	return rc;
-}
-
-static int write_history(struct state_db *db, const struct item *i)
-{
-	sqlite3_stmt *s = db->append;
-	int rc;
-
-	bind_bytes(s, 1, i->endpoint);
-	sqlite3_bind_int64(s, 2, i->point.at.us);
-	sqlite3_bind_double(s, 3, i->point.ttl_s);
-	sqlite3_bind_double(s, 4, i->point.change_rate_per_s);
-	sqlite3_bind_double(s, 5, i->point.stale_share); /* NAN: NULL */
-	sqlite3_bind_double(s, 6, i->point.hit_ratio);
-	rc = step_once(s);
-	sqlite3_clear_bindings(s);
-	return rc;
-}
 
 static int prune(struct state_db *db)
 {
@@ -443,7 +99,7 @@ static int prune(struct state_db *db)
 	         " ORDER BY written_s DESC, name LIMIT -1 OFFSET %.0f);"
 	         "DELETE FROM ttl_history WHERE id <= (SELECT max(id) FROM ttl_history) - %.0f;",
 	         db->config.key_rows, db->config.history_rows);
-	return run(db->sql, text);
+	return state_file_run(&db->file, text);
 }
 
 /* In the order of the table, so that what is near is written together; history first. */
@@ -499,18 +155,17 @@ static struct item *sorted(struct item *first)
 static int write_batch(struct state_db *db, const struct item *first)
 {
 	const struct item *i;
-	int rc = run(db->sql, "BEGIN IMMEDIATE");
+	int rc = state_file_run(&db->file, "BEGIN IMMEDIATE");
 
 	for (i = first; i && !rc; i = i->next)
-		rc = i->is_history             ? write_history(db, i)
-		     : i->record.n_fields == 0 ? erase_record(db, &i->record)
-		                               : write_record(db, &i->record);
+		rc = i->is_history ? state_file_put_point(&db->file, i->endpoint, &i->point)
+		                   : state_file_put(&db->file, &i->record);
 	if (!rc)
 		rc = prune(db);
 	if (!rc)
-		rc = run(db->sql, "COMMIT");
-	if (rc && !sqlite3_get_autocommit(db->sql))
-		sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);
+		rc = state_file_run(&db->file, "COMMIT");
+	if (rc && !sqlite3_get_autocommit(db->file.sql))
+		sqlite3_exec(db->file.sql, "ROLLBACK", NULL, NULL, NULL);
 	return rc;
 }
 
@@ -532,28 +187,28 @@ static int try_batch(struct state_db *db, const struct item *first)
 	char aside[PATH_MAX + 64], text[256] = "";
 	int rc = SQLITE_OK, err = 0;
 
-	pthread_mutex_lock(&db->file);
-	if (!db->sql)
-		err = file_open(db, &e);
-	if (db->sql) {
+	pthread_mutex_lock(&db->file_mutex);
+	if (!db->file.sql)
+		err = state_file_open(&db->file, &e);
+	if (db->file.sql) {
 		rc = write_batch(db, first);
 		if (rc) {
-			err = errno_of(rc);
-			snprintf(text, sizeof text, "%.100s: %.100s", db->path,
-			         sqlite3_errmsg(db->sql));
+			err = state_file_errno(rc);
+			snprintf(text, sizeof text, "%.100s: %.100s", db->file.path,
+			         sqlite3_errmsg(db->file.sql));
 		}
 	} else {
 		snprintf(text, sizeof text, "%.250s", e.text);
 	}
-	if (rc && is_damage(rc)) {
-		int renamed = set_aside(db, "damaged", aside, sizeof aside);
+	if (rc && state_file_is_damage(rc)) {
+		int renamed = state_file_set_aside(&db->file, "damaged", aside, sizeof aside);
 
 		/* the next try begins an empty file; keys come back to it as they are learned on */
-		snprintf(text, sizeof text, "%.60s is damaged%s%.140s", db->path,
+		snprintf(text, sizeof text, "%.60s is damaged%s%.140s", db->file.path,
 		         renamed ? " and cannot be renamed: " : ": set aside as ",
 		         renamed ? strerror(-renamed) : aside);
 	}
-	pthread_mutex_unlock(&db->file);
+	pthread_mutex_unlock(&db->file_mutex);
 	pthread_mutex_lock(&db->mutex);
 	db->last_error = err;
 	if (err) {
@@ -561,7 +216,7 @@ static int try_batch(struct state_db *db, const struct item *first)
 
 		db->status.failures++;
 		snprintf(full, sizeof full, "what was learned stays in memory: %.200s", text);
-		warn(db, full, !db->status.failing || (rc && is_damage(rc)));
+		warn(db, full, !db->status.failing || (rc && state_file_is_damage(rc)));
 		db->status.failing = true;
 	} else {
 		if (db->status.failing)
@@ -816,131 +471,14 @@ void state_db_status(struct state_db *db, struct state_db_status *ret)
 	pthread_mutex_unlock(&db->mutex);
 }
 
-/* -- Reading ---------------------------------------------------------------------------------- */
-
-/* 0 when SQLite finds the structure of the file whole. */
-static int check_structure(sqlite3 *sql, char *why, size_t size)
-{
-	sqlite3_stmt *s;
-	int rc = sqlite3_prepare_v2(sql, "PRAGMA quick_check(1)", -1, &s, NULL);
-
-	if (!rc) {
-		rc = sqlite3_step(s);
-		if (rc == SQLITE_ROW) {
-			const char *text = (const char *)sqlite3_column_text(s, 0);
-
-			rc = text && strcmp(text, "ok") == 0 ? SQLITE_OK : SQLITE_CORRUPT;
-			snprintf(why, size, "%.100s", text ? text : "");
-		} else if (rc == SQLITE_DONE) {
-			rc = SQLITE_CORRUPT;
-		}
-		sqlite3_finalize(s);
-	}
-	if (rc && !*why)
-		snprintf(why, size, "%.100s", sqlite3_errmsg(sql));
-	return rc;
-}
-
-static struct bytes column_bytes(sqlite3_stmt *s, int i)
-{
-	const void *p = sqlite3_column_blob(s, i);
-
-	return bytes_of(p, (size_t)sqlite3_column_bytes(s, i));
-}
-
-static bool hand_out(sqlite3_stmt *s, record_fn *fn, void *arg)
-{
-	struct record r = {0};
-	struct bytes fields;
-	void *memory = NULL;
-	const char *why;
-
-	r.kind = (const char *)sqlite3_column_text(s, 0);
-	r.name = column_bytes(s, 1);
-	r.endpoint = column_bytes(s, 2);
-	fields = column_bytes(s, 3);
-	if (!r.kind || !fields.p ||
-	    checksum(r.kind, r.name, r.endpoint, fields) != sqlite3_column_int64(s, 4) ||
-	    record_fields_parse(fields.p, fields.n, &r, &memory, &why))
-		return false;
-	fn(arg, &r);
-	free(memory);
-	return true;
-}
-
-static int load_where(sqlite3 *sql, const char *where, record_fn *fn, void *arg,
-                      struct state_db_loaded *ret)
-{
-	char text[200];
-	sqlite3_stmt *s;
-	int rc;
-
-	snprintf(text, sizeof text,
-	         "SELECT kind, name, endpoint, fields, checksum FROM record WHERE %s ORDER BY "
-	         "kind, name",
-	         where);
-	rc = sqlite3_prepare_v2(sql, text, -1, &s, NULL);
-	if (rc)
-		return rc;
-	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-		if (hand_out(s, fn, arg))
-			ret->records++;
-		else
-			ret->dropped++;
-	}
-	sqlite3_finalize(s);
-	return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
 int state_db_load(struct state_db *db, record_fn *fn, void *arg, struct state_db_loaded *ret,
                   struct fault *reterr)
 {
-	char why[160] = "", aside[PATH_MAX + 64];
-	int rc, err = 0;
+	int err;
 
-	*ret = (struct state_db_loaded){0};
-	*reterr->text = '\0';
-	pthread_mutex_lock(&db->file);
-	if (!db->sql) {
-		err = fault_set(reterr, -EIO, "%.300s is not open", db->path);
-		goto out;
-	}
-	rc = check_structure(db->sql, why, sizeof why);
-	if (rc && is_damage(rc)) {
-		struct fault e;
-
-		err = set_aside(db, "damaged", aside, sizeof aside);
-		if (!err)
-			err = file_open(db, &e);
-		if (err)
-			fault_set(reterr, err,
-			          "%.200s is damaged (%.100s) and cannot be set aside: %s",
-			          db->path, why, strerror(-err));
-		else
-			fault_set(
-			        reterr, 0,
-			        "%.150s is damaged (%.100s): set aside as %.180s, learning begins "
-			        "anew",
-			        db->path, why, aside);
-		goto out;
-	}
-	if (!rc)
-		rc = load_where(db->sql, "kind NOT IN ('endpoint', 'key')", fn, arg, ret);
-	if (!rc)
-		rc = load_where(db->sql, "kind = 'endpoint'", fn, arg, ret);
-	if (!rc)
-		rc = load_where(db->sql, "kind = 'key'", fn, arg, ret);
-	if (rc)
-		err = fault_set(reterr, errno_of(rc) ? errno_of(rc) : -EIO,
-		                "%.200s: after %llu records: %.100s", db->path,
-		                (unsigned long long)ret->records, sqlite3_errmsg(db->sql));
-	else if (ret->dropped)
-		fault_set(reterr, 0,
-		          "%.200s: %llu of %llu records fail their checksum and were left out",
-		          db->path, (unsigned long long)ret->dropped,
-		          (unsigned long long)(ret->records + ret->dropped));
-out:
-	pthread_mutex_unlock(&db->file);
+	pthread_mutex_lock(&db->file_mutex);
+	err = state_file_load(&db->file, fn, arg, ret, reterr);
+	pthread_mutex_unlock(&db->file_mutex);
 	return err;
 }
 
@@ -953,21 +491,21 @@ static int check_path(struct state_db *db, struct fault *e)
 	struct stat st;
 	int fd;
 
-	snprintf(lock, sizeof lock, "%s.lock", db->path);
+	snprintf(lock, sizeof lock, "%s.lock", db->file.path);
 	db->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (db->lock_fd < 0)
 		return fault_set(e, -errno, "%.300s: %s", lock, strerror(errno));
 	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK
 		               ? fault_set(e, -EBUSY, "%.300s is in use by another forecached",
-		                           db->path)
+		                           db->file.path)
 		               : fault_set(e, -errno, "%.300s: %s", lock, strerror(errno));
-	fd = open(db->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+	fd = open(db->file.path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (fd < 0)
-		return fault_set(e, -errno, "%.300s: %s", db->path, strerror(errno));
+		return fault_set(e, -errno, "%.300s: %s", db->file.path, strerror(errno));
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return fault_set(e, -EINVAL, "%.300s is not a regular file", db->path);
+		return fault_set(e, -EINVAL, "%.300s is not a regular file", db->file.path);
 	}
 	close(fd);
 	return 0;
@@ -975,11 +513,11 @@ static int check_path(struct state_db *db, struct fault *e)
 
 static void release(struct state_db *db)
 {
-	file_close(db);
+	state_file_close(&db->file);
 	if (db->lock_fd >= 0)
 		close(db->lock_fd);
 	batch_free(db->queue.first);
-	pthread_mutex_destroy(&db->file);
+	pthread_mutex_destroy(&db->file_mutex);
 	pthread_mutex_destroy(&db->mutex);
 	pthread_cond_destroy(&db->wake);
 	pthread_cond_destroy(&db->done);
@@ -994,14 +532,14 @@ int state_db_open(const char *path, const struct state_db_config *c, struct stat
 	int err;
 
 	*reterr->text = '\0';
-	if (strlen(path) >= sizeof db->path - 64)
+	if (strlen(path) >= sizeof db->file.path - 64)
 		return fault_set(reterr, -ENAMETOOLONG, "%.300s...: the path is too long", path);
 	db = mem_calloc(1, sizeof *db);
-	strcpy(db->path, path);
+	strcpy(db->file.path, path);
 	db->config = *c;
 	db->lock_fd = -1;
 	db->queue.last = &db->queue.first;
-	pthread_mutex_init(&db->file, NULL);
+	pthread_mutex_init(&db->file_mutex, NULL);
 	pthread_mutex_init(&db->mutex, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -1010,7 +548,7 @@ int state_db_open(const char *path, const struct state_db_config *c, struct stat
 	pthread_condattr_destroy(&attr);
 	err = check_path(db, reterr);
 	if (!err)
-		err = file_open(db, reterr);
+		err = state_file_open(&db->file, reterr);
 	if (!err && (err = -pthread_create(&db->thread, NULL, write_forever, db)))
 		fault_set(reterr, err, "no thread for %.300s: %s", path, strerror(-err));
 	if (err) {

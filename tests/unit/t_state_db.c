@@ -492,9 +492,9 @@ TEST(a_full_disk_keeps_it_in_memory_until_there_is_room)
 
 	c.queue_records = 500;
 	OK(state_db_open(path_of("g.db"), &c, &db, &e) == 0);
-	pthread_mutex_lock(&db->file);
-	OK(run(db->sql, "PRAGMA max_page_count = 20") == 0);
-	pthread_mutex_unlock(&db->file);
+	pthread_mutex_lock(&db->file_mutex);
+	OK(state_file_run(&db->file, "PRAGMA max_page_count = 20") == 0);
+	pthread_mutex_unlock(&db->file_mutex);
 	for (i = 0; i < 600; i++)
 		put += state_db_put(db, make(&m, "key", i));
 	OK(put == 500 && state_db_room(db) == 0, "%d", put);
@@ -507,9 +507,9 @@ TEST(a_full_disk_keeps_it_in_memory_until_there_is_room)
 	OK(state_db_flush(db, 10) == -ENOSPC);
 	state_db_status(db, &st);
 	OK(st.warning == 1, "at most once a minute");
-	pthread_mutex_lock(&db->file);
-	OK(run(db->sql, "PRAGMA max_page_count = 100000") == 0);
-	pthread_mutex_unlock(&db->file);
+	pthread_mutex_lock(&db->file_mutex);
+	OK(state_file_run(&db->file, "PRAGMA max_page_count = 100000") == 0);
+	pthread_mutex_unlock(&db->file_mutex);
 	OK(state_db_flush(db, 10) == 0 && state_db_room(db) == 500);
 	state_db_status(db, &st);
 	OK(!st.failing && st.written == 500 && st.queued == 0 && st.behind_s == 0 &&
