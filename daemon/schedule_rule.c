@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/schedule_rule.h"
 
+#include "base/mem.h"
 #include "base/text.h"
+#include "daemon/pattern.h"
+#include "proto/status.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Rules without a start are anchored here, a Monday: INTERVAL=2 then means the same after a restart. */
 #define ANCHOR "2024-01-01T00:00"
@@ -104,6 +108,86 @@ struct schedule_rule schedule_rule_of_config(const struct config *c,
 	r = schedule_rule_copy(&r);
 	take_source(&r, event_zone);
 	return r;
+}
+
+static char *text_of(struct bytes b)
+{
+	return b.n ? mem_dup(b.p, b.n) : NULL;
+}
+
+static char *start_of(const struct request *r)
+{
+	char text[64];
+	struct tm tm;
+	time_t t;
+
+	if (r->schedule.start_local.n)
+		return text_of(r->schedule.start_local);
+	if (!instant_is_set(r->schedule.start))
+		return NULL;
+	t = (time_t)(r->schedule.start.us / 1000000);
+	gmtime_r(&t, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return text_copy(text);
+}
+
+/* What the reader of the file they are kept in refuses. */
+static bool has_control(struct bytes b)
+{
+	const unsigned char *p = b.p;
+
+	for (size_t i = 0; i < b.n; i++)
+		if (p[i] < 0x20)
+			return true;
+	return false;
+}
+
+int schedule_rule_of_request(const struct config *c, const struct request *q,
+                             struct schedule_rule *ret, char *ret_text, size_t cap)
+{
+	struct schedule_rule r;
+	const char *why = NULL;
+	size_t bad = 0;
+
+	if (has_control(q->key) || has_control(q->schedule.rrule) || has_control(q->schedule.tz) ||
+	    has_control(q->schedule.calendar) || has_control(q->schedule.start_local)) {
+		snprintf(ret_text, cap, "a text contains a control character");
+		return STATUS_BAD_REQUEST;
+	}
+	if (q->schedule.lead.us > CONFIG_LEAD_MAX.us) {
+		snprintf(ret_text, cap, "lead_s: %.15g s is out of range: at most %.15g",
+		         span_s(q->schedule.lead), span_s(CONFIG_LEAD_MAX));
+		return STATUS_BAD_REQUEST;
+	}
+	r = (struct schedule_rule){
+	        .name = text_of(q->key),
+	        .rrule = text_of(q->schedule.rrule),
+	        .tz = text_of(q->schedule.tz.n ? q->schedule.tz : bytes_str(c->zone)),
+	        .calendar = text_of(q->schedule.calendar.n ? q->schedule.calendar
+	                                                   : bytes_str(c->calendar)),
+	        .start = start_of(q),
+	        .skip_holidays = q->schedule.calendar.n > 0,
+	        .lead = q->schedule.lead,
+	        .max_keys = q->schedule.max_keys};
+	for (size_t i = 0; i < q->schedule.n_patterns; i++) {
+		struct bytes p = q->schedule.pattern[i];
+
+		*vec_push(&r.patterns) = mem_dup(p.p, p.n);
+		if (!why && has_control(p))
+			why = "contains a control character";
+		else if (!why && pattern_is_valid(r.patterns.v[i], &why))
+			why = NULL;
+		bad += !why;
+	}
+	*ret = r;
+	if (r.name && r.rrule && r.patterns.n && !why)
+		return STATUS_OK;
+	if (why)
+		snprintf(ret_text, cap, "patterns[%zu]: %s", bad, why);
+	else
+		snprintf(ret_text, cap, "name, rrule and patterns must be given");
+	schedule_rule_release(ret);
+	return STATUS_BAD_REQUEST;
 }
 
 static int read_start(const char *text, const struct zone *z, struct instant *ret,

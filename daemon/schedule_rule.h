@@ -13,6 +13,7 @@
 #include "base/instant.h"
 #include "calendar/calendar.h"
 #include "daemon/config.h"
+#include "proto/request.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
@@ -46,6 +47,10 @@ struct schedule_rule schedule_rule_copy(const struct schedule_rule *r);
 struct schedule_rule schedule_rule_of_config(const struct config *c,
                                              const struct config_schedule *s,
                                              const char *event_zone);
+
+/* The rule that a request asks for. STATUS_OK, or a status of the protocol with its text. */
+int schedule_rule_of_request(const struct config *c, const struct request *q,
+                             struct schedule_rule *ret, char *ret_text, size_t cap);
 
 /*
  * The zone of the calendar whose events the rule takes, where the schedule says nothing of zone and

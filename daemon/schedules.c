@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
-#include "daemon/pattern.h"
 #include "daemon/peak_reports.h"
 #include "daemon/schedule_rule.h"
 #include "proto/row.h"
@@ -17,7 +16,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Instants that a dry run tells. */
@@ -543,38 +541,6 @@ static void load(struct schedules *l)
 
 /* -- Operations ------------------------------------------------------------------------------- */
 
-static char *text_of(struct bytes b)
-{
-	return b.n ? mem_dup(b.p, b.n) : NULL;
-}
-
-static char *start_of(const struct request *r)
-{
-	char text[64];
-	struct tm tm;
-	time_t t;
-
-	if (r->schedule.start_local.n)
-		return text_of(r->schedule.start_local);
-	if (!instant_is_set(r->schedule.start))
-		return NULL;
-	t = (time_t)(r->schedule.start.us / 1000000);
-	gmtime_r(&t, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return text_copy(text);
-}
-
-/* What the reader of the file they are kept in refuses. */
-static bool has_control(struct bytes b)
-{
-	const unsigned char *p = b.p;
-
-	for (size_t i = 0; i < b.n; i++)
-		if (p[i] < 0x20)
-			return true;
-	return false;
-}
-
 /* What a rule has been understood as: a map in which one more name and value follow. */
 static void write_rule(const struct schedule_rule *r, uint32_t count, struct pack *w)
 {
@@ -690,55 +656,6 @@ static void addition_done(void *job)
 	addition_drop(a);
 }
 
-/* The rule that is asked for. STATUS_OK, or a status with its text. */
-static int rule_of_request(const struct config *c, const struct request *q,
-                           struct schedule_rule *ret, char *ret_text, size_t cap)
-{
-	struct schedule_rule r;
-	const char *why = NULL;
-	size_t bad = 0;
-
-	if (has_control(q->key) || has_control(q->schedule.rrule) || has_control(q->schedule.tz) ||
-	    has_control(q->schedule.calendar) || has_control(q->schedule.start_local)) {
-		snprintf(ret_text, cap, "a text contains a control character");
-		return STATUS_BAD_REQUEST;
-	}
-	if (q->schedule.lead.us > CONFIG_LEAD_MAX.us) {
-		snprintf(ret_text, cap, "lead_s: %.15g s is out of range: at most %.15g",
-		         span_s(q->schedule.lead), span_s(CONFIG_LEAD_MAX));
-		return STATUS_BAD_REQUEST;
-	}
-	r = (struct schedule_rule){
-	        .name = text_of(q->key),
-	        .rrule = text_of(q->schedule.rrule),
-	        .tz = text_of(q->schedule.tz.n ? q->schedule.tz : bytes_str(c->zone)),
-	        .calendar = text_of(q->schedule.calendar.n ? q->schedule.calendar
-	                                                   : bytes_str(c->calendar)),
-	        .start = start_of(q),
-	        .skip_holidays = q->schedule.calendar.n > 0,
-	        .lead = q->schedule.lead,
-	        .max_keys = q->schedule.max_keys};
-	for (size_t i = 0; i < q->schedule.n_patterns; i++) {
-		struct bytes p = q->schedule.pattern[i];
-
-		*vec_push(&r.patterns) = mem_dup(p.p, p.n);
-		if (!why && has_control(p))
-			why = "contains a control character";
-		else if (!why && pattern_is_valid(r.patterns.v[i], &why))
-			why = NULL;
-		bad += !why;
-	}
-	*ret = r;
-	if (r.name && r.rrule && r.patterns.n && !why)
-		return STATUS_OK;
-	if (why)
-		snprintf(ret_text, cap, "patterns[%zu]: %s", bad, why);
-	else
-		snprintf(ret_text, cap, "name, rrule and patterns must be given");
-	schedule_rule_release(ret);
-	return STATUS_BAD_REQUEST;
-}
-
 int schedules_add(struct schedules *l, const struct request *q, schedules_added_fn *fn, void *arg,
                   char *ret_text, size_t cap)
 {
@@ -754,7 +671,7 @@ int schedules_add(struct schedules *l, const struct request *q, schedules_added_
 		         MAX_ADDITIONS);
 		return STATUS_BUSY;
 	}
-	status = rule_of_request(c, q, &r, ret_text, cap);
+	status = schedule_rule_of_request(c, q, &r, ret_text, cap);
 	if (status)
 		return status;
 	a = mem_calloc(1, sizeof(*a));
