@@ -24,8 +24,7 @@ struct config *config_default(void)
 	option_defaults(&option_limits, &c->limits);
 	option_defaults(&option_messages, &c->messages);
 	option_defaults(&option_learned, &c->learned);
-	c->messages.max_key_bytes = c->limits.max_key_bytes;
-	c->messages.max_value_bytes = c->limits.max_value_bytes;
+	config_follow_limits(c);
 	c->policy.ttl = TTL_LEARN;
 	c->origin = ORIGIN_NONE;
 	return c;
@@ -219,15 +218,8 @@ size_t config_keep_fixed(struct config *now, const struct config *old, const cha
 	carry_overrides(now, old, file);
 	n += keep_rows(&option_daemon, "", now, old, names, cap);
 	n += keep_rows(&option_learned, "learned", &now->learned, &old->learned, names, cap);
-	/* the two that follow limits are judged there */
-	if (now->messages.max_key_bytes != old->messages.max_key_bytes ||
-	    now->messages.max_value_bytes != old->messages.max_value_bytes) {
-		now->messages.max_key_bytes = now->limits.max_key_bytes = old->limits.max_key_bytes;
-		now->messages.max_value_bytes = now->limits.max_value_bytes =
-		        old->limits.max_value_bytes;
-		add_name(names, cap, "limits", "max_key_bytes/max_value_bytes");
-		n++;
-	}
+	n += keep_rows(&option_limits, "limits", &now->limits, &old->limits, names, cap);
+	config_follow_limits(now);
 	n += keep_rows(&option_messages, "messages", &now->messages, &old->messages, names, cap);
 	for (size_t i = 0; i < option_n_text; i++) {
 		char **field = option_text_field(now, &option_text[i]);

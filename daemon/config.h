@@ -220,6 +220,13 @@ struct config_error {
 /* The defaults. */
 struct config *config_default(void);
 
+/* Keys and values may be as long in messages as in the cache: after c->limits was set. */
+static inline void config_follow_limits(struct config *c)
+{
+	c->messages.max_key_bytes = c->limits.max_key_bytes;
+	c->messages.max_value_bytes = c->limits.max_value_bytes;
+}
+
 /* Longest lead of a schedule. */
 #define CONFIG_LEAD_MAX SPAN_S(86400)
 

@@ -586,8 +586,7 @@ static int parse_root(struct config_reader *p, const cJSON *root)
 	rc = rc ? rc : config_check_http(p->c, p->err);
 	if (rc)
 		return rc;
-	p->c->messages.max_key_bytes = p->c->limits.max_key_bytes;
-	p->c->messages.max_value_bytes = p->c->limits.max_value_bytes;
+	config_follow_limits(p->c);
 	if (p->c->messages.max_frame_bytes <
 	    p->c->limits.max_value_bytes + p->c->limits.max_key_bytes + 4096)
 		return config_fail(p->err, "messages.max_frame_bytes",

@@ -19,14 +19,20 @@ static const struct option daemon_rows[] = {DAEMON_TABLE(X)};
 
 const struct option_table option_daemon = {daemon_rows, sizeof(daemon_rows) / sizeof(*daemon_rows)};
 
+/* How long a key and a value may be holds for messages, too, whose buffers are made for that. */
 #define X(name, def, lo, hi, unit, help)                                                           \
 	{#name, offsetof(struct engine_limits, name), def, lo, hi, unit, true, help},
-ROWS(limits, struct engine_limits, LIMIT_TABLE);
+#define FIXED(name, def, lo, hi, unit, help)                                                       \
+	{#name, offsetof(struct engine_limits, name), def, lo, hi, unit, false, help},
+#define TABLE(X) LIMIT_OWN_TABLE(X) BYTES_LIMIT_TABLE(FIXED)
+ROWS(limits, struct engine_limits, TABLE);
+#undef TABLE
+#undef FIXED
 #undef X
 
 #define X(name, def, lo, hi, unit, help)                                                           \
 	{#name, offsetof(struct proto_limits, name), def, lo, hi, unit, false, help},
-ROWS(messages, struct proto_limits, PROTO_LIMIT_TABLE);
+ROWS(messages, struct proto_limits, PROTO_OWN_TABLE);
 #undef X
 
 #define X(name, def, lo, hi, unit, help)                                                           \

@@ -103,15 +103,14 @@ struct origin_policy {
 
 struct origin_policy origin_policy_default(void);
 
-/* For the engine as a whole. */
-#define LIMIT_TABLE(X)                                                                             \
+/* For the engine as a whole: what may change while it runs, and what it shares with messages. */
+#define LIMIT_OWN_TABLE(X)                                                                         \
 	X(max_keys, 1000000, 16, 100000000, "keys",                                                \
 	  "keys that are remembered; the least asked for go first")                                \
 	X(max_endpoints, 10000, 1, 1000000, "endpoints",                                           \
 	  "further endpoints share one that is called <other>")                                    \
 	X(max_forecasts, 2000, 0, 1000000, "endpoints",                                            \
 	  "the busiest have a forecast model of their own, of 60 KiB each; the others share one")  \
-	BYTES_LIMIT_TABLE(X)                                                                       \
 	X(max_waiters, 65536, 1, 10000000, "requests",                                             \
 	  "requests that wait for a load; more are told to try again")                             \
 	X(audit_share, 0.005, 0, 0.1, "share of hits",                                             \
@@ -120,12 +119,13 @@ struct origin_policy origin_policy_default(void);
 	  "then")                                                                                  \
 	X(lease_s, 10, 0.05, 600, "s",                                                             \
 	  "an app that took a lease and has not set the value by then loses it")                   \
-	X(redis_wait_s, 1, 0, 60, "s",                                                              \
+	X(redis_wait_s, 1, 0, 60, "s",                                                             \
 	  "a GET of a Redis client waits no longer than this for the load of another, where a "    \
 	  "rule says grace; 0: it does not wait")                                                  \
 	X(fit_every, 86400, 60, 31536000, "s", "how often request-rate models are fitted anew")    \
 	X(event_past, 3600, 0, 86400, "s", "older access events are refused")                      \
 	X(event_future, 1, 0, 3600, "s", "access events further in the future are refused")
+#define LIMIT_TABLE(X) LIMIT_OWN_TABLE(X) BYTES_LIMIT_TABLE(X)
 
 struct engine_limits {
 #define X(name, def, lo, hi, unit, help) double name;

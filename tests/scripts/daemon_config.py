@@ -254,11 +254,12 @@ def a_reload_takes_what_is_right_and_keeps_the_old_where_it_is_wrong():
     with Daemon({"endpoints": [{"match": "/q/<s>", "ttl": "obey"}]}) as d:
         d.ask("set", "/q/1", b"v", {"ttl_s": 60})
         assert d.ask("why", "/q/1")["mode"] == "obey"
-        d.write_config({**d.config, "endpoints": [{"match": "/q/<s>", "ttl": "advise"}], "workers": 7})
+        d.write_config({**d.config, "endpoints": [{"match": "/q/<s>", "ttl": "advise"}], "workers": 7,
+                        "limits": {"max_key_bytes": 2048, "max_keys": 5000}})
         d.signal(signal.SIGHUP)
         d.wait_log(r"event=reload ok=1")
-        d.wait_log(r'event=reload_needs_restart kept="workers"')
-        assert d.ask("why", "/q/1")["mode"] == "advise"
+        d.wait_log(r'event=reload_needs_restart kept="workers,? limits.max_key_bytes"')
+        assert d.ask("why", "/q/1")["mode"] == "advise" and d.ask("hello")["max_key_bytes"] == 1024
         for wrong, why in (({**d.config, "max_stale": 7}, "key=max_stale"), ("{", "line 1"),
                            ({**d.config, "zone": "Nowhere"}, "zone")):
             d.write_config(wrong)
