@@ -160,13 +160,43 @@ static struct bytes forecast_by(const struct why *y, char *text, size_t size)
 	return bytes_str(text);
 }
 
+/* What the next peak thinks of it. */
+static void fill_peak(const struct daemon *d, const struct why_peak *p, struct row_why *row)
+{
+	row->peak_s = INSTANT_NONE;
+	if (!p->known)
+		return;
+	row->peak = p->name;
+	row->peak_source = bytes_str(prefetch_source_name(p->source));
+	row->peak_s = wall(d, p->at);
+	row->peak_p_wanted = p->p_wanted;
+	row->peak_p_useful = p->p_useful;
+	row->peak_worth = p->worth;
+	row->peak_loaded = p->loaded;
+	row->peak_skip = bytes_str(p->loaded ? "" : prewarm_skip_name(p->skip));
+}
+
+/* A field that alone changes in each answer; empty: there is none. */
+static struct bytes hint_of(const struct daemon *d, struct bytes endpoint, char *text, size_t size)
+{
+	unsigned alone, compared;
+	const char *field = origins_noise(d->origins, endpoint, &alone, &compared);
+
+	if (!field)
+		return bytes_of(NULL, 0);
+	snprintf(text, size,
+	         "only %s changes, in %u of %u answers that were compared; if it says nothing of "
+	         "the "
+	         "data, leave it out with \"ignore\": [\"%s\"]",
+	         field, alone, compared, field);
+	return bytes_str(text);
+}
+
 static int why(struct daemon *d, const struct request *r, struct pack *w, char *ret_text,
                size_t cap)
 {
 	static const char *const paused[] = {"", "learning", "prefetch", "learning and prefetch"};
-	struct row_why row = {.peak_s = INSTANT_NONE};
-	unsigned alone, compared;
-	const char *field;
+	struct row_why row = {0};
 	char hint[512], by[256];
 	struct why y;
 
@@ -212,24 +242,8 @@ static int why(struct daemon *d, const struct request *r, struct pack *w, char *
 	row.hard = wall(d, y.hard);
 	row.forecast_by = forecast_by(&y, by, sizeof(by));
 	row.paused = bytes_str(paused[y.paused & (PAUSE_LEARNING | PAUSE_PREFETCH)]);
-	field = origins_noise(d->origins, row.endpoint, &alone, &compared);
-	if (field) {
-		snprintf(hint, sizeof(hint),
-		         "only %s changes, in %u of %u answers that were compared; if it says "
-		         "nothing of the data, leave it out with \"ignore\": [\"%s\"]",
-		         field, alone, compared, field);
-		row.hint = bytes_str(hint);
-	}
-	if (y.peak.known) {
-		row.peak = y.peak.name;
-		row.peak_source = bytes_str(prefetch_source_name(y.peak.source));
-		row.peak_s = wall(d, y.peak.at);
-		row.peak_p_wanted = y.peak.p_wanted;
-		row.peak_p_useful = y.peak.p_useful;
-		row.peak_worth = y.peak.worth;
-		row.peak_loaded = y.peak.loaded;
-		row.peak_skip = bytes_str(y.peak.loaded ? "" : prewarm_skip_name(y.peak.skip));
-	}
+	row.hint = hint_of(d, row.endpoint, hint, sizeof(hint));
+	fill_peak(d, &y.peak, &row);
 	row_write(w, &row_why, &row);
 	return STATUS_OK;
 }
