@@ -415,11 +415,55 @@ static void put_in_place(struct loaders *l, uint32_t job, struct wire_item *i,
 	large_put(l->d->large, &v, 1, 1, answer_placed, answer_free, a);
 }
 
+/* The job that the worker answers, if it is its to answer; INTERN_NONE after a refusal. */
+static uint32_t answered_job(struct loaders *l, uint32_t loader, const struct wire_item *i)
+{
+	uint64_t id = i->loader.job;
+	uint32_t n = find_job(l, id);
+	char text[160];
+
+	if (n == INTERN_NONE) {
+		snprintf(text, sizeof(text),
+		         "job %" PRIu64 " is not open: it was answered, or is past its deadline",
+		         id);
+		refuse(l, &i->peer, STATUS_BAD_REQUEST, text);
+	} else if (l->job.v[n].loader != loader) {
+		snprintf(text, sizeof(text), "job %" PRIu64 " was given to another worker", id);
+		refuse(l, &i->peer, STATUS_DENIED, text);
+		n = INTERN_NONE;
+	}
+	return n;
+}
+
+/* An answer that cannot be: refused, and the load has failed. `text` has to live as long as *in. */
+static void check_answer(struct loaders *l, const struct job *j, const struct wire_item *i,
+                         struct input *in, char *text, size_t cap)
+{
+	const struct loader_message *m = &i->loader;
+	double most = l->d->setup->config->limits.max_value_bytes;
+
+	if (m->word == LOADER_UNCHANGED && !j->have) {
+		refuse(l, &i->peer, STATUS_BAD_REQUEST,
+		       "unchanged: the daemon holds no value of this key");
+		in->loaded.status = LOADED_ERROR;
+		in->loaded.error = bytes_str("the loader said `unchanged`, but no value is held");
+	}
+	if ((double)m->value.n > most) {
+		snprintf(text, cap,
+		         "the loader's value of %zu bytes is longer than limits.max_value_bytes, "
+		         "%.15g",
+		         m->value.n, most);
+		refuse(l, &i->peer, STATUS_TOO_BIG, text);
+		in->loaded.status = LOADED_ERROR;
+		in->loaded.value = bytes_of(NULL, 0);
+		in->loaded.error = bytes_str(text);
+	}
+}
+
 /* True: it keeps the item. */
 static bool answer(struct loaders *l, uint32_t loader, struct wire_item *i)
 {
 	const struct loader_message *m = &i->loader;
-	const struct config *c = l->d->setup->config;
 	struct input in = {.kind = INPUT_LOADED,
 	                   .loaded = {.job = m->job,
 	                              .status = ended[m->word],
@@ -429,39 +473,14 @@ static bool answer(struct loaders *l, uint32_t loader, struct wire_item *i)
 	                              .max_age = m->max_age,
 	                              .retry_after = m->retry_after,
 	                              .error = m->error}};
-	uint32_t n = find_job(l, m->job), endpoint;
+	uint32_t n = answered_job(l, loader, i), endpoint;
 	bool large;
 	int level;
 	char text[160];
 
-	if (n == INTERN_NONE) {
-		snprintf(text, sizeof(text),
-		         "job %" PRIu64 " is not open: it was answered, or is past its deadline",
-		         m->job);
-		refuse(l, &i->peer, STATUS_BAD_REQUEST, text);
+	if (n == INTERN_NONE)
 		return false;
-	}
-	if (l->job.v[n].loader != loader) {
-		snprintf(text, sizeof(text), "job %" PRIu64 " was given to another worker", m->job);
-		refuse(l, &i->peer, STATUS_DENIED, text);
-		return false;
-	}
-	if (m->word == LOADER_UNCHANGED && !l->job.v[n].have) {
-		refuse(l, &i->peer, STATUS_BAD_REQUEST,
-		       "unchanged: the daemon holds no value of this key");
-		in.loaded.status = LOADED_ERROR;
-		in.loaded.error = bytes_str("the loader said `unchanged`, but no value is held");
-	}
-	if ((double)m->value.n > c->limits.max_value_bytes) {
-		snprintf(text, sizeof(text),
-		         "the loader's value of %zu bytes is longer than limits.max_value_bytes, "
-		         "%.15g",
-		         m->value.n, c->limits.max_value_bytes);
-		refuse(l, &i->peer, STATUS_TOO_BIG, text);
-		in.loaded.status = LOADED_ERROR;
-		in.loaded.value = bytes_of(NULL, 0);
-		in.loaded.error = bytes_str(text);
-	}
+	check_answer(l, &l->job.v[n], i, &in, text, sizeof(text));
 	if (instant_is_set(in.loaded.last_modified))
 		in.loaded.last_modified.us -= l->d->clock.offset.us;
 	endpoint = l->job.v[n].endpoint;
