@@ -52,7 +52,7 @@ static bool is_directory(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-const char *ask_dir(void)
+static const char *daemon_dir(void)
 {
 	const char *env = getenv("FORECACHED_DIR"), *xdg = getenv("XDG_RUNTIME_DIR");
 
@@ -85,7 +85,7 @@ static int unreachable(const char *path, int error, const char *why)
 	cli_say("no daemon at ipc://%s: %s", path, why);
 	if (from)
 		cli_say("the directory is from %s; to start a daemon there: forecached --dir %s",
-		        from, ask_dir());
+		        from, daemon_dir());
 	else
 		cli_say("start it with `systemctl start forecached` or `forecached`, or say where "
 		        "it runs with "
@@ -177,7 +177,7 @@ int ask_address(const char *name, char ret[ASK_ADDRESS_MAX])
 	int status;
 	pid_t pid;
 
-	if (snprintf(path, sizeof(path), "%s/%s", ask_dir(), name) >= SUN_PATH_MAX)
+	if (snprintf(path, sizeof(path), "%s/%s", daemon_dir(), name) >= SUN_PATH_MAX)
 		return unreachable(path, 0, "the path of the socket is longer than 107 bytes");
 	status = look_for(path, &pid);
 	if (!status)
@@ -247,7 +247,7 @@ static int64_t tell_of_waiting(int64_t now)
 		return at;
 	asking.told = true;
 	cli_say("no answer yet from the daemon at %s; waiting for another %.3g s (--timeout)",
-	        ask_dir(), cli.timeout_s - PATIENCE_MS / 1000.0);
+	        daemon_dir(), cli.timeout_s - PATIENCE_MS / 1000.0);
 	return INT64_MAX;
 }
 
@@ -326,7 +326,7 @@ static int no_answer(const char *op, double timeout_s)
 		return CLI_UNREACHABLE;
 	if (error != EAGAIN)
 		return cli_error("%s: %s", op, zmq_strerror(error));
-	snprintf(path, sizeof(path), "%.200s/requests", ask_dir());
+	snprintf(path, sizeof(path), "%.200s/requests", daemon_dir());
 	snprintf(why, sizeof(why), "no answer to \"%s\" within %g s (--timeout)", op, timeout_s);
 	status = look_for(path, &pid);
 	if (status)

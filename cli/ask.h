@@ -54,11 +54,7 @@ int ask_json_quietly(const struct request *r, cJSON **ret);
  */
 int ask_there(bool silently);
 
-/*
- * The daemon's directory, and "ipc://DIR/NAME" (CLI_OK, or CLI_UNREACHABLE when nobody listens
- * there).
- */
-const char *ask_dir(void);
+/* "ipc://DIR/NAME" of the daemon's directory: CLI_OK, or CLI_UNREACHABLE when nobody listens there. */
 #define ASK_ADDRESS_MAX 256
 int ask_address(const char *name, char ret[ASK_ADDRESS_MAX]);
 

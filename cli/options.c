@@ -243,8 +243,8 @@ static void help_row(const struct option_row *row)
 	wrapped(row->help, 27, 96);
 }
 
-void options_help(const char *command, const struct usage *u, const struct option_row *row,
-                  size_t n)
+static void print_help(const char *command, const struct usage *u, const struct option_row *row,
+                       size_t n)
 {
 	const char *bold = term_on(TERM_BOLD), *off = term_off(TERM_BOLD);
 
@@ -283,7 +283,7 @@ int options_parse(const struct usage *u, const struct option_row *row, size_t n,
 	if (status >= 0)
 		return status;
 	if (asked.help) {
-		options_help(command, u, row, n);
+		print_help(command, u, row, n);
 		return CLI_OK;
 	}
 	if (asked.words) {

@@ -78,8 +78,4 @@ int options_subcommand(const struct usage *u, const struct subcommand *sub, size
 /* The common options in front of the subcommand, as main() gets them. Returns as options_parse. */
 int options_parse_common(int *argc, char ***argv, bool *ret_help, bool *ret_version);
 
-/* Prints the usage of a command as --help does. */
-void options_help(const char *command, const struct usage *u, const struct option_row *row,
-                  size_t n);
-
 #endif

@@ -281,7 +281,8 @@ static void draw_reading(void *arg, double share)
 	bar_draw(arg, share, 0);
 }
 
-void replay_window(const struct replay *r, struct instant *ret_from, struct instant *ret_to)
+/* From when to when zones and schedules are worked out: around the trace, for plans look ahead. */
+static void window_of(const struct replay *r, struct instant *ret_from, struct instant *ret_to)
 {
 	const struct trace *t = &r->trace;
 	struct span margin = SPAN_S(MARGIN_DAYS * INT64_C(86400));
@@ -308,7 +309,7 @@ int replay_read(struct replay *r)
 	if (err < 0)
 		return cli_error("%s", fault.text);
 	say_about_trace(t, r->requests);
-	replay_window(r, &from, &to);
+	window_of(r, &from, &to);
 	status = settle_zone(r, from, to);
 	if (status == CLI_OK)
 		learn_name_endpoints(t, &r->learn);

@@ -47,7 +47,4 @@ int replay_settle(struct replay *r);
 int replay_read(struct replay *r);
 void replay_release(struct replay *r);
 
-/* From when to when zones and schedules are worked out: around the trace, for plans look ahead. */
-void replay_window(const struct replay *r, struct instant *ret_from, struct instant *ret_to);
-
 #endif

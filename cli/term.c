@@ -14,7 +14,7 @@ bool term_is_tty(void)
 	return isatty(STDOUT_FILENO);
 }
 
-bool term_has_color(void)
+static bool has_color(void)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
@@ -64,10 +64,10 @@ const char *term_on(enum term_style s)
 	        [TERM_GOOD] = "\033[32m", [TERM_WARN] = "\033[33m", [TERM_BAD] = "\033[31m",
 	};
 
-	return term_has_color() ? on[s] : "";
+	return has_color() ? on[s] : "";
 }
 
 const char *term_off(enum term_style s)
 {
-	return s != TERM_PLAIN && term_has_color() ? "\033[0m" : "";
+	return s != TERM_PLAIN && has_color() ? "\033[0m" : "";
 }

@@ -10,8 +10,7 @@
 
 enum term_style { TERM_PLAIN, TERM_BOLD, TERM_DIM, TERM_GOOD, TERM_WARN, TERM_BAD, TERM_STYLES };
 
-bool term_is_tty(void);    /* of stdout */
-bool term_has_color(void); /* of stdout */
+bool term_is_tty(void); /* of stdout */
 bool term_has_utf8(void);
 bool term_has_width(void); /* of stdout: it is a terminal, or $COLUMNS says */
 int term_width(void);      /* of stdout; $COLUMNS, else 100, where stdout is not a terminal */
