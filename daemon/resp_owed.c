@@ -5,6 +5,9 @@
  * What the reply says is of the instant at which its command was carried out: so their frames are copied
  * then, and decoded in the turns that follow, while the reply waits and others are served. Of a value that
  * is owed only the place in the reply is known.
+ *
+ * A part of one (GETRANGE) is not owed but decoded at once: a whole frame would have to be copied for a few bytes,
+ * as often as an EXEC asks for some. Nor is one that is changed (APPEND): the next command may read it.
  */
 #include "daemon/resp_conn.h"
 
