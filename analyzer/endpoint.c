@@ -441,11 +441,11 @@ void endpoint_event(struct endpoint *ep, const struct zone *z, struct key *k, st
 	learned(ep, k);
 }
 
-void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale)
+void endpoint_audit(struct endpoint *ep, struct instant t, double weight, double said, bool stale)
 {
 	ep->audits++;
 	ep->audits_stale += stale;
-	correction_add(&ep->audited, weight, said, stale);
+	correction_add(&ep->audited, t, weight, said, stale);
 }
 
 bool endpoint_turn(struct endpoint *ep, struct key *keys)

@@ -129,10 +129,10 @@ void endpoint_set_tempo(struct endpoint *ep, double log_tempo);
 struct change endpoint_predictive(const struct endpoint *ep, const struct key *k);
 
 /*
- * An audit found that the answer it checks was stale or not. said: the probability predicted for
+ * An audit found that the answer it checks, of t, was stale or not. said: the probability predicted for
  * it; weight: the inverse of how much more often than others such answers are audited.
  */
-void endpoint_audit(struct endpoint *ep, double weight, double said, bool stale);
+void endpoint_audit(struct endpoint *ep, struct instant t, double weight, double said, bool stale);
 
 /*
  * When several keys were lately found in another regime in the same way, all of them are taken to

@@ -127,13 +127,25 @@ static void read_tempo(struct endpoint *ep, struct instant now, const struct rec
 		ep->tempo_at = time_in(since[2]);
 }
 
+/* An earlier file does not say when it was: it ages as if it were of the first hours. */
+static void read_audits(struct endpoint *ep, struct instant now, const struct record *r)
+{
+	const double *v = get(r, "audits", 2), *times = get(r, "audits", 4);
+	struct instant first = INSTANT_NONE, last = INSTANT_NONE;
+
+	if (!v || !range_holds(v, 2, 0, 1e9))
+		return;
+	if (times && times[2] >= 0 && times[2] <= times[3] && times[3] <= instant_s(now)) {
+		first = time_in(times[2]);
+		last = time_in(times[3]);
+	}
+	correction_restore(&ep->audited, v[0], v[1], first, last);
+}
+
 static void read_counts(struct endpoint *ep, const struct record *r)
 {
-	const double *audits = get(r, "audits", 2), *recent = get(r, "recent", 3),
-	             *load = get(r, "load_us", 2);
+	const double *recent = get(r, "recent", 3), *load = get(r, "load_us", 2);
 
-	if (audits && range_holds(audits, 2, 0, 1e9))
-		correction_restore(&ep->audited, audits[0], audits[1]);
 	if (recent && range_holds(recent, 3, 0, 1e12)) {
 		ep->recent_requests = recent[0];
 		ep->recent_hits = recent[1];
@@ -237,6 +249,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	ep->dirty = true;
 	read_pool(ep, r);
 	read_tempo(ep, now, r);
+	read_audits(ep, now, r);
 	read_counts(ep, r);
 	read_witness(r, "modified", &ep->modified);
 	read_witness(r, "counter", &ep->counter);

@@ -748,7 +748,8 @@ static void value_ended(struct engine *e, struct instant now, uint32_t flight,
 		bool same = not_modified || got->version == k->version;
 
 		price_audit(key_price(e, k), f->audit_weight, !same);
-		endpoint_audit(&key_place(e, k)->ep, f->audit_weight, f->audit_said, !same);
+		endpoint_audit(&key_place(e, k)->ep, f->started, f->audit_weight, f->audit_said,
+		               !same);
 	}
 	rc = not_modified ? accept_same(e, now, key, got, fx) : load_accept(e, now, key, got, fx);
 	answer_all(e, flight, REPLY_OK, bytes_str(""), rc ? got : NULL, fx);

@@ -44,6 +44,17 @@ static double time_out(struct instant t)
 	return instant_is_set(t) ? instant_s(t) : -1;
 }
 
+static void put_correction(struct writer *w, const char *name, const struct correction *c)
+{
+	double *x = w->buffer[w->r.n_fields];
+
+	x[0] = c->seen;
+	x[1] = c->said;
+	x[2] = time_out(c->first);
+	x[3] = time_out(c->last);
+	put(w, name, x, 4);
+}
+
 static void write_class(const struct class_state *c, record_fn *fn, void *arg)
 {
 	struct writer w;
@@ -124,7 +135,7 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 		x.pool[i] = ep->pool.share[i];
 	put(&w, "pool", x.pool, POOL_BINS);
 	put3(&w, "tempo", 3, ep->log_tempo, ep->tempo_info, time_out(ep->tempo_at));
-	put3(&w, "audits", 2, ep->audited.seen, ep->audited.said, 0);
+	put_correction(&w, "audits", &ep->audited);
 	put_witness(&w, "modified", &ep->modified);
 	put_witness(&w, "counter", &ep->counter);
 	put3(&w, "recent", 3, ep->recent_requests, ep->recent_hits, ep->recent_stale);

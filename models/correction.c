@@ -10,6 +10,12 @@
  */
 static const double NARROW = 40, WIDE = 2, WIDE_SHARE = 0.1;
 
+/*
+ * Evidence ages as if things had been under way for so long before it: else the first event would be
+ * forgotten at the second. And after so long nothing is new any more: evidence halves as long after.
+ */
+static const double BEFORE_S = 3 * 3600.0, OLD_S = 14 * 86400.0;
+
 /* log P(seen | said) with a factor from Gamma(a, a), but for what does not depend on a. */
 static double log_evidence(const struct correction *c, double a)
 {
@@ -33,23 +39,42 @@ static void settle(struct correction *c)
 
 void correction_init(struct correction *c)
 {
-	correction_restore(c, 0, 0);
+	correction_restore(c, 0, 0, INSTANT_NONE, INSTANT_NONE);
 }
 
-void correction_add(struct correction *c, double weight, double said, bool happened)
+/* What has been seen ages to t. */
+static void age(struct correction *c, struct instant t)
 {
-	/* by the larger: else events that are never predicted would never be forgotten */
-	double most = fmax(c->seen, c->said);
-	double keep = most > CORRECTION_MEMORY ? CORRECTION_MEMORY / most : 1;
+	if (!instant_is_set(c->last)) {
+		c->first = c->last = t;
+	} else if (t.us > c->last.us) {
+		double old = span_s(instant_diff(c->last, c->first)), keep;
 
+		old = BEFORE_S + (old < OLD_S ? old : OLD_S);
+		keep = old / (old + span_s(instant_diff(t, c->last)));
+		c->seen *= keep;
+		c->said *= keep;
+		c->last = t;
+	}
+}
+
+void correction_add(struct correction *c, struct instant t, double weight, double said,
+                    bool happened)
+{
+	double most, keep;
+
+	age(c, t);
+	/* by the larger: else events that are never predicted would never be forgotten */
+	most = fmax(c->seen, c->said);
+	keep = most > CORRECTION_MEMORY ? CORRECTION_MEMORY / most : 1;
 	c->seen = c->seen * keep + (happened ? weight : 0);
 	c->said = c->said * keep + weight * said;
 	settle(c);
 }
 
-void correction_restore(struct correction *c, double seen, double said)
+void correction_restore(struct correction *c, double seen, double said, struct instant first,
+                        struct instant last)
 {
-	c->seen = seen;
-	c->said = said;
+	*c = (struct correction){.seen = seen, .said = said, .first = first, .last = last};
 	settle(c);
 }

@@ -17,6 +17,8 @@
 #ifndef FORECACHED_MODELS_CORRECTION_H
 #define FORECACHED_MODELS_CORRECTION_H
 
+#include "base/instant.h"
+
 #include <stdbool.h>
 
 #define CORRECTION_MEMORY 300.0
@@ -24,18 +26,21 @@
 struct correction {
 	double seen;   /* events, weighted */
 	double said;   /* sum of their predicted probabilities, weighted alike */
+	struct instant first, last; /* event; INSTANT_NONE: there was none yet */
 	double factor; /* > 0, by which predictions have to be multiplied; 1 without evidence */
 };
 
 void correction_init(struct correction *c);
 
 /*
- * An event that had been given the probability said (0 .. 1) has happened or not. weight > 0: of how
- * many like it this one is the sample.
+ * An event that had been given the probability said (0 .. 1) has happened at t, or not. weight > 0: of
+ * how many like it this one is the sample.
  */
-void correction_add(struct correction *c, double weight, double said, bool happened);
+void correction_add(struct correction *c, struct instant t, double weight, double said,
+                    bool happened);
 
-/* Takes back what was kept; both >= 0. */
-void correction_restore(struct correction *c, double seen, double said);
+/* Takes back what was kept; seen, said >= 0, and first and last as they were (first <= last). */
+void correction_restore(struct correction *c, double seen, double said, struct instant first,
+                        struct instant last);
 
 #endif

@@ -9,6 +9,14 @@
 
 static struct rng rng;
 
+static const struct instant START = {INT64_C(1793577600) * 1000000};
+
+/* So many days after the start. */
+static struct instant day(double days)
+{
+	return instant_add(START, span_from_s(days * 86400));
+}
+
 /* log of the density of a Gamma with mean 1. */
 static double log_gamma(double x, double a)
 {
@@ -38,7 +46,7 @@ TEST(the_factor_is_what_bayes_rule_says)
 	for (int i = 0; i < 7; i++) {
 		struct correction c;
 
-		correction_restore(&c, seen[i], said[i]);
+		correction_restore(&c, seen[i], said[i], INSTANT_NONE, INSTANT_NONE);
 		NEAR(c.factor / exact_factor(seen[i], said[i]), 1, 1e-6);
 	}
 }
@@ -49,7 +57,7 @@ TEST(without_evidence_predictions_stand)
 
 	correction_init(&c);
 	NEAR(c.factor, 1, 0);
-	correction_add(&c, 1, 0, false); /* it was certain, and came so */
+	correction_add(&c, START, 1, 0, false); /* it was certain, and came so */
 	NEAR(c.factor, 1, 0);
 }
 
@@ -63,7 +71,7 @@ static void errors(double truth, int n, double *ret, double *ret_ratio)
 
 		correction_init(&c);
 		for (int i = 0; i < n; i++)
-			correction_add(&c, 1, 0.02, rng_uniform(&rng) < 0.02 * truth);
+			correction_add(&c, START, 1, 0.02, rng_uniform(&rng) < 0.02 * truth);
 		sum += pow(log(c.factor / truth), 2) / 400;
 		ratio += pow(log((c.seen + 0.5) / (c.said + 0.5) / truth), 2) / 400;
 	}
@@ -105,7 +113,8 @@ TEST(it_corrects_both_ways_whatever_the_events_weigh)
 			double said = rng_uniform(&rng) < 0.2 ? 0.1 : 0.004,
 			       more = said > 0.01 ? 3 : 0.5;
 
-			correction_add(&c, 1 / more, said, rng_uniform(&rng) < said * factors[i]);
+			correction_add(&c, START, 1 / more, said,
+			               rng_uniform(&rng) < said * factors[i]);
 		}
 		NEAR(c.factor / factors[i], 1, 0.22);
 	}
@@ -117,11 +126,47 @@ TEST(what_nobody_predicted_is_forgotten_when_it_ends)
 
 	correction_init(&c);
 	for (int i = 0; i < 5000; i++)
-		correction_add(&c, 1, 0, true);
+		correction_add(&c, START, 1, 0, true);
 	OK(c.factor > 20, "%g", c.factor);
 	for (int i = 0; i < 6000; i++)
-		correction_add(&c, 1, 0.1, i % 10 == 0);
+		correction_add(&c, START, 1, 0.1, i % 10 == 0);
 	NEAR(c.factor, 1, 0.25);
+}
+
+/* Events weigh as long after the beginning as they came, but for the first hours and after weeks. */
+TEST(what_is_older_weighs_less)
+{
+	struct correction c;
+
+	correction_init(&c);
+	correction_add(&c, day(0), 1, 0, true);
+	correction_add(&c, day(1), 1, 0, true);
+	NEAR(c.seen, 1 + 0.125 / 1.125, 1e-9);
+	correction_add(&c, day(0.5), 1, 0, true); /* late news */
+	NEAR(c.seen, 2 + 0.125 / 1.125, 1e-9);
+	correction_add(&c, day(4), 1, 0, true);
+	NEAR(c.seen, 1 + 1.125 / 4.125 * (2 + 0.125 / 1.125), 1e-9);
+	correction_restore(&c, 8, 8, day(0), day(100));
+	correction_add(&c, day(114.125), 0, 0, false);
+	NEAR(c.seen, 4, 1e-9);
+	NEAR(c.said, 4, 1e-9);
+}
+
+/* Predictions of the first day are off by a factor of 4, as they well may be, and right from then on. */
+TEST(the_first_day_is_soon_forgotten)
+{
+	struct correction c;
+	double first = 0;
+
+	correction_init(&c);
+	for (int i = 0; i < 6000; i++) {
+		double t = i / 2000.0;
+
+		correction_add(&c, day(t), 1, 0.02, rng_uniform(&rng) < (t < 1 ? 0.08 : 0.02));
+		first = t < 1 ? c.factor : first;
+	}
+	OK(first > 2.5, "the first day: %g", first);
+	OK(c.factor < 1.6, "the third: %g", c.factor);
 }
 
 TEST(extremes_leave_a_sane_factor)
@@ -132,7 +177,7 @@ TEST(extremes_leave_a_sane_factor)
 		for (int j = 0; j < 5; j++) {
 			struct correction c;
 
-			correction_restore(&c, v[i], v[j]);
+			correction_restore(&c, v[i], v[j], INSTANT_NONE, INSTANT_NONE);
 			OK(isfinite(c.factor) && c.factor > 0, "seen %g, said %g: %g", v[i], v[j],
 			   c.factor);
 		}
@@ -148,6 +193,8 @@ int main(int argc, char **argv)
 	RUN(what_is_badly_wrong_is_found_as_fast_as_by_the_ratio);
 	RUN(it_corrects_both_ways_whatever_the_events_weigh);
 	RUN(what_nobody_predicted_is_forgotten_when_it_ends);
+	RUN(what_is_older_weighs_less);
+	RUN(the_first_day_is_soon_forgotten);
 	RUN(extremes_leave_a_sane_factor);
 	return tap_done();
 }

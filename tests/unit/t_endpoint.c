@@ -262,7 +262,7 @@ static double serve(struct endpoint *ep, double rate, int burst, int loads)
 			k.p_sum += (float)p;
 			k.hits++;
 			if (rng_uniform(&rng) < 0.03)
-				endpoint_audit(ep, 1, p, changed);
+				endpoint_audit(ep, at(t + length * h / 13), 1, p, changed);
 			if (i > loads / 2) {
 				said += p;
 				stale += changed;
@@ -833,8 +833,8 @@ TEST(audits_weigh_what_they_stand_for)
 	struct endpoint ep;
 
 	endpoint_init(&ep, PRIOR);
-	endpoint_audit(&ep, 4, 0.5, true);
-	endpoint_audit(&ep, 0.25, 0.8, false);
+	endpoint_audit(&ep, at(0), 4, 0.5, true);
+	endpoint_audit(&ep, at(0), 0.25, 0.8, false);
 	NEAR(ep.audited.seen, 4, 1e-12);
 	NEAR(ep.audited.said, 2.2, 1e-12);
 	OK(ep.audits == 2 && ep.audits_stale == 1);
