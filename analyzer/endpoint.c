@@ -22,13 +22,13 @@ static const double POOL_MEMORY = 100;
 static const double FORGET_CHANGES = 20, FORGET_MIN_S = 86400;
 
 /*
- * What is known of the tempo: its logarithm wanders around 0 with a standard deviation of 14 %, that is
- * an information (the inverse of the variance, in predicted stale serves) of 50 at any time; what it
- * says of now it says half of in two hours. By measurement: at 22 % chance spoils the predictions of
- * endpoints that need no tempo. More information than a day's regimes need is not kept, and beyond
+ * What is known of the tempo: its logarithm wanders around 0 with a standard deviation of 10 %, that is
+ * an information (the inverse of the variance, in predicted stale serves) of 100 at any time; what it
+ * says of now it says half of in two hours. By measurement: at 14 % chance begins to spoil the predictions
+ * of endpoints that need no tempo. More information than a day's regimes need is not kept, and beyond
  * 4.5 times it is another rate, which surprise.h is there to find.
  */
-static const double TEMPO_USUAL = 50, TEMPO_HALF_S = 7200, TEMPO_MEMORY = 300, TEMPO_MAX = 1.5;
+static const double TEMPO_USUAL = 100, TEMPO_HALF_S = 7200, TEMPO_MEMORY = 300, TEMPO_MAX = 1.5;
 static const double SATURATED = 27; /* expected changes: one is as good as sure */
 
 /* Last-Modified has whole seconds, and clocks are a little apart. */
@@ -71,6 +71,7 @@ void endpoint_init(struct endpoint *ep, struct change prior)
 	};
 	endpoint_restore_prior(ep, prior);
 	correction_init(&ep->audited);
+	activity_init(&ep->activity);
 	demand_init(&ep->demand);
 }
 
@@ -172,7 +173,7 @@ double endpoint_key_rate(const struct endpoint *ep, const struct zone *z, const 
 void endpoint_set_tempo(struct endpoint *ep, double log_tempo)
 {
 	ep->log_tempo = log_tempo;
-	ep->slowness = exp(-log_tempo);
+	ep->slowness = exp(-log_tempo - activity_log(&ep->activity));
 }
 
 struct change endpoint_predictive(const struct endpoint *ep, const struct key *k)
@@ -370,7 +371,7 @@ static void ask_for(const struct endpoint *ep, const struct key *k)
 void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
                    struct instant b, bool changed, const struct testimony *says)
 {
-	double tau, since = NAN, count = NAN;
+	double tau, usual, since = NAN, count = NAN;
 	enum surprised surprised;
 	struct change c;
 
@@ -379,29 +380,33 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 	if (!(tau > 0))
 		return;
 	c = endpoint_posterior(ep, k);
+	activity_fade(&ep->activity, b);
+	usual = tau * activity_seconds(&ep->activity);
 	fade_tempo(ep, b);
 	learn_tempo(ep, k, c, tau, changed);
 	if (!ep->shape) {
 		ep->shape = mem_calloc(1, sizeof(*ep->shape));
 		shape_init(ep->shape);
 	}
-	shape_learn(ep->shape, z, a, b, tau, c.a / c.b, changed);
+	shape_learn(ep->shape, z, a, b, tau, c.a / c.b * usual / tau, changed);
 	if (says) {
 		since = heed_modified(ep, z, k, a, b, changed, says->modified);
 		count = heed_counter(ep, c, tau, changed, says);
 	}
 	surprised = surprise_look(&k->surprise, c, tau, changed, ep->alarm);
-	forget(ep, k, c, tau);
+	activity_learn(&ep->activity, c, tau, changed);
+	endpoint_set_tempo(ep, ep->log_tempo);
+	forget(ep, k, c, usual);
 	*(changed ? &ep->seen_changed : &ep->seen_same) += 1;
 	ep->told += isfinite(count) || isfinite(since);
 	if (isfinite(count))
-		looks_count(&k->seen, count, tau);
+		looks_count(&k->seen, count, usual);
 	else if (isfinite(since))
 		looks_count(&k->seen, 1, since);
 	else if (changed)
-		looks_changed(&k->seen, tau);
+		looks_changed(&k->seen, usual);
 	else
-		looks_unchanged(&k->seen, tau);
+		looks_unchanged(&k->seen, usual);
 	learned(ep, k);
 	heed_surprise(ep, k, surprised);
 }
@@ -469,6 +474,8 @@ bool endpoint_turn(struct endpoint *ep, struct key *keys)
 		}
 		k->planned = INSTANT_NONE;
 	}
+	activity_explain(&ep->activity, factor);
+	endpoint_set_tempo(ep, ep->log_tempo);
 	pool_scale(&ep->pool, factor);
 	renew_prior(ep);
 	ep->dirty = true;

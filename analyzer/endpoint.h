@@ -10,8 +10,8 @@
  * given at age u was stale with probability S(u) / S(b - a), else it was not; the tempo is where
  * the sum of these equals the sum of the predicted S(u). It moves by one Newton step per load; an
  * interval that was sure to hold a change weighs nothing, an audit (which ends the interval right
- * at an answer) most. A tempo is of the hour: it fades, so that a silent holiday does not slow the
- * next morning.
+ * at an answer) most. A tempo is of the hour: it fades. What is common to all keys and far from usual, as on
+ * a silent holiday, is kept out of what is learned of each of them (activity.h).
  */
 #ifndef FORECACHED_ANALYZER_ENDPOINT_H
 #define FORECACHED_ANALYZER_ENDPOINT_H
@@ -21,6 +21,7 @@
 #include "base/loghist.h"
 #include "base/vec.h"
 #include "base/zone.h"
+#include "models/activity.h"
 #include "models/change.h"
 #include "models/correction.h"
 #include "models/demand.h"
@@ -40,8 +41,9 @@ struct endpoint {
 	 * the information that looks of late have given of it, beyond what is usual
 	 */
 	double log_tempo, tempo_info;
-	double slowness;         /* e^-log_tempo: each answer is judged by it (endpoint_set_tempo) */
 	struct instant tempo_at; /* when it last moved */
+	struct activity activity; /* of all keys, at present */
+	double slowness; /* of tempo and activity: each answer is judged by it (endpoint_set_tempo) */
 	double pool_moved;       /* share of keys that has moved in the pool since the prior was made */
 	double pool_keys;        /* keys behind the prior */
 	unsigned looks_since_pool;
@@ -125,7 +127,7 @@ double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const s
 
 void endpoint_set_tempo(struct endpoint *ep, double log_tempo);
 
-/* The posterior with the tempo applied: what predictions are made with. */
+/* The posterior with tempo and activity applied: what predictions are made with. */
 struct change endpoint_predictive(const struct endpoint *ep, const struct key *k);
 
 /*

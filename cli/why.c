@@ -211,7 +211,7 @@ static void changes(const struct row_why *w, struct instant now)
 /* What is learned of all keys of the endpoint together: from how many looks, and at which hours. */
 static void endpoint(const struct row_why *w)
 {
-	char factor[HUMAN_MAX], rate[HUMAN_MAX], pool[HUMAN_MAX], n[HUMAN_MAX];
+	char factor[HUMAN_MAX], times[HUMAN_MAX], rate[HUMAN_MAX], pool[HUMAN_MAX], n[HUMAN_MAX];
 	struct text t = {0};
 
 	if (isfinite(w->shape_now) && fabs(w->shape_now - 1) < 0.05)
@@ -220,6 +220,9 @@ static void endpoint(const struct row_why *w)
 		add(&t, "changes now %s times as often as on average over the week: %s",
 		    human_number(factor, w->shape_now),
 		    human_rate(rate, w->change_rate_per_s.mean));
+	if (isfinite(w->activity) && w->activity != 1)
+		add(&t, "%sall its keys, at present, %s times as often as usual at this hour",
+		    t.n ? "; " : "", human_number(times, w->activity));
 	if (!w->is_endpoint && w->pool_n > 0 && known(w->change_rate_mean))
 		add(&t, "%sits %s keys: %s", t.n ? "; " : "", human_number(n, w->pool_n),
 		    human_rate(pool, w->pool_mean));

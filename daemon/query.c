@@ -219,6 +219,7 @@ static int why(struct daemon *d, const struct request *r, struct pack *w, char *
 	COPY(refresh_ahead)
 	COPY(price)
 	COPY(load_cost)
+	COPY(activity)
 	COPY(p_stale_at_end)
 	COPY(ttl_at_half_price_s)
 	COPY(ttl_at_double_price_s)

@@ -87,12 +87,13 @@ void resp_do_fc_why(struct resp_conn *c, const struct bytes *arg, size_t n)
 		resp_null(c->w);
 		return;
 	}
-	resp_map(c->w, ROW_PAIRS + 9);
+	resp_map(c->w, ROW_PAIRS + 10);
 	row(c->w, &y.row);
 	number(c->w, "objective", y.objective);
 	number(c->w, "measured_stale", y.measured);
 	number(c->w, "price", y.price);
 	number(c->w, "load_cost", y.load_cost);
+	number(c->w, "activity", y.activity);
 	number(c->w, "p_stale_at_end", y.p_stale_at_end);
 	number(c->w, "ttl_at_half_price_s", y.ttl_at_half_price_s);
 	number(c->w, "ttl_at_double_price_s", y.ttl_at_double_price_s);

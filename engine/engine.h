@@ -503,6 +503,11 @@ struct why {
 	bool refresh_ahead;
 	double price; /* s: what one stale serve costs, in loads */
 	double load_cost; /* what a load costs now, in usual ones: 1 but for the minutes after a peak */
+	/*
+	 * how many times as often as usual all keys of the endpoint change at present; 1 within what hours
+	 * differ by
+	 */
+	double activity;
 	/* predicted probability that the value is replaced at the end of the TTL */
 	double p_stale_at_end;
 	double ttl_at_half_price_s, ttl_at_double_price_s; /* what would change it */

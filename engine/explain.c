@@ -228,6 +228,7 @@ static void why_place(struct engine *e, struct instant now, uint32_t place, stru
 		w->origin_rate_limit = e->origin.v[origin].policy.rate;
 	}
 	w->load_cost = levels_cost(e, now, place);
+	w->activity = exp(activity_log(&p->ep.activity));
 	w->paused = survey_paused(e, now);
 }
 

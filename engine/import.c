@@ -115,6 +115,19 @@ static void read_pool(struct endpoint *ep, const struct record *r)
 	ep->pool_keys = prior[2];
 }
 
+static void read_activity(struct endpoint *ep, struct instant now, const struct record *r)
+{
+	const double *v = get(r, "activity", 5);
+
+	/* the mean of what was spoken of is within its bounds, too */
+	if (!v || !range_holds(v, 1, -ACTIVITY_MAX, ACTIVITY_MAX) ||
+	    !range_holds(v + 1, 1, 0, 1e6) || !range_holds(v + 3, 1, 0, 1e9) ||
+	    fabs(v[2]) > ACTIVITY_MAX * v[3] || v[4] > instant_s(now))
+		return;
+	ep->activity = (struct activity){v[0], v[1], v[2], v[3], time_in(v[4])};
+	endpoint_set_tempo(ep, ep->log_tempo);
+}
+
 static void read_tempo(struct endpoint *ep, struct instant now, const struct record *r)
 {
 	const double *tempo = get(r, "tempo", 2), *since = get(r, "tempo", 3);
@@ -248,6 +261,7 @@ static int read_place(struct engine *e, struct instant now, const struct record 
 	ep = &e->place.v[place]->ep;
 	ep->dirty = true;
 	read_pool(ep, r);
+	read_activity(ep, now, r);
 	read_tempo(ep, now, r);
 	read_audits(ep, now, r);
 	read_counts(ep, r);

@@ -55,6 +55,18 @@ static void put_correction(struct writer *w, const char *name, const struct corr
 	put(w, name, x, 4);
 }
 
+static void put_activity(struct writer *w, const char *name, const struct activity *a)
+{
+	double *x = w->buffer[w->r.n_fields];
+
+	x[0] = a->log;
+	x[1] = a->info;
+	x[2] = a->sum;
+	x[3] = a->weight;
+	x[4] = time_out(a->at);
+	put(w, name, x, 5);
+}
+
 static void write_class(const struct class_state *c, record_fn *fn, void *arg)
 {
 	struct writer w;
@@ -135,6 +147,7 @@ static void write_place(struct engine *e, uint32_t id, record_fn *fn, void *arg)
 		x.pool[i] = ep->pool.share[i];
 	put(&w, "pool", x.pool, POOL_BINS);
 	put3(&w, "tempo", 3, ep->log_tempo, ep->tempo_info, time_out(ep->tempo_at));
+	put_activity(&w, "activity", &ep->activity);
 	put_correction(&w, "audits", &ep->audited);
 	put_witness(&w, "modified", &ep->modified);
 	put_witness(&w, "counter", &ep->counter);

@@ -1,5 +1,6 @@
 noinst_LTLIBRARIES += %D%/libmodels.la
 %C%_libmodels_la_SOURCES = \
+	%D%/activity.h %D%/activity.c \
 	%D%/change.h %D%/change.c \
 	%D%/correction.h %D%/correction.c \
 	%D%/demand.h %D%/demand.c \

@@ -65,7 +65,7 @@ struct row_table {
 	X(NUM, forecast_vs_ewma) X(TEXT, forecast_by) X(NUM, period_s) X(TEXT, hint)		\
 	X(TEXT, peak) X(TEXT, peak_source) X(TIME, peak_s) X(NUM, peak_p_wanted)		\
 	X(NUM, peak_p_useful) X(NUM, peak_worth) X(BOOL, peak_loaded) X(TEXT, peak_skip)	\
-	X(NUM, load_cost)
+	X(NUM, load_cost) X(NUM, activity)
 
 /* Of `forecast`. */
 #define ROW_FORECAST_TABLE(X)									\

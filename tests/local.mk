@@ -263,6 +263,12 @@ check_PROGRAMS += %D%/unit/t_change
 %C%_unit_t_change_LDADD = $(MODELS_LIBS)
 TESTS += %D%/unit/t_change
 
+check_PROGRAMS += %D%/unit/t_activity
+%C%_unit_t_activity_SOURCES = %D%/unit/t_activity.c
+%C%_unit_t_activity_CPPFLAGS = $(UNIT_CPPFLAGS)
+%C%_unit_t_activity_LDADD = $(MODELS_LIBS)
+TESTS += %D%/unit/t_activity
+
 check_PROGRAMS += %D%/unit/t_correction
 %C%_unit_t_correction_SOURCES = %D%/unit/t_correction.c
 %C%_unit_t_correction_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Rates of change that are suddenly a hundred times what they were, up or down. */
+/* Rates of change that are suddenly a hundred times what they were, up or down; and a day without any. */
 #include "tests/scenario/world.h"
 #include "tests/tap.h"
 
@@ -10,10 +10,11 @@
 #define KEYS   60
 #define WORLDS 3
 
-/* Does the engine know how often the thing changes, to a factor of 3? */
+/* Does the engine know how often the thing changes at present, to a factor of 3? */
 static bool is_known(struct world *w, uint32_t i, double truth)
 {
-	double off = world_why(w, i).row.change_rate_per_s.mean / truth;
+	struct why y = world_why(w, i);
+	double off = y.row.change_rate_per_s.mean * y.activity / truth;
 
 	return off > 1.0 / 3 && off < 3;
 }
@@ -127,10 +128,66 @@ TEST(a_hundred_times_slower_is_found_within_twenty_loads_or_intervals)
 	OK(quantile(r.intervals, r.n, 0.5) <= 100);
 }
 
+/* Every thing changes every `every` s from now on; 0: none does. */
+static void set_all(struct world *w, double every)
+{
+	for (uint32_t i = 0; i < KEYS; i++) {
+		w->thing.v[i].changes_per_s = every > 0 ? 1 / every : 0;
+		world_stir(w, i);
+	}
+}
+
+static void add(struct tally *sum, struct tally t)
+{
+	sum->requests += t.requests;
+	sum->stale += t.stale;
+}
+
+/*
+ * Things change from nine to five, every ten minutes, but not on the ninth day. Adds the answers in the
+ * first hour of the eighth, and of the tenth.
+ */
+static void play_mornings(uint64_t seed, struct tally *usual, struct tally *after)
+{
+	struct engine_config c = world_config();
+	struct world w;
+
+	world_init(&w, &c, seed);
+	for (int i = 0; i < KEYS; i++)
+		world_add(&w, "/quotes", 1.0 / 60, 0);
+	for (int day = 1; day <= 10; day++) {
+		world_pass(&w, 9 * HOUR);
+		world_count_anew(&w);
+		set_all(&w, day == 9 ? 0 : 600);
+		world_pass(&w, HOUR);
+		if (day == 8)
+			add(usual, w.n);
+		if (day == 10)
+			add(after, w.n);
+		world_pass(&w, 7 * HOUR);
+		set_all(&w, 0);
+		world_pass(&w, 7 * HOUR);
+	}
+	world_release(&w);
+}
+
+TEST(a_holiday_is_no_news_about_the_keys)
+{
+	struct tally usual = {0}, after = {0};
+
+	for (uint64_t i = 0; i < WORLDS; i++)
+		play_mornings(tap_seed + i, &usual, &after);
+	FIGURE("regime: a day on which nothing changes: %.3f stale in the first hour of the next, %.3f in "
+	       "that of any other",
+	       stale_share(after), stale_share(usual));
+	OK(stale_share(after) < 5.5 * stale_share(usual));
+}
+
 int main(int argc, char **argv)
 {
 	tap_start(argc, argv);
 	RUN(a_hundred_times_faster_is_found_within_twenty_loads);
 	RUN(a_hundred_times_slower_is_found_within_twenty_loads_or_intervals);
+	RUN(a_holiday_is_no_news_about_the_keys);
 	return tap_done();
 }

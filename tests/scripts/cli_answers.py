@@ -33,7 +33,7 @@ WHY = dict(TTL_ROW, is_endpoint=False, resident=True, change_rate_mean={"mean": 
            shape_now=2.4, last_changed=NOW - 843, last_load=NOW - 12.25, pool_mean=2 / 3600, pool_n=17.0,
            request_rate={"mean": 0.2, "sd": 0.05, "n": 300}, demand_shape_now=1.3, forecast_mase=0.81,
            soft=NOW + 30.25, hard=NOW + 86000, refresh_ahead=True, price=35.0, load_cost=2.25, p_stale_at_end=0.032,
-           ttl_at_half_price_s=60.0, ttl_at_double_price_s=29.0, objective=0.01, measured=0.0072, measured_sd=0.001,
+           activity=0.125, ttl_at_half_price_s=60.0, ttl_at_double_price_s=29.0, objective=0.01, measured=0.0072, measured_sd=0.001,
            audits=1600, audits_stale=12, origin_rate_used=1.2, origin_rate_limit=50.0, paused="learning is paused",
            seen_same=900, seen_changed=300, told=20, announced=2, last_modified="not believed",
            hint="the field /now alone changes at each look", last_error="timeout after 10 s")

@@ -1325,6 +1325,45 @@ TEST(what_was_learned_survives_a_restart)
 	bench_free(&b);
 }
 
+/* The first record of the endpoint in a shelf: that field of it, or NULL. */
+static const struct record_field *field_of(const struct shelf *s, const char *field)
+{
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t f = 0; f < s->r[i].n_fields && !strcmp(s->r[i].kind, "endpoint"); f++)
+			if (!strcmp(s->r[i].field[f].name, field))
+				return &s->r[i].field[f];
+	return NULL;
+}
+
+/* What is known of an endpoint's present, and of how well it is predicted, with its times. */
+TEST(the_activity_and_the_audits_of_an_endpoint_survive_a_restart)
+{
+	struct bench b = bench_policy(NULL);
+	double now_s = instant_s(b.now);
+	double activity[5] = {-3, 40, -6, 4, now_s - 60}, late[5] = {2, 40, 6, 4, now_s + 60},
+	       audits[4] = {12, 30, now_s - 86400, now_s - 100}, prior[3] = {1, 600, 5};
+	struct record r = {.kind = "endpoint",
+	                   .name = bytes_str("/x"),
+	                   .field = {{"activity", activity, 5}, {"audits", audits, 4}, {"prior", prior, 3}},
+	                   .n_fields = 3};
+	struct shelf *s = calloc(1, sizeof(*s));
+	const struct record_field *f;
+	const char *bad = "";
+
+	OK(engine_import(b.e, b.now, &r, &bad) == 0, "%s", bad);
+	NEAR(log(why(&b, "/x").activity), -3 + log(2), 1e-9);
+	r.field[0].v = late; /* of a clock that was ahead: not believed */
+	OK(engine_import(b.e, b.now, &r, &bad) == 0, "%s", bad);
+	engine_export(b.e, b.now, keep, s);
+	f = field_of(s, "activity");
+	OK(f && f->n == 5 && !memcmp(f->v, activity, sizeof(activity)));
+	f = field_of(s, "audits");
+	OK(f && f->n == 4 && !memcmp(f->v, audits, sizeof(audits)));
+	shelf_free(s);
+	free(s);
+	bench_free(&b);
+}
+
 TEST(damaged_records_are_refused_by_name)
 {
 	struct bench b = bench_policy(NULL);
@@ -2333,6 +2372,7 @@ int main(int argc, char **argv)
 	RUN(a_purge_empties_and_what_was_learned_stays);
 	RUN(what_others_say_of_its_size_is_not_believed_of_what_is_held);
 	RUN(what_was_learned_survives_a_restart);
+	RUN(the_activity_and_the_audits_of_an_endpoint_survive_a_restart);
 	RUN(damaged_records_are_refused_by_name);
 	RUN(dirty_records_come_once);
 	RUN(values_in_a_segment_that_outlived_the_daemon_are_served);
