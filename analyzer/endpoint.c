@@ -402,7 +402,7 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 	if (isfinite(count))
 		looks_count(&k->seen, count, usual);
 	else if (isfinite(since))
-		looks_count(&k->seen, 1, since);
+		looks_count(&k->seen, 1, since * usual / tau);
 	else if (changed)
 		looks_changed(&k->seen, usual);
 	else

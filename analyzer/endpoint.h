@@ -10,8 +10,9 @@
  * given at age u was stale with probability S(u) / S(b - a), else it was not; the tempo is where
  * the sum of these equals the sum of the predicted S(u). It moves by one Newton step per load; an
  * interval that was sure to hold a change weighs nothing, an audit (which ends the interval right
- * at an answer) most. A tempo is of the hour: it fades. What is common to all keys and far from usual, as on
- * a silent holiday, is kept out of what is learned of each of them (activity.h).
+ * at an answer) most. A tempo is of the hour: it fades. What is common to all keys and far from usual, as in a
+ * silent afternoon, is kept out of what is learned of each of them (activity.h), until there is so much of it
+ * that they are taken to be in another regime (endpoint_turn).
  */
 #ifndef FORECACHED_ANALYZER_ENDPOINT_H
 #define FORECACHED_ANALYZER_ENDPOINT_H

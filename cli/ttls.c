@@ -173,7 +173,7 @@ int cmd_ttls(int argc, char **argv)
 	                "changes/h is the change rate at this time of day with its standard "
 	                "deviation. `forecache why KEY` says how a TTL came about. --history "
 	                "shows, the latest last, what `forecache endpoints` would have said every "
-	                "10 minutes while the endpoint was asked for.",
+	                "10 minutes, once the endpoint had been asked for.",
 	        .max_args = 1,
 	};
 	bool history = false;

@@ -123,7 +123,8 @@ static size_t hand_over(struct learned *l)
 static void note_ttl(void *arg, const struct ttl_row *row)
 {
 	struct learned *l = arg;
-	struct ttl_point p = {.at = clock_now(&l->d->clock),
+	/* by the wall clock of now: that of the engine begins anew with each run */
+	struct ttl_point p = {.at = instant_add(clock_now(&l->d->clock), l->d->clock.offset),
 	                      .ttl_s = row->ttl_s,
 	                      .change_rate_per_s = row->change_rate_per_s.mean,
 	                      .stale_share = row->stale_share,

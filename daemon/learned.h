@@ -38,8 +38,8 @@ struct learned_history {
 typedef void learned_history_fn(struct daemon *d, void *arg, const struct learned_history *h);
 
 /*
- * Has a worker read the last points of an endpoint, at most max; one is noted every 10 minutes while it is
- * asked for. fn comes later, or never when the daemon ends before; then arg is freed. 0; -ENODEV: there is no
+ * Has a worker read the last points of an endpoint, at most max; one is noted every 10 minutes once it has
+ * been asked for. fn comes later, or never when the daemon ends before; then arg is freed. 0; -ENODEV: there is no
  * file; -EBUSY: too many are being read. Then fn does not come, and arg is the caller's still.
  */
 int learned_history(struct learned *l, struct bytes endpoint, size_t max, learned_history_fn *fn,

@@ -303,7 +303,7 @@ int query_history(const struct daemon *d, const struct learned_history *h, struc
 	pack_array(w, (uint32_t)h->n);
 	for (size_t i = 0; i < h->n; i++) {
 		const struct ttl_point *p = &h->point[i];
-		struct row_history row = {.time_s = wall(d, p->at),
+		struct row_history row = {.time_s = p->at,
 		                          .ttl_s = p->ttl_s,
 		                          .change_rate_per_s = p->change_rate_per_s,
 		                          .stale_share = p->stale_share,

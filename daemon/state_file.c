@@ -186,18 +186,22 @@ static int look(sqlite3 *sql, enum content *ret, int64_t *ret_version)
  */
 static int add_columns(sqlite3 *sql)
 {
-	int64_t there = 0;
-	int rc = number(sql,
-	                "SELECT count(*) FROM pragma_table_info('ttl_history') WHERE name IN "
-	                "('stale_share', 'hit_ratio')",
-	                &there);
+	static const char *const column[][2] = {
+	        {"SELECT count(*) FROM pragma_table_info('ttl_history') WHERE name = 'stale_share'",
+	         "ALTER TABLE ttl_history ADD COLUMN stale_share REAL"},
+	        {"SELECT count(*) FROM pragma_table_info('ttl_history') WHERE name = 'hit_ratio'",
+	         "ALTER TABLE ttl_history ADD COLUMN hit_ratio REAL"},
+	};
+	int rc = 0;
 
-	if (rc || there == 2)
-		return rc;
-	return run(sql, "BEGIN IMMEDIATE;"
-	                "ALTER TABLE ttl_history ADD COLUMN stale_share REAL;"
-	                "ALTER TABLE ttl_history ADD COLUMN hit_ratio REAL;"
-	                "COMMIT;");
+	for (size_t i = 0; i < 2 && !rc; i++) {
+		int64_t there = 0;
+
+		rc = number(sql, column[i][0], &there);
+		if (!rc && !there)
+			rc = run(sql, column[i][1]);
+	}
+	return rc;
 }
 
 static int open_once(struct state_file *f, enum content *ret_content, int64_t *ret_version)

@@ -46,6 +46,9 @@ int ttl_history_read(const char *path, struct bytes endpoint, size_t max, ttl_po
 
 	if (!rc) {
 		sqlite3_busy_timeout(sql, BUSY_MS);
+		/* a file is data, as for state_file.c */
+		sqlite3_db_config(sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+		sqlite3_db_config(sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 		rc = read_points(sql, endpoint, max, ret);
 	}
 	sqlite3_close(sql);

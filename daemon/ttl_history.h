@@ -17,7 +17,7 @@
 
 /* Of one endpoint, as a row of `endpoints` said it at the time; NAN: not known then. */
 struct ttl_point {
-	struct instant at;
+	struct instant at; /* by the wall clock of then */
 	double ttl_s, change_rate_per_s, stale_share, hit_ratio;
 };
 typedef VEC(struct ttl_point) ttl_points;

@@ -11,9 +11,10 @@
  *
  * It serves twice. Predictions are made with the factor. And what is learned of a key, and of the shape of
  * the week, is learned of a usual hour: while nothing changes anywhere, that a value did not change either
- * says little about its key, and nothing about this hour next week. Not so for what lasts: the mean of the
- * factor over the last days is the keys' own affair, or a feed that is busier from now on would be a
- * surprise for ever.
+ * says little about its key, and about this hour next week. Not so for what lasts: the mean of the factor over
+ * the last days is the keys' own affair, or a feed that is busier from now on would be a surprise for ever;
+ * and what surprises many of the keys, each beyond doubt, is another regime of all of them (surprise.h): then
+ * there is nothing left to explain (activity_explain).
  *
  * INVARIANTS finite; log is between -ACTIVITY_MAX and ACTIVITY_MAX. Begins with activity_init.
  */

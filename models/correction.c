@@ -12,7 +12,8 @@ static const double NARROW = 40, WIDE = 2, WIDE_SHARE = 0.1;
 
 /*
  * Evidence ages as if things had been under way for so long before it: else the first event would be
- * forgotten at the second. And after so long nothing is new any more: evidence halves as long after.
+ * forgotten at the second. And after so long nothing is new any more: what is as much older has faded to
+ * between a half and 1/e, the further the more events have come since.
  */
 static const double BEFORE_S = 3 * 3600.0, OLD_S = 14 * 86400.0;
 

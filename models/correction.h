@@ -11,8 +11,13 @@
  * that no narrow prior explains is followed. (Gelman et al., Bayesian Data Analysis, 2.4: Poisson and
  * Gamma, mixtures of conjugate priors.)
  *
- * INVARIANTS seen, said >= 0 and at most CORRECTION_MEMORY once an event is added, but for its weight; older
- * events fade. Of zeroes it is ready for use, but for the factor: correction_init.
+ * Who predicts gets better at it, fast at first and slowly later: what is known of the first day says
+ * little about the third, and what is known of the first week still something about the second. So
+ * evidence weighs in proportion to how far on things were when it came: from half as long after the
+ * beginning, half as much.
+ *
+ * INVARIANTS seen, said >= 0 and at most CORRECTION_MEMORY once an event is added, but for its weight: then
+ * older ones count for less. Begins with correction_init.
  */
 #ifndef FORECACHED_MODELS_CORRECTION_H
 #define FORECACHED_MODELS_CORRECTION_H

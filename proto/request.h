@@ -136,8 +136,7 @@ struct request {
 			uint32_t steps;   /* forecast: 60, schedule.next: 10 by default */
 		} ahead;
 		struct {
-			uint32_t
-			        max; /* rows; default 100 for ttls and history, 1000 for the others */
+			uint32_t max; /* rows: 100 for ttls and history, 1000 for the others */
 			uint64_t offset; /* export */
 		} list;                  /* ttls, endpoints, history, schedule.report, export */
 		struct {
