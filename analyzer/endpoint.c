@@ -2,6 +2,7 @@
 #include "analyzer/endpoint.h"
 
 #include "base/mem.h"
+#include "models/wander.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -190,22 +191,17 @@ double endpoint_p_stale(const struct endpoint *ep, const struct zone *z, const s
 	return change_p(endpoint_predictive(ep, k), shape_mass(ep->shape, z, k->loaded, t));
 }
 
-/*
- * A tempo is of the hour: what is left of it at t, and what is still known of it. (The prediction step
- * of a Kalman filter, for a first-order autoregressive process.)
- */
+/* A tempo is of the hour: what is left of it at t, and what is still known of it. */
 static void fade_tempo(struct endpoint *ep, struct instant t)
 {
 	if (instant_is_set(ep->tempo_at)) {
-		double keep, variance;
+		double keep;
 
 		if (t.us <= ep->tempo_at.us)
 			return; /* late news */
 		keep = exp2(-span_s(instant_diff(t, ep->tempo_at)) / TEMPO_HALF_S);
-		variance = keep * keep / (TEMPO_USUAL + ep->tempo_info) +
-		           (1 - keep * keep) / TEMPO_USUAL;
 		endpoint_set_tempo(ep, ep->log_tempo * keep);
-		ep->tempo_info = fmax(1 / variance - TEMPO_USUAL, 0);
+		ep->tempo_info = wander_info(ep->tempo_info, TEMPO_USUAL, keep);
 	}
 	ep->tempo_at = t;
 }
@@ -371,7 +367,7 @@ static void ask_for(const struct endpoint *ep, const struct key *k)
 void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, struct instant a,
                    struct instant b, bool changed, const struct testimony *says)
 {
-	double tau, usual, since = NAN, count = NAN;
+	double tau, usual, spoken, since = NAN, count = NAN;
 	enum surprised surprised;
 	struct change c;
 
@@ -394,8 +390,10 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 		count = heed_counter(ep, c, tau, changed, says);
 	}
 	surprised = surprise_look(&k->surprise, c, tau, changed, ep->alarm);
+	spoken = activity_log(&ep->activity);
 	activity_learn(&ep->activity, c, tau, changed);
-	endpoint_set_tempo(ep, ep->log_tempo);
+	if (activity_log(&ep->activity) != spoken)
+		endpoint_set_tempo(ep, ep->log_tempo);
 	forget(ep, k, c, usual);
 	*(changed ? &ep->seen_changed : &ep->seen_same) += 1;
 	ep->told += isfinite(count) || isfinite(since);

@@ -94,19 +94,6 @@ int ttls_table(const struct answer *a, const char *endpoint, size_t max_rows, FI
 	return status;
 }
 
-static int print_rows(const struct request *r, const char *endpoint)
-{
-	struct answer a;
-	int status = ask(r, &a);
-
-	if (status)
-		return status;
-	status = cli.json ? json_print(message_to_json(a.reply.result))
-	                  : ttls_table(&a, endpoint, SIZE_MAX, stdout);
-	answer_release(&a);
-	return status;
-}
-
 /* The latest last, next to the prompt. */
 static int history_table(const struct answer *a, const char *endpoint)
 {
@@ -145,15 +132,19 @@ static int history_table(const struct answer *a, const char *endpoint)
 	return status;
 }
 
-static int print_history(const struct request *r, const char *endpoint)
+static int print_rows(const struct request *r, const char *endpoint)
 {
 	struct answer a;
 	int status = ask(r, &a);
 
 	if (status)
 		return status;
-	status = cli.json ? json_print(message_to_json(a.reply.result))
-	                  : history_table(&a, endpoint);
+	if (cli.json)
+		status = json_print(message_to_json(a.reply.result));
+	else if (r->op == OP_HISTORY)
+		status = history_table(&a, endpoint);
+	else
+		status = ttls_table(&a, endpoint, SIZE_MAX, stdout);
 	answer_release(&a);
 	return status;
 }
@@ -163,8 +154,7 @@ int cmd_ttls(int argc, char **argv)
 	static const struct usage usage = {
 	        .synopsis = "[ENDPOINT] | --history ENDPOINT",
 	        .brief = "Lists keys with their TTLs and what was learned of them, hottest first; "
-	                 "or "
-	                 "what an endpoint's have been over time.",
+	                 "or what an endpoint's have been over time.",
 	        .examples = "forecache ttls\n"
 	                    "forecache ttls '/quotes/<symbol>' --limit 20\n"
 	                    "forecache ttls --json | jq '.[] | select(.stale_share > 0.01)'\n"
@@ -196,7 +186,7 @@ int cmd_ttls(int argc, char **argv)
 	r.op = history ? OP_HISTORY : OP_TTLS;
 	r.endpoint = bytes_str(endpoint);
 	r.list.max = (uint32_t)limit;
-	status = history ? print_history(&r, endpoint) : print_rows(&r, endpoint);
+	status = print_rows(&r, endpoint);
 	request_release(&r);
 	return status;
 }

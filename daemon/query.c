@@ -186,8 +186,7 @@ static struct bytes hint_of(const struct daemon *d, struct bytes endpoint, char 
 		return bytes_of(NULL, 0);
 	snprintf(text, size,
 	         "only %s changes, in %u of %u answers that were compared; if it says nothing of "
-	         "the "
-	         "data, leave it out with \"ignore\": [\"%s\"]",
+	         "the data, leave it out with \"ignore\": [\"%s\"]",
 	         field, alone, compared, field);
 	return bytes_str(text);
 }

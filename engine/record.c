@@ -18,25 +18,23 @@ static void put(struct writer *w, const char *name, const double *v, size_t n)
 	w->r.field[w->r.n_fields++] = (struct record_field){name, v, n};
 }
 
+/* As put, of what is gone sooner: at most 8 numbers. */
+static void put_copy(struct writer *w, const char *name, const double *v, size_t n)
+{
+	double *copy = w->buffer[w->r.n_fields];
+
+	memcpy(copy, v, n * sizeof(*v));
+	put(w, name, copy, n);
+}
+
 static void put3(struct writer *w, const char *name, size_t n, double a, double b, double c)
 {
-	double *v = w->buffer[w->r.n_fields];
-
-	v[0] = a;
-	v[1] = b;
-	v[2] = c;
-	put(w, name, v, n);
+	put_copy(w, name, (double[]){a, b, c}, n);
 }
 
 static void put_witness(struct writer *w, const char *name, const struct witness *v)
 {
-	double *x = w->buffer[w->r.n_fields];
-
-	x[0] = v->changed;
-	x[1] = v->missed;
-	x[2] = v->told;
-	x[3] = v->wrong;
-	put(w, name, x, 4);
+	put_copy(w, name, (double[]){v->changed, v->missed, v->told, v->wrong}, 4);
 }
 
 static double time_out(struct instant t)
@@ -46,25 +44,12 @@ static double time_out(struct instant t)
 
 static void put_correction(struct writer *w, const char *name, const struct correction *c)
 {
-	double *x = w->buffer[w->r.n_fields];
-
-	x[0] = c->seen;
-	x[1] = c->said;
-	x[2] = time_out(c->first);
-	x[3] = time_out(c->last);
-	put(w, name, x, 4);
+	put_copy(w, name, (double[]){c->seen, c->said, time_out(c->first), time_out(c->last)}, 4);
 }
 
 static void put_activity(struct writer *w, const char *name, const struct activity *a)
 {
-	double *x = w->buffer[w->r.n_fields];
-
-	x[0] = a->log;
-	x[1] = a->info;
-	x[2] = a->sum;
-	x[3] = a->weight;
-	x[4] = time_out(a->at);
-	put(w, name, x, 5);
+	put_copy(w, name, (double[]){a->log, a->info, a->sum, a->weight, time_out(a->at)}, 5);
 }
 
 static void write_class(const struct class_state *c, record_fn *fn, void *arg)

@@ -2,6 +2,7 @@
 #include "models/activity.h"
 
 #include "base/range.h"
+#include "models/wander.h"
 
 #include <math.h>
 
@@ -28,7 +29,7 @@ void activity_init(struct activity *a)
 
 void activity_fade(struct activity *a, struct instant t)
 {
-	double s, keep, variance, mean_keep;
+	double s, keep, mean_keep;
 
 	if (!instant_is_set(a->at)) {
 		a->at = t;
@@ -38,9 +39,8 @@ void activity_fade(struct activity *a, struct instant t)
 		return;
 	s = span_s(instant_diff(t, a->at));
 	keep = exp2(-s / HALF_S);
-	variance = keep * keep / (USUAL + a->info) + (1 - keep * keep) / USUAL;
 	a->log *= keep;
-	a->info = fmax(1 / variance - USUAL, 0);
+	a->info = wander_info(a->info, USUAL, keep);
 	mean_keep = exp2(-s / MEAN_HALF_S);
 	a->sum *= mean_keep;
 	a->weight *= mean_keep;

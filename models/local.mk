@@ -18,6 +18,7 @@ noinst_LTLIBRARIES += %D%/libmodels.la
 	%D%/surprise.h %D%/surprise.c \
 	%D%/tail.h %D%/tail.c \
 	%D%/timetable.h %D%/timetable.c \
-	%D%/walk.h %D%/walk.c
+	%D%/walk.h %D%/walk.c \
+	%D%/wander.h
 %C%_libmodels_la_CPPFLAGS = $(AM_CPPFLAGS) $(GSL_CFLAGS)
 %C%_libmodels_la_LIBADD = $(GSL_LIBS)
