@@ -238,6 +238,18 @@ static void forget(const struct endpoint *ep, struct key *k, struct change c, do
 	looks_forget(&k->seen, exp2(-tau / half_s));
 }
 
+/*
+ * Is it news of the key? That all stand still at present may be a holiday, or be so from now on: so each is
+ * expected to have slowed down half as much (in the logarithm). A rush counts in full: it may be of the one key
+ * that the endpoint has, and believed too late it costs stale answers.
+ */
+static enum surprised surprise(const struct endpoint *ep, struct key *k, struct change c,
+                               double tau, bool changed)
+{
+	return surprise_look(&k->surprise, c, tau / sqrt(fmax(ep->slowness, 1)), changed,
+	                     ep->alarm);
+}
+
 /* One more look has been taken down. */
 static void learned(struct endpoint *ep, struct key *k)
 {
@@ -379,6 +391,7 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 	activity_fade(&ep->activity, b);
 	usual = tau * activity_seconds(&ep->activity);
 	fade_tempo(ep, b);
+	surprised = surprise(ep, k, c, tau, changed);
 	learn_tempo(ep, k, c, tau, changed);
 	if (!ep->shape) {
 		ep->shape = mem_calloc(1, sizeof(*ep->shape));
@@ -389,7 +402,6 @@ void endpoint_look(struct endpoint *ep, const struct zone *z, struct key *k, str
 		since = heed_modified(ep, z, k, a, b, changed, says->modified);
 		count = heed_counter(ep, c, tau, changed, says);
 	}
-	surprised = surprise_look(&k->surprise, c, tau, changed, ep->alarm);
 	spoken = activity_log(&ep->activity);
 	activity_learn(&ep->activity, c, tau, changed);
 	if (activity_log(&ep->activity) != spoken)

@@ -124,7 +124,8 @@ static void read_activity(struct endpoint *ep, struct instant now, const struct 
 	    !range_holds(v + 1, 1, 0, 1e6) || !range_holds(v + 3, 1, 0, 1e9) ||
 	    fabs(v[2]) > ACTIVITY_MAX * v[3] || v[4] > instant_s(now))
 		return;
-	ep->activity = (struct activity){v[0], v[1], v[2], v[3], time_in(v[4])};
+	ep->activity = (struct activity){
+	        .log = v[0], .info = v[1], .sum = v[2], .weight = v[3], .at = time_in(v[4])};
 	endpoint_set_tempo(ep, ep->log_tempo);
 }
 

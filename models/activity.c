@@ -19,6 +19,9 @@ static const double ORDINARY = 0.6931471805599453;
 /* The mean is over so long: half of what it is made of. And 0 counts as so many changes. */
 static const double MEAN_HALF_S = 2 * 86400.0, MEAN_NONE = 1;
 
+/* Keys often change by one cause: evidence of them all has to be so much more than of one. */
+static const double ALARM = 3 * SURPRISE_ALARM;
+
 static const double SATURATED = 27; /* changes: one is as good as sure */
 static const double SURPRISED = 3;  /* no look that finds no change counts for more than so many */
 
@@ -49,11 +52,23 @@ void activity_fade(struct activity *a, struct instant t)
 
 void activity_learn(struct activity *a, struct change c, double tau, bool changed)
 {
-	/* changes expected: of an uncertain rate fewer than its mean says, lest it count for much */
-	double x = fmin(c.a * log1p(tau * exp(a->log) / c.b), SATURATED), p = -expm1(-x), score;
+	double now = tau * exp(a->log), x, p, score;
+	enum surprised surprised;
 
+	/* changes expected: of an uncertain rate fewer than its mean says, lest it count for much */
+	x = fmin(c.a * log1p(now / c.b), SATURATED);
+	p = -expm1(-x);
 	if (!(p > 0))
 		return;
+	surprised = surprise_look(&a->by, c, now, changed, ALARM);
+	if (surprised) {
+		double by = log(SURPRISE_RATIO);
+
+		a->log = range_clamp(a->log + (surprised == SURPRISED_FASTER ? by : -by),
+		                     -ACTIVITY_MAX, ACTIVITY_MAX);
+		a->info = 0;
+		return;
+	}
 	score = changed ? x * (1 - p) / p : -fmin(x, SURPRISED);
 	a->info = fmin(a->info, INFO_MOST) + x * x * (1 - p) / p;
 	a->log = range_clamp(a->log + score / (a->info + USUAL), -ACTIVITY_MAX, ACTIVITY_MAX);
@@ -79,4 +94,5 @@ void activity_explain(struct activity *a, double factor)
 	if (by * a->log > 0)
 		a->log -= fabs(by) < fabs(a->log) ? by : a->log;
 	a->sum = a->weight = 0;
+	a->by = (struct surprise){0};
 }

@@ -6,15 +6,17 @@
  * HOW IT WORKS a Kalman filter of the logarithm of a common factor. Left alone that goes back to 0, half
  * of the way in two hours (a first-order autoregressive process); each look at any of the keys is an
  * observation of a Poisson count, of which it tells whether it was 0 (score and information as in
- * shape.h). Hours differ, by a factor of two or so, and so much is left to what else is known of the
- * endpoint: only what goes beyond is spoken of.
+ * shape.h). So small steps lead to another factor altogether late; where looks at all keys, taken together,
+ * are evidence of that as looks at one key are of another rate (surprise.h), it leaps. Hours differ, by a
+ * factor of two or so, and so much is left to what else is known of the endpoint: only what goes beyond
+ * is spoken of.
  *
  * It serves twice. Predictions are made with the factor. And what is learned of a key, and of the shape of
  * the week, is learned of a usual hour: while nothing changes anywhere, that a value did not change either
  * says little about its key, and about this hour next week. Not so for what lasts: the mean of the factor over
  * the last days is the keys' own affair, or a feed that is busier from now on would be a surprise for ever;
  * and what surprises many of the keys, each beyond doubt, is another regime of all of them (surprise.h): then
- * there is nothing left to explain (activity_explain).
+ * there is so much less left to explain (activity_explain).
  *
  * INVARIANTS finite; log is between -ACTIVITY_MAX and ACTIVITY_MAX. Begins with activity_init.
  */
@@ -23,6 +25,7 @@
 
 #include "base/instant.h"
 #include "models/change.h"
+#include "models/surprise.h"
 
 #include <stdbool.h>
 
@@ -33,6 +36,7 @@ struct activity {
 	double info;        /* what looks of late say of it, beyond what is usual */
 	double sum, weight; /* of what was spoken of in the last days, by changes expected */
 	struct instant at;  /* the latest that is known */
+	struct surprise by; /* is the factor another one altogether? */
 };
 
 void activity_init(struct activity *a);

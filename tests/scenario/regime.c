@@ -107,8 +107,8 @@ TEST(a_hundred_times_faster_is_found_within_twenty_loads)
 }
 
 /*
- * That a key has gone quiet only time can tell, not loads: ten of its old intervals without a
- * change are as likely as one in e^10. Loads are within twenty where they are an interval apart.
+ * That one key has gone quiet only time can tell, not loads: ten of its old intervals without a change are
+ * as likely as one in e^10. Loads are within twenty where they are an interval apart, or where all keys tell.
  */
 TEST(a_hundred_times_slower_is_found_within_twenty_loads_or_intervals)
 {
@@ -119,13 +119,13 @@ TEST(a_hundred_times_slower_is_found_within_twenty_loads_or_intervals)
 	OK(quantile(r.loads, r.n, 0.5) <= 20 && quantile(r.loads, r.n, 0.9) <= 20);
 	play(&r, 0.1, 30, 72, 2 * HOUR, KEYS, 10 * DAY);
 	row("x1/100, all keys, twice a minute, max_stale 10 %", &r);
-	OK(quantile(r.loads, r.n, 0.5) <= 40);
+	OK(quantile(r.loads, r.n, 0.5) <= 20 && quantile(r.loads, r.n, 0.9) <= 20);
 	play(&r, 0.02, 30, 72, 2 * HOUR, 6, 10 * DAY);
 	row("x1/100, one key of ten, twice a minute", &r);
 	OK(quantile(r.intervals, r.n, 0.5) <= 100);
 	play(&r, 0.02, 30, 72, 2 * HOUR, KEYS, 10 * DAY);
 	row("x1/100, all keys, twice a minute", &r);
-	OK(quantile(r.intervals, r.n, 0.5) <= 100);
+	OK(quantile(r.loads, r.n, 0.5) <= 20 && quantile(r.loads, r.n, 0.9) <= 20);
 }
 
 /* Every thing changes every `every` s from now on; 0: none does. */
@@ -180,7 +180,7 @@ TEST(a_holiday_is_no_news_about_the_keys)
 	FIGURE("regime: a day on which nothing changes: %.3f stale in the first hour of the next, %.3f in "
 	       "that of any other",
 	       stale_share(after), stale_share(usual));
-	OK(stale_share(after) < 5.5 * stale_share(usual));
+	OK(stale_share(after) < 4 * stale_share(usual));
 }
 
 int main(int argc, char **argv)

@@ -55,9 +55,22 @@ TEST(a_standstill_and_a_rush_are_seen_within_hours)
 		else
 			OK(activity_log(&a) < -0.7, "x %g: %g", factor[i], activity_log(&a));
 		/* what a key did in that time says about as much less, or more, of it */
-		OK(log(activity_seconds(&a)) / activity_log(&a) > 0.5, "x %g: %g", factor[i],
-		   activity_seconds(&a));
+		OK(log(activity_seconds(&a)) / activity_log(&a) > (factor[i] > 1 ? 0.2 : 0.5),
+		   "x %g: %g", factor[i], activity_seconds(&a));
 	}
+}
+
+/* None of 75 changes that were expected: against what a day has said small steps would come a third as far. */
+TEST(another_factor_altogether_is_leapt_to)
+{
+	struct activity a;
+
+	activity_init(&a);
+	live(&a, 0, 86400, 1);
+	live(&a, 86400, 86400 + 3000, 0);
+	OK(activity_log(&a) < -2, "%g", activity_log(&a));
+	live(&a, 86400 + 3000, 86400 + 3 * 3600, 1);
+	OK(activity_log(&a) > -0.3, "%g", activity_log(&a));
 }
 
 /* By the next morning yesterday's holiday is over. */
@@ -87,10 +100,10 @@ TEST(what_lasts_is_left_to_the_keys)
 	activity_init(&a);
 	live(&a, 0, 3 * 86400, 1);
 	live(&a, 3 * 86400, 3.2 * 86400, 8);
-	OK(activity_seconds(&a) > 1.6, "%g", activity_seconds(&a));
+	OK(activity_seconds(&a) > 1.4, "%g", activity_seconds(&a));
 	live(&a, 3.2 * 86400, 8 * 86400, 8);
 	OK(activity_log(&a) > 0.8, "%g", activity_log(&a));
-	NEAR(log(activity_seconds(&a)), 0, 0.15);
+	NEAR(log(activity_seconds(&a)), 0, 0.25);
 }
 
 TEST(what_is_explained_is_taken_away_and_no_more)
@@ -145,6 +158,7 @@ int main(int argc, char **argv)
 	rng_init(&rng, tap_seed);
 	RUN(an_ordinary_day_is_not_spoken_of);
 	RUN(a_standstill_and_a_rush_are_seen_within_hours);
+	RUN(another_factor_altogether_is_leapt_to);
 	RUN(it_fades_within_hours);
 	RUN(what_lasts_is_left_to_the_keys);
 	RUN(what_is_explained_is_taken_away_and_no_more);

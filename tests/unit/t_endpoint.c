@@ -310,7 +310,7 @@ TEST(audits_make_bursts_come_out_right)
 		endpoint_release(&ep);
 	}
 	OK(ratio > 1.25, "%g", ratio);
-	NEAR(ratio / correction, 1, 0.08);
+	NEAR(ratio / correction, 1, 0.1);
 }
 
 /* The posterior is wrong by a factor, and stays so: the tempo has to make up for it. */
@@ -335,11 +335,11 @@ TEST(the_tempo_finds_the_factor_both_ways)
 				                           tau * rng_uniform(&rng));
 			learn_tempo(&ep, &k, endpoint_posterior(&ep, &k), tau, changed);
 			if (n == 1000)
-				NEAR(ep.log_tempo, log(factors[i]), 0.6);
+				NEAR(ep.log_tempo, log(factors[i]), 0.8);
 			if (n >= 4000)
 				sum += ep.log_tempo / 16000;
 		}
-		NEAR(sum, log(factors[i]), 0.08);
+		NEAR(sum, log(factors[i]), 0.1);
 		NEAR(mean_of(endpoint_predictive(&ep, &k)) / mean_of(endpoint_posterior(&ep, &k)),
 		     exp(ep.log_tempo), 1e-6);
 		endpoint_release(&ep);
@@ -665,7 +665,7 @@ static int ascending(const void *a, const void *b)
 
 /*
  * After a long time at one rate a key changes `factor` times as fast. Returns the looks, in the
- * median, until what is believed is within a factor of 3 of it.
+ * median, until what is predicted is within a factor of 3 of it.
  */
 static double recovery(double factor, double p)
 {
@@ -685,7 +685,7 @@ static double recovery(double factor, double p)
 		for (int i = 0; i < 300; i++, ep.shape->pending = 0)
 			t = look_on(&ep, &k, t, rate, p);
 		for (; n < 1000; n++, ep.shape->pending = 0) {
-			if (fabs(log(mean_of(endpoint_posterior(&ep, &k)) / (factor * rate))) <
+			if (fabs(log(mean_of(endpoint_predictive(&ep, &k)) / (factor * rate))) <
 			    log(3))
 				break;
 			t = look_on(&ep, &k, t, factor * rate, p);
@@ -786,6 +786,37 @@ TEST(many_keys_that_turn_together_take_the_others_along)
 	OK(turns >= 1 && worst > 5e-4, "those that were hardly looked at: %g", worst);
 	turns = turn(1, &worst);
 	OK(turns == 0 && worst < 3e-4, "one key is one key: %g", worst);
+}
+
+/* A holiday lasts twenty of the usual intervals: nobody has another rate for that. */
+TEST(a_standstill_of_all_is_no_news_of_one)
+{
+	static struct key key[50];
+	struct endpoint ep;
+	double t = 0, rate[50];
+
+	endpoint_init(&ep, PRIOR);
+	for (uint32_t i = 0; i < 50; i++) {
+		key[i] = fresh();
+		key[i].place = i;
+		*vec_push(&ep.keys) = i;
+	}
+	for (; t < 3 * 86400 + 20 * 1000; t += 100) {
+		for (unsigned i = 0; i < 50; i++)
+			endpoint_look(&ep, &zone_utc, &key[i], at(t + i), at(t + i + 100),
+			              t < 3 * 86400 && rng_uniform(&rng) < -expm1(-0.1), NULL);
+		if (ep.shape)
+			ep.shape->pending = 0;
+		endpoint_turn(&ep, key);
+	}
+	for (unsigned i = 0; i < 50; i++)
+		rate[i] = mean_of(endpoint_posterior(&ep, &key[i]));
+	qsort(rate, 50, sizeof(*rate), ascending);
+	OK(ep.surprises <= 10 && rate[10] > 0.6e-3, "%" PRIu64 " alarms, of ten two below %g",
+	   ep.surprises, rate[10]);
+	OK(mean_of(endpoint_predictive(&ep, &key[0])) < 0.2e-3, "%g",
+	   mean_of(endpoint_predictive(&ep, &key[0])));
+	endpoint_release(&ep);
 }
 
 TEST(a_key_that_goes_quiet_is_believed_within_days)
@@ -979,6 +1010,7 @@ int main(int argc, char **argv)
 	RUN(what_goes_on_as_before_surprises_nobody);
 	RUN(one_look_proves_nothing);
 	RUN(many_keys_that_turn_together_take_the_others_along);
+	RUN(a_standstill_of_all_is_no_news_of_one);
 	RUN(a_key_that_goes_quiet_is_believed_within_days);
 	RUN(gaps_of_decades_and_the_year_1970_leave_sane_numbers);
 	RUN(audits_weigh_what_they_stand_for);
