@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Has the change rate of a key become quite another one? Two cumulative sums (CUSUM) of the
- * evidence that the rate is now SURPRISE_RATIO times what is believed, and one part in that.
+ * Has the change rate of a key, or of all keys of an endpoint (activity.h), become quite another one?
+ * Two cumulative sums (CUSUM) of the evidence that the rate is now SURPRISE_RATIO times what is
+ * believed, and one part in that.
  *
  * HOW IT WORKS each look adds the logarithm of how much likelier it was at the other rate than at
  * the believed one, the uncertainty of the belief included: a key that is hardly known surprises

@@ -60,7 +60,7 @@ TEST(a_standstill_and_a_rush_are_seen_within_hours)
 	}
 }
 
-/* None of 75 changes that were expected: against what a day has said small steps would come a third as far. */
+/* None of 75 changes that were expected: against what a day has said small steps would come not half as far. */
 TEST(another_factor_altogether_is_leapt_to)
 {
 	struct activity a;
