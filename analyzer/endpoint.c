@@ -321,13 +321,17 @@ static double heed_counter(struct endpoint *ep, struct change posterior, double 
 	return changed && n <= COUNTER_STEP && witness_believed(&ep->counter) ? n : NAN;
 }
 
-/* As much as one or two changes say: the next looks decide. */
-static const double RESTART_CHANGES = 1.5;
+/*
+ * As much as one or two changes say: the next looks decide. Of a key that has gone quiet none was seen, and half
+ * of one is what the prior of Jeffreys has of a Poisson rate: the longer it stays quiet, the lower it goes.
+ */
+static const double RESTART_FASTER = 1.5, RESTART_SLOWER = 0.5;
 
 /* Another regime: the rate is about factor > 0 times what was believed; little is known of it. */
 static void restart(struct key *k, struct change believed, double factor)
 {
-	looks_restart(&k->seen, RESTART_CHANGES, believed.a / believed.b * factor);
+	looks_restart(&k->seen, factor > 1 ? RESTART_FASTER : RESTART_SLOWER,
+	              believed.a / believed.b * factor);
 	k->prior_no = 0;
 }
 

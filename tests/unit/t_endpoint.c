@@ -709,6 +709,27 @@ TEST(a_hundred_times_as_fast_is_known_within_twenty_loads)
 	OK(recovery(0.01, 0.1) <= 130);
 }
 
+/* None was seen of the one, some of the other. */
+TEST(a_key_gone_quiet_begins_anew_with_half_a_change_one_that_rushes_with_more)
+{
+	for (int faster = 0; faster < 2; faster++) {
+		struct endpoint ep;
+		struct key k = fresh();
+		double t = 0, changes = 0;
+
+		endpoint_init(&ep, PRIOR);
+		for (int i = 0; i < 300; i++)
+			t = look_on(&ep, &k, t, 1e-3, 0.3);
+		for (int i = 0; i < 1000 && !ep.surprises; i++)
+			t = look_on(&ep, &k, t, faster ? 1e-1 : 0, 0.3);
+		for (int i = 0; i < LOOKS_BINS; i++)
+			changes += k.seen.changed[i];
+		OK(ep.surprises == 1);
+		NEAR(changes, faster ? 1.5 : 0.5, 1e-6);
+		endpoint_release(&ep);
+	}
+}
+
 TEST(what_goes_on_as_before_surprises_nobody)
 {
 	uint64_t surprises = 0;
@@ -1007,6 +1028,7 @@ int main(int argc, char **argv)
 	RUN(a_first_last_modified_counts_where_it_is_believed);
 	RUN(versions_that_count_tell_how_often);
 	RUN(a_hundred_times_as_fast_is_known_within_twenty_loads);
+	RUN(a_key_gone_quiet_begins_anew_with_half_a_change_one_that_rushes_with_more);
 	RUN(what_goes_on_as_before_surprises_nobody);
 	RUN(one_look_proves_nothing);
 	RUN(many_keys_that_turn_together_take_the_others_along);
