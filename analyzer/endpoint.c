@@ -345,8 +345,7 @@ static void heed_surprise(struct endpoint *ep, struct key *k, enum surprised sur
 		struct change believed = endpoint_posterior(ep, k);
 
 		k->stray = true;
-		restart(k, believed,
-		        surprised == SURPRISED_FASTER ? SURPRISE_RATIO : 1 / SURPRISE_RATIO);
+		restart(k, believed, surprise_factor(surprised));
 		settle(ep, k);
 		ep->surprises++;
 		ep->surprised_key = k->place;
@@ -469,7 +468,8 @@ void endpoint_audit(struct endpoint *ep, struct instant t, double weight, double
 
 bool endpoint_turn(struct endpoint *ep, struct key *keys)
 {
-	double factor = ep->faster > TURN_SHARE ? SURPRISE_RATIO : 1 / SURPRISE_RATIO;
+	double factor =
+	        surprise_factor(ep->faster > TURN_SHARE ? SURPRISED_FASTER : SURPRISED_SLOWER);
 
 	if (ep->faster <= TURN_SHARE && ep->slower <= TURN_SHARE)
 		return false;

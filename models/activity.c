@@ -60,12 +60,10 @@ void activity_learn(struct activity *a, struct change c, double tau, bool change
 	p = -expm1(-x);
 	if (!(p > 0))
 		return;
-	surprised = surprise_look(&a->by, c, now, changed, ALARM);
+	surprised = surprise_look(&a->surprise, c, now, changed, ALARM);
 	if (surprised) {
-		double by = log(SURPRISE_RATIO);
-
-		a->log = range_clamp(a->log + (surprised == SURPRISED_FASTER ? by : -by),
-		                     -ACTIVITY_MAX, ACTIVITY_MAX);
+		a->log = range_clamp(a->log + log(surprise_factor(surprised)), -ACTIVITY_MAX,
+		                     ACTIVITY_MAX);
 		a->info = 0;
 		return;
 	}
@@ -94,5 +92,5 @@ void activity_explain(struct activity *a, double factor)
 	if (by * a->log > 0)
 		a->log -= fabs(by) < fabs(a->log) ? by : a->log;
 	a->sum = a->weight = 0;
-	a->by = (struct surprise){0};
+	a->surprise = (struct surprise){0};
 }

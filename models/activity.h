@@ -36,7 +36,7 @@ struct activity {
 	double info;        /* what looks of late say of it, beyond what is usual */
 	double sum, weight; /* of what was spoken of in the last days, by changes expected */
 	struct instant at;  /* the latest that is known */
-	struct surprise by; /* is the factor another one altogether? */
+	struct surprise surprise; /* is the factor another one altogether? */
 };
 
 void activity_init(struct activity *a);

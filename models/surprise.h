@@ -28,6 +28,12 @@ struct surprise {
 
 enum surprised { SURPRISED_NOT, SURPRISED_FASTER, SURPRISED_SLOWER };
 
+/* So many times what was believed the rate is, then; not for SURPRISED_NOT. */
+static inline double surprise_factor(enum surprised s)
+{
+	return s == SURPRISED_FASTER ? SURPRISE_RATIO : 1 / SURPRISE_RATIO;
+}
+
 /* A look over tau > 0 while c was believed before it; alarm: the threshold. */
 enum surprised surprise_look(struct surprise *s, struct change c, double tau, bool changed,
                              double alarm);
